@@ -1,0 +1,58 @@
+// Files: read whole, memory-mapped, or written so that a reader sees either the old file or the whole new one.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fathom {
+
+// The whole file as bytes. bad_input if it is missing, not a regular file (a FIFO or a device would block), or larger than max_bytes.
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30);
+
+// A regular file mapped read-only. Opening costs the same for any size. While any MappedFile lives, a SIGBUS inside one of the
+// ranges (the file was truncated under us, or the disk failed) ends the process with one sentence that names the file and exit code 2.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Writes to `path` + ".partial", then flushes, fsyncs and renames in commit(). Destroyed without commit(): the partial file is
+// removed and `path` is as it was. A full disk or a read-only folder is a resource / bad_input Error with the system's reason.
+class FileWriter {
+ public:
+  explicit FileWriter(const std::filesystem::path& path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+  // Zero bytes up to the next multiple of `alignment` from the start of the file.
+  void pad_to(uint64_t alignment);
+  uint64_t position() const noexcept { return position_; }
+  void commit();
+
+ private:
+  void flush();
+
+  std::filesystem::path path_, partial_;
+  int fd_ = -1;
+  uint64_t position_ = 0;
+  std::string buffer_;
+};
+
+}  // namespace fathom

@@ -1,0 +1,75 @@
+// A pool of threads that live as long as it does, for short parallel sections.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace fathom {
+
+// Physical parallelism worth using by default: the CPUs this process may run on.
+int default_thread_count() noexcept;
+
+// One section at a time: run() must not be called from inside run(), nor from two threads at once.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const noexcept { return n_threads_; }
+
+  // Calls body(thread) for thread = 0 .. size()-1, each once and at the same time, and returns when all have returned. The caller is
+  // thread 0. body must not throw.
+  void run(const std::function<void(int)>& body);
+
+  // Splits 0 .. count-1 into size() contiguous ranges, a fixed partition: body(begin, end). Ranges start at multiples of `grain`.
+  // The partition depends on the number of threads, so body must compute each index the same way wherever it falls.
+  template <class Body>
+  void parallel_for(int64_t count, int64_t grain, Body&& body) {
+    if (count <= 0) return;
+    const int64_t n_grains = (count + grain - 1) / grain;
+    if (n_threads_ == 1 || n_grains == 1) {
+      body(int64_t{0}, count);
+      return;
+    }
+    run([&](int thread) {
+      const int64_t begin = n_grains * thread / n_threads_ * grain;
+      const int64_t end = std::min(count, n_grains * (thread + 1) / n_threads_ * grain);
+      if (begin < end) body(begin, end);
+    });
+  }
+
+  // The same for indexes of unequal cost: threads take the next `grain` indexes when they are free. Which thread computes an index is
+  // not fixed, so this too is only for work whose result does not depend on it.
+  template <class Body>
+  void parallel_for_dynamic(int64_t count, int64_t grain, Body&& body) {
+    if (count <= 0) return;
+    if (n_threads_ == 1 || count <= grain) {
+      body(int64_t{0}, count);
+      return;
+    }
+    std::atomic<int64_t> next{0};
+    run([&](int) {
+      for (;;) {
+        const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= count) return;
+        body(begin, std::min(count, begin + grain));
+      }
+    });
+  }
+
+ private:
+  void worker(int thread);
+
+  int n_threads_;
+  std::vector<std::thread> workers_;
+  const std::function<void(int)>* body_ = nullptr;
+  std::atomic<uint32_t> generation_{0};  // one more for every section; workers wait for it to change
+  std::atomic<int> running_{0};          // workers that have not finished this section
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace fathom

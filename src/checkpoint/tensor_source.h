@@ -1,0 +1,43 @@
+// Stored tensors by name, whatever the file format. Names are those of the file; shapes are outermost first ([out, in]).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace fathom {
+
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;        // outermost first; every dimension >= 1; empty never occurs
+  std::span<const std::byte> bytes;  // lives as long as the source
+  std::string file;                  // for messages
+
+  int64_t elements() const noexcept {
+    int64_t n = 1;
+    for (int64_t d : shape) n *= d;
+    return n;
+  }
+};
+
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+  // In file order.
+  virtual const std::vector<TensorInfo>& tensors() const noexcept = 0;
+  // nullptr when there is none of that name.
+  virtual const TensorInfo* find(std::string_view name) const noexcept = 0;
+  // What to call it in messages: the folder or file as the user gave it.
+  virtual const std::string& where() const noexcept = 0;
+};
+
+// "[512, 2048]"
+std::string shape_text(std::span<const int64_t> shape);
+
+}  // namespace fathom

@@ -1,0 +1,45 @@
+#include "base/json.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace fathom {
+namespace {
+
+std::string refusal(std::string_view text) {
+  try {
+    parse_json(text, "x.json");
+  } catch (const Error& e) {
+    EXPECT_EQ(std::string_view(e.what()).substr(0, 6), "x.json");
+    return e.what();
+  }
+  ADD_FAILURE() << "accepted: " << text.substr(0, 60);
+  return "";
+}
+
+TEST(Json, RefusesWhatIsNotOneWholeDocument) {
+  EXPECT_NE(refusal("").find("ends too early"), std::string::npos);
+  EXPECT_NE(refusal("{\"a\": 1").find("ends too early"), std::string::npos);
+  EXPECT_NE(refusal("{} {}").find("after the JSON value"), std::string::npos);
+  EXPECT_NE(refusal("{\"a\": 1, \"a\": 2}").find("'a' occurs twice"), std::string::npos);
+  EXPECT_NE(refusal("{\"b\": {\"a\": 1, \"\\u0061\": 2}}").find("'a' occurs twice"), std::string::npos);
+  for (const char* bad : {"[1,]", "NaN", "[Infinity]", "{'a': 1}", "/* */ 1", "[1e]", "\"\xC0\x80\"", "[\"\\ud800\"]", "nul"}) refusal(bad);
+}
+
+TEST(Json, DepthIsLimitedAndCostsNoStack) {
+  EXPECT_NE(refusal(std::string(100000, '[')).find("nested more than 32"), std::string::npos);
+  std::string objects;
+  for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
+  EXPECT_NE(refusal(objects).find("nested more than 32"), std::string::npos);
+  EXPECT_NO_THROW(parse_json(std::string(32, '[') + std::string(32, ']'), "x.json"));
+}
+
+TEST(Json, SameKeyInDifferentObjectsIsFine) {
+  const json::value v = parse_json(R"({"a": {"a": [{"a": 1}, {"a": 2}]}, "b": 1e-6})", "x.json");
+  EXPECT_EQ(v.at("a").at("a").at(1).at("a").as_int64(), 2);
+  EXPECT_EQ(to_pretty_json(v), "{\n  \"a\": {\n    \"a\": [\n      {\n        \"a\": 1\n      },\n      {\n        \"a\": 2\n      }\n    ]\n  },\n  \"b\": 1e-06\n}\n");
+}
+
+}  // namespace
+}  // namespace fathom
