@@ -1,0 +1,18 @@
+// The commands of `fathom`. Each add_* function adds one subcommand to `app`: its options, its --help with examples, and the callback that
+// runs it. A callback throws Error for what the user can mend; main() prints it as one sentence and exits with 2.
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace fathom {
+
+void add_generate(CLI::App& app);
+void add_chat(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_tokenize(CLI::App& app);
+void add_detokenize(CLI::App& app);
+void add_logits(CLI::App& app);
+void add_perplexity(CLI::App& app);
+void add_convert(CLI::App& app);
+void add_synth(CLI::App& app);
+
+}  // namespace fathom
