@@ -1,0 +1,69 @@
+#include "kvcache/kv_cache.h"
+
+#include <cstring>
+
+namespace fathom {
+
+KvCache::KvCache(const CacheLayout& layout, int64_t max_tokens) : layout_(layout) {
+  check(layout.dtype == DType::f32 || layout.dtype == DType::bf16, "the cache holds f32 or bf16");
+  const int64_t n_blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
+  blocks_.resize(static_cast<size_t>(n_blocks));
+  free_.reserve(blocks_.size());
+  for (int64_t b = n_blocks - 1; b >= 0; --b) free_.push_back(static_cast<int32_t>(b));
+}
+
+void KvCache::extend(SequenceCache& sequence, int64_t n) {
+  const int64_t blocks_needed = (sequence.length + n + kBlockTokens - 1) / kBlockTokens;
+  const int64_t more = blocks_needed - static_cast<int64_t>(sequence.blocks.size());
+  if (more > static_cast<int64_t>(free_.size()))
+    throw_resource("the cache is full: {} more tokens need {} blocks of {} tokens, {} are free; try a larger --ctx or a shorter text", n,
+                   more, kBlockTokens, free_.size());
+  for (int64_t i = 0; i < more; ++i) {
+    const int32_t block = free_.back();
+    Buffer<std::byte>& memory = blocks_[static_cast<size_t>(block)];
+    if (memory.size() == 0) memory = Buffer<std::byte>(layout_.bytes_per_token() * kBlockTokens);
+    free_.pop_back();
+    sequence.blocks.push_back(block);
+  }
+  sequence.length += n;
+}
+
+void KvCache::truncate(SequenceCache& sequence, int64_t length) {
+  check(length >= 0 && length <= sequence.length, "truncate keeps a part of what is stored");
+  const auto keep = static_cast<size_t>((length + kBlockTokens - 1) / kBlockTokens);
+  while (sequence.blocks.size() > keep) {
+    free_.push_back(sequence.blocks.back());
+    sequence.blocks.pop_back();
+  }
+  sequence.length = length;
+}
+
+std::byte* KvCache::row_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept {
+  dcheck(position >= 0 && position < sequence.length && layer >= 0 && layer < layout_.layers, "a stored row");
+  const int32_t block = sequence.blocks[static_cast<size_t>(position / kBlockTokens)];
+  const int64_t row = layer * kBlockTokens + position % kBlockTokens;
+  return blocks_[static_cast<size_t>(block)].data() + row * row_bytes(layout_.dtype, layout_.width);
+}
+
+void KvCache::store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept {
+  dcheck(row.size == layout_.width, "a whole row");
+  std::byte* out = row_at(sequence, layer, position);
+  if (layout_.dtype == DType::f32) {
+    std::memcpy(out, row.data, static_cast<size_t>(row.size) * sizeof(float));
+  } else {
+    auto* half = reinterpret_cast<uint16_t*>(out);
+    for (int64_t i = 0; i < row.size; ++i) half[i] = f32_to_bf16(row[i]);
+  }
+}
+
+MatView<const float> KvCache::rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
+                                   float* scratch) const noexcept {
+  dcheck(first / kBlockTokens == (first + n - 1) / kBlockTokens, "rows of one block");
+  const std::byte* stored = row_at(sequence, layer, first);
+  if (layout_.dtype == DType::f32) return {reinterpret_cast<const float*>(stored), n, layout_.width};
+  const auto* half = reinterpret_cast<const uint16_t*>(stored);
+  for (int64_t i = 0; i < n * layout_.width; ++i) scratch[i] = bf16_to_f32(half[i]);
+  return {scratch, n, layout_.width};
+}
+
+}  // namespace fathom

@@ -1,0 +1,64 @@
+// The paged cache of past tokens: what attention needs of them, in blocks of kBlockTokens tokens.
+//
+// One row per layer and token. For MLA a row is [c_kv after kv_a_layernorm (kv_lora_rank) | k_r after RoPE (qk_rope_head_dim)], 576
+// numbers for every V2 model whatever its number of heads; for GQA and MHA it is [keys after RoPE | values] of all key/value heads.
+// Source: arXiv:2405.04434 section 2.1.2 and Table 1.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "tensor/buffer.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+namespace fathom {
+
+inline constexpr int64_t kBlockTokens = 64;
+
+struct CacheLayout {
+  int64_t layers = 0;
+  int64_t width = 0;          // numbers per row
+  DType dtype = DType::f32;   // f32 or bf16
+  int64_t bytes_per_token() const noexcept { return layers * row_bytes(dtype, width); }
+};
+
+// The blocks of one sequence, in order. Owned by the sequence; only KvCache changes it.
+struct SequenceCache {
+  std::vector<int32_t> blocks;
+  int64_t length = 0;  // tokens stored; the next token's position
+};
+
+// Not thread-safe, except that rows of different tokens may be written and rows may be read by several threads at once.
+class KvCache {
+ public:
+  // Room for max_tokens, rounded up to blocks. Memory is taken block by block when first used.
+  KvCache(const CacheLayout& layout, int64_t max_tokens);
+
+  const CacheLayout& layout() const noexcept { return layout_; }
+  int64_t free_tokens() const noexcept { return static_cast<int64_t>(free_.size()) * kBlockTokens; }
+
+  // Makes room for `n` tokens after the ones stored, and counts them as stored: their rows are to be written for every layer before they are
+  // read. resource Error when there are not enough blocks; then nothing has changed.
+  void extend(SequenceCache& sequence, int64_t n);
+  // Forgets all tokens from position `length` on.
+  void truncate(SequenceCache& sequence, int64_t length);
+
+  // Writes the row of one token, rounding to the cache's type.
+  void store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept;
+
+  // Rows of positions [first, first + n) as float32, all inside one block. For an f32 cache this is a view of the cache; otherwise the rows are
+  // widened (exactly) into `scratch`, which holds n * width numbers.
+  MatView<const float> rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
+                            float* scratch) const noexcept;
+
+ private:
+  std::byte* row_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept;
+
+  CacheLayout layout_;
+  std::vector<Buffer<std::byte>> blocks_;  // [layer][token][width], empty until first used
+  std::vector<int32_t> free_;
+};
+
+}  // namespace fathom
