@@ -1,4 +1,5 @@
-// Stored tensors by name, whatever the file format. Names are those of the file; shapes are outermost first ([out, in]).
+// Stored tensors by name, whatever the file format. Names are those of the file; shapes are outermost first ([out,
+// in]).
 #pragma once
 #include <cstddef>
 #include <cstdint>
