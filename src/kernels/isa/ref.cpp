@@ -1,0 +1,69 @@
+// The reference table: the definitions of kernels/ref/ in float, compiled for the baseline of the platform.
+#include <cstring>
+
+#include "kernels/kernel_table.h"
+#include "kernels/ref/dot.h"
+#include "kernels/ref/rmsnorm.h"
+#include "kernels/ref/rope.h"
+#include "kernels/ref/softmax.h"
+#include "kernels/ref/swiglu.h"
+
+namespace fathom::ref {
+namespace {
+
+template <class Stored, float (*widen_one)(Stored) noexcept>
+void decode_plain(const std::byte* blocks, int64_t n, float* out) noexcept {
+  for (int64_t i = 0; i < n; ++i) {
+    Stored stored;
+    std::memcpy(&stored, blocks + i * static_cast<int64_t>(sizeof stored), sizeof stored);
+    out[i] = widen_one(stored);
+  }
+}
+float same(float f) noexcept { return f; }
+
+void dot_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
+              int64_t k, float* acc, int64_t acc_stride) noexcept {
+  for (int64_t t = 0; t < n_tokens; ++t)
+    for (int64_t r = 0; r < n_rows; ++r) {
+      float sum = acc[t * acc_stride + r];
+      for (int64_t i = 0; i < k; ++i) sum += w[r * w_stride + i] * x[t * x_stride + i];
+      acc[t * acc_stride + r] = sum;
+    }
+}
+
+void reduce_lanes(const float* acc, int64_t count, float* out) noexcept {
+  for (int64_t j = 0; j < count; ++j) out[j] = acc[j];
+}
+
+void axpy_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
+               int64_t k, float* y, int64_t y_stride) noexcept {
+  for (int64_t t = 0; t < n_tokens; ++t)
+    for (int64_t r = 0; r < n_rows; ++r) axpy(x[t * x_stride + r], w + r * w_stride, y + t * y_stride, k);
+}
+
+}  // namespace
+
+extern const KernelTable table;
+const KernelTable table = {
+    .isa = Isa::ref,
+    .lanes = 1,
+    .decode = {decode_plain<float, same>, decode_plain<uint16_t, f16_to_f32>, decode_plain<uint16_t, bf16_to_f32>,
+               decode_plain<uint8_t, f8_e4m3_to_f32>},
+    .dot_f32 = dot<float, float>,
+    .dot_bf16 = dot<float, uint16_t>,
+    .axpy_f32 = axpy<float, float>,
+    .axpy_bf16 = axpy<float, uint16_t>,
+    .scale = scale<float>,
+    .dot_tile = dot_tile,
+    .reduce_lanes = reduce_lanes,
+    .axpy_tile = axpy_tile,
+    .rmsnorm_row = rmsnorm<float>,
+    .swiglu_row = swiglu<float>,
+    .max_row = max<float>,
+    .exp_row = exp_sum<float>,
+    .softmax_row = softmax<float>,
+    .rope_interleaved = rope_interleaved<float>,
+    .rope_half_split = rope_half_split<float>,
+};
+
+}  // namespace fathom::ref
