@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "tensor/weight.h"
 
 namespace fathom {
 
@@ -40,5 +41,14 @@ class TensorSource {
 
 // "[512, 2048]"
 std::string shape_text(std::span<const int64_t> shape);
+
+// The tensor as a matrix: [rows, cols] as it is, [cols] as one row. Any other number of dimensions, a row that is no
+// whole number of blocks, or a count of bytes that does not follow from shape and dtype is refused (bad_input, naming
+// file and tensor). scale_inv stays unset: the reader of an f8_e4m3 tensor sets it.
+Weight as_matrix(const TensorInfo& tensor);
+
+// Matrix `expert` of a stack of experts [n_experts, rows, cols], with the same checks; expert must be in range
+// (bad_input otherwise).
+Weight expert_matrix(const TensorInfo& tensor, int64_t expert);
 
 }  // namespace fathom
