@@ -1,0 +1,17 @@
+#include "model/batch.h"
+
+namespace fathom {
+
+void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits) {
+  const int64_t first = sequence.length, n = static_cast<int64_t>(ids.size());
+  cache.extend(sequence, n);
+  sequences.push_back({.cache = &sequence, .first_row = rows(), .n = n, .first_position = first});
+  for (int64_t i = 0; i < n; ++i) {
+    if (logits == Logits::all || (logits == Logits::last && i + 1 == n))
+      logit_rows.push_back(static_cast<int32_t>(rows()));
+    tokens.push_back(ids[static_cast<size_t>(i)]);
+    positions.push_back(static_cast<int32_t>(first + i));
+  }
+}
+
+}  // namespace fathom

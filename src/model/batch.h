@@ -1,0 +1,36 @@
+// The tokens of one step: rows of several sequences, each with its own positions.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kvcache/kv_cache.h"
+#include "model/yarn.h"
+
+namespace fathom {
+
+// Rows [first_row, first_row + n) of the batch are the tokens at positions [first_position, first_position + n) of one
+// sequence. Its cache already counts them as stored (KvCache::extend); the forward pass writes their rows.
+struct BatchSequence {
+  SequenceCache* cache = nullptr;
+  int64_t first_row = 0, n = 0;
+  int64_t first_position = 0;
+};
+
+struct Batch {
+  std::vector<int32_t> tokens, positions;  // one a row
+  std::vector<BatchSequence> sequences;    // cover the rows in order
+  std::vector<int32_t> logit_rows;         // rows whose logits are wanted
+
+  int64_t rows() const noexcept { return static_cast<int64_t>(tokens.size()); }
+
+  // Appends the tokens of one sequence, after extending its cache. logits: none, of the last token, or of all of them.
+  enum class Logits { none, last, all };
+  void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits);
+};
+
+// cos and sin for every row of a batch, (T, rope_dim / 2), computed once and used by every layer.
+struct RotaryRows {
+  MatView<const float> cosines, sines;
+};
+
+}  // namespace fathom

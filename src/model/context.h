@@ -1,0 +1,35 @@
+// What every layer is handed: threads, scratch memory, and how activations are kept.
+#pragma once
+#include "base/arena.h"
+#include "base/threads.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+namespace fathom {
+
+// f32: activations are float32. bf16: sums are still float32, but every result that a bfloat16 framework would store
+// (embedding, norm, linear, rotation, attention output, residual) is rounded to bfloat16, so that logits can be
+// compared with such a run.
+enum class Activations : uint8_t { f32, bf16 };
+
+struct Context {
+  ThreadPool& pool;
+  Arena& arena;
+  Activations activations = Activations::f32;
+};
+
+// Uninitialised, until the caller's arena scope closes.
+inline MatView<float> scratch(Context& ctx, int64_t rows, int64_t cols) {
+  return {ctx.arena.take<float>(rows * cols), rows, cols};
+}
+
+// Rounds x to what ctx.activations keeps; nothing for f32.
+inline void round_activations(Context& ctx, MatView<float> x) {
+  if (ctx.activations == Activations::f32) return;
+  ctx.pool.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t)
+      for (float& value : x.vec(t)) value = bf16_to_f32(f32_to_bf16(value));
+  });
+}
+
+}  // namespace fathom

@@ -1,0 +1,40 @@
+// Multi-head latent attention, forward.
+//     c_q = rmsnorm(q_a_proj x), q = q_b_proj c_q     (or q = q_proj x)      q_i = [q_n,i (N) | q_r,i (R)], i = 1 .. H
+//     [c | k_r] = kv_a_proj_with_mqa x,  c_kv = rmsnorm(c)                   q_r and k_r are rotated, pairs interleaved
+//     [k_n,i | v_i] = rows of head i of kv_b_proj c_kv
+//     s_tj,i = scale (<q_n,i, k_n,j,i> + <q_r,i, k_r,j>),  o_i = sum_j softmax_j(s) v_j,i,  y = o_proj [o_1; ...; o_H]
+// The cache keeps [c_kv | k_r] (C + R numbers), so keys and values of past tokens come from it in one of two ways:
+//     naive     expand k_n and v of past tokens by kv_b_proj, a tile of positions at a time
+//     absorbed  fold: q~_i = W_UK,i^T q_n,i (C numbers), s = scale (<q~_i, c_kv,j> + <q_r,i, k_r,j>), z_i = sum p c_kv,
+//     o_i = W_UV,i z_i
+// The two are equal but for rounding. With P tokens in the cache and S new ones, in multiply-adds per head:
+//     naive C (N + V) (P + S) + (N + R + V) S (P + S/2),   absorbed C (N + V) S + (2 C + R) S (P + S/2)
+// Source: arXiv:2405.04434 section 2.1, equations 37 to 47, and its appendix C; the latent norms are in section 3.1.2.
+#pragma once
+#include "kvcache/kv_cache.h"
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/context.h"
+#include "model/weights.h"
+
+namespace fathom {
+
+enum class MlaForm : uint8_t { automatic, naive, absorbed };
+
+// What all layers share.
+struct AttentionSettings {
+  float scale = 0;  // of the scores: softmax_scale(config)
+  MlaForm mla_form =
+      MlaForm::automatic;  // automatic: the cheaper by the formula above, chosen for each sequence by its own S and P
+};
+
+// The form that costs fewer multiply-adds for n_new tokens after n_past.
+MlaForm cheaper_mla_form(const ModelConfig& config, int64_t n_past, int64_t n_new);
+
+// x (T, D) normed input of the layer, read; y (T, D) written. The rows of the batch's tokens are stored in the cache
+// first.
+void mla_forward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const MlaWeights& w,
+                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache& cache, MatView<const float> x,
+                 MatView<float> y);
+
+}  // namespace fathom

@@ -1,0 +1,184 @@
+// Letters (src/model/config.h): T rows of the batch, H heads, D hidden_size, Q q_lora_rank, C kv_lora_rank, N
+// qk_nope_head_dim, R qk_rope_head_dim, V v_head_dim.
+#include "kernels/matmul.h"
+#include "model/attention_core.h"
+#include "model/mla.h"
+#include "model/norm.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kExpandTile = KeyTile::kMaxTile;  // positions that the naive form expands at a time
+
+// q (T, H (N + R)), rotated.
+MatView<float> project_query(Context& ctx, const ModelConfig& c, const MlaWeights& w, const RotaryRows& rotary,
+                             MatView<const float> x) {
+  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim;
+  auto q = scratch(ctx, x.rows, H * (N + R));
+  if (c.q_lora_rank) {
+    auto latent = scratch(ctx, x.rows, *c.q_lora_rank);
+    matmul(ctx.pool, x, w.q_a_proj, latent);
+    round_activations(ctx, latent);
+    norm_forward(ctx, w.q_a_layernorm, c.rms_norm_eps, latent, latent);
+    matmul(ctx.pool, latent, w.q_b_proj, q);
+  } else {
+    matmul(ctx.pool, x, w.q_proj, q);
+  }
+  round_activations(ctx, q);
+  rotate_heads(ctx, c.rope_layout, q, N, H, N + R, rotary);
+  round_activations(ctx, q);
+  return q;
+}
+
+// Writes [c_kv | k_r] of every row of the batch to the cache.
+void store_latents(Context& ctx, const ModelConfig& c, const MlaWeights& w, int64_t layer, const Batch& batch,
+                   const RotaryRows& rotary, KvCache& cache, MatView<const float> x) {
+  const int64_t C = c.kv_lora_rank, R = c.qk_rope_head_dim;
+  auto latent = scratch(ctx, x.rows, C + R);
+  matmul(ctx.pool, x, w.kv_a_proj_with_mqa, latent);
+  round_activations(ctx, latent);
+  norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, latent.sub_cols(0, C), latent.sub_cols(0, C));
+  rotate_heads(ctx, c.rope_layout, latent, C, 1, C + R, rotary);
+  round_activations(ctx, latent.sub_cols(C, R));
+  for (const BatchSequence& s : batch.sequences)
+    for (int64_t i = 0; i < s.n; ++i) cache.store(*s.cache, layer, s.first_position + i, latent.vec(s.first_row + i));
+}
+
+// y (n, N + V of one head's rows) ... the two products with a head's part of kv_b_proj, in either stored layout.
+//     fold_query:   q~ (n, C) = q_n (n, N) W_UK,i        unfold_value: o (n, V) = z (n, C) W_UV,i^T
+void fold_query(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView<const float> q_nope,
+                MatView<float> q_latent) {
+  const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
+  if (w.kv_b_proj) {
+    matmul_transposed_serial(q_nope, w.kv_b_proj.sub_rows(head * (N + V), N), q_latent);
+  } else {
+    matmul_serial(q_nope, w.k_b_proj.sub_rows(head * C, C), q_latent);
+  }
+}
+
+void unfold_value(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView<const float> z, MatView<float> o) {
+  const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim;
+  matmul_serial(z, w.kv_b_proj ? w.kv_b_proj.sub_rows(head * (N + V) + N, V) : w.v_b_proj.sub_rows(head * V, V), o);
+}
+
+// o (n, H V) of one sequence; q (n, H (N + R)). Keys and values are the latents themselves: one key/value head for all.
+void attend_absorbed(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, int64_t layer,
+                     const BatchSequence& s, const KvCache& cache, MatView<const float> q, MatView<float> o) {
+  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
+                C = c.kv_lora_rank;
+  Arena::Scope scope(ctx.arena);
+  auto folded = scratch(ctx, s.n, H * (C + R)), z = scratch(ctx, s.n, H * C);
+  ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t h = begin; h < end; ++h) {
+      fold_query(c, w, h, q.sub_cols(h * (N + R), N), folded.sub_cols(h * (C + R), C));
+      for (int64_t t = 0; t < s.n; ++t) std::copy_n(q.row(t) + h * (N + R) + N, R, folded.row(t) + h * (C + R) + C);
+    }
+  });
+  round_activations(ctx, folded);
+  const RunningAttention a = start_attention(ctx, folded, H, H, z);
+  const auto tile = [&](int64_t first, int64_t n, int64_t, float* tile_scratch) {
+    const MatView<const float> rows = cache.rows(*s.cache, layer, first, n, tile_scratch);
+    return KeyTile{.first_position = first, .key = rows, .shared_key = {}, .value = rows.sub_cols(0, C)};
+  };
+  attend(ctx, a, s.first_position, scale, 0, s.first_position + s.n, kBlockTokens, tile, kBlockTokens * (C + R));
+  finish(ctx, a);
+  round_activations(ctx, z);
+  ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t h = begin; h < end; ++h) unfold_value(c, w, h, z.sub_cols(h * C, C), o.sub_cols(h * V, V));
+  });
+}
+
+// Latents of positions [first, first + n) as one matrix (n, C + R): the cache's own rows when they lie in one block,
+// else a copy.
+MatView<const float> gather_latents(Context& ctx, const KvCache& cache, const SequenceCache& sequence, int64_t layer,
+                                    int64_t first, int64_t n, MatView<float> into) {
+  ctx.pool.parallel_for((n + kBlockTokens - 1) / kBlockTokens, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t at = b * kBlockTokens, count = std::min(kBlockTokens, n - at);
+      const MatView<const float> rows = cache.rows(sequence, layer, first + at, count, into.row(at));
+      if (rows.data != into.row(at)) std::copy_n(rows.data, count * rows.cols, into.row(at));
+    }
+  });
+  return into.sub_rows(0, n);
+}
+
+// Keys k_n (n, H N) and values (n, H V) of n latents. With kv_b_proj whole, both are columns of one product.
+struct Expanded {
+  MatView<float> key, value;
+  int64_t key_stride, value_stride;  // columns from one head to the next
+};
+
+Expanded expand(Context& ctx, const ModelConfig& c, const MlaWeights& w, MatView<const float> latents) {
+  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
+  const MatView<const float> c_kv = latents.sub_cols(0, C);
+  if (w.kv_b_proj) {
+    auto u = scratch(ctx, c_kv.rows, H * (N + V));
+    matmul(ctx.pool, c_kv, w.kv_b_proj, u);
+    round_activations(ctx, u);
+    return {u, u.sub_cols(N, u.cols - N), N + V, N + V};
+  }
+  auto key = scratch(ctx, c_kv.rows, H * N), value = scratch(ctx, c_kv.rows, H * V);
+  ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {  // k_b_proj is stored transposed per head
+    for (int64_t h = begin; h < end; ++h)
+      matmul_transposed_serial(c_kv, w.k_b_proj.sub_rows(h * C, C), key.sub_cols(h * N, N));
+  });
+  matmul(ctx.pool, c_kv, w.v_b_proj, value);
+  round_activations(ctx, key);
+  round_activations(ctx, value);
+  return {key, value, N, V};
+}
+
+void attend_naive(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, int64_t layer,
+                  const BatchSequence& s, const KvCache& cache, MatView<const float> q, MatView<float> o) {
+  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
+                C = c.kv_lora_rank;
+  Arena::Scope scope(ctx.arena);
+  const RunningAttention a = start_attention(ctx, q, H, 1, o);
+  auto gathered = scratch(ctx, kExpandTile, C + R);
+  const int64_t n_positions = s.first_position + s.n;
+  for (int64_t first = 0; first < n_positions; first += kExpandTile) {
+    Arena::Scope tile_scope(ctx.arena);
+    const int64_t n = std::min(kExpandTile, n_positions - first);
+    const MatView<const float> latents = gather_latents(ctx, cache, *s.cache, layer, first, n, gathered);
+    const Expanded e = expand(ctx, c, w, latents);
+    const auto tile = [&](int64_t, int64_t, int64_t head, float*) {
+      return KeyTile{.first_position = first,
+                     .key = e.key.sub_cols(head * e.key_stride, N),
+                     .shared_key = latents.sub_cols(C, R),
+                     .value = e.value.sub_cols(head * e.value_stride, V)};
+    };
+    attend(ctx, a, s.first_position, scale, first, n, kExpandTile, tile, 0);
+  }
+  finish(ctx, a);
+}
+
+}  // namespace
+
+MlaForm cheaper_mla_form(const ModelConfig& c, int64_t n_past, int64_t n_new) {
+  const auto C = static_cast<double>(c.kv_lora_rank), P = static_cast<double>(n_past), S = static_cast<double>(n_new);
+  const auto N = static_cast<double>(c.qk_nope_head_dim), R = static_cast<double>(c.qk_rope_head_dim),
+             V = static_cast<double>(c.v_head_dim);
+  const double naive = C * (N + V) * (P + S) + (N + R + V) * S * (P + S / 2);
+  const double absorbed = C * (N + V) * S + (2 * C + R) * S * (P + S / 2);
+  return naive <= absorbed ? MlaForm::naive : MlaForm::absorbed;
+}
+
+void mla_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& settings, const MlaWeights& w,
+                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache& cache, MatView<const float> x,
+                 MatView<float> y) {
+  Arena::Scope scope(ctx.arena);
+  auto q = project_query(ctx, c, w, rotary, x);
+  store_latents(ctx, c, w, layer, batch, rotary, cache, x);
+  auto o = scratch(ctx, x.rows, c.num_attention_heads * c.v_head_dim);
+  for (const BatchSequence& s : batch.sequences) {
+    const MlaForm form =
+        settings.mla_form == MlaForm::automatic ? cheaper_mla_form(c, s.first_position, s.n) : settings.mla_form;
+    const auto attention = form == MlaForm::naive ? attend_naive : attend_absorbed;
+    attention(ctx, c, settings.scale, w, layer, s, cache, q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
+  }
+  round_activations(ctx, o);
+  matmul(ctx.pool, o, w.o_proj, y);
+  round_activations(ctx, y);
+}
+
+}  // namespace fathom

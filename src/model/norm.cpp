@@ -1,0 +1,29 @@
+#include "model/norm.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/matmul.h"
+#include "kernels/rmsnorm.h"
+
+namespace fathom {
+
+void norm_forward(Context& ctx, const Weight& weight, double eps, MatView<const float> x, MatView<float> y) {
+  Arena::Scope scope(ctx.arena);
+  const VecView<float> gain(ctx.arena.take<float>(weight.cols), weight.cols);
+  constexpr std::array<int32_t, 1> kFirstRow = {0};
+  gather_rows(weight, kFirstRow, {gain.data, 1, gain.size});
+  if (ctx.activations == Activations::f32) {
+    rmsnorm_forward(ctx.pool, x, gain, static_cast<float>(eps), y, {});
+    return;
+  }
+  const VecView<float> ones(ctx.arena.take<float>(weight.cols), weight.cols);
+  std::fill(ones.begin(), ones.end(), 1.0f);
+  rmsnorm_forward(ctx.pool, x, ones, static_cast<float>(eps), y, {});
+  round_activations(ctx, y);
+  for (int64_t t = 0; t < y.rows; ++t)
+    for (int64_t i = 0; i < y.cols; ++i) y(t, i) *= gain[i];
+  round_activations(ctx, y);
+}
+
+}  // namespace fathom

@@ -1,0 +1,56 @@
+#include "model/router.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "kernels/softmax.h"
+#include "kernels/topk.h"
+
+namespace fathom {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+// Sets the scores of experts outside the topk_group best groups to kNever.
+void mask_groups(const ModelConfig& c, float* scores) {
+  const int64_t per_group = c.n_routed_experts / c.n_group;
+  std::vector<float> best(static_cast<size_t>(c.n_group));
+  for (int64_t g = 0; g < c.n_group; ++g) {
+    const VecView<const float> group(scores + g * per_group, per_group);
+    best[static_cast<size_t>(g)] = group[argmax(group)];
+  }
+  std::vector<int32_t> kept(static_cast<size_t>(c.topk_group));
+  top_k({best.data(), c.n_group}, kept);
+  for (int64_t g = 0; g < c.n_group; ++g)
+    if (std::find(kept.begin(), kept.end(), static_cast<int32_t>(g)) == kept.end())
+      std::fill(scores + g * per_group, scores + (g + 1) * per_group, kNever);
+}
+
+void route_token(const ModelConfig& c, const float* s, int32_t* experts, float* gates) {
+  const int64_t E = c.n_routed_experts, K = c.num_experts_per_tok;
+  std::vector<float> candidates(s, s + E);
+  if (c.topk_method == TopkMethod::group_limited_greedy) mask_groups(c, candidates.data());
+  top_k({candidates.data(), E}, {experts, static_cast<size_t>(K)});
+  float sum = 0;
+  for (int64_t k = 0; k < K; ++k) sum += s[experts[k]];
+  const auto factor = static_cast<float>(c.routed_scaling_factor);
+  for (int64_t k = 0; k < K; ++k) {
+    const float score = c.norm_topk_prob ? s[experts[k]] / (sum + 1e-20f) : s[experts[k]];
+    gates[k] = factor * score;
+  }
+}
+
+}  // namespace
+
+void route(ThreadPool& pool, const ModelConfig& config, MatView<float> scores, const Routing& routing) {
+  check(scores.cols == config.n_routed_experts && routing.experts.cols == config.num_experts_per_tok, "routing shapes");
+  pool.parallel_for(scores.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      softmax(scores.vec(t));
+      route_token(config, scores.row(t), routing.experts.row(t), routing.gates.row(t));
+    }
+  });
+}
+
+}  // namespace fathom

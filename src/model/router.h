@@ -1,0 +1,30 @@
+// The router of a mixture-of-experts layer: which experts a token uses, and with what weight.
+//     s = softmax over all E experts of (W_g u), in float32
+//     greedy:               the K largest s
+//     group_limited_greedy: experts [j E/n_group, (j+1) E/n_group) form group j; its score is the largest s in it; keep
+//     the topk_group best groups;
+//                           the K largest s among their experts (device-limited routing, arXiv:2405.04434
+//                           section 2.2.2)
+//     gate = routed_scaling_factor * s, or with norm_topk_prob routed_scaling_factor * s / (sum of the chosen s +
+//     1e-20)
+// Ties go to the lower index, among experts and among groups. A NaN is never chosen before a number, and never leads
+// out of range.
+#pragma once
+#include <cstdint>
+
+#include "base/threads.h"
+#include "model/config.h"
+#include "tensor/view.h"
+#include "tensor/weight.h"
+
+namespace fathom {
+
+struct Routing {
+  MatView<int32_t> experts;  // (T, K), by falling score
+  MatView<float> gates;      // (T, K)
+};
+
+// scores (T, E): W_g u on entry, the softmax s on return. routing is written. Tokens are independent.
+void route(ThreadPool& pool, const ModelConfig& config, MatView<float> scores, const Routing& routing);
+
+}  // namespace fathom

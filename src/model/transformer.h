@@ -1,0 +1,30 @@
+// The whole network, forward: token ids of a batch in, logits of the wanted rows out.
+#pragma once
+#include "kvcache/kv_cache.h"
+#include "model/batch.h"
+#include "model/context.h"
+#include "model/load.h"
+#include "model/mla.h"
+
+namespace fathom {
+
+// What a cache for this model must look like.
+CacheLayout cache_layout(const ModelConfig& config, DType dtype);
+
+// A loaded model with what is derived from its config once.
+struct Network {
+  const ModelConfig* config;
+  const ModelWeights* weights;
+  RotaryTable rotary;
+  AttentionSettings attention;
+};
+Network make_network(const ModelConfig& config, const ModelWeights& weights);
+
+// logits (batch.logit_rows.size(), vocab_size) written. The cache receives the rows of all the batch's tokens.
+// bad_input Error for a token id outside the vocabulary. The logits of a row are the same bits for any number of
+// threads and any other sequences in the batch; splitting one sequence into several steps changes them by rounding only
+// (attention tiles and the form of mla.h differ).
+void transformer_forward(Context& ctx, const Network& network, const Batch& batch, KvCache& cache,
+                         MatView<float> logits);
+
+}  // namespace fathom

@@ -1,0 +1,147 @@
+// Small models of random float32 weights, made in memory.
+#pragma once
+#include <cmath>
+#include <cstring>
+#include <deque>
+
+#include "base/random.h"
+#include "model/transformer.h"
+#include "tensor/buffer.h"
+
+namespace fathom::testing {
+
+inline ModelConfig tiny_v2_config() {
+  ModelConfig c;
+  c.family = Family::deepseek_v2;
+  c.vocab_size = 97;
+  c.hidden_size = 48;
+  c.num_hidden_layers = 3;
+  c.intermediate_size = 64;
+  c.max_position_embeddings = 4096;
+  c.num_attention_heads = c.num_key_value_heads = 4;
+  c.q_lora_rank = 24;
+  c.kv_lora_rank = 20;
+  c.qk_nope_head_dim = 12;
+  c.qk_rope_head_dim = 8;
+  c.v_head_dim = 10;
+  c.rope_scaling =
+      YarnScaling{.factor = 40, .original_max_position_embeddings = 64, .mscale = 0.707, .mscale_all_dim = 0.707};
+  c.n_routed_experts = 8;
+  c.num_experts_per_tok = 3;
+  c.n_shared_experts = 2;
+  c.moe_intermediate_size = 16;
+  c.first_k_dense_replace = 1;
+  c.topk_method = TopkMethod::group_limited_greedy;
+  c.n_group = 4;
+  c.topk_group = 2;
+  c.routed_scaling_factor = 4;
+  return c;
+}
+
+inline ModelConfig tiny_llama_config() {
+  ModelConfig c;
+  c.family = Family::llama;
+  c.vocab_size = 97;
+  c.hidden_size = 48;
+  c.num_hidden_layers = 3;
+  c.intermediate_size = 80;
+  c.max_position_embeddings = 4096;
+  c.num_attention_heads = 6;
+  c.num_key_value_heads = 2;
+  c.head_dim = 8;
+  c.rope_layout = RopeLayout::half_split;
+  return c;
+}
+
+// Owns its weights. Matrices are normal with deviation 1/sqrt(fan in) times `gain`, norms are near 1, the embedding is
+// normal.
+class RandomModel {
+ public:
+  explicit RandomModel(const ModelConfig& c, uint64_t seed = 1, bool split_kv_b = false, double gain = 1.5)
+      : config(c) {
+    weights = empty_weights(config, split_kv_b);
+    uint64_t stream = 0;
+    for_each_tensor(weights, config, [&](const std::string& name, Weight& w, const Shape& shape) {
+      const bool is_norm = shape.size() == 1;
+      const int64_t rows = is_norm ? 1 : shape[0], cols = shape.back();
+      Buffer<float>& b = buffers_.emplace_back(rows * cols);
+      const double deviation = name == "model.embed_tokens.weight" ? 1.0
+                               : is_norm                           ? 0.2
+                                                                   : gain / std::sqrt(static_cast<double>(cols));
+      for (int64_t i = 0; i < rows * cols; ++i)
+        b[i] = static_cast<float>((is_norm ? 1.0 : 0.0) +
+                                  deviation * standard_normal(seed, stream, static_cast<uint64_t>(i)));
+      ++stream;
+      w = Weight{.dtype = DType::f32, .rows = rows, .cols = cols, .data = reinterpret_cast<const std::byte*>(b.data())};
+    });
+    if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
+    network = make_network(config, weights);
+  }
+
+  ModelConfig config;
+  ModelWeights weights;
+  Network network;
+
+ private:
+  std::deque<Buffer<float>> buffers_;
+};
+
+// Owns threads, scratch and cache; runs one sequence or several.
+struct Runner {
+  explicit Runner(const RandomModel& m, int threads = 1, DType cache_type = DType::f32, int64_t max_tokens = 4096)
+      : model(m), pool(threads), cache(cache_layout(m.config, cache_type), max_tokens) {}
+
+  // Logits of all rows of a batch.
+  std::vector<float> forward(const Batch& batch) {
+    std::vector<float> logits(batch.logit_rows.size() * static_cast<size_t>(model.config.vocab_size));
+    Context ctx{pool, arena, activations};
+    Network network = model.network;
+    network.attention.mla_form = form;
+    transformer_forward(ctx, network, batch, cache,
+                        {logits.data(), static_cast<int64_t>(batch.logit_rows.size()), model.config.vocab_size});
+    return logits;
+  }
+  // Logits of every position of ids, run in chunks of `chunk` tokens.
+  std::vector<float> forward_chunks(std::span<const int32_t> ids, size_t chunk) {
+    std::vector<float> all;
+    SequenceCache sequence;
+    for (size_t at = 0; at < ids.size(); at += chunk) {
+      Batch batch;
+      batch.add(cache, sequence, ids.subspan(at, std::min(chunk, ids.size() - at)), Batch::Logits::all);
+      const std::vector<float> logits = forward(batch);
+      all.insert(all.end(), logits.begin(), logits.end());
+    }
+    cache.truncate(sequence, 0);
+    return all;
+  }
+
+  const RandomModel& model;
+  ThreadPool pool;
+  Arena arena;
+  KvCache cache;
+  Activations activations = Activations::f32;
+  MlaForm form = MlaForm::automatic;
+};
+
+inline std::vector<int32_t> random_ids(int64_t n, int64_t vocab_size, uint64_t seed) {
+  std::vector<int32_t> ids(static_cast<size_t>(n));
+  for (size_t i = 0; i < ids.size(); ++i)
+    ids[i] = static_cast<int32_t>(uniform01(seed, 77, i) * static_cast<double>(vocab_size));
+  return ids;
+}
+
+inline float largest_magnitude(std::span<const float> x) {
+  float m = 0;
+  for (float v : x) m = std::max(m, std::abs(v));
+  return m;
+}
+inline float largest_difference(std::span<const float> a, std::span<const float> b) {
+  float m = 0;
+  for (size_t i = 0; i < a.size(); ++i) m = std::max(m, std::isfinite(a[i] - b[i]) ? std::abs(a[i] - b[i]) : INFINITY);
+  return m;
+}
+inline bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+}  // namespace fathom::testing
