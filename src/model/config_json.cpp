@@ -1,0 +1,354 @@
+// config.json -> ModelConfig. Key by key: what is used stands in read_*; what must have one value in kSingleValued;
+// what does not touch the forward pass in kHarmless, each with its reason.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/error.h"
+#include "model/config.h"
+#include "model/json_fields.h"
+
+namespace fathom {
+namespace {
+
+struct HarmlessKey {
+  std::string_view key, reason;
+};
+constexpr std::array kHarmless = std::to_array<HarmlessKey>({
+    {"_name_or_path", "where the config came from"},
+    {"name_or_path", "where the config came from"},
+    {"_commit_hash", "where the config came from"},
+    {"transformers_version", "who wrote the file"},
+    {"auto_map", "names Python code for transformers; fathom runs none"},
+    {"torch_dtype", "the element types are in the weight files"},
+    {"dtype", "the same under its newer name"},
+    {"use_cache", "how transformers generates; the result is the same"},
+    {"return_dict", "the form of a Python result"},
+    {"output_attentions", "what a Python call returns besides logits"},
+    {"output_hidden_states", "what a Python call returns besides logits"},
+    {"output_router_logits", "what a Python call returns besides logits"},
+    {"_attn_implementation", "which kernel transformers takes"},
+    {"attn_implementation", "which kernel transformers takes"},
+    {"_attn_implementation_autoset", "which kernel transformers takes"},
+    {"attention_dropout", "training only"},
+    {"initializer_range", "training only; not the published models' training value either"},
+    {"aux_loss_alpha", "training only: weight of the balance loss"},
+    {"router_aux_loss_coef", "training only: weight of the balance loss"},
+    {"seq_aux", "training only: balance loss per sequence"},
+    {"ep_size", "how experts were spread over devices"},
+    {"pretraining_tp", "how matrices were split over devices in training; the product is the same"},
+    {"gradient_checkpointing", "training only"},
+    {"id2label", "classifiers only"},
+    {"label2id", "classifiers only"},
+    {"num_labels", "classifiers only"},
+    {"problem_type", "classifiers only"},
+    {"finetuning_task", "classifiers only"},
+    {"tokenizer_class", "the tokenizer has its own files"},
+    {"task_specific_params", "generation defaults"},
+    {"prefix", "generation defaults"},
+    {"max_length", "generation defaults; fathom takes its own flags"},
+    {"min_length", "generation defaults"},
+    {"max_new_tokens", "generation defaults"},
+    {"do_sample", "generation defaults"},
+    {"early_stopping", "generation defaults"},
+    {"num_beams", "generation defaults"},
+    {"num_beam_groups", "generation defaults"},
+    {"diversity_penalty", "generation defaults"},
+    {"temperature", "generation defaults"},
+    {"top_k", "generation defaults"},
+    {"top_p", "generation defaults"},
+    {"typical_p", "generation defaults"},
+    {"repetition_penalty", "generation defaults"},
+    {"encoder_no_repeat_ngram_size", "generation defaults"},
+    {"length_penalty", "generation defaults"},
+    {"no_repeat_ngram_size", "generation defaults"},
+    {"num_return_sequences", "generation defaults"},
+    {"output_scores", "generation defaults"},
+    {"return_dict_in_generate", "generation defaults"},
+    {"remove_invalid_values", "generation defaults"},
+    {"exponential_decay_length_penalty", "generation defaults"},
+    {"suppress_tokens", "generation defaults"},
+    {"begin_suppress_tokens", "generation defaults"},
+    {"bad_words_ids", "generation defaults"},
+    {"forced_bos_token_id", "generation defaults"},
+    {"forced_eos_token_id", "generation defaults"},
+    {"sep_token_id", "a token that decoder models do not use"},
+    {"decoder_start_token_id", "encoder-decoder models only"},
+    {"tf_legacy_loss", "another framework"},
+    {"use_bfloat16", "another framework"},
+    {"torchscript", "how Python compiles"},
+    {"tie_encoder_decoder", "encoder-decoder models only"},
+    {"cross_attention_hidden_size", "encoder-decoder models only"},
+    {"pruned_heads", "checked to be empty by the shapes of the weights"},
+});
+
+// A key that fathom implements for one value only.
+struct SingleValued {
+  std::string_view key;
+  std::string_view json;  // the value, as JSON
+  std::string_view why;
+};
+constexpr std::array kSingleValued = std::to_array<SingleValued>({
+    {"hidden_act", R"("silu")", "the feed-forward layers are SwiGLU"},
+    {"scoring_func", R"("softmax")", "sigmoid scores are DeepSeek-V3"},
+    {"attention_bias", "false", "no projection has a bias"},
+    {"mlp_bias", "false", "no projection has a bias"},
+    {"is_encoder_decoder", "false", "the models are decoders"},
+    {"is_decoder", "false", "cross attention is not implemented"},
+    {"add_cross_attention", "false", "cross attention is not implemented"},
+    {"chunk_size_feed_forward", "0", "not implemented"},
+    {"partial_rotary_factor", "1.0", "the whole rotary part rotates"},
+    {"rope_interleave", "true", "the rotary rows of deepseek_v2 are interleaved"},
+    {"num_nextn_predict_layers", "0", "multi-token prediction layers are DeepSeek-V3"},
+});
+
+bool same_value(const json::value& found, const json::value& wanted) {
+  if (found.is_number() && wanted.is_number()) return found.to_number<double>() == wanted.to_number<double>();
+  return found == wanted;
+}
+
+void check_single_valued(JsonFields& f, const SingleValued& rule) {
+  const json::value* found = f.maybe_value(rule.key);
+  if (found == nullptr || same_value(*found, json::parse(json::string_view(rule.json.data(), rule.json.size()))))
+    return;
+  throw_unsupported("{}: {} is {}; fathom implements {} only ({})", f.where(), rule.key,
+                    quoted_for_message(json::serialize(*found), 60), rule.json, rule.why);
+}
+
+struct FamilyName {
+  Family family;
+  std::string_view architecture;
+};
+constexpr std::array kFamilies = std::to_array<FamilyName>({
+    {Family::deepseek_v2, "DeepseekV2ForCausalLM"},
+    {Family::deepseek, "DeepseekForCausalLM"},
+    {Family::llama, "LlamaForCausalLM"},
+});
+
+Family read_family(JsonFields& f) {
+  const std::string type = f.text("model_type");
+  const auto known =
+      std::find_if(kFamilies.begin(), kFamilies.end(), [&](const FamilyName& n) { return name(n.family) == type; });
+  if (known == kFamilies.end())
+    throw_unsupported("{}: model_type {} is not supported; deepseek_v2, deepseek and llama are", f.where(),
+                      quoted_for_message(type, 40));
+  const json::value* architectures = f.maybe_value("architectures");
+  if (architectures == nullptr) return known->family;
+  if (!architectures->is_array()) f.refuse_type("architectures", "an array", *architectures);
+  for (const json::value& a : architectures->get_array())
+    if (!a.is_string() || std::string_view(a.get_string()) != known->architecture)
+      throw_unsupported("{}: architectures names {}; for model_type {} fathom implements {}", f.where(),
+                        quoted_for_message(json::serialize(a), 60), type, known->architecture);
+  return known->family;
+}
+
+// The references do not agree on the amplitude of cos and sin when just one of the two is given: DeepSeek's code takes
+// an absent mscale as 1 and an absent mscale_all_dim as 0, transformers ignores mscale unless both are there and not 0.
+// Where they agree, the result is the same formula.
+void read_mscale(JsonFields& f, YarnScaling& yarn) {
+  const auto mscale = f.maybe_number("mscale"), all_dim = f.maybe_number("mscale_all_dim");
+  yarn.mscale = mscale.value_or(1.0);
+  yarn.mscale_all_dim = all_dim.value_or(0.0);
+  const bool both = yarn.mscale != 0 && yarn.mscale_all_dim != 0 && mscale.has_value();
+  const bool neither = yarn.mscale_all_dim == 0 && yarn.mscale == 1.0;
+  if (!both && !neither)
+    throw_unsupported(
+        "{}: mscale is {} and mscale_all_dim is {}; the reference implementations disagree on this pair. "
+        "The published models give both the same value (0.707 or 1.0)",
+        f.where(), mscale ? fmt::format("{}", *mscale) : "absent", all_dim ? fmt::format("{}", *all_dim) : "absent");
+}
+
+YarnScaling read_yarn(JsonFields& f) {
+  YarnScaling yarn;
+  yarn.factor = f.number("factor");
+  yarn.original_max_position_embeddings = f.integer("original_max_position_embeddings");
+  yarn.beta_fast = f.maybe_number("beta_fast").value_or(32);
+  yarn.beta_slow = f.maybe_number("beta_slow").value_or(1);
+  read_mscale(f, yarn);
+  check_single_valued(f, {"attention_factor", "null", "the amplitude follows from mscale and mscale_all_dim"});
+  check_single_valued(f, {"truncate", "true", "the ends of the ramp are whole numbers"});
+  return yarn;
+}
+
+// rope_scaling beside rope_theta, or rope_parameters with everything inside.
+void read_rope(JsonFields& f, ModelConfig& c) {
+  const auto theta = f.maybe_number("rope_theta");
+  const json::object* old_layout = f.maybe_object("rope_scaling");
+  const json::object* new_layout = f.maybe_object("rope_parameters");
+  if (old_layout != nullptr && new_layout != nullptr)
+    throw_bad_input("{}: has both rope_scaling and rope_parameters; keep one", f.where());
+  const json::object none;
+  const char* label = new_layout != nullptr ? ": rope_parameters" : ": rope_scaling";
+  JsonFields rope(new_layout != nullptr ? *new_layout : old_layout != nullptr ? *old_layout : none, f.where() + label);
+
+  const auto inner_theta = rope.maybe_number("rope_theta");
+  if (!theta && !inner_theta) throw_bad_input("{}: rope_theta is missing; fathom guesses no sizes", f.where());
+  if (theta && inner_theta && *theta != *inner_theta)
+    throw_bad_input("{}: rope_theta is {} and {} in rope_parameters; they must agree", f.where(), *theta, *inner_theta);
+  c.rope_theta = inner_theta.value_or(theta.value_or(0));
+
+  const auto type = rope.maybe_text("rope_type"), old_type = rope.maybe_text("type");
+  if (type && old_type && *type != *old_type)
+    throw_bad_input("{}: rope_type is {} and type is {}; they must agree", rope.where(), quoted_for_message(*type),
+                    quoted_for_message(*old_type));
+  if (old_layout != nullptr && !type && !old_type) throw_bad_input("{}: has neither type nor rope_type", rope.where());
+  const std::string kind = type.value_or(old_type.value_or("default"));
+  if (kind == "yarn" && c.uses_mla()) {
+    c.rope_scaling = read_yarn(rope);
+  } else if (kind != "default") {
+    throw_unsupported("{}: type {} is not supported for model_type {}; {} is", rope.where(),
+                      quoted_for_message(kind, 40), name(c.family), c.uses_mla() ? "'yarn' or none" : "none");
+  }
+  check_single_valued(rope, {"partial_rotary_factor", "1.0", "the whole rotary part rotates"});
+  if (const auto key = rope.unread())
+    throw_unsupported("{}: unknown key {}", rope.where(), quoted_for_message(*key, 60));
+}
+
+void expect_equal(JsonFields& f, const char* key, int64_t want, const char* what) {
+  const auto found = f.maybe_integer(key);
+  if (found && *found != want)
+    throw_unsupported("{}: {} is {}, but {} is {}; other values are not implemented", f.where(), key, *found, what,
+                      want);
+}
+
+void read_latent_attention(JsonFields& f, ModelConfig& c) {
+  c.q_lora_rank = f.maybe_integer("q_lora_rank");
+  c.kv_lora_rank = f.integer("kv_lora_rank");
+  c.qk_nope_head_dim = f.integer("qk_nope_head_dim");
+  c.qk_rope_head_dim = f.integer("qk_rope_head_dim");
+  c.v_head_dim = f.integer("v_head_dim");
+  c.num_key_value_heads = c.num_attention_heads;
+  expect_equal(f, "num_key_value_heads", c.num_attention_heads, "num_attention_heads");
+  // transformers >= 4.53 adds these two, computed.
+  expect_equal(f, "head_dim", c.qk_rope_head_dim, "qk_rope_head_dim");
+  // Both are below 2^31 or validate() refuses them; the sum is done in unsigned so that no input overflows.
+  expect_equal(
+      f, "qk_head_dim",
+      static_cast<int64_t>(static_cast<uint64_t>(c.qk_nope_head_dim) + static_cast<uint64_t>(c.qk_rope_head_dim)),
+      "qk_nope_head_dim + qk_rope_head_dim");
+}
+
+void read_grouped_attention(JsonFields& f, ModelConfig& c) {
+  c.num_key_value_heads = f.maybe_integer("num_key_value_heads").value_or(c.num_attention_heads);
+  c.rope_layout = RopeLayout::half_split;
+  if (const auto head_dim = f.maybe_integer("head_dim")) {
+    c.head_dim = *head_dim;
+    return;
+  }
+  if (c.num_attention_heads < 1 || c.hidden_size % c.num_attention_heads != 0)
+    throw_bad_input("{}: hidden_size ({}) is not a multiple of num_attention_heads ({}), and there is no head_dim",
+                    f.where(), c.hidden_size, c.num_attention_heads);
+  c.head_dim = c.hidden_size / c.num_attention_heads;
+}
+
+TopkMethod read_topk_method(JsonFields& f, const ModelConfig& c) {
+  const auto method = f.maybe_text("topk_method");
+  if (!method) {
+    if (c.uses_mla())
+      throw_bad_input("{}: topk_method is missing; it is greedy for V2-Lite and group_limited_greedy for V2",
+                      f.where());
+    return TopkMethod::greedy;
+  }
+  if (*method == "greedy") return TopkMethod::greedy;
+  if (*method == "group_limited_greedy" && c.uses_mla()) return TopkMethod::group_limited_greedy;
+  throw_unsupported(
+      "{}: topk_method {} is not supported; {}{}", f.where(), quoted_for_message(*method, 40),
+      c.uses_mla() ? "greedy and group_limited_greedy are" : "greedy is",
+      *method == "gready"
+          ? " ('gready' is the misspelt default of the published config class: was the key left out by mistake?)"
+          : "");
+}
+
+void read_experts(JsonFields& f, ModelConfig& c) {
+  c.n_routed_experts = f.maybe_integer("n_routed_experts").value_or(0);
+  const auto shared = f.maybe_integer("n_shared_experts");
+  const auto first_dense = f.maybe_integer("first_k_dense_replace"), width = f.maybe_integer("moe_intermediate_size");
+  const auto chosen = f.maybe_integer("num_experts_per_tok"), groups = f.maybe_integer("n_group"),
+             groups_kept = f.maybe_integer("topk_group");
+  const auto freq = f.maybe_integer("moe_layer_freq");
+  const auto normalise = f.maybe_boolean("norm_topk_prob");
+  const auto factor = f.maybe_number("routed_scaling_factor");
+  if (c.n_routed_experts == 0) {
+    if (f.has("n_routed_experts"))
+      throw_bad_input("{}: n_routed_experts is 0; leave it out or make it null for a model without experts", f.where());
+    f.ignore("topk_method");
+    return;
+  }
+  const auto need = [&](const std::optional<int64_t>& v, const char* key) {
+    if (!v) throw_bad_input("{}: {} is missing; fathom guesses no sizes", f.where(), key);
+    return *v;
+  };
+  c.n_shared_experts = shared.value_or(0);
+  c.first_k_dense_replace = need(first_dense, "first_k_dense_replace");
+  c.moe_intermediate_size = need(width, "moe_intermediate_size");
+  c.num_experts_per_tok = need(chosen, "num_experts_per_tok");
+  c.moe_layer_freq = freq.value_or(1);
+  c.norm_topk_prob = normalise.value_or(false);
+  c.routed_scaling_factor = factor.value_or(1.0);
+  c.topk_method = read_topk_method(f, c);
+  if (c.topk_method == TopkMethod::greedy) return;  // n_group and topk_group are without meaning then
+  c.n_group = need(groups, "n_group");
+  c.topk_group = need(groups_kept, "topk_group");
+}
+
+void read_tokens(JsonFields& f, ModelConfig& c) {
+  c.bos_token_id = f.maybe_integer("bos_token_id");
+  c.pad_token_id = f.maybe_integer("pad_token_id");
+  if (c.pad_token_id && *c.pad_token_id < 0) c.pad_token_id.reset();  // -1: how early llama configs say "none"
+  const json::value* eos = f.maybe_value("eos_token_id");
+  if (eos == nullptr) return;
+  const json::array one{*eos};
+  for (const json::value& id : eos->is_array() ? eos->get_array() : one) {
+    if (!id.is_int64() || id.get_int64() < 0) f.refuse_type("eos_token_id", "a token id or an array of them", id);
+    c.eos_token_ids.push_back(id.get_int64());
+  }
+}
+
+// FP8 weights of DeepSeek's kind: E4M3 with one scale for each block of 128 x 128. Activations stay float in fathom.
+void check_quantization(JsonFields& f) {
+  const json::object* o = f.maybe_object("quantization_config");
+  if (o == nullptr) return;
+  JsonFields q(*o, f.where() + ": quantization_config");
+  if (!q.has("quant_method")) throw_bad_input("{}: quant_method is missing", q.where());
+  check_single_valued(q, {"quant_method", R"("fp8")", "other methods store other tensors"});
+  check_single_valued(q, {"fmt", R"("e4m3")", "the element type of the weights"});
+  check_single_valued(q, {"weight_block_size", "[128,128]", "one scale for each block"});
+  check_single_valued(q, {"scale_fmt", R"("float")", "weight_scale_inv holds float32"});
+  for (const char* key : {"activation_scheme", "modules_to_not_convert", "dequantize"}) q.ignore(key);
+  if (const auto key = q.unread()) throw_unsupported("{}: unknown key {}", q.where(), quoted_for_message(*key, 60));
+}
+
+}  // namespace
+
+ModelConfig config_from_json(std::string_view text, const std::string& where) {
+  const json::value document = parse_json(text, where);
+  if (!document.is_object()) throw_bad_input("{}: must be a JSON object, found {}", where, json_kind_name(document));
+  JsonFields f(document.get_object(), where);
+  ModelConfig c;
+  c.family = read_family(f);
+  c.vocab_size = f.integer("vocab_size");
+  c.hidden_size = f.integer("hidden_size");
+  c.num_hidden_layers = f.integer("num_hidden_layers");
+  c.intermediate_size = f.integer("intermediate_size");
+  c.max_position_embeddings = f.integer("max_position_embeddings");
+  c.rms_norm_eps = f.number("rms_norm_eps");
+  c.tie_word_embeddings = f.maybe_boolean("tie_word_embeddings").value_or(false);
+  c.num_attention_heads = f.integer("num_attention_heads");
+  if (c.uses_mla())
+    read_latent_attention(f, c);
+  else
+    read_grouped_attention(f, c);
+  read_rope(f, c);
+  if (c.family != Family::llama) read_experts(f, c);
+  read_tokens(f, c);
+  check_quantization(f);
+  for (const SingleValued& rule : kSingleValued) check_single_valued(f, rule);
+  for (const HarmlessKey& h : kHarmless) f.ignore(h.key);
+  if (const auto key = f.unread())
+    throw_unsupported("{}: unknown key {}; fathom does not run a model while ignoring what its config says", where,
+                      quoted_for_message(*key, 60));
+  validate(c, where);
+  return c;
+}
+
+}  // namespace fathom
