@@ -1,0 +1,105 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/progress.h"
+
+namespace fathom {
+namespace {
+
+int64_t context_size(const ModelConfig& config, const EngineOptions& o) {
+  if (o.context_tokens < 0) throw_bad_input("--ctx is {}; it must be at least 1", o.context_tokens);
+  if (o.context_tokens > config.max_position_embeddings)
+    throw_bad_input("--ctx is {}, but the model's max_position_embeddings is {}", o.context_tokens, config.max_position_embeddings);
+  return o.context_tokens > 0 ? o.context_tokens : config.max_position_embeddings;
+}
+
+}  // namespace
+
+uint64_t available_memory_bytes() {
+  std::ifstream in("/proc/meminfo");
+  for (std::string key, unit; in >> key;) {
+    uint64_t kilobytes = 0;
+    in >> kilobytes;
+    std::getline(in, unit);
+    if (key == "MemAvailable:") return kilobytes * 1024;
+  }
+  return 0;
+}
+
+Engine::Engine(const Model& model, const EngineOptions& o)
+    : model_(model),
+      network_(make_network(model.config, model.weights)),
+      pool_(o.threads > 0 ? o.threads : default_thread_count()),
+      context_tokens_(context_size(model.config, o)),
+      chunk_tokens_(o.chunk_tokens),
+      activations_(o.activations),
+      cache_(cache_layout(model.config, o.cache_dtype), context_tokens_) {
+  check(o.chunk_tokens >= 1, "a chunk has at least one token");
+}
+
+void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
+  if (sequence.length + n > context_tokens_)
+    throw_resource("the context is full: {} tokens are stored, {} more do not fit in {}; try a larger --ctx (the model allows {}) or a shorter text",
+                   sequence.length, n, context_tokens_, model_.config.max_position_embeddings);
+  const double needed = static_cast<double>(cache_.layout().bytes_per_token() * n);
+  const auto available = static_cast<double>(available_memory_bytes());
+  if (available > 0 && needed > available)
+    throw_resource("{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type bf16", n, human_bytes(needed),
+                   human_bytes(available));
+}
+
+MatView<float> Engine::step(const Batch& batch) {
+  const auto rows = static_cast<int64_t>(batch.logit_rows.size());
+  const int64_t V = model_.config.vocab_size;
+  if (logits_.size() < rows * V) logits_ = Buffer<float>(rows * V);
+  const MatView<float> logits = logits_.mat(rows, V);
+  Context ctx{pool_, arena_, activations_};
+  transformer_forward(ctx, network_, batch, cache_, logits);
+  return logits;
+}
+
+std::span<const float> Engine::feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress) {
+  check(!ids.empty(), "feed needs at least one id");
+  check_room(sequence, std::ssize(ids));
+  MatView<float> logits;
+  for (size_t at = 0; at < ids.size();) {
+    const size_t n = std::min(static_cast<size_t>(chunk_tokens_), ids.size() - at);
+    Batch batch;
+    batch.add(cache_, sequence, ids.subspan(at, n), at + n == ids.size() ? Batch::Logits::last : Batch::Logits::none);
+    logits = step(batch);
+    at += n;
+    if (progress) progress(static_cast<int64_t>(at));
+  }
+  return {logits.data, static_cast<size_t>(logits.cols)};
+}
+
+void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row) {
+  check_room(sequence, std::ssize(ids));
+  for (int64_t at = 0; at < std::ssize(ids);) {
+    const int64_t n = std::min(chunk_tokens_, std::ssize(ids) - at);
+    Batch batch;
+    batch.add(cache_, sequence, ids.subspan(static_cast<size_t>(at), static_cast<size_t>(n)), Batch::Logits::all);
+    const int64_t skip = std::clamp<int64_t>(first_wanted - at, 0, n);
+    batch.logit_rows.erase(batch.logit_rows.begin(), batch.logit_rows.begin() + skip);
+    const MatView<float> logits = step(batch);
+    for (int64_t i = 0; i < logits.rows; ++i) row(at + skip + i, logits.vec(i));
+    at += n;
+  }
+}
+
+FinishReason Engine::generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits, const GenerateRequest& request,
+                              const std::function<bool(int32_t)>& on_token) {
+  const auto is_stop = [&](int32_t id) { return std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end(); };
+  for (int64_t i = 0; i < request.max_tokens; ++i) {
+    if (i > 0) logits = feed(sequence, std::span(history).last(1));
+    const int32_t id = sample(logits, request.n_usable_ids, history, std::ssize(history), request.sampling);
+    if (is_stop(id)) return FinishReason::stop_token;
+    history.push_back(id);
+    if (!on_token(id)) return FinishReason::stopped_by_caller;
+  }
+  return FinishReason::length;
+}
+
+}  // namespace fathom

@@ -1,0 +1,74 @@
+// Token ids in, logits or token ids out: owns threads, scratch memory and the cache of one loaded model.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "model/transformer.h"
+
+namespace fathom {
+
+struct EngineOptions {
+  int threads = 0;             // 0: default_thread_count()
+  int64_t context_tokens = 0;  // room in the cache, over all sequences; 0: max_position_embeddings of the model
+  int64_t chunk_tokens = 512;  // most tokens of one step; long prompts are run in chunks
+  DType cache_dtype = DType::f32;
+  Activations activations = Activations::f32;
+};
+
+enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };
+
+struct GenerateRequest {
+  int64_t max_tokens = 0;
+  SamplingOptions sampling;
+  std::vector<int32_t> stop_ids;  // generation ends before any of these
+  int64_t n_usable_ids = 0;       // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
+};
+
+// One thread calls it. The model must outlive it.
+class Engine {
+ public:
+  using ProgressFn = std::function<void(int64_t tokens_done)>;
+  using RowFn = std::function<void(int64_t index, VecView<const float> logits)>;
+
+  // resource Error with the numbers when the cache cannot fit this machine's free memory.
+  Engine(const Model& model, const EngineOptions& options);
+
+  const ModelConfig& config() const noexcept { return model_.config; }
+  int64_t context_tokens() const noexcept { return context_tokens_; }
+  int threads() const noexcept { return pool_.size(); }
+  KvCache& cache() noexcept { return cache_; }
+
+  // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the next call. resource Error when the
+  // context is full, before anything is run.
+  std::span<const float> feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
+
+  // The same, and hands the logits after every id from index `first_wanted` on to `row`, in order.
+  void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
+
+  // Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and feeds each. on_token returns false to end
+  // there. Chosen ids are appended to history; the stop id is not. The last token chosen is not fed, so the sequence may be one token behind history:
+  // feed(history.subspan(sequence.length)) catches up.
+  FinishReason generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits, const GenerateRequest& request,
+                        const std::function<bool(int32_t)>& on_token);
+
+ private:
+  void check_room(const SequenceCache& sequence, int64_t n) const;
+  MatView<float> step(const Batch& batch);
+
+  const Model& model_;
+  Network network_;
+  ThreadPool pool_;
+  Arena arena_;
+  int64_t context_tokens_, chunk_tokens_;
+  Activations activations_;
+  KvCache cache_;
+  Buffer<float> logits_;
+};
+
+// Bytes that the system says can still be taken without swapping (MemAvailable); 0 when it does not say.
+uint64_t available_memory_bytes();
+
+}  // namespace fathom
