@@ -1,5 +1,6 @@
 // Rows of a stored matrix, decoded piece by piece: what the matrix products are written on.
 #pragma once
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/kernel_table.h"
@@ -52,6 +53,7 @@ class WeightRows {
   WeightRows(const KernelTable& k, DType dtype, const std::byte* data, int64_t row_bytes, int64_t rows,
              int64_t cols) noexcept
       : decode_(k.decode[static_cast<size_t>(dtype)]),
+        scale_(k.scale),
         data_(data),
         row_bytes_(row_bytes),
         rows_(rows),
@@ -64,14 +66,15 @@ class WeightRows {
 
   void apply_scale(int64_t row, int64_t first, int64_t n, float* out) const noexcept {
     const std::byte* scales = scale_inv_ + (first_row_ + row) / kFp8Block * scale_cols_ * 4;
-    for (int64_t i = 0; i < n; ++i) {
+    for (int64_t i = 0; i < n; i += kFp8Block) {  // first is a multiple of kFp8Block
       float scale;
       std::memcpy(&scale, scales + (first + i) / kFp8Block * 4, sizeof scale);
-      out[i] *= scale;
+      scale_(scale, out + i, std::min(kFp8Block, n - i));
     }
   }
 
   DecodeFn decode_;
+  void (*scale_)(float alpha, float* x, int64_t n) noexcept;
   const std::byte* data_;
   int64_t row_bytes_, rows_, cols_, block_elements_, block_bytes_;
   bool in_place_;

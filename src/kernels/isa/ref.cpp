@@ -1,25 +1,19 @@
 // The reference table: the definitions of kernels/ref/ in float, compiled for the baseline of the platform.
-#include <cstring>
-
-#include "kernels/kernel_table.h"
+#include "kernels/isa/isa_tables.h"
 #include "kernels/ref/dot.h"
 #include "kernels/ref/rmsnorm.h"
 #include "kernels/ref/rope.h"
 #include "kernels/ref/softmax.h"
 #include "kernels/ref/swiglu.h"
+#include "quant/decode.h"
 
 namespace fathom::ref {
 namespace {
 
-template <class Stored, float (*widen_one)(Stored) noexcept>
-void decode_plain(const std::byte* blocks, int64_t n, float* out) noexcept {
-  for (int64_t i = 0; i < n; ++i) {
-    Stored stored;
-    std::memcpy(&stored, blocks + i * static_cast<int64_t>(sizeof stored), sizeof stored);
-    out[i] = widen_one(stored);
-  }
+template <DType dtype>
+void decode(const std::byte* blocks, int64_t n, float* out) noexcept {
+  decode_blocks(dtype, blocks, n, out);
 }
-float same(float f) noexcept { return f; }
 
 void dot_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
               int64_t k, float* acc, int64_t acc_stride) noexcept {
@@ -43,12 +37,12 @@ void axpy_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x,
 
 }  // namespace
 
-extern const KernelTable table;
 const KernelTable table = {
     .isa = Isa::ref,
     .lanes = 1,
-    .decode = {decode_plain<float, same>, decode_plain<uint16_t, f16_to_f32>, decode_plain<uint16_t, bf16_to_f32>,
-               decode_plain<uint8_t, f8_e4m3_to_f32>},
+    .decode = {decode<DType::f32>, decode<DType::f16>, decode<DType::bf16>, decode<DType::f8_e4m3>, decode<DType::q8_0>,
+               decode<DType::q4_0>, decode<DType::q4_1>, decode<DType::q5_0>, decode<DType::q5_1>, decode<DType::q2_k>,
+               decode<DType::q3_k>, decode<DType::q4_k>, decode<DType::q5_k>, decode<DType::q6_k>},
     .dot_f32 = dot<float, float>,
     .dot_bf16 = dot<float, uint16_t>,
     .axpy_f32 = axpy<float, float>,

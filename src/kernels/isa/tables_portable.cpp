@@ -1,10 +1,7 @@
+#include "kernels/isa/isa_tables.h"
 #include "kernels/isa/tables.h"
 
 namespace fathom {
-
-namespace ref {
-extern const KernelTable table;
-}
 
 std::span<const KernelTable* const> compiled_kernels() noexcept {
   static constexpr const KernelTable* kTables[] = {&ref::table};

@@ -1,0 +1,11 @@
+#include "kernels/isa/isa_tables.h"
+#include "kernels/isa/tables.h"
+
+namespace fathom {
+
+std::span<const KernelTable* const> compiled_kernels() noexcept {
+  static constexpr const KernelTable* kTables[] = {&ref::table, &avx2::table, &avx512::table};
+  return kTables;
+}
+
+}  // namespace fathom

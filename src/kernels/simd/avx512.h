@@ -1,0 +1,76 @@
+// Sixteen floats in a register of AVX-512 (F, BW, VL, DQ). Included by isa/avx512.cpp alone, inside its anonymous
+// namespace: nothing here may become a symbol that the linker could share (tools/check_isa_symbols.py).
+struct F32 {
+  static constexpr int64_t lanes = 16;
+  static constexpr int registers = 32;
+  __m512 v;
+
+  static F32 zero() noexcept { return {_mm512_setzero_ps()}; }
+  static F32 all(float f) noexcept { return {_mm512_set1_ps(f)}; }
+  static F32 load(const float* p) noexcept { return {_mm512_loadu_ps(p)}; }
+  static F32 load(const uint16_t* bf16) noexcept {
+    const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bf16));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16))};
+  }
+  void store(float* p) const noexcept { _mm512_storeu_ps(p, v); }
+
+  // The first n lanes, 0 <= n <= lanes: the others are zero, their memory is not touched.
+  static __mmask16 first(int64_t n) noexcept { return static_cast<__mmask16>((1u << n) - 1); }
+  static F32 load(const float* p, int64_t n) noexcept { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+  void store(float* p, int64_t n) const noexcept { _mm512_mask_storeu_ps(p, first(n), v); }
+  F32 keep(int64_t n) const noexcept { return {_mm512_maskz_mov_ps(first(n), v)}; }
+  static F32 load_or(const float* p, int64_t n, F32 other) noexcept {
+    return {_mm512_mask_loadu_ps(other.v, first(n), p)};
+  }
+
+  // Sixteen small integers from the bytes of b, exactly.
+  static F32 from_int8(__m128i b) noexcept { return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b))}; }
+  static F32 from_half(const uint16_t* p) noexcept {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+  }
+};
+
+F32 operator+(F32 a, F32 b) noexcept { return {_mm512_add_ps(a.v, b.v)}; }
+F32 operator-(F32 a, F32 b) noexcept { return {_mm512_sub_ps(a.v, b.v)}; }
+F32 operator*(F32 a, F32 b) noexcept { return {_mm512_mul_ps(a.v, b.v)}; }
+F32 operator/(F32 a, F32 b) noexcept { return {_mm512_div_ps(a.v, b.v)}; }
+F32 fma(F32 a, F32 b, F32 c) noexcept { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+F32 negative(F32 a) noexcept { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))}; }
+// The larger (smaller) of each lane; b where one of them is NaN.
+F32 max(F32 a, F32 b) noexcept { return {_mm512_max_ps(a.v, b.v)}; }
+F32 min(F32 a, F32 b) noexcept { return {_mm512_min_ps(a.v, b.v)}; }
+F32 round_to_even(F32 a) noexcept { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+
+// p * 2^n, rounded once; n whole, -151 .. 129; p between 1/2 and 2. NaN stays NaN.
+F32 times_power_of_two(F32 p, F32 n) noexcept { return {_mm512_scalef_ps(p.v, n.v)}; }
+
+// The sum of all lanes: i and i+8, then i and i+4, then i and i+2, then the last two.
+float reduce_add(F32 a) noexcept {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+// The sums of the sixteen vectors at p, one in each lane: the same additions as reduce_add, on several vectors at once.
+F32 reduce_add_each(const float* p) noexcept {
+  const auto at = [p](int i) { return _mm512_loadu_ps(p + i * 16); };
+  const auto fold8 = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
+  };
+  const auto fold4 = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
+  };
+  // Vectors first, first+4, first+8, first+12, one in each quarter of the register.
+  const auto quarters = [&](int first) {
+    return fold4(fold8(at(first), at(first + 4)), fold8(at(first + 8), at(first + 12)));
+  };
+  const auto fold2 = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xEE));
+  };
+  const __m512 a = fold2(quarters(0), quarters(1)), b = fold2(quarters(2), quarters(3));
+  return {_mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xDD))};
+}
+
+// Largest lane; no NaN among them.
+float reduce_max(F32 a) noexcept { return _mm512_reduce_max_ps(a.v); }

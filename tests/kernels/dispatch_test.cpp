@@ -1,0 +1,78 @@
+#include "kernels/dispatch.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/error.h"
+
+namespace fathom {
+namespace {
+
+constexpr CpuFeatures kOldCpu{}, kAvx2Cpu{.avx2 = true}, kAvx512Cpu{.avx2 = true, .avx512 = true};
+
+std::string error_of(std::string_view forced, const CpuFeatures& cpu, ErrorKind kind) {
+  try {
+    choose_kernels(forced, cpu);
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), kind);
+    return e.what();
+  }
+  return "";
+}
+
+TEST(Dispatch, UnsetOrEmptyTakesTheBestThatRuns) {
+  EXPECT_EQ(choose_kernels(std::nullopt, kOldCpu).isa, Isa::ref);
+  EXPECT_EQ(choose_kernels("", kOldCpu).isa, Isa::ref);
+#if defined(__x86_64__)
+  EXPECT_EQ(choose_kernels(std::nullopt, kAvx2Cpu).isa, Isa::avx2);
+  EXPECT_EQ(choose_kernels("", kAvx512Cpu).isa, Isa::avx512);
+#endif
+}
+
+TEST(Dispatch, ANameForcesItsTable) {
+  EXPECT_EQ(choose_kernels("ref", kAvx512Cpu).isa, Isa::ref);
+#if defined(__x86_64__)
+  EXPECT_EQ(choose_kernels("avx2", kAvx512Cpu).isa, Isa::avx2);
+  EXPECT_EQ(choose_kernels("avx512", kAvx512Cpu).isa, Isa::avx512);
+#endif
+}
+
+TEST(Dispatch, AMisspeltNameIsBadInputAndListsTheNames) {
+  for (std::string_view name : {"AVX2", "avx", "avx2 ", "sse", "\x1b[31m", "1"}) {
+    const std::string message = error_of(name, kAvx512Cpu, ErrorKind::bad_input);
+    EXPECT_NE(message.find("FATHOM_ISA="), std::string::npos) << message;
+    EXPECT_NE(message.find("ref, avx2, avx512"), std::string::npos) << message;
+    EXPECT_EQ(message.find('\x1b'), std::string::npos) << "control characters are not echoed";
+  }
+}
+
+TEST(Dispatch, WhatThisCpuCannotRunIsUnsupported) {
+  EXPECT_NE(error_of("avx2", kOldCpu, ErrorKind::unsupported).find("FATHOM_ISA=avx2"), std::string::npos);
+  EXPECT_NE(error_of("avx512", kAvx2Cpu, ErrorKind::unsupported).find("FATHOM_ISA=avx512"), std::string::npos);
+}
+
+TEST(Dispatch, RunnableTablesAreRefFirstAndFindableByName) {
+  ASSERT_FALSE(runnable_kernels().empty());
+  EXPECT_EQ(runnable_kernels().front()->isa, Isa::ref);
+  for (const KernelTable* k : runnable_kernels()) EXPECT_EQ(kernels_for(k->isa), k) << name(k->isa);
+}
+
+TEST(Dispatch, TheProcessUsesTheTableThatItsEnvironmentNames) {
+  const char* forced = std::getenv("FATHOM_ISA");
+  if (forced == nullptr || *forced == '\0')
+    EXPECT_EQ(&kernels(), runnable_kernels().back());
+  else
+    EXPECT_EQ(name(kernels().isa), forced);
+}
+
+TEST(Dispatch, NoTableHasAHole) {
+  for (const KernelTable* k : runnable_kernels()) {
+    const auto* words = reinterpret_cast<void* const*>(&k->decode[0]);
+    const size_t n = (sizeof(KernelTable) - offsetof(KernelTable, decode)) / sizeof(void*);
+    for (size_t i = 0; i < n; ++i) EXPECT_NE(words[i], nullptr) << name(k->isa) << " entry " << i;
+  }
+}
+
+}  // namespace
+}  // namespace fathom
