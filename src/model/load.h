@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/threads.h"
 #include "checkpoint/tensor_source.h"
 #include "model/config.h"
 #include "model/weights.h"
@@ -14,21 +15,28 @@ namespace fathom {
 struct Model {
   ModelConfig config;
   ModelWeights weights;                  // views of the bytes of `source`
-  std::shared_ptr<TensorSource> source;  // the mapped file or files
+  std::shared_ptr<TensorSource> source;  // the mapped file or files; a GgufSource or a SafetensorsSource
   std::filesystem::path path;            // as the user gave it
 };
 
-// Opens a folder (config.json and safetensors), a .safetensors file beside a config.json, or a GGUF file (the first of
-// a split one). Maps and checks; reads no weights, so the time does not depend on their size. bad_input for a tensor
-// that is missing, of another shape than the config needs, or not part of the model; unsupported for what fathom does
-// not implement, by name.
+// Opens a folder (config.json and safetensors), a .safetensors file beside a config.json, or a GGUF file (any one of a
+// split one). Maps and checks; reads no weights, so the time does not depend on their size. bad_input for a tensor that
+// is missing, of another shape than the config needs, or not part of the model; unsupported for what fathom does not
+// implement, by name.
 Model load_model(const std::filesystem::path& path);
 
-// Weights of `config` as views of `source`, by the same rules. `source` must outlive the result.
+// Weights of `config` as views of `source`, whose tensors are named as in Hugging Face or in GGUF files. `source` must
+// outlive the result. Experts may be stored one by one, or stacked [E, rows, cols] (GGUF; "mlp.experts.gate_up_proj" of
+// some folders, gate rows first). F8_E4M3 tensors need their "weight_scale_inv". Rotary buffers that old checkpoints
+// carry (inv_freq) are skipped: the config defines them.
 ModelWeights load_weights(const ModelConfig& config, const TensorSource& source);
 
-// The name of every tensor that holds a NaN or an infinity, with the row of the first ("model.norm.weight, row 0").
+// What a tensor's shape follows from, with this model's numbers: "kv_lora_rank 512 + qk_rope_head_dim 64, hidden_size
+// 2048".
+std::string shape_reason(const std::string& hf_name, const ModelConfig& config);
+
+// The name of every tensor that holds a NaN or an infinity, with the first row that does ("model.norm.weight, row 0").
 // Reads all weights.
-std::vector<std::string> find_non_finite(const Model& model);
+std::vector<std::string> find_non_finite(ThreadPool& pool, Model& model);
 
 }  // namespace fathom

@@ -1,0 +1,22 @@
+// ModelConfig in the metadata of GGUF files: architectures deepseek2, deepseek and llama, keys as llama.cpp's converter
+// writes them.
+#pragma once
+#include "checkpoint/gguf.h"
+#include "model/config.h"
+
+namespace fathom {
+
+// Every key "<architecture>.*" is used or refused by name; general.*, tokenizer.*, quantize.* and split.* say nothing
+// about the forward pass, and a key of any other prefix is refused. `source` is asked for one thing: without an output
+// tensor the embedding is the head as well. Floats of a file have 24 bits: 1e-6 comes back as the double 1e-6, that is,
+// as the shortest decimal that the float stands for.
+//
+// Group-limited routing is on when expert_group_count is more than 1. GGUF files of V2 made before that key existed do
+// not say so, and run here as in llama.cpp, without groups (spec section 9, 25).
+ModelConfig config_from_gguf(const GgufMetadata& metadata, const TensorSource& source);
+
+// The architecture's keys, general.architecture first; for the split layout k_b + v_b (key_length_mla). unsupported for
+// what GGUF has no key for: moe_layer_freq other than 1, mscale different from mscale_all_dim.
+GgufMetadata config_to_gguf(const ModelConfig& config);
+
+}  // namespace fathom
