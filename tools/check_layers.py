@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Includes point down the layer table: a folder of src/ uses itself and what stands below it.
+
+    tools/check_layers.py [SRC]
+
+Prints every include that does not, and exits with 1. The table is the one of docs/architecture.md.
+"""
+import pathlib
+import re
+import sys
+
+# What each folder may include besides itself.
+BASE = {"base"}
+TENSOR = BASE | {"tensor"}
+QUANT = TENSOR | {"quant", "kvcache"}
+KERNELS = QUANT | {"kernels", "checkpoint", "tokenizer"}
+MODEL = KERNELS | {"model"}
+ENGINE = MODEL | {"engine", "convert"}
+MAY_USE = {
+    "base": set(),
+    "tensor": BASE,
+    "tokenizer": BASE,
+    "quant": TENSOR,
+    "kvcache": TENSOR,
+    "kernels": QUANT,
+    "checkpoint": QUANT - {"kvcache"},
+    "model": KERNELS,
+    "engine": MODEL,
+    "convert": MODEL,
+    "cli": ENGINE,
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+SOURCES = {".h", ".cpp", ".inl"}
+
+
+def problems(src: pathlib.Path):
+    for file in sorted(src.rglob("*")):
+        if file.suffix not in SOURCES:
+            continue
+        layer = file.relative_to(src).parts[0]
+        if layer not in MAY_USE:
+            yield f"{file}: folder {layer} is not in the layer table of {__file__}"
+            continue
+        for included in INCLUDE.findall(file.read_text()):
+            target = included.split("/")[0]
+            if not (src / included).is_file():
+                yield f'{file}: "{included}" is not a path from {src}'
+            elif target != layer and target not in MAY_USE[layer]:
+                yield f'{file}: {layer} may not use {target} ("{included}")'
+
+
+def main() -> int:
+    src = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent / "src"
+    found = list(problems(src))
+    for line in found:
+        print(line)
+    print(f"check_layers: {len(found)} problem(s)" if found else "check_layers: includes point down")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
