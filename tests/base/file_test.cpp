@@ -1,0 +1,98 @@
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/error.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FileTest : public ::testing::Test {
+ protected:
+  FileTest() : folder_(fs::temp_directory_path() / ("fathom_file_test_" + std::to_string(::getpid()))) { fs::create_directories(folder_); }
+  ~FileTest() override { fs::remove_all(folder_); }
+  fs::path write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return folder_ / name;
+  }
+  fs::path folder_;
+};
+
+std::string refusal(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  ADD_FAILURE() << "accepted";
+  return "";
+}
+
+TEST_F(FileTest, ReadsAndMapsWhatIsThere) {
+  const std::string text("a\0b\n", 4);
+  const fs::path path = write("x", text);
+  EXPECT_EQ(read_file(path), text);
+  const MappedFile mapped(path);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size()), text);
+  EXPECT_TRUE(MappedFile(write("empty", "")).bytes().empty());
+}
+
+TEST_F(FileTest, NamesWhatIsNoRegularFileAndNeverWaits) {
+  const fs::path fifo = folder_ / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_NE(refusal([&] { read_file(fifo); }).find("is a FIFO"), std::string::npos);
+  EXPECT_NE(refusal([&] { MappedFile m(folder_); }).find("is a directory"), std::string::npos);
+  EXPECT_NE(refusal([&] { read_file("/dev/zero"); }).find("is a device"), std::string::npos);
+  EXPECT_NE(refusal([&] { read_file(folder_ / "missing"); }).find("No such file"), std::string::npos);
+  EXPECT_NE(refusal([&] { read_file(write("long", "12345"), 4); }).find("at most 4"), std::string::npos);
+}
+
+TEST_F(FileTest, AWriterLeavesTheOldFileUntilItCommits) {
+  const fs::path path = write("x", "old");
+  {
+    FileWriter writer(path);
+    writer.write("new");
+    EXPECT_EQ(read_file(path), "old");
+  }
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_FALSE(fs::exists(path.string() + ".partial"));
+  FileWriter writer(path);
+  writer.write("new");
+  writer.pad_to(8);
+  writer.commit();
+  EXPECT_EQ(read_file(path), std::string("new\0\0\0\0\0", 8));
+}
+
+TEST_F(FileTest, WritingWhereNothingCanBeWrittenIsAnError) {
+  refusal([&] { FileWriter w(folder_ / "no" / "such" / "folder"); });
+  if (fs::exists("/dev/full")) {  // every write fails with "No space left on device"
+    fs::create_symlink("/dev/full", folder_ / "disk.partial");
+    EXPECT_NE(refusal([&] {
+                FileWriter w(folder_ / "disk");
+                w.write("x");
+                w.commit();
+              }).find("No space left"),
+              std::string::npos);
+  }
+}
+
+TEST_F(FileTest, AFileTruncatedWhileMappedEndsTheProcessWithASentence) {
+  const fs::path path = write("model", std::string(1 << 16, 'x'));
+  EXPECT_EXIT(
+      {
+        const MappedFile mapped(path);
+        fs::resize_file(path, 0);
+        volatile char c = static_cast<char>(mapped.bytes()[5000]);
+        static_cast<void>(c);
+      },
+      ::testing::ExitedWithCode(2), "model: the file can no longer be read");
+}
+
+}  // namespace
+}  // namespace fathom
