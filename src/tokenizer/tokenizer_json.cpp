@@ -1,0 +1,244 @@
+// tokenizer.json and tokenizer_config.json -> TokenizerParts.
+#include <algorithm>
+#include <charconv>
+
+#include "base/utf8.h"
+#include "tokenizer/json_fields.h"
+#include "tokenizer/tokenizer_parts.h"
+
+namespace fathom {
+
+int32_t id_of_json(const json::value& value, const std::string& where) {
+  const int64_t id = value.is_int64() ? value.get_int64() : -1;
+  if (id < 0 || id >= static_cast<int64_t>(kMaxTokens))
+    throw_bad_input("{}: a token id must be a whole number from 0 to {}; found {}.", where, kMaxTokens - 1,
+                    quoted_for_message(json::serialize(value)));
+  return static_cast<int32_t>(id);
+}
+
+namespace {
+
+// ---- model ----
+
+void read_vocab(const json::object& vocab, const std::string& where, TokenizerParts& parts) {
+  if (vocab.size() > kMaxTokens)
+    throw_bad_input("{} has {} tokens; fathom reads up to {}.", where, vocab.size(), kMaxTokens);
+  parts.spellings.resize(vocab.size());
+  std::vector<bool> seen(vocab.size(), false);
+  for (const auto& item : vocab) {
+    const std::string_view spelling(item.key().data(), item.key().size());
+    const auto id = static_cast<size_t>(id_of_json(item.value(), where));
+    if (spelling.empty()) throw_bad_input("{}: token {} is empty.", where, id);
+    if (id >= vocab.size())
+      throw_bad_input("{}: {} has id {}, but there are {} tokens; the ids must be 0 to {} without holes.", where,
+                      quoted_for_message(spelling), id, vocab.size(), vocab.size() - 1);
+    if (seen[id])
+      throw_bad_input("{}: {} and {} both have id {}.", where, quoted_for_message(parts.spellings[id]),
+                      quoted_for_message(spelling), id);
+    seen[id] = true;
+    parts.spellings[id] = spelling;
+  }
+  parts.n_model = static_cast<int32_t>(vocab.size());
+}
+
+// ["left right", ...] or [["left", "right"], ...]
+void read_merges(const json::array& merges, const std::string& where, TokenizerParts& parts) {
+  if (merges.size() > kMaxTokens)
+    throw_bad_input("{} has {} entries; fathom reads up to {}.", where, merges.size(), kMaxTokens);
+  const SpellingIndex index(parts.spellings, where);
+  parts.merges.reserve(merges.size());
+  for (size_t rank = 0; rank < merges.size(); ++rank) {
+    std::string_view left, right;
+    if (const json::string* text = merges[rank].if_string()) {
+      std::tie(left, right) = split_merge(view(*text), rank, where);
+    } else {
+      const json::array* pair = merges[rank].if_array();
+      if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string() || !(*pair)[1].is_string())
+        throw_bad_input("{}: merge {} must be \"left right\" or [\"left\", \"right\"].", where, rank);
+      left = view((*pair)[0].get_string());
+      right = view((*pair)[1].get_string());
+    }
+    parts.merges.push_back(resolve_merge(index, left, right, rank, where));
+  }
+  check_merges(parts);
+}
+
+void refuse_affix(const JsonObject& model, std::string_view key) {
+  if (model.find(key) != nullptr && !model.text(key).empty())
+    throw_unsupported("{} is not supported.", model.place(key));
+}
+
+void read_model(const json::value& value, const std::string& where, TokenizerParts& parts) {
+  const JsonObject model(value, where);
+  model.expect_keys({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+                     "byte_fallback", "ignore_merges", "vocab", "merges"});
+  if (model.find("type") != nullptr && model.text("type") != "BPE")
+    throw_unsupported("{}: the model type is {}; fathom reads BPE.", where, quoted_for_message(model.text("type")));
+  if (const json::value* dropout = model.find("dropout");
+      dropout != nullptr && !(dropout->is_number() && dropout->to_number<double>() == 0))
+    throw_unsupported("{}.dropout is {}; encoding must not depend on chance.", where,
+                      quoted_for_message(json::serialize(*dropout)));
+  refuse_affix(model, "continuing_subword_prefix");
+  refuse_affix(model, "end_of_word_suffix");
+  model.expect_flag("byte_fallback", false, false);
+  parts.fuse_unk = model.flag("fuse_unk", false);
+  parts.ignore_merges = model.flag("ignore_merges", false);
+
+  const JsonObject vocab(model.need("vocab"), model.place("vocab"));
+  read_vocab(*vocab.object, vocab.where, parts);
+  read_merges(model.list("merges"), model.place("merges"), parts);
+  if (model.find("unk_token") != nullptr) {
+    const auto unk = model.text("unk_token");
+    const auto it = std::find(parts.spellings.begin(), parts.spellings.end(), unk);
+    if (it == parts.spellings.end())
+      throw_bad_input("{}: unk_token {} is not in the vocabulary.", where, quoted_for_message(unk));
+    parts.model_unk = static_cast<int32_t>(it - parts.spellings.begin());
+  }
+}
+
+// ---- added tokens ----
+
+AddedToken read_added_token(const JsonObject& entry) {
+  entry.expect_keys({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
+  entry.expect_flag("single_word", false, false);
+  AddedToken token;
+  token.id = id_of_json(entry.need("id"), entry.where);
+  token.content = entry.text("content");
+  token.lstrip = entry.flag("lstrip", false);
+  token.rstrip = entry.flag("rstrip", false);
+  token.special = entry.flag("special", false);
+  token.normalized = entry.flag("normalized", !token.special);
+  if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes)
+    throw_bad_input("{}: the content of added token {} has {} bytes; needed are 1 to {}.", entry.where, token.id,
+                    token.content.size(), kMaxAddedTokenBytes);
+  return token;
+}
+
+// Their ids must be those that Hugging Face gives: that of the same text in the vocabulary, or the next free one, in
+// the file's order.
+void read_added_tokens(const json::array& list, const std::string& where, TokenizerParts& parts) {
+  if (list.size() > kMaxTokens)
+    throw_bad_input("{} has {} entries; fathom reads up to {}.", where, list.size(), kMaxTokens);
+  const std::vector<std::string> model_spellings = parts.spellings;
+  const SpellingIndex index(model_spellings, where);
+  for (size_t i = 0; i < list.size(); ++i) {
+    AddedToken token = read_added_token({list[i], fmt::format("{}[{}]", where, i)});
+    const auto known = index.find(token.content);
+    const auto expected = known ? *known : static_cast<int32_t>(parts.spellings.size());
+    if (token.id != expected)
+      throw_bad_input("{}[{}]: {} has id {}; {} {}. Ids must be unique and without holes.", where, i,
+                      quoted_for_message(token.content), token.id,
+                      known ? "in model.vocab it has id" : "the next free id is", expected);
+    if (!known) parts.spellings.push_back(token.content);
+    parts.added.push_back(std::move(token));
+  }
+  SpellingIndex(parts.spellings, where);  // refuses two added tokens with one text
+  std::sort(parts.added.begin(), parts.added.end(),
+            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  const auto twice = std::adjacent_find(parts.added.begin(), parts.added.end(),
+                                        [](const auto& a, const auto& b) { return a.id == b.id; });
+  if (twice != parts.added.end()) throw_bad_input("{}: {} is listed twice.", where, quoted_for_message(twice->content));
+}
+
+// ---- tokenizer_config.json ----
+
+// bos_token and the like: null, a string, or an object with the string under "content".
+std::optional<int32_t> read_special_token(const JsonObject& config, std::string_view key, const SpellingIndex& index) {
+  const json::value* value = config.find(key);
+  if (value == nullptr) return std::nullopt;
+  const std::string_view text =
+      value->is_object() ? JsonObject(*value, config.place(key)).text("content") : config.text(key);
+  if (const auto id = index.find(text)) return id;
+  throw_bad_input("{} is {}, which tokenizer.json does not have.", config.place(key), quoted_for_message(text));
+}
+
+// transformers lets the config's table of added tokens override the flags of tokenizer.json's.
+void read_added_tokens_decoder(const JsonObject& table, TokenizerParts& parts) {
+  for (const auto& item : *table.object) {
+    const std::string_view key(item.key().data(), item.key().size());
+    const JsonObject entry(item.value(), table.place(key));
+    const std::string_view content = entry.text("content");
+    int32_t id = -1;
+    std::from_chars(key.data(), key.data() + key.size(), id);
+    const auto it = std::lower_bound(parts.added.begin(), parts.added.end(), id,
+                                     [](const AddedToken& t, int32_t wanted) { return t.id < wanted; });
+    if (it == parts.added.end() || it->id != id || it->content != content)
+      throw_bad_input("{} is {}, but tokenizer.json has no such added token with that id.", entry.where,
+                      quoted_for_message(content));
+    entry.expect_flag("single_word", false, false);
+    it->lstrip = entry.flag("lstrip", it->lstrip);
+    it->rstrip = entry.flag("rstrip", it->rstrip);
+    it->normalized = entry.flag("normalized", it->normalized);
+    it->special = it->special || entry.flag("special", false);
+  }
+}
+
+void read_config(std::string_view text, const std::string& where, TokenizerParts& parts) {
+  const json::value document = parse_json(text, where);
+  const JsonObject config(document, where);
+  for (const char* key : {"do_lower_case", "add_prefix_space", "split_special_tokens"})
+    config.expect_flag(key, false, false);
+  if (const json::value* table = config.find("added_tokens_decoder"))
+    read_added_tokens_decoder({*table, config.place("added_tokens_decoder")}, parts);
+  const SpellingIndex index(parts.spellings, where);
+  parts.bos = read_special_token(config, "bos_token", index);
+  parts.eos = read_special_token(config, "eos_token", index);
+  parts.pad = read_special_token(config, "pad_token", index);
+  parts.unk = read_special_token(config, "unk_token", index);
+
+  const auto add = [&](const char* flag, const char* name, std::optional<int32_t> id, std::vector<int32_t>& list) {
+    if (config.find(flag) == nullptr) return;
+    list.clear();
+    if (!config.flag(flag, false)) return;
+    if (!id) throw_bad_input("{}: {} is true but there is no {}.", where, flag, name);
+    list = {*id};
+  };
+  add("add_bos_token", "bos_token", parts.bos, parts.prefix);
+  add("add_eos_token", "eos_token", parts.eos, parts.suffix);
+}
+
+void read_tokenizer(const json::value& document, const std::string& where, TokenizerParts& parts) {
+  const JsonObject root(document, where);
+  root.expect_keys({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
+                    "decoder", "model"});
+  if (root.find("version") != nullptr && root.text("version") != "1.0")
+    throw_unsupported("{}: version {} is not supported; known is 1.0.", where,
+                      quoted_for_message(root.text("version")));
+  for (const char* key : {"truncation", "padding"})
+    if (root.find(key) != nullptr)
+      throw_unsupported("{}: {} is set; fathom neither cuts nor pads texts. Set it to null.", where, key);
+  if (const json::value* normalizer = root.find("normalizer")) {
+    const JsonObject n(*normalizer, root.place("normalizer"));
+    if (n.text("type") != "Sequence" || !n.list("normalizers").empty())
+      throw_unsupported("{} of type {} is not supported; the DeepSeek tokenizers have none, or an empty Sequence.",
+                        n.where, quoted_for_message(n.text("type")));
+  }
+  if (const JsonObject decoder(root.need("decoder"), root.place("decoder")); decoder.text("type") != "ByteLevel")
+    throw_unsupported("{} of type {} is not supported; known is ByteLevel.", decoder.where,
+                      quoted_for_message(decoder.text("type")));
+  read_pre_tokenizer(root.need("pre_tokenizer"), root.place("pre_tokenizer"), parts);
+  read_model(root.need("model"), root.place("model"), parts);
+  if (root.find("added_tokens") != nullptr)
+    read_added_tokens(root.list("added_tokens"), root.place("added_tokens"), parts);
+  if (const json::value* processor = root.find("post_processor"))
+    read_post_processor(*processor, root.place("post_processor"), parts);
+  for (const auto* ids : {&parts.prefix, &parts.suffix})
+    for (const int32_t id : *ids)
+      if (static_cast<size_t>(id) >= parts.spellings.size())
+        throw_bad_input("{}: the post_processor adds id {}, but there are {} tokens.", where, id,
+                        parts.spellings.size());
+}
+
+}  // namespace
+
+TokenizerParts parts_from_json(std::string_view tokenizer_json, std::string_view tokenizer_config_json,
+                               const std::string& where) {
+  TokenizerParts parts;
+  parts.where = where;
+  read_tokenizer(parse_json(tokenizer_json, where + "/tokenizer.json"), where + "/tokenizer.json", parts);
+  if (parts.spellings.empty()) throw_bad_input("{}/tokenizer.json has no tokens.", where);
+  if (!tokenizer_config_json.empty()) read_config(tokenizer_config_json, where + "/tokenizer_config.json", parts);
+  return parts;
+}
+
+}  // namespace fathom
