@@ -131,7 +131,7 @@ class WeightLoader {
     const TensorInfo* t = source_.find(stored);
     if (t == nullptr) refuse_missing(name, stored);
     if (parsed.expert) return {t, {c_.n_routed_experts, shape[0], shape[1]}, parsed.expert, 0};
-    const bool per_head = parsed.part.ends_with("k_b_proj") || parsed.part.ends_with("v_b_proj");
+    const bool per_head = parsed.part == "self_attn.k_b_proj" || parsed.part == "self_attn.v_b_proj";
     if (per_head) return {t, {c_.num_attention_heads, shape[0] / c_.num_attention_heads, shape[1]}, {}, 0};
     return {t, shape, {}, 0};
   }
