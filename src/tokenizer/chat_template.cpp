@@ -1,0 +1,97 @@
+#include "tokenizer/chat_template.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace fathom {
+
+using jinja::Origin;
+using jinja::Text;
+using jinja::Value;
+
+namespace {
+
+constexpr std::string_view kDeepseekV2 =
+    "{{ bos_token }}"
+    "{% for message in messages %}"
+    "{% if message.role == 'system' %}{{ message.content ~ '\\n\\n' }}"
+    "{% elif message.role == 'user' %}{{ 'User: ' ~ message.content ~ '\\n\\n' }}"
+    "{% elif message.role == 'assistant' %}{{ 'Assistant: ' ~ message.content ~ eos_token }}"
+    "{% else %}{{ raise_exception('the roles are system, user and assistant') }}"
+    "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}";
+
+Value message_value(const ChatMessage& message) {
+  return jinja::make_dict({{Text("role"), Value(Text(message.role, Origin::untrusted))},
+                           {Text("content"), Value(Text(message.content, Origin::untrusted))}});
+}
+
+std::string named_default(const json::array& templates, const std::string& where) {
+  for (const json::value& entry : templates) {
+    const json::object* object = entry.if_object();
+    const json::value* name = object ? object->if_contains("name") : nullptr;
+    const json::value* text = object ? object->if_contains("template") : nullptr;
+    if (name == nullptr || text == nullptr || !name->is_string() || !text->is_string())
+      throw_bad_input("{}: chat_template is a list, but not of objects with a name and a template.", where);
+    if (name->get_string() == "default") return std::string(std::string_view(text->get_string()));
+  }
+  throw_bad_input("{}: chat_template is a list without a template named \"default\".", where);
+}
+
+}  // namespace
+
+ChatTemplate ChatTemplate::from_source(std::string_view source, const std::string& bos_token,
+                                       const std::string& eos_token, const std::string& where) {
+  return ChatTemplate(jinja::Template(source, where), bos_token, eos_token);
+}
+
+ChatTemplate ChatTemplate::deepseek_v2(const std::string& bos_token, const std::string& eos_token) {
+  return from_source(kDeepseekV2, bos_token, eos_token, "the built-in DeepSeek-V2 chat template");
+}
+
+Text ChatTemplate::run(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
+  std::vector<Value> list;
+  list.reserve(messages.size());
+  for (const ChatMessage& message : messages) list.push_back(message_value(message));
+  // transformers defines tools and documents as None when there are none, and leaves tokens out that are not set.
+  std::vector<jinja::Variable> variables = {{"messages", jinja::make_list(std::move(list))},
+                                            {"add_generation_prompt", Value(add_generation_prompt)},
+                                            {"tools", Value()},
+                                            {"documents", Value()}};
+  if (!bos_token_.empty()) variables.emplace_back("bos_token", Value(Text(bos_token_)));
+  if (!eos_token_.empty()) variables.emplace_back("eos_token", Value(Text(eos_token_)));
+  return program_.render(variables);
+}
+
+std::string ChatTemplate::render(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
+  return run(messages, add_generation_prompt).bytes;
+}
+
+std::vector<TextPiece> ChatTemplate::render_pieces(std::span<const ChatMessage> messages,
+                                                   bool add_generation_prompt) const {
+  const Text text = run(messages, add_generation_prompt);
+  std::vector<TextPiece> pieces;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t other = text.origin.find_first_not_of(text.origin[begin], begin);
+    const size_t end = std::min(other, text.size());
+    pieces.push_back({text.bytes.substr(begin, end - begin), text.origin[begin] == static_cast<char>(Origin::trusted)});
+    begin = end;
+  }
+  return pieces;
+}
+
+std::optional<std::string> find_chat_template(const std::filesystem::path& folder) {
+  const std::filesystem::path own = folder / "chat_template.jinja", config = folder / "tokenizer_config.json";
+  if (std::filesystem::exists(own)) return read_file(own, uint64_t{1} << 20);
+  if (!std::filesystem::exists(config)) return std::nullopt;
+  const std::string where = config.string();
+  const json::value root = parse_json(read_file(config), where);
+  if (!root.is_object()) throw_bad_input("{}: found {}, needed an object.", where, json_kind_name(root));
+  const json::value* found = root.get_object().if_contains("chat_template");
+  if (found == nullptr || found->is_null()) return std::nullopt;
+  if (const json::string* text = found->if_string()) return std::string(std::string_view(*text));
+  if (const json::array* list = found->if_array()) return named_default(*list, where);
+  throw_bad_input("{}: chat_template is {}, needed a string.", where, json_kind_name(*found));
+}
+
+}  // namespace fathom

@@ -1,0 +1,66 @@
+// Chat messages -> the text, and the token ids, that a chat model was trained on.
+//
+// The text is what transformers' apply_chat_template gives (jinja.h). What people typed stays text: every byte of a
+// message, its role included, is marked as not trusted through whatever the template does to it, and encode_chat looks
+// for special tokens only within runs of trusted bytes. Someone who types "<|User|>" cannot open a turn, and a message
+// that ends in half a special token cannot complete one with the template's text.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/jinja.h"
+
+namespace fathom {
+
+class Tokenizer;
+
+struct ChatMessage {
+  std::string role;  // "system", "user", "assistant", or what else the template knows
+  std::string content;
+};
+
+struct TextPiece {
+  std::string text;
+  bool trusted;  // from the template, bos_token or eos_token; else from a message
+};
+
+// Immutable; threads may render at once.
+class ChatTemplate {
+ public:
+  // bos_token, eos_token: as the tokenizer spells them; empty: the template finds them undefined.
+  // where: names the source in messages, for example "tokenizer_config.json: chat_template".
+  // Throws Error for a template that is malformed (bad_input), outside the subset of jinja.h (unsupported) or too
+  // large.
+  static ChatTemplate from_source(std::string_view source, const std::string& bos_token, const std::string& eos_token,
+                                  const std::string& where);
+  // For checkpoints of the V2 family that bring no template:
+  //     BOS [system "\n\n"] ( "User: " user "\n\n" "Assistant: " assistant EOS )* "User: " user "\n\n" "Assistant:"
+  // Source: the template of DeepSeek-V2-Chat. Unlike it, a role that it does not know is an Error, not dropped.
+  static ChatTemplate deepseek_v2(const std::string& bos_token, const std::string& eos_token);
+
+  // add_generation_prompt: end with what comes before an answer. Time and memory are bounded (jinja::Limits).
+  // Throws Error: bad_input when the template does not accept the messages (with its own words), unsupported, resource.
+  std::string render(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
+  // The same text in pieces; neighbours differ in trust.
+  std::vector<TextPiece> render_pieces(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
+
+ private:
+  ChatTemplate(jinja::Template program, std::string bos_token, std::string eos_token)
+      : program_(std::move(program)), bos_token_(std::move(bos_token)), eos_token_(std::move(eos_token)) {}
+  jinja::Text run(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
+
+  jinja::Template program_;
+  std::string bos_token_, eos_token_;
+};
+
+// The template text of a Hugging Face folder: chat_template.jinja, else chat_template in tokenizer_config.json (a
+// string, or a list of named ones, of which "default" is taken). Nothing when the folder has none. Throws bad_input for
+// another form.
+std::optional<std::string> find_chat_template(const std::filesystem::path& folder);
+
+}  // namespace fathom
