@@ -1,15 +1,30 @@
 #include "base/cpu.h"
 
 #include <fstream>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 namespace fathom {
+#if defined(__x86_64__)
+namespace {
+
+// CPUID leaf 1, ECX bit 29: clang 14 knows no __builtin_cpu_supports("f16c"). Its registers are AVX's, which that
+// builtin asks the system for.
+bool cpu_has_f16c() noexcept {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+}  // namespace
+#endif
 
 CpuFeatures detect_cpu() noexcept {
   CpuFeatures f;
 #if defined(__x86_64__)
   __builtin_cpu_init();  // its answers include the operating system's part (XCR0)
-  f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-           __builtin_cpu_supports("bmi2");
+  f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+           cpu_has_f16c();
   f.avx512 = f.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");

@@ -7,9 +7,9 @@
 
 namespace fathom {
 
-void fail_check(const char* why, const std::source_location& where) noexcept {
-  std::fprintf(stderr, "fathom: internal error at %s:%u in %s: %s\nThis is a defect of fathom; please report it.\n",
-               where.file_name(), static_cast<unsigned>(where.line()), where.function_name(), why);
+void fail_check(const char* why, const char* file, int line, const char* function) noexcept {
+  std::fprintf(stderr, "fathom: internal error at %s:%d in %s: %s\nThis is a defect of fathom; please report it.\n",
+               file, line, function, why);
   std::abort();
 }
 
