@@ -9,29 +9,39 @@
 namespace fathom {
 namespace {
 
-// One task: kBlockRows rows of w with up to kBlockTokens rows of x. The piece of w that dot_tile works on (8 rows)
-// stays in the first level cache, the partial sums and the piece of x in the second; w is decoded once for every
-// kBlockTokens rows.
-constexpr int64_t kBlockRows = 16, kBlockTokens = 128, kBlockK = 2 * kPiece;
-static_assert(kBlockRows % kTileWeights == 0);
+int64_t blocks(int64_t n, int64_t size) noexcept { return (n + size - 1) / size; }
+
+// How y is cut into tasks: `rows` rows of w with `tokens` rows of x. Inside a task, `tile_rows` rows of w are decoded
+// at a time, `k` columns of them.
+struct Blocking {
+  int64_t rows, tokens, tile_rows, k;
+};
+// Few tokens: w streams from memory once, a few whole rows at a time, so that it is read in the order in which it lies.
+constexpr Blocking kFewTokens = {16, 4, 4, 2048};
+// Many: the decoded piece of w (16 KB) stays in the first level cache while all tokens of the block pass; partial sums
+// (200 KB) and the piece of x (200 KB) in the second. Each weight is decoded once for every 96 tokens.
+constexpr Blocking kManyTokens = {32, 96, kTileWeights, 512};
+
+constexpr const Blocking& blocking(int64_t n_tokens) noexcept {
+  return n_tokens <= kFewTokens.tokens ? kFewTokens : kManyTokens;
+}
 
 constexpr int64_t kTransposedTokens = 16, kTransposedRows = 32;
 
 // Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
 constexpr int64_t kSerialWork = 1 << 15;
 
-int64_t blocks(int64_t n, int64_t size) noexcept { return (n + size - 1) / size; }
-
-// y (n_tokens, n_rows at most kBlockRows) = x times rows first_row .. of w.
+// y[:, first_row .. first_row+n_rows-1] = x times these rows of w; at most B.rows of them, at most B.tokens rows of x.
+template <Blocking B>
 void matmul_block(const KernelTable& k, MatView<const float> x, const WeightRows& w, int64_t first_row, int64_t n_rows,
                   MatView<float> y) noexcept {
-  alignas(64) float partial[kBlockRows * kBlockTokens * kMaxLanes];
-  alignas(64) float scratch[kTileWeights * kBlockK];
+  alignas(64) float partial[B.rows * B.tokens * kMaxLanes];
+  alignas(64) float scratch[B.tile_rows * B.k];
   std::fill_n(partial, x.rows * n_rows * k.lanes, 0.0f);
-  for (int64_t i = 0; i < w.cols(); i += kBlockK) {
-    const int64_t n = std::min(kBlockK, w.cols() - i);
-    for (int64_t r = 0; r < n_rows; r += kTileWeights) {
-      const int64_t tile_rows = std::min(kTileWeights, n_rows - r);
+  for (int64_t i = 0; i < w.cols(); i += B.k) {
+    const int64_t n = std::min(B.k, w.cols() - i);
+    for (int64_t r = 0; r < n_rows; r += B.tile_rows) {
+      const int64_t tile_rows = std::min(B.tile_rows, n_rows - r);
       int64_t stride;
       const float* piece = w.piece(first_row + r, tile_rows, i, n, scratch, stride);
       k.dot_tile(piece, stride, tile_rows, x.data + i, x.stride, x.rows, n, partial + r * k.lanes, n_rows * k.lanes);
@@ -41,17 +51,20 @@ void matmul_block(const KernelTable& k, MatView<const float> x, const WeightRows
 }
 
 int64_t count_tasks(int64_t n_tokens, int64_t n_rows) noexcept {
-  return blocks(n_tokens, kBlockTokens) * blocks(n_rows, kBlockRows);
+  const Blocking& b = blocking(n_tokens);
+  return blocks(n_tokens, b.tokens) * blocks(n_rows, b.rows);
 }
 
-// Task `task` of the count_tasks(x.rows, w.rows()) that make up y = x W^T.
+// Task `task` of the count_tasks(x.rows, w.rows()) that make up y = x W^T. Those with the same rows of x follow each
+// other: they find them in the cache.
 void matmul_task(const KernelTable& k, MatView<const float> x, const WeightRows& w, MatView<float> y,
                  int64_t task) noexcept {
-  const int64_t token_blocks = blocks(x.rows, kBlockTokens);
-  const int64_t row = task / token_blocks * kBlockRows, token = task % token_blocks * kBlockTokens;
-  const int64_t n_tokens = std::min(kBlockTokens, x.rows - token);
-  matmul_block(k, x.sub_rows(token, n_tokens), w, row, std::min(kBlockRows, w.rows() - row),
-               y.sub_rows(token, n_tokens));
+  const Blocking& b = blocking(x.rows);
+  const int64_t row_blocks = blocks(w.rows(), b.rows);
+  const int64_t token = task / row_blocks * b.tokens, row = task % row_blocks * b.rows;
+  const int64_t n_tokens = std::min(b.tokens, x.rows - token), n_rows = std::min(b.rows, w.rows() - row);
+  const auto block = &b == &kFewTokens ? matmul_block<kFewTokens> : matmul_block<kManyTokens>;
+  block(k, x.sub_rows(token, n_tokens), w, row, n_rows, y.sub_rows(token, n_tokens));
 }
 
 void matmul_all(MatView<const float> x, const WeightRows& w, MatView<float> y) noexcept {

@@ -7,8 +7,8 @@
 // set alone: not on T, on the number of threads, on where t and n fall in a tile, nor on the serial or parallel form.
 // The order of summation of matmul is KernelTable::dot_tile's.
 //
-// Cost: each element of w is read and decoded once for every 128 rows of x. With few rows memory bounds it, with many
-// the FMA units. Scratch is on the stack (about 160 KB). x and y do not overlap. Shapes are checked (check()); throws
+// Cost: each element of w is read and decoded once for every 96 rows of x. With few rows memory bounds it, with many
+// the FMA units. Scratch is on the stack (about 220 KB). x and y do not overlap. Shapes are checked (check()); throws
 // nothing.
 #pragma once
 #include <span>

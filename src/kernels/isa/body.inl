@@ -46,33 +46,34 @@ void scale(float alpha, float* x, int64_t n) noexcept {
 // ---- tiles
 // ----------------------------------------------------------------------------------------------------------------------------
 
-// R rows of w times C rows of x, R * C partial sums in registers.
+// f(0), ..., f(N-1), written out: arrays indexed by such constants are registers, while those of a loop that is
+// unrolled later also keep a copy in memory (gcc 12).
+template <class F, int... I>
+[[gnu::always_inline]] inline void each_of(F f, std::integer_sequence<int, I...>) noexcept {
+  (f(I), ...);
+}
+template <int N, class F>
+[[gnu::always_inline]] inline void unroll(F f) noexcept {
+  each_of(f, std::make_integer_sequence<int, N>{});
+}
+
+// R rows of w times C rows of x, R * C partial sums in registers. k is a multiple of the lanes.
 template <int R, int C>
 void dot_tile_fixed(const float* w, int64_t w_stride, const float* x, int64_t x_stride, int64_t k, float* acc,
                     int64_t acc_stride) noexcept {
   constexpr int64_t W = F32::lanes;
   F32 sum[C][R];
-  for (int c = 0; c < C; ++c)
-    for (int r = 0; r < R; ++r) sum[c][r] = F32::load(acc + c * acc_stride + r * W);
-  int64_t i = 0;
-  for (; i + W <= k; i += W) {
+  unroll<C>([&](int c) { unroll<R>([&](int r) { sum[c][r] = F32::load(acc + c * acc_stride + r * W); }); });
+  for (int64_t i = 0; i < k; i += W) {
     F32 token[C];
-    for (int c = 0; c < C; ++c) token[c] = F32::load(x + c * x_stride + i);
-    for (int r = 0; r < R; ++r) {
-      const F32 weight = F32::load(w + r * w_stride + i);
-      for (int c = 0; c < C; ++c) sum[c][r] = fma(weight, token[c], sum[c][r]);
-    }
+    unroll<C>([&](int c) { token[c] = F32::load(x + c * x_stride + i); });
+    unroll<R>([&](int r) {
+      F32 weight = F32::load(w + r * w_stride + i);
+      if constexpr (C > 1) weight = in_register(weight);
+      unroll<C>([&](int c) { sum[c][r] = fma(weight, token[c], sum[c][r]); });
+    });
   }
-  if (i < k) {
-    F32 token[C];
-    for (int c = 0; c < C; ++c) token[c] = F32::load(x + c * x_stride + i, k - i);
-    for (int r = 0; r < R; ++r) {
-      const F32 weight = F32::load(w + r * w_stride + i, k - i);
-      for (int c = 0; c < C; ++c) sum[c][r] = fma(weight, token[c], sum[c][r]);
-    }
-  }
-  for (int c = 0; c < C; ++c)
-    for (int r = 0; r < R; ++r) sum[c][r].store(acc + c * acc_stride + r * W);
+  unroll<C>([&](int c) { unroll<R>([&](int r) { sum[c][r].store(acc + c * acc_stride + r * W); }); });
 }
 
 // All rows of w with C rows of x: eight at a time where the sums fit the registers (with C inputs and a weight), then
@@ -90,15 +91,27 @@ void dot_tile_tokens(const float* w, int64_t w_stride, int64_t n_rows, const flo
   for (; r < n_rows; ++r) dot_tile_fixed<1, C>(w + r * w_stride, w_stride, x, x_stride, k, acc + r * W, acc_stride);
 }
 
+// The last columns, fewer than a vector: rows that no vector divides are rare.
+void dot_tile_rest(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
+                   int64_t n, float* acc, int64_t acc_stride) noexcept {
+  for (int64_t t = 0; t < n_tokens; ++t)
+    for (int64_t r = 0; r < n_rows; ++r) {
+      float* sum = acc + t * acc_stride + r * F32::lanes;
+      fma(F32::load(w + r * w_stride, n), F32::load(x + t * x_stride, n), F32::load(sum)).store(sum);
+    }
+}
+
 void dot_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
               int64_t k, float* acc, int64_t acc_stride) noexcept {
+  const int64_t rest = k % F32::lanes, whole = k - rest;
   int64_t t = 0;
   for (; t + 3 <= n_tokens; t += 3)
-    dot_tile_tokens<3>(w, w_stride, n_rows, x + t * x_stride, x_stride, k, acc + t * acc_stride, acc_stride);
+    dot_tile_tokens<3>(w, w_stride, n_rows, x + t * x_stride, x_stride, whole, acc + t * acc_stride, acc_stride);
   if (n_tokens - t == 2)
-    dot_tile_tokens<2>(w, w_stride, n_rows, x + t * x_stride, x_stride, k, acc + t * acc_stride, acc_stride);
+    dot_tile_tokens<2>(w, w_stride, n_rows, x + t * x_stride, x_stride, whole, acc + t * acc_stride, acc_stride);
   else if (n_tokens - t == 1)
-    dot_tile_tokens<1>(w, w_stride, n_rows, x + t * x_stride, x_stride, k, acc + t * acc_stride, acc_stride);
+    dot_tile_tokens<1>(w, w_stride, n_rows, x + t * x_stride, x_stride, whole, acc + t * acc_stride, acc_stride);
+  if (rest != 0) dot_tile_rest(w + whole, w_stride, n_rows, x + whole, x_stride, n_tokens, rest, acc, acc_stride);
 }
 
 void reduce_lanes(const float* acc, int64_t count, float* out) noexcept {
@@ -114,18 +127,16 @@ void axpy_tile_fixed(const float* w, int64_t w_stride, int64_t n_rows, const flo
                      int64_t y_stride) noexcept {
   constexpr int64_t W = F32::lanes;
   F32 sum[C][V];
-  for (int c = 0; c < C; ++c)
-    for (int v = 0; v < V; ++v) sum[c][v] = F32::load(y + c * y_stride + v * W);
+  unroll<C>([&](int c) { unroll<V>([&](int v) { sum[c][v] = F32::load(y + c * y_stride + v * W); }); });
   for (int64_t r = 0; r < n_rows; ++r) {
     F32 weight[V];
-    for (int v = 0; v < V; ++v) weight[v] = F32::load(w + r * w_stride + v * W);
-    for (int c = 0; c < C; ++c) {
+    unroll<V>([&](int v) { weight[v] = in_register(F32::load(w + r * w_stride + v * W)); });
+    unroll<C>([&](int c) {
       const F32 factor = F32::all(x[c * x_stride + r]);
-      for (int v = 0; v < V; ++v) sum[c][v] = fma(factor, weight[v], sum[c][v]);
-    }
+      unroll<V>([&](int v) { sum[c][v] = fma(factor, weight[v], sum[c][v]); });
+    });
   }
-  for (int c = 0; c < C; ++c)
-    for (int v = 0; v < V; ++v) sum[c][v].store(y + c * y_stride + v * W);
+  unroll<C>([&](int c) { unroll<V>([&](int v) { sum[c][v].store(y + c * y_stride + v * W); }); });
 }
 
 // The last columns, fewer than a vector.

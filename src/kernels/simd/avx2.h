@@ -38,6 +38,11 @@ F32 operator-(F32 a, F32 b) noexcept { return {_mm256_sub_ps(a.v, b.v)}; }
 F32 operator*(F32 a, F32 b) noexcept { return {_mm256_mul_ps(a.v, b.v)}; }
 F32 operator/(F32 a, F32 b) noexcept { return {_mm256_div_ps(a.v, b.v)}; }
 F32 fma(F32 a, F32 b, F32 c) noexcept { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+// a, loaded once and kept: otherwise the compiler repeats the load in every fma that uses a, and loads become the limit.
+F32 in_register(F32 a) noexcept {
+  asm("" : "+x"(a.v));
+  return a;
+}
 F32 negative(F32 a) noexcept { return {_mm256_xor_ps(a.v, _mm256_set1_ps(-0.0f))}; }
 // The larger (smaller) of each lane; b where one of them is NaN.
 F32 max(F32 a, F32 b) noexcept { return {_mm256_max_ps(a.v, b.v)}; }
