@@ -1,5 +1,6 @@
-// The commands of `fathom`. Each add_* function adds one subcommand to `app`: its options, its --help with examples, and the callback that
-// runs it. A callback throws Error for what the user can mend; main() prints it as one sentence and exits with 2.
+// The commands of `fathom`. Each add_* function adds one subcommand to `app`: its options, its --help with examples,
+// and the callback that runs it. A callback throws Error for what the user can mend; main() prints it as one sentence
+// and exits with 2.
 #pragma once
 #include <CLI/CLI.hpp>
 

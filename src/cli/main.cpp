@@ -1,0 +1,116 @@
+// Picks the command and says what went wrong. Exit codes: 0 done; 2 something that the user can mend; 1 a defect of
+// fathom.
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <new>
+#include <numeric>
+
+#include "base/error.h"
+#include "cli/commands.h"
+
+namespace fathom {
+namespace {
+
+// Single-character edits from a to b (Levenshtein).
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t change = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
+    }
+  }
+  return row[b.size()];
+}
+
+// The option or command of `app` that `word` probably meant, with a question around it; empty when nothing is near.
+std::string suggestion(const CLI::App& app, const std::string& word) {
+  std::string best;
+  size_t best_distance = 3;
+  const auto consider = [&](const std::string& name) {
+    const size_t distance = edit_distance(word, name);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = name;
+    }
+  };
+  for (const CLI::Option* o : app.get_options())
+    for (const std::string& name : o->get_lnames()) consider("--" + name);
+  for (const CLI::App* sub : app.get_subcommands({})) consider(sub->get_name());
+  return best.empty() ? "" : fmt::format(" Did you mean {}?", best);
+}
+
+// The command that was being parsed.
+const CLI::App& active_command(const CLI::App& root) {
+  const auto subs = root.get_subcommands();
+  return subs.empty() ? root : *subs.back();
+}
+
+bool is_command(const CLI::App& root, const std::string& word) {
+  const auto commands = root.get_subcommands({});
+  return std::any_of(commands.begin(), commands.end(), [&](const CLI::App* c) { return c->get_name() == word; });
+}
+
+int report_usage_error(const CLI::App& root, const CLI::ParseError& e, int argc, char** argv) {
+  const CLI::App& command = active_command(root);
+  const std::string name = &command == &root ? "fathom" : "fathom " + command.get_name();
+  std::string hint;
+  const int code = e.get_exit_code();
+  if (code == static_cast<int>(CLI::ExitCodes::ExtrasError) || code == static_cast<int>(CLI::ExitCodes::RequiredError))
+    for (int i = 1; i < argc && hint.empty(); ++i) {
+      const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+      const bool known =
+          (word.rfind("-", 0) == 0 ? command.get_option_no_throw(word) != nullptr : is_command(root, word));
+      if (!known && word.size() > 2) hint = suggestion(command, word);
+    }
+  fmt::print(stderr, "{}: {}.{} See {} --help\n", name, e.what(), hint, name);
+  return 2;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("fathom runs models of the DeepSeek-V2 family on CPUs.", "fathom");
+  app.set_version_flag("--version", "fathom " FATHOM_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n  fathom synth --shape tiny --type bf16 --seed 1 tiny.gguf\n  fathom generate -m tiny.gguf -p \"Once "
+      "upon a time\"\n"
+      "  fathom COMMAND --help");
+  for (const auto add : {add_generate, add_tokenize, add_detokenize, add_logits, add_perplexity}) add(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::CallForHelp& e) {
+    return app.exit(e);
+  } catch (const CLI::CallForVersion& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    return report_usage_error(app, e, argc, argv);
+  }
+}
+
+}  // namespace
+}  // namespace fathom
+
+int main(int argc, char** argv) {
+  try {
+    return fathom::run(argc, argv);
+  } catch (const fathom::Error& e) {
+    std::fflush(stdout);
+    fmt::print(stderr, "fathom: {}\n", e.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::fflush(stdout);
+    std::fputs(
+        "fathom: out of memory; try a smaller model, a smaller --ctx, or raise the limit (ulimit -v, cgroup "
+        "memory.max)\n",
+        stderr);
+    return 2;
+  } catch (const std::exception& e) {
+    std::fflush(stdout);
+    fmt::print(stderr, "fathom: internal error: {}\nThis is a defect of fathom; please report it.\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,93 @@
+#include "cli/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <iterator>
+
+namespace fathom {
+
+void add_model_options(CLI::App& command, ModelOptions& o) {
+  command.add_option("-m,--model", o.path, "folder with config.json and safetensors, or a .gguf file")
+      ->required()
+      ->type_name("MODEL");
+  command.add_option("-t,--threads", o.threads, "threads; default: the CPUs of this process")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("-c,--ctx", o.ctx, "tokens that the cache has room for; default: what the model allows")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--cache-type", o.cache_type, "element type of the cache: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  command
+      .add_option("--activations", o.activations,
+                  "f32, or bf16: round as a bfloat16 framework does (to compare with one)")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  command.add_flag("-q,--quiet", o.quiet, "no progress and no figures on stderr");
+}
+
+EngineOptions engine_options(const ModelOptions& o) {
+  return {.threads = o.threads,
+          .context_tokens = o.ctx,
+          .cache_dtype = *dtype_from_name(o.cache_type),
+          .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32};
+}
+
+void add_sampling_options(CLI::App& command, SamplingOptions& o) {
+  command.add_option("--temperature", o.temperature, "0: always the most likely token")
+      ->type_name("T")
+      ->capture_default_str();
+  command.add_option("--top-k", o.top_k, "keep the K most likely; 0: all")->type_name("K")->capture_default_str();
+  command.add_option("--top-p", o.top_p, "keep the most likely tokens up to probability P; 1: all")
+      ->type_name("P")
+      ->capture_default_str();
+  command.add_option("--min-p", o.min_p, "drop tokens below P times the most likely one's probability")
+      ->type_name("P")
+      ->capture_default_str();
+  command.add_option("--repeat-penalty", o.repeat_penalty, "weaken tokens among the last 64; 1: off")
+      ->type_name("X")
+      ->capture_default_str();
+  command.add_option("--seed", o.seed, "same seed, same text")->type_name("S")->capture_default_str();
+}
+
+std::vector<int32_t> parse_ids(const std::string& text) {
+  std::vector<int32_t> ids;
+  const auto is_separator = [](char c) {
+    return c == ' ' || c == ',' || c == '\n' || c == '\t' || c == '\r' || c == '[' || c == ']';
+  };
+  for (size_t i = 0; i < text.size();) {
+    if (is_separator(text[i])) {
+      ++i;
+      continue;
+    }
+    size_t end = i;
+    while (end < text.size() && !is_separator(text[end])) ++end;
+    int32_t id = 0;
+    const auto [stop, error] = std::from_chars(text.data() + i, text.data() + end, id);
+    if (error != std::errc() || stop != text.data() + end)
+      throw_bad_input("{} is no token id; ids are whole numbers, for example \"100000 17464 1843\"",
+                      quoted_for_message(std::string_view(text).substr(i, end - i)));
+    ids.push_back(id);
+    i = end;
+  }
+  return ids;
+}
+
+std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
+
+std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
+  std::vector<int32_t> ids;
+  for (int64_t id : config.eos_token_ids) ids.push_back(static_cast<int32_t>(id));
+  if (tokenizer != nullptr && tokenizer->eos()) ids.push_back(*tokenizer->eos());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
+  return tokenizer == nullptr ? config.vocab_size : std::min<int64_t>(config.vocab_size, tokenizer->n_tokens());
+}
+
+}  // namespace fathom

@@ -1,0 +1,38 @@
+// Options that several commands share, each listed once.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fathom {
+
+struct ModelOptions {
+  std::string path;
+  std::string cache_type = "f32", activations = "f32";
+  int64_t ctx = 0;
+  int threads = 0;
+  bool quiet = false;
+};
+// -m, and what running it needs: --threads --ctx --cache-type --activations --quiet.
+void add_model_options(CLI::App& command, ModelOptions& options);
+EngineOptions engine_options(const ModelOptions& options);
+
+void add_sampling_options(CLI::App& command, SamplingOptions& options);
+
+// Ids separated by spaces or commas. bad_input for anything else.
+std::vector<int32_t> parse_ids(const std::string& text);
+
+// All of stdin.
+std::string read_stdin();
+
+// The ids after which the model's answers end: those that its files name, and the tokenizer's eos.
+std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer);
+
+// Ids that may be generated: the tokenizer's, or the whole vocabulary when there is none.
+int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer);
+
+}  // namespace fathom
