@@ -1,0 +1,62 @@
+// Which value a name has where a template reads it: a corner of jinja2 in which it is not what the template seems to
+// say.
+//
+// jinja2 decides when it compiles. A name that a scope sets (outside of an if) before that scope itself has read it
+// counts as the scope's own from the start, and is undefined until it is set, even when the caller gave a variable of
+// that name:
+//     {% for x in xs %}{{ bos_token }}{% endfor %}{% set bos_token = 'b' %}      prints nothing in the loop
+// because the loop's body is a scope within. We look a name up when it is read, and refuse templates in which the two
+// differ. (Source: FrameSymbolVisitor and Symbols of jinja2/idtracking.py.)
+#pragma once
+#include <initializer_list>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/jinja_text.h"
+
+namespace fathom::jinja {
+
+// Told of every name in the order of the source.
+class NameUse {
+ public:
+  NameUse() { enter({}); }
+
+  void enter(std::initializer_list<std::string_view> own) { scopes_.push_back({{own.begin(), own.end()}, {}, 0}); }
+  void own(const std::string& name) { scopes_.back().known.insert(name); }
+  void leave() { scopes_.pop_back(); }
+  void enter_if() { ++scopes_.back().ifs; }
+  void leave_if() { --scopes_.back().ifs; }
+  size_t depth() const { return scopes_.size(); }
+
+  void read(const std::string& name) {
+    if (is_known(name)) return;
+    for (Scope& scope : scopes_) scope.read_within.insert(name);
+    scopes_.back().read_within.erase(name);
+    scopes_.back().known.insert(name);
+  }
+
+  void set(const std::string& name) {
+    if (is_known(name)) return;
+    Scope& scope = scopes_.back();
+    if (scope.ifs == 0 && scope.read_within.count(name) > 0)
+      refuse("'{}' is read in an inner block before it is set around that block", name);
+    scope.known.insert(name);
+  }
+
+ private:
+  struct Scope {
+    std::set<std::string, std::less<>> known, read_within;
+    int ifs = 0;
+  };
+  bool is_known(const std::string& name) const {
+    for (const Scope& scope : scopes_)
+      if (scope.known.count(name) > 0) return true;
+    return false;
+  }
+
+  std::vector<Scope> scopes_;
+};
+
+}  // namespace fathom::jinja
