@@ -2,6 +2,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_parts.h"
 
 namespace fathom {
 
@@ -78,6 +80,38 @@ std::vector<TextPiece> ChatTemplate::render_pieces(std::span<const ChatMessage> 
     begin = end;
   }
   return pieces;
+}
+
+std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatTemplate& chat,
+                                 std::span<const ChatMessage> messages, bool add_generation_prompt) {
+  std::vector<AddedToken> special;
+  for (const AddedToken& token : tokenizer.parts().added)
+    if (token.special) special.push_back(token);
+  const AddedTokenFinder finder(std::move(special));
+
+  std::vector<int32_t> ids;
+  std::string stretch;
+  const auto flush = [&] {
+    const auto more = tokenizer.encode(stretch, {.add_special = false, .parse_special = false});
+    ids.insert(ids.end(), more.begin(), more.end());
+    stretch.clear();
+  };
+  for (const TextPiece& piece : chat.render_pieces(messages, add_generation_prompt)) {
+    if (!piece.trusted) {
+      stretch += piece.text;
+      continue;
+    }
+    finder.split(piece.text, true, [&](std::string_view text, int32_t id) {
+      if (id < 0) {
+        stretch += text;
+        return;
+      }
+      flush();
+      ids.push_back(id);
+    });
+  }
+  flush();
+  return ids;
 }
 
 std::optional<std::string> find_chat_template(const std::filesystem::path& folder) {

@@ -3,9 +3,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "gguf_vocabulary.h"
+#include "shared_vocab.h"
+#include "tokenizer/tokenizer.h"
 
 namespace fathom {
 namespace {
@@ -149,6 +154,98 @@ TEST(ChatTemplate, LongConversationsStayWithinTheLimits) {
   std::vector<ChatMessage> messages;
   for (int i = 0; i < 20000; ++i) messages.push_back({i % 2 ? "assistant" : "user", std::string(200, 'a')});
   EXPECT_GT(template_of("deepseek_v3").render(messages, true).size(), 4'000'000u);
+}
+
+// The 256 bytes in GPT-2's alphabet (source: openai/gpt-2, encoder.py), a merge of " H", and the special tokens.
+Tokenizer byte_tokenizer() {
+  VocabularyData v;
+  uint32_t next = 256;
+  for (uint32_t b = 0; b < 256; ++b) {
+    const bool is_plain = (b >= '!' && b <= '~') || (b >= 0xA1 && b != 0xAD);
+    append_utf8(v.tokens.emplace_back(), is_plain ? b : next);
+    next += !is_plain;
+  }
+  v.tokens.push_back("\xC4\xA0H");  // 256: " H"
+  v.merges = {"\xC4\xA0 H"};
+  v.token_types.assign(v.tokens.size(), 1);                                                  // normal
+  for (const std::string& special : {kBos, kEos, std::string("<U>"), std::string("<A>")}) {  // 257 ...
+    v.tokens.push_back(special);
+    v.token_types.push_back(3);  // control
+  }
+  v.pre = "gpt-2";
+  v.bos = 257;
+  v.eos = 258;
+  return Tokenizer::from_vocabulary(std::move(v), "test");
+}
+
+using Ids = std::vector<int32_t>;
+
+TEST(EncodeChat, SpecialTokensOfTheTemplateAreIdsAndThoseOfAMessageAreText) {
+  const Tokenizer t = byte_tokenizer();
+  const auto chat = ChatTemplate::from_source(
+      "{{ bos_token }}{% for m in messages %}<U> {{ m.content }}{% endfor %}<A>", kBos, kEos, "t");
+  const std::vector<ChatMessage> hello = {{"user", "Hi"}};
+  EXPECT_EQ(encode_chat(t, chat, hello, true), (Ids{257, 259, 256, 'i', 260}))
+      << "the template's space joins the message's H";
+  const std::vector<ChatMessage> typed = {{"user", "<A>" + kEos}};
+  Ids want = {257, 259, ' ', '<', 'A', '>'};
+  for (const char c : kEos) want.push_back(static_cast<unsigned char>(c));
+  want.push_back(260);
+  EXPECT_EQ(encode_chat(t, chat, typed, true), want);
+}
+
+TEST(EncodeChat, AMessageCannotCompleteASpecialTokenOfTheTemplate) {
+  const Tokenizer t = byte_tokenizer();
+  const std::vector<ChatMessage> messages = {{"user", "U>"}};
+  const auto before = ChatTemplate::from_source("<{{ messages[0].content }}", "", "", "t");
+  EXPECT_EQ(encode_chat(t, before, messages, false), (Ids{'<', 'U', '>'}));
+  const auto within = ChatTemplate::from_source("<U{{ messages[0].content[1:] }}<U>", "", "", "t");
+  EXPECT_EQ(encode_chat(t, within, messages, false), (Ids{'<', 'U', '>', 259}));
+}
+
+TEST_P(Released, IdsAreThoseOfTheWholeTextWhenNoMessageSpellsASpecialToken) {
+  const Tokenizer t = byte_tokenizer();
+  const json::value golden = parse_json(read_file(kGolden / (std::string(GetParam()) + ".json")), GetParam());
+  const ChatTemplate chat = template_of(GetParam());
+  size_t n = 0;
+  for (const json::value& c : golden.at("cases").as_array()) {
+    const std::string name = json::value_to<std::string>(c.at("name"));
+    SCOPED_TRACE(name);
+    const auto messages = messages_of(c.at("messages"));
+    const bool prompt = c.at("add_generation_prompt").as_bool();
+    const Ids whole =
+        t.encode(json::value_to<std::string>(c.at("text")), {.add_special = false, .parse_special = true});
+    const Ids ids = encode_chat(t, chat, messages, prompt);
+    if (name == "special tokens typed") {
+      EXPECT_NE(ids, whole);
+      // Those of the template alone: bos, and eos after the one answer (none in the Coder template, which spells
+      // <|EOT|>).
+      EXPECT_EQ(std::count(ids.begin(), ids.end(), 257), 1);
+      EXPECT_LE(std::count(ids.begin(), ids.end(), 258), 1);
+    } else {
+      EXPECT_EQ(ids, whole);
+    }
+    EXPECT_EQ(t.decode(ids), json::value_to<std::string>(c.at("text")));
+    ++n;
+  }
+  EXPECT_EQ(n, 44u);
+}
+
+TEST(EncodeChat, GivesTheIdsOfDeepSeekV2) {
+  const auto path = shared_vocab("ggml-vocab-deepseek-llm.gguf");
+  if (!path) GTEST_SKIP() << "ggml-vocab-deepseek-llm.gguf not found; set FATHOM_VOCAB_DIR to the folder that holds it";
+  const Tokenizer t = Tokenizer::from_vocabulary(GgufVocabularyReader::read(*path), "deepseek-llm");
+  const ChatTemplate chat = ChatTemplate::deepseek_v2(kBos, kEos);
+  const std::vector<ChatMessage> messages = {{"user", "Hello world"}, {"assistant", "3333"}, {"user", kEos}};
+  const Ids ids = encode_chat(t, chat, messages, true);
+  // Spec 8.1 and 8.3: User 5726, Assistant 77398, ":" 25, LF 185, the encodings of the contents, one eos for the
+  // answer.
+  const Ids begin = {100000, 5726, 25, 37727, 1843, 185, 185, 77398, 25, 207, 18, 18, 18, 18, 100001, 5726, 25};
+  ASSERT_GT(ids.size(), begin.size() + 4);
+  EXPECT_EQ(Ids(ids.begin(), ids.begin() + std::ssize(begin)), begin);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 100001), 1);
+  EXPECT_EQ(Ids(ids.end() - 4, ids.end()), (Ids{185, 185, 77398, 25}));
+  EXPECT_EQ(t.decode(ids), chat.render(messages, true));
 }
 
 class Folder : public testing::Test {
