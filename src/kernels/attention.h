@@ -28,15 +28,24 @@ struct AttentionState {
   float max = -__builtin_inff(), sum = 0;
 };
 
-// Heads of one token that read the same key/value head are done together, at most kMaxHeads.
-inline constexpr int64_t kMaxHeads = 8;
-inline constexpr int64_t kAttentionScratch = kMaxHeads * KeyTile::kMaxTile * (kMaxLanes + 1);  // floats
+// Rows of queries that are done together: heads of one token, or consecutive tokens of one head.
+inline constexpr int64_t kMaxQueries = 16;
+inline constexpr int64_t kKeyPiece = 64;  // keys scored at a time
+inline constexpr int64_t kAttentionScratch = kMaxQueries * (KeyTile::kMaxTile + kKeyPiece * kMaxLanes);  // floats
 
-// queries (n, key.cols + shared_key.cols), of one token at `position`: keys at later positions are masked. states (n)
-// and values (n, value.cols) are updated; values start as zero. scratch: kAttentionScratch floats of the calling
-// thread.
-void attend_tile(const KernelTable& k, const KeyTile& tile, MatView<const float> queries, int64_t position, float scale,
-                 AttentionState* states, MatView<float> values, float* scratch) noexcept;
+struct QueryBlock {
+  MatView<const float> queries;  // (n, key.cols + shared_key.cols), n <= kMaxQueries, all for the tile's key/value head
+  int64_t position = 0,
+          step = 0;  // row i is at position + i * step: step 0 for heads of one token, 1 for consecutive tokens
+  AttentionState* states = nullptr;  // of row i: states[i * state_stride]
+  int64_t state_stride = 1;
+  MatView<float> values;  // (n, value.cols): the weighted sums so far, zero at first
+};
+
+// Keys at positions after a row's own are masked: nothing of them reaches its result. scratch: kAttentionScratch floats
+// of the calling thread.
+void attend_tile(const KernelTable& k, const KeyTile& tile, const QueryBlock& block, float scale,
+                 float* scratch) noexcept;
 
 // values.row(i) /= states[i].sum
 void finish_attention(const KernelTable& k, const AttentionState* states, MatView<float> values) noexcept;

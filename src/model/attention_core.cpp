@@ -8,16 +8,37 @@
 namespace fathom {
 namespace {
 
-// A task is a row and up to kMaxHeads heads that read the same key/value head.
+// A task is up to kMaxQueries rows of queries that read one key/value head: the heads of its group for one token, or,
+// where every head has keys of its own, consecutive tokens of one head.
 struct Tasks {
-  int64_t rows, kv_heads, parts, heads_per_part, heads_per_kv;
-  int64_t count() const { return rows * kv_heads * parts; }
+  int64_t heads, heads_per_task, tokens_per_task, head_tasks, token_tasks, heads_per_kv;
+  int64_t count() const { return head_tasks * token_tasks; }
 };
 
 Tasks split_tasks(const RunningAttention& a) {
-  const int64_t kv_heads = a.heads / a.heads_per_kv;
-  const int64_t per_part = std::min(kMaxHeads, a.heads_per_kv);
-  return {a.queries.rows, kv_heads, (a.heads_per_kv + per_part - 1) / per_part, per_part, a.heads_per_kv};
+  const int64_t per_task = std::min(kMaxQueries, a.heads_per_kv), tokens = a.heads_per_kv == 1 ? kMaxQueries : 1;
+  const int64_t parts = (a.heads_per_kv + per_task - 1) / per_task;
+  return {a.heads,       per_task, tokens, a.heads / a.heads_per_kv * parts, (a.queries.rows + tokens - 1) / tokens,
+          a.heads_per_kv};
+}
+
+QueryBlock query_block(const RunningAttention& a, const Tasks& tasks, int64_t task, int64_t first_position,
+                       int64_t& kv_head) {
+  const int64_t parts = tasks.head_tasks / (a.heads / a.heads_per_kv), part = task % tasks.head_tasks % parts;
+  kv_head = task % tasks.head_tasks / parts;
+  const int64_t t = task / tasks.head_tasks * tasks.tokens_per_task,
+                head = kv_head * a.heads_per_kv + part * tasks.heads_per_task;
+  const int64_t n_heads = std::min(tasks.heads_per_task, (kv_head + 1) * a.heads_per_kv - head);
+  const int64_t n_tokens = std::min(tasks.tokens_per_task, a.queries.rows - t);
+  const int64_t query_width = a.queries.cols / a.heads, value_width = a.values.cols / a.heads;
+  const bool tokens = a.heads_per_kv == 1;
+  const int64_t n = tokens ? n_tokens : n_heads;
+  return {.queries = {a.queries.row(t) + head * query_width, n, query_width, tokens ? a.queries.stride : query_width},
+          .position = first_position + t,
+          .step = tokens ? 1 : 0,
+          .states = a.states + t * a.heads + head,
+          .state_stride = tokens ? a.heads : 1,
+          .values = {a.values.row(t) + head * value_width, n, value_width, tokens ? a.values.stride : value_width}};
 }
 
 }  // namespace
@@ -46,7 +67,6 @@ void attend(Context& ctx, const RunningAttention& a, int64_t first_position, flo
             int64_t tile_size, const TileFn& tile, int64_t tile_scratch) {
   const KernelTable& k = kernels();
   const Tasks tasks = split_tasks(a);
-  const int64_t query_width = a.queries.cols / a.heads, value_width = a.values.cols / a.heads;
   const int64_t per_thread = kAttentionScratch + tile_scratch;
   Arena::Scope scope(ctx.arena);
   float* scratch_all = ctx.arena.take<float>(per_thread * ctx.pool.size());
@@ -56,17 +76,13 @@ void attend(Context& ctx, const RunningAttention& a, int64_t first_position, flo
     // Rows cost more the later they are, so threads take them one by one, the longest first; which thread does one
     // changes no bit of it.
     for (int64_t i = next.fetch_add(1); i < tasks.count(); i = next.fetch_add(1)) {
-      const int64_t task = tasks.count() - 1 - i;
-      const int64_t t = task / (tasks.kv_heads * tasks.parts), kv_head = task / tasks.parts % tasks.kv_heads,
-                    part = task % tasks.parts;
-      const int64_t head = kv_head * tasks.heads_per_kv + part * tasks.heads_per_part;
-      const int64_t n_heads = std::min(tasks.heads_per_part, (kv_head + 1) * tasks.heads_per_kv - head);
-      const MatView<const float> queries(a.queries.row(t) + head * query_width, n_heads, query_width);
-      const MatView<float> values(a.values.row(t) + head * value_width, n_heads, value_width);
-      const int64_t last = std::min(first + n, first_position + t + 1);  // causal: nothing after the token itself
-      for (int64_t p = first; p < last; p += tile_size)
-        attend_tile(k, tile(p, std::min(tile_size, first + n - p), kv_head, mine + kAttentionScratch), queries,
-                    first_position + t, scale, a.states + t * a.heads + head, values, mine);
+      int64_t kv_head = 0;
+      const QueryBlock block = query_block(a, tasks, tasks.count() - 1 - i, first_position, kv_head);
+      const int64_t last_position = block.position + (block.queries.rows - 1) * block.step;
+      const int64_t end = std::min(first + n, last_position + 1);  // causal: nothing after the last row itself
+      for (int64_t p = first; p < end; p += tile_size)
+        attend_tile(k, tile(p, std::min(tile_size, first + n - p), kv_head, mine + kAttentionScratch), block, scale,
+                    mine);
     }
   });
 }

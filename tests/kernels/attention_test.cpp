@@ -72,8 +72,11 @@ std::vector<float> tiled_attention(const KernelTable& k, const Case& c, const st
                        .key = {key.data() + p * c.key_dim, n, c.key_dim},
                        .shared_key = {shared.data() + p * c.shared_dim, n, c.shared_dim},
                        .value = {value.data() + p * c.value_dim, n, c.value_dim}};
-    attend_tile(k, tile, {q.data(), c.n_heads, c.key_dim + c.shared_dim}, c.position, scale, states.data(),
-                {out.data(), c.n_heads, c.value_dim}, scratch.data());
+    const QueryBlock block{.queries = {q.data(), c.n_heads, c.key_dim + c.shared_dim},
+                           .position = c.position,
+                           .states = states.data(),
+                           .values = {out.data(), c.n_heads, c.value_dim}};
+    attend_tile(k, tile, block, scale, scratch.data());
   }
   finish_attention(k, states.data(), {out.data(), c.n_heads, c.value_dim});
   return out;
@@ -111,6 +114,39 @@ TEST(Attention, AHeadIsTheSameBitsAloneAndTogether) {
       const auto alone =
           tiled_attention(*k, one, {q.begin() + h * 28, q.begin() + (h + 1) * 28}, key, shared, value, 0.2f);
       EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + h * 12)) << name(k->isa) << ' ' << h;
+    }
+  }
+}
+
+TEST(Attention, ATokenIsTheSameBitsAloneAndInABlockOfTokens) {
+  const int64_t n = 100, first = 60, rows = 16;
+  const auto q = normals(rows * 28, 1), key = normals(n * 20, 2), shared = normals(n * 8, 3),
+             value = normals(n * 12, 4);
+  const KeyTile tile{.first_position = 0,
+                     .key = {key.data(), n, 20},
+                     .shared_key = {shared.data(), n, 8},
+                     .value = {value.data(), n, 12}};
+  for (const KernelTable* k : runnable_kernels()) {
+    std::vector<float> scratch(kAttentionScratch), together(rows * 12), alone(12);
+    std::vector<AttentionState> states(rows);
+    attend_tile(*k, tile,
+                {.queries = {q.data(), rows, 28},
+                 .position = first,
+                 .step = 1,
+                 .states = states.data(),
+                 .values = {together.data(), rows, 12}},
+                0.2f, scratch.data());
+    for (int64_t i = 0; i < rows; ++i) {
+      AttentionState state;
+      std::fill(alone.begin(), alone.end(), 0.0f);
+      attend_tile(*k, tile,
+                  {.queries = {q.data() + i * 28, 1, 28},
+                   .position = first + i,
+                   .states = &state,
+                   .values = {alone.data(), 1, 12}},
+                  0.2f, scratch.data());
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + i * 12)) << name(k->isa) << ' ' << i;
+      EXPECT_EQ(state.sum, states[static_cast<size_t>(i)].sum);
     }
   }
 }
