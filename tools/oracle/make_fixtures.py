@@ -23,6 +23,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import DeepseekV2Config, DeepseekV2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
+import deepseek_moe
 from oracle_common import greedy_of, load_model, logits_of, relative_difference, write_json
 
 GREEDY_TOKENS = 64
@@ -52,6 +53,12 @@ LLAMA = dict(vocab_size=144, hidden_size=48, intermediate_size=64, num_hidden_la
              num_key_value_heads=4, max_position_embeddings=4096, rms_norm_eps=1e-6, bos_token_id=BOS, eos_token_id=EOS,
              rope_parameters=dict(rope_type="default", rope_theta=10000.0))
 NO_YARN = dict(rope_type="default", rope_theta=10000.0)
+
+
+MOE_16B = dict(vocab_size=144, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=3,
+               num_key_value_heads=3, max_position_embeddings=4096, rms_norm_eps=1e-6, n_routed_experts=8,
+               num_experts_per_tok=3, n_shared_experts=2, moe_intermediate_size=16, first_k_dense_replace=1,
+               bos_token_id=BOS, eos_token_id=EOS)
 
 
 class Fixture:
@@ -115,6 +122,8 @@ FIXTURES = {
     "llama_gqa_odd": llama("GQA of 6 over 3, head_dim 10, vocab 199, eps 1e-5; f16", dict(
         vocab_size=199, hidden_size=60, num_attention_heads=6, num_key_value_heads=3, intermediate_size=74,
         rms_norm_eps=1e-5), dtype="float16"),
+    "moe_16b": Fixture("DeepSeekMoE 16B: multi-head attention and experts; config.json as it was released", MOE_16B,
+                       family=deepseek_moe, long_prompt=48),
 }
 
 # What the released config.json files hold and the native class drops when it saves.
@@ -129,7 +138,8 @@ def initialise(model, seed):
     generator = torch.Generator().manual_seed(seed)
     gains = dict(embed_tokens=0.0, lm_head=2.0, q_proj=1.6, q_b_proj=1.6, kv_b_proj=1.4, o_proj=1.0, down_proj=1.0)
     scaling = getattr(model.config, "routed_scaling_factor", 1.0)
-    experts = getattr(model.config, "num_experts_per_tok", 1) or 1
+    gates = [module for module in model.modules() if hasattr(module, "top_k")]
+    experts = gates[0].top_k if gates else 1
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             part = name.split(".")[-2]
@@ -148,6 +158,8 @@ def initialise(model, seed):
 
 
 def build(fixture, seed):
+    if fixture.family is deepseek_moe:
+        return initialise(deepseek_moe.build(fixture.config), seed)
     config_class = LlamaConfig if fixture.family is LlamaForCausalLM else DeepseekV2Config
     config = config_class(**json.loads(json.dumps(fixture.config)))
     model = fixture.family(config)
@@ -244,6 +256,8 @@ def prompts_for(fixture, seed):
 
 def write_checkpoint(fixture, seed, folder):
     model = build(fixture, seed).to(getattr(torch, fixture.dtype))
+    if fixture.family is deepseek_moe:
+        return deepseek_moe.save(model, fixture.config, folder)
     model.save_pretrained(folder, **({"max_shard_size": fixture.shard} if fixture.shard else {}))
     if fixture.fp8:
         quantise_to_fp8(folder)
@@ -279,7 +293,7 @@ def attempt(name, fixture, seed, folder):
         proof["decisions_changed_by_group_limit"] = watch.limited
         if watch.limited * 20 < watch.tokens:
             return None, f"the group limit changed only {watch.limited} of {watch.tokens} decisions"
-    if fixture.config["rope_parameters"].get("mscale_all_dim"):
+    if fixture.config.get("rope_parameters", {}).get("mscale_all_dim"):
         wrong = logits_of(without_softmax_scale(load_model(folder, fixture.patches)), prompts[0]["ids"])
         first = relative_difference(wrong[:1], tables["logits_0.npy"][:1])[0]
         second = relative_difference(wrong[1:], tables["logits_0.npy"][1:])[0]
@@ -294,7 +308,10 @@ def attempt(name, fixture, seed, folder):
         return None, f"float32 is {noise:.1e} away from float64"
     for file, table in tables.items():
         np.save(folder / file, np.ascontiguousarray(table, dtype=np.float32))
-    return dict(name=name, what=fixture.what, oracle=f"transformers {type(model).__name__}", patches=fixture.patches,
+    oracle = f"transformers {type(model).__name__}"
+    if fixture.family is deepseek_moe:
+        oracle += " with DeepseekV2Moe layers (tools/oracle/deepseek_moe.py), checked against llama.cpp"
+    return dict(name=name, what=fixture.what, oracle=oracle, patches=fixture.patches,
                 versions=dict(transformers=transformers.__version__, torch=torch.__version__.split("+")[0]), seed=seed,
                 activations="float32", relative_tolerance=1e-4, proof=proof, prompts=prompts), None
 

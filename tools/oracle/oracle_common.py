@@ -19,6 +19,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
+import deepseek_moe
+
 RELATIVE_TOLERANCE = 1e-4  # of the largest logit's magnitude: float32 on both sides, sums in another order
 
 
@@ -106,6 +108,8 @@ def load_model(folder, patches=(), dtype=torch.float32):
         with tempfile.TemporaryDirectory() as plain:
             unquantised_copy(folder, plain)
             return load_model(plain, patches, dtype)
+    if read_json(pathlib.Path(folder) / "config.json")["model_type"] == "deepseek":
+        return deepseek_moe.load(folder, dtype)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager",
                                                  experts_implementation="eager")
     for name in patches:
