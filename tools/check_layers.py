@@ -14,13 +14,15 @@ BASE = {"base"}
 TENSOR = BASE | {"tensor"}
 QUANT = TENSOR | {"quant", "kvcache"}
 KERNELS = QUANT | {"kernels", "checkpoint", "tokenizer"}
+DATA = TENSOR | {"tokenizer"}
 MODEL = KERNELS | {"model"}
-ENGINE = MODEL | {"engine", "convert"}
+ENGINE = MODEL | {"engine", "convert", "data"}
 MAY_USE = {
     "base": set(),
     "tensor": BASE,
     "tokenizer": BASE,
     "quant": TENSOR,
+    "data": DATA,
     "kvcache": TENSOR,
     "kernels": QUANT,
     "checkpoint": QUANT - {"kvcache"},
