@@ -1,0 +1,18 @@
+#include "convert/convert.h"
+
+#include "convert/text_files.h"
+
+namespace fathom {
+
+void convert_model(ThreadPool& pool, const std::filesystem::path& in, const std::filesystem::path& out,
+                   const OutputOptions& options, const ProgressFn& progress) {
+  check_output_free(out);
+  Model model = load_model(in);
+  const ModelRows source = rows_of_model(model);
+  if (names_gguf(out))
+    write_gguf(pool, source, out, options, gguf_text_keys(model), progress);
+  else
+    write_folder(pool, source, out, options, folder_text_files(model), progress);
+}
+
+}  // namespace fathom

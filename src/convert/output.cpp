@@ -1,0 +1,118 @@
+#include "convert/output.h"
+
+#include <numeric>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "checkpoint/safetensors.h"
+#include "model/config_gguf.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kFolderShardBytes = 5'000'000'000;
+constexpr uint64_t kHeadRoom = 64 << 20;  // headers, vocabulary, the file system's own needs
+
+void check_room(const fs::path& out, const std::vector<OutTensor>& plan) {
+  uint64_t need = kHeadRoom;
+  for (const OutTensor& t : plan) need += byte_count(t);
+  std::error_code failed;
+  const fs::space_info space = fs::space(out.has_parent_path() ? out.parent_path() : ".", failed);
+  if (!failed && space.available < need)
+    throw_resource("{}: the model takes {}, but the disk has {} free", out.string(),
+                   human_bytes(static_cast<double>(need)), human_bytes(static_cast<double>(space.available)));
+}
+
+void write_file(const fs::path& path, std::string_view text) {
+  FileWriter file(path);
+  file.write(text);
+  file.commit();
+}
+
+// The plan in the order of the writer, which puts wider elements first.
+std::vector<OutTensor> in_order_of(const SafetensorsWriter& writer, std::vector<OutTensor> plan) {
+  std::unordered_map<std::string, size_t> place;
+  for (size_t i = 0; i < plan.size(); ++i) place.emplace(plan[i].name, i);
+  std::vector<OutTensor> ordered;
+  for (const PlannedTensor& t : writer.plan()) ordered.push_back(std::move(plan[place.at(t.name)]));
+  return ordered;
+}
+
+// Removes the folder again when it was made here and the writing failed.
+class FolderGuard {
+ public:
+  explicit FolderGuard(const fs::path& path) : path_(path), made_(!fs::exists(path)) {}
+  ~FolderGuard() {
+    std::error_code ignored;
+    if (!kept_ && made_) fs::remove_all(path_, ignored);
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  fs::path path_;
+  bool made_, kept_ = false;
+};
+
+}  // namespace
+
+bool names_gguf(const fs::path& out) { return out.extension() == ".gguf"; }
+
+void check_output_free(const fs::path& out) {
+  std::error_code ignored;
+  if (fs::exists(out, ignored) && !(fs::is_directory(out, ignored) && fs::is_empty(out, ignored)))
+    throw_bad_input("{}: exists already; remove it first, or choose another name", out.string());
+  const fs::path parent = out.has_parent_path() ? out.parent_path() : ".";
+  if (!fs::is_directory(parent, ignored))
+    throw_bad_input("{}: the folder {} does not exist", out.string(), parent.string());
+  if (out.extension() == ".safetensors")
+    throw_bad_input(
+        "{}: name a folder (it receives config.json and the tokenizer beside the weights), or something.gguf",
+        out.string());
+}
+
+void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& out, const OutputOptions& options,
+                  const std::map<std::string, std::string>& files, const ProgressFn& progress) {
+  const ModelRows source = in_layout(original, folder_layout(original.config));
+  std::vector<OutTensor> plan = plan_folder(source, options.type);
+  const std::string dtype = torch_dtype(plan);
+  bool f8 = false;
+  std::vector<PlannedTensor> planned;
+  for (const OutTensor& t : plan) {
+    planned.push_back({t.name, t.dtype, t.shape});
+    f8 = f8 || t.scales;
+  }
+  check_room(out, plan);
+  FolderGuard guard(out);
+  SafetensorsWriter writer(out, std::move(planned),
+                           options.max_shard_bytes != 0 ? options.max_shard_bytes : kFolderShardBytes);
+  write_tensors(
+      pool, in_order_of(writer, std::move(plan)), source,
+      [&](std::span<const std::byte> bytes) { writer.write(bytes); }, progress);
+  writer.commit();
+  for (const auto& [name, text] : files) write_file(out / name, text);
+  write_file(out / "config.json", config_to_json(source.config, dtype, f8));  // last: without it the folder is no model
+  guard.keep();
+}
+
+void write_gguf(ThreadPool& pool, const ModelRows& original, const fs::path& out, const OutputOptions& options,
+                const GgufMetadata& text, const ProgressFn& progress) {
+  const ModelRows source = in_layout(original, gguf_layout(original.config));
+  const std::vector<OutTensor> plan = plan_gguf(source, options.type);
+  GgufMetadata metadata = config_to_gguf(source.config);
+  metadata.set_u32("general.quantization_version", 2);  // of ggml's formats
+  metadata.set_u32("general.file_type", file_type_of(plan, options.type));
+  for (const std::string& key : text.keys()) metadata.set(key, *text.find(key));
+  std::vector<GgufTensorPlan> planned;
+  for (const OutTensor& t : plan) planned.push_back({t.name, t.dtype, t.shape});
+  check_room(out, plan);
+  GgufWriter writer(out, metadata, std::move(planned), options.max_shard_bytes);
+  write_tensors(
+      pool, plan, source, [&](std::span<const std::byte> bytes) { writer.append(bytes); }, progress);
+  writer.finish();
+}
+
+}  // namespace fathom

@@ -1,0 +1,34 @@
+// A model written to disk: a GGUF file or a Hugging Face folder, whole or not at all.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "checkpoint/gguf.h"
+#include "convert/write.h"
+
+namespace fathom {
+
+// Whether the name asks for a GGUF file (it ends in .gguf) or else for a folder.
+bool names_gguf(const std::filesystem::path& out);
+
+// bad_input when there is something at `out` already (an empty folder is fine), or the folder it lies in does not
+// exist.
+void check_output_free(const std::filesystem::path& out);
+
+struct OutputOptions {
+  WrittenType type;
+  uint64_t max_shard_bytes = 0;  // 0: GGUF in one file, a folder in shards of 5 GB as transformers writes
+};
+
+// Writes the tensors of `source` and, for a folder, config.json, then `files` (name -> text). Refuses with the numbers
+// when the disk has too little room. Nothing stays behind when it fails.
+void write_folder(ThreadPool& pool, const ModelRows& source, const std::filesystem::path& out,
+                  const OutputOptions& options, const std::map<std::string, std::string>& files,
+                  const ProgressFn& progress);
+
+// `text`: general.*, tokenizer.* and whatever else goes beside the architecture's keys.
+void write_gguf(ThreadPool& pool, const ModelRows& source, const std::filesystem::path& out,
+                const OutputOptions& options, const GgufMetadata& text, const ProgressFn& progress);
+
+}  // namespace fathom
