@@ -78,7 +78,9 @@ int run(int argc, char** argv) {
       "Examples:\n  fathom synth --shape tiny --type bf16 --seed 1 tiny.gguf\n  fathom generate -m tiny.gguf -p \"Once "
       "upon a time\"\n"
       "  fathom COMMAND --help");
-  for (const auto add : {add_generate, add_tokenize, add_detokenize, add_logits, add_perplexity}) add(app);
+  for (const auto add :
+       {add_generate, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect, add_convert, add_synth})
+    add(app);
   try {
     app.parse(argc, argv);
     return 0;

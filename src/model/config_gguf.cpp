@@ -184,6 +184,8 @@ void read_tokens(const GgufMetadata& m, ModelConfig& c) {
   c.bos_token_id = m.get_int("tokenizer.ggml.bos_token_id");
   c.pad_token_id = m.get_int("tokenizer.ggml.padding_token_id");
   if (const auto eos = m.get_int("tokenizer.ggml.eos_token_id")) c.eos_token_ids.push_back(*eos);
+  const auto end_of_turn = m.get_int("tokenizer.ggml.eot_token_id");
+  if (end_of_turn && c.eos_token_ids != std::vector{*end_of_turn}) c.eos_token_ids.push_back(*end_of_turn);
 }
 
 int64_t read_vocab_size(GgufFields& f, const GgufMetadata& m) {

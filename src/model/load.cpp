@@ -1,6 +1,9 @@
 #include "model/load.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/json.h"
 #include "checkpoint/foreign.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
@@ -13,37 +16,51 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
 
-Model load_gguf(const fs::path& path) {
-  Model model;
-  std::shared_ptr<GgufSource> source = GgufSource::open(path);
-  model.config = config_from_gguf(source->metadata(), *source);
-  model.weights = load_weights(model.config, *source);
-  model.source = std::move(source);
-  return model;
+fs::path folder_of(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return path;
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-Model load_safetensors(const fs::path& path, const fs::path& folder) {
-  const fs::path config_path = folder / "config.json";
+bool is_there(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::exists(config_path, ignored))
+  return fs::exists(path, ignored);
+}
+
+// Chat checkpoints name further ids that end an answer in generation_config.json; its other keys are sampling defaults.
+void add_generation_eos(const fs::path& path, ModelConfig& config) {
+  if (!is_there(path)) return;
+  const json::value document = parse_json(read_file(path, kMaxConfigBytes), path.string());
+  const json::value* eos = document.is_object() ? document.get_object().if_contains("eos_token_id") : nullptr;
+  if (eos == nullptr || eos->is_null()) return;
+  const json::array one{*eos};
+  for (const json::value& id : eos->is_array() ? eos->get_array() : one) {
+    if (!id.is_int64() || id.get_int64() < 0)
+      throw_bad_input("{}: eos_token_id must be a token id or an array of them", path.string());
+    auto& ids = config.eos_token_ids;
+    if (std::find(ids.begin(), ids.end(), id.get_int64()) == ids.end()) ids.push_back(id.get_int64());
+  }
+}
+
+ModelConfig folder_config(const fs::path& folder) {
+  const fs::path path = folder / "config.json";
+  if (!is_there(path))
     throw_bad_input("{}: there is no config.json beside the weights; fathom needs it to know the model",
                     folder.string());
-  Model model;
-  model.config = config_from_json(read_file(config_path, kMaxConfigBytes), config_path.string());
-  model.source = std::make_shared<SafetensorsSource>(path);
-  model.weights = load_weights(model.config, *model.source);
-  return model;
+  ModelConfig config = config_from_json(read_file(path, kMaxConfigBytes), path.string());
+  add_generation_eos(folder / "generation_config.json", config);
+  return config;
 }
 
 // A folder without safetensors: say what is there instead.
 [[noreturn]] void explain_folder(const fs::path& folder) {
-  std::error_code ignored;
   for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
-    if (fs::exists(folder / pickle, ignored))
+    if (is_there(folder / pickle))
       throw_unsupported(
           "{}: holds {}, a Python pickle; fathom reads safetensors and GGUF: save it with save_pretrained(..., "
           "safe_serialization=True)",
           folder.string(), pickle);
+  std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
     if (entry.path().extension() == ".gguf")
       throw_bad_input("{}: is a folder of GGUF files; name the file, for example {}", folder.string(),
@@ -51,31 +68,31 @@ Model load_safetensors(const fs::path& path, const fs::path& folder) {
   throw_bad_input("{}: is no model: it holds neither {} nor {}", folder.string(), kSafetensorsFile, kSafetensorsIndex);
 }
 
-Model load_folder(const fs::path& folder) {
-  std::error_code ignored;
-  if (!fs::exists(folder / kSafetensorsFile, ignored) && !fs::exists(folder / kSafetensorsIndex, ignored))
-    explain_folder(folder);
-  return load_safetensors(folder, folder);
-}
-
-Model load_file(const fs::path& path) {
+std::shared_ptr<TensorSource> open_file(const fs::path& path) {
   const MappedFile file(path);  // refuses what is not a regular file
-  if (looks_like_gguf(path)) return load_gguf(path);
-  if (looks_like_safetensors(file.bytes()))
-    return load_safetensors(path, path.has_parent_path() ? path.parent_path() : ".");
-  const auto what = recognise_file(file.bytes());
+  if (looks_like_gguf(path)) return GgufSource::open(path);
+  if (looks_like_safetensors(file.bytes())) return std::make_shared<SafetensorsSource>(path);
   if (path.filename() == "config.json" || path.filename() == kSafetensorsIndex)
     throw_bad_input("{}: is one file of a model folder; name the folder", path.string());
-  throw_bad_input("{}: {}", path.string(), what.value_or("is neither a GGUF nor a safetensors file"));
+  throw_bad_input("{}: {}", path.string(),
+                  recognise_file(file.bytes()).value_or("is neither a GGUF nor a safetensors file"));
 }
 
 }  // namespace
 
-Model load_model(const fs::path& path) {
+std::shared_ptr<TensorSource> open_tensors(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) throw_bad_input("{}: there is no such file or folder", path.string());
-  Model model = fs::is_directory(path, ignored) ? load_folder(path) : load_file(path);
-  model.path = path;
+  if (!is_there(path)) throw_bad_input("{}: there is no such file or folder", path.string());
+  if (!fs::is_directory(path, ignored)) return open_file(path);
+  if (!is_there(path / kSafetensorsFile) && !is_there(path / kSafetensorsIndex)) explain_folder(path);
+  return std::make_shared<SafetensorsSource>(path);
+}
+
+Model load_model(const fs::path& path) {
+  Model model{.config = {}, .weights = {}, .source = open_tensors(path), .path = path};
+  const auto* gguf = dynamic_cast<const GgufSource*>(model.source.get());
+  model.config = gguf != nullptr ? config_from_gguf(gguf->metadata(), *gguf) : folder_config(folder_of(path));
+  model.weights = load_weights(model.config, *model.source);
   return model;
 }
 

@@ -25,6 +25,9 @@ struct Model {
 // implement, by name.
 Model load_model(const std::filesystem::path& path);
 
+// The stored tensors alone, whatever they are: same paths, no config, no check against one.
+std::shared_ptr<TensorSource> open_tensors(const std::filesystem::path& path);
+
 // Weights of `config` as views of `source`, whose tensors are named as in Hugging Face or in GGUF files. `source` must
 // outlive the result. Experts may be stored one by one, or stacked [E, rows, cols] (GGUF; "mlp.experts.gate_up_proj" of
 // some folders, gate rows first). F8_E4M3 tensors need their "weight_scale_inv". Rotary buffers that old checkpoints

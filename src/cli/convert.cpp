@@ -1,0 +1,141 @@
+// fathom convert, fathom synth: models are written.
+#include <cstdio>
+#include <memory>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "cli/commands.h"
+#include "convert/convert.h"
+#include "convert/shapes.h"
+#include "convert/synth.h"
+
+namespace fathom {
+namespace {
+
+// A progress bar that is made when the total is known.
+class WriteProgress {
+ public:
+  WriteProgress(std::string label, bool quiet) : label_(std::move(label)), quiet_(quiet) {}
+  ProgressFn fn() {
+    return [this](uint64_t done, uint64_t total) {
+      if (!bar_) bar_ = std::make_unique<Progress>(label_, total, "B", quiet_);
+      bar_->set(done);
+      total_ = total;
+    };
+  }
+  void finish(const std::string& out) {
+    bar_.reset();
+    if (!quiet_) fmt::print(stderr, "{}: {}\n", out, human_bytes(static_cast<double>(total_)));
+  }
+
+ private:
+  std::string label_;
+  bool quiet_;
+  uint64_t total_ = 0;
+  std::unique_ptr<Progress> bar_;
+};
+
+struct WriteOptions {
+  std::string out, type;
+  uint64_t max_shard_bytes = 0;
+  int threads = 0;
+  bool quiet = false;
+};
+
+void add_write_options(CLI::App& command, WriteOptions& o) {
+  command
+      .add_option("--max-shard-size", o.max_shard_bytes,
+                  "split the weights over files of at most this size (2GB, 500MB, ...); default: 5GB in a folder, one "
+                  "GGUF file")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(true));
+  command.add_option("-t,--threads", o.threads, "threads; default: the CPUs of this process")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  command.add_flag("-q,--quiet", o.quiet, "no progress on stderr");
+}
+
+OutputOptions output_options(const WriteOptions& o) {
+  return {.type = o.type.empty() ? WrittenType{} : parse_written_type(o.type), .max_shard_bytes = o.max_shard_bytes};
+}
+
+struct ConvertOptions {
+  std::string in;
+  WriteOptions write;
+};
+
+void run_convert(const ConvertOptions& o) {
+  ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
+  WriteProgress progress("converting", o.write.quiet);
+  convert_model(pool, o.in, o.write.out, output_options(o.write), progress.fn());
+  progress.finish(o.write.out);
+}
+
+struct SynthCommand {
+  std::string shape, tokenizer;
+  uint64_t seed = 0;
+  WriteOptions write;
+};
+
+ModelConfig read_shape(const std::string& shape) {
+  if (const auto known = shape_by_name(shape)) return *known;
+  if (!shape.ends_with(".json"))
+    throw_bad_input("--shape {}: there is no such shape; known are {}, or name a config.json",
+                    quoted_for_message(shape, 60), shape_names());
+  return config_from_json(read_file(shape, 1 << 20), shape);
+}
+
+void run_synth(const SynthCommand& o) {
+  ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
+  SynthOptions options{.seed = o.seed, .output = output_options(o.write), .tokenizer = {}};
+  if (!o.tokenizer.empty()) options.tokenizer = o.tokenizer;
+  WriteProgress progress("writing", o.write.quiet);
+  synth_model(pool, read_shape(o.shape), o.write.out, options, progress.fn());
+  progress.finish(o.write.out);
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("convert", "a model in another container or with other element types");
+  const auto o = std::make_shared<ConvertOptions>();
+  command.add_option("in", o->in, "folder with config.json and safetensors, or a .gguf file")
+      ->required()
+      ->type_name("IN");
+  command.add_option("out", o->write.out, "a name that ends in .gguf, or else a folder to make")
+      ->required()
+      ->type_name("OUT");
+  command.add_option("--type", o->write.type, "element type: " + written_type_names() + "; default: as in IN")
+      ->type_name("TYPE");
+  add_write_options(command, o->write);
+  command.footer(
+      "Examples:\n  fathom convert DeepSeek-V2-Lite/ lite.gguf --type q4_k_m\n  fathom convert lite.gguf lite-bf16/ "
+      "--type bf16\n"
+      "  fathom convert DeepSeek-V2/ v2.gguf --type q4_0 --max-shard-size 40GB");
+  command.callback([=] { run_convert(*o); });
+}
+
+void add_synth(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("synth", "a model of random weights, in any shape and element type");
+  const auto o = std::make_shared<SynthCommand>();
+  command.add_option("--shape", o->shape, shape_names() + ", or a config.json")->required()->type_name("SHAPE");
+  command.add_option("--type", o->write.type, "element type: " + written_type_names())->required()->type_name("TYPE");
+  command.add_option("--seed", o->seed, "same seed, same weights, whatever they are written as")
+      ->type_name("S")
+      ->capture_default_str();
+  command
+      .add_option("--tokenizer", o->tokenizer,
+                  "model or folder to take the tokenizer from; default: a made-up vocabulary")
+      ->type_name("MODEL");
+  command.add_option("out", o->write.out, "a name that ends in .gguf, or else a folder to make")
+      ->required()
+      ->type_name("OUT");
+  add_write_options(command, o->write);
+  command.footer(
+      "Examples:\n  fathom synth --shape tiny --type bf16 --seed 1 tiny.gguf\n  fathom synth --shape v2-lite --type "
+      "q4_0 lite-q4_0.gguf      (9 GB)\n"
+      "  fathom synth --shape my/config.json --type f8_e4m3 my-model/");
+  command.callback([=] { run_synth(*o); });
+}
+
+}  // namespace fathom
