@@ -6,6 +6,15 @@
 // ---- bytes
 // ----------------------------------------------------------------------------------------------------------------------------
 
+// Weights come from memory in the order in which they lie, but between decoding there is other work: the hardware does
+// not look far enough ahead. Past the end of the weight this does nothing.
+constexpr int64_t kAhead = 2048;
+void prefetch(const std::byte* p) noexcept { __builtin_prefetch(p + kAhead); }
+template <int Bytes>
+void prefetch_block(const std::byte* p) noexcept {
+  for (int i = 0; i < Bytes; i += 64) prefetch(p + i);
+}
+
 float half(const std::byte* p) noexcept {
   uint16_t bits;
   __builtin_memcpy(&bits, p, sizeof bits);
@@ -66,7 +75,10 @@ template <int Size, class F>
 void decode_vectors(const std::byte* p, int64_t n, float* out, F f) noexcept {
   constexpr int64_t W = F32::lanes;
   int64_t i = 0;
-  for (; i + W <= n; i += W) f(p + i * Size).store(out + i);
+  for (; i + W <= n; i += W) {
+    prefetch(p + i * Size);
+    f(p + i * Size).store(out + i);
+  }
   if (i == n) return;
   std::byte rest[W * Size] = {};
   __builtin_memcpy(rest, p + i * Size, static_cast<size_t>((n - i) * Size));
@@ -106,25 +118,37 @@ void decode_f8_e4m3(const std::byte* p, int64_t n, float* out) noexcept {
 // ---------------------------------------------------------------------------------------------------------------------
 
 void decode_q8_0(const std::byte* p, int64_t n, float* out) noexcept {  // d, 32 bytes
-  for (const float* end = out + n; out != end; out += 32, p += 34) store_scaled(load32(p + 2), half(p), out);
+  for (const float* end = out + n; out != end; out += 32, p += 34) {
+    prefetch(p);
+    store_scaled(load32(p + 2), half(p), out);
+  }
 }
 void decode_q4_0(const std::byte* p, int64_t n, float* out) noexcept {  // d, 16 bytes
-  for (const float* end = out + n; out != end; out += 32, p += 18)
-    store_scaled(_mm256_sub_epi8(codes4(p + 2), _mm256_set1_epi8(8)), half(p), out);
+  for (const float* end = out + n; out != end; out += 32, p += 18) {
+    prefetch(p);
+    const auto value = [d = F32::all(half(p))](F32 code) { return d * (code - F32::all(8.0f)); };
+    store_halves(p + 2, value, value, out, out + 16);
+  }
 }
 void decode_q4_1(const std::byte* p, int64_t n, float* out) noexcept {  // d, m, 16 bytes
-  for (const float* end = out + n; out != end; out += 32, p += 20)
-    store_scaled_plus(codes4(p + 4), half(p), half(p + 2), out);
+  for (const float* end = out + n; out != end; out += 32, p += 20) {
+    prefetch(p);
+    const auto value = [d = F32::all(half(p)), m = F32::all(half(p + 2))](F32 code) { return d * code + m; };
+    store_halves(p + 4, value, value, out, out + 16);
+  }
 }
 void decode_q5_0(const std::byte* p, int64_t n, float* out) noexcept {  // d, 4 bytes of fifth bits, 16 bytes
   for (const float* end = out + n; out != end; out += 32, p += 22) {
+    prefetch(p);
     const __m256i codes = _mm256_or_si256(codes4(p + 6), fifth_bits(p + 2));
     store_scaled(_mm256_sub_epi8(codes, _mm256_set1_epi8(16)), half(p), out);
   }
 }
 void decode_q5_1(const std::byte* p, int64_t n, float* out) noexcept {  // d, m, 4 bytes of fifth bits, 16 bytes
-  for (const float* end = out + n; out != end; out += 32, p += 24)
+  for (const float* end = out + n; out != end; out += 32, p += 24) {
+    prefetch(p);
     store_scaled_plus(_mm256_or_si256(codes4(p + 8), fifth_bits(p + 4)), half(p), half(p + 2), out);
+  }
 }
 
 // ---- blocks of 256
@@ -141,15 +165,26 @@ void unpack_scales(const std::byte* p, uint8_t* out) noexcept {
   __builtin_memcpy(out, packed, 16);
 }
 
+// d * scale and dmin * min of the 8 groups of q4_k and q5_k, whose block starts at p: factors[0 .. 7] and [8 .. 15].
+void group_factors(const std::byte* p, float* factors) noexcept {
+  const float d = half(p), dmin = half(p + 2);
+  uint8_t scales[16];
+  unpack_scales(p + 4, scales);
+  for (int g = 0; g < 16; ++g) factors[g] = (g < 8 ? d : dmin) * static_cast<float>(scales[g]);
+}
+
 void decode_q4_k(const std::byte* p, int64_t n, float* out) noexcept {  // d, dmin, 12 bytes of scales, 128 bytes
   for (const float* end = out + n; out != end; out += 256, p += 144) {
-    const float d = half(p), dmin = half(p + 2);
-    uint8_t scales[16];
-    unpack_scales(p + 4, scales);
+    prefetch_block<144>(p);
+    float factors[16];
+    group_factors(p, factors);
     for (int g = 0; g < 8; g += 2) {
-      const __m256i b = load32(p + 16 + 16 * g);
-      store_scaled_minus(low_halves(b), d * scales[g], dmin * scales[8 + g], out + 32 * g);
-      store_scaled_minus(high_halves(b), d * scales[g + 1], dmin * scales[9 + g], out + 32 * g + 32);
+      const auto value = [&factors](int group) {
+        return [d = F32::all(factors[group]), m = F32::all(factors[8 + group])](F32 code) { return d * code - m; };
+      };
+      const auto low = value(g), high = value(g + 1);
+      store_halves(p + 16 + 16 * g, low, high, out + 32 * g, out + 32 * g + 32);
+      store_halves(p + 32 + 16 * g, low, high, out + 32 * g + 16, out + 32 * g + 48);
     }
   }
 }
@@ -158,9 +193,9 @@ void decode_q5_k(const std::byte* p, int64_t n,
                  float* out) noexcept {  // as q4_k with 32 bytes of fifth bits before the codes
   const __m256i one = _mm256_set1_epi8(1);
   for (const float* end = out + n; out != end; out += 256, p += 176) {
-    const float d = half(p), dmin = half(p + 2);
-    uint8_t scales[16];
-    unpack_scales(p + 4, scales);
+    prefetch_block<176>(p);
+    float factors[16];
+    group_factors(p, factors);
     __m256i fifth = load32(p + 16);  // bit g of byte i belongs to code i of group g: shifted down as the groups pass
     for (int g = 0; g < 8; g += 2) {
       const __m256i b = load32(p + 48 + 16 * g);
@@ -168,8 +203,8 @@ void decode_q5_k(const std::byte* p, int64_t n,
       fifth = _mm256_srli_epi16(fifth, 1);
       const __m256i high = _mm256_or_si256(high_halves(b), _mm256_slli_epi16(_mm256_and_si256(fifth, one), 4));
       fifth = _mm256_srli_epi16(fifth, 1);
-      store_scaled_minus(low, d * scales[g], dmin * scales[8 + g], out + 32 * g);
-      store_scaled_minus(high, d * scales[g + 1], dmin * scales[9 + g], out + 32 * g + 32);
+      store_scaled_minus(low, factors[g], factors[8 + g], out + 32 * g);
+      store_scaled_minus(high, factors[g + 1], factors[9 + g], out + 32 * g + 32);
     }
   }
 }
@@ -187,6 +222,7 @@ void store_two_groups(__m256i codes, float d0, float d1, float m0, float m1, flo
 void decode_q6_k(const std::byte* p, int64_t n, float* out) noexcept {  // 128 bytes low, 64 bytes high, 16 scales, d
   const __m256i two_bits = _mm256_set1_epi8(0x30), zero_code = _mm256_set1_epi8(32);
   for (const float* end = out + n; out != end; out += 256, p += 210) {
+    prefetch_block<210>(p);
     const float d = half(p + 208);
     int8_t scales[16];
     __builtin_memcpy(scales, p + 192, 16);
@@ -209,6 +245,7 @@ void decode_q6_k(const std::byte* p, int64_t n, float* out) noexcept {  // 128 b
 void decode_q2_k(const std::byte* p, int64_t n, float* out) noexcept {  // 16 scales and mins, 64 bytes, d, dmin
   const __m256i two_bits = _mm256_set1_epi8(3);
   for (const float* end = out + n; out != end; out += 256, p += 84) {
+    prefetch_block<84>(p);
     const float d = half(p + 80), dmin = half(p + 82);
     for (int h = 0; h < 2; ++h) {
       const __m256i b = load32(p + 16 + 32 * h);
@@ -240,6 +277,7 @@ void decode_q3_k(const std::byte* p, int64_t n,
                  float* out) noexcept {  // 32 bytes of third bits, 64 bytes, 12 of scales, d
   const __m256i two_bits = _mm256_set1_epi8(3), one = _mm256_set1_epi8(1), zero_code = _mm256_set1_epi8(4);
   for (const float* end = out + n; out != end; out += 256, p += 110) {
+    prefetch_block<110>(p);
     const float d = half(p + 108);
     int8_t scales[16];
     unpack_q3_scales(p + 96, scales);

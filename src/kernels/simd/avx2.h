@@ -38,7 +38,8 @@ F32 operator-(F32 a, F32 b) noexcept { return {_mm256_sub_ps(a.v, b.v)}; }
 F32 operator*(F32 a, F32 b) noexcept { return {_mm256_mul_ps(a.v, b.v)}; }
 F32 operator/(F32 a, F32 b) noexcept { return {_mm256_div_ps(a.v, b.v)}; }
 F32 fma(F32 a, F32 b, F32 c) noexcept { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-// a, loaded once and kept: otherwise the compiler repeats the load in every fma that uses a, and loads become the limit.
+// a, loaded once and kept: otherwise the compiler repeats the load in every fma that uses a, and loads become the
+// limit.
 F32 in_register(F32 a) noexcept {
   asm("" : "+x"(a.v));
   return a;
@@ -83,4 +84,16 @@ float reduce_max(F32 a) noexcept {
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+// low_out[i] = low(code), code the low half of byte i of 16; high_out[i] = high(code), the high half. low and high are
+// functions of F32, lane by lane.
+template <class Low, class High>
+void store_halves(const std::byte* p, Low low, High high, float* low_out, float* high_out) noexcept {
+  const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), mask = _mm_set1_epi8(15);
+  const __m128i low_codes = _mm_and_si128(b, mask), high_codes = _mm_and_si128(_mm_srli_epi16(b, 4), mask);
+  low(F32::from_int8(low_codes)).store(low_out);
+  low(F32::from_int8(_mm_unpackhi_epi64(low_codes, low_codes))).store(low_out + 8);
+  high(F32::from_int8(high_codes)).store(high_out);
+  high(F32::from_int8(_mm_unpackhi_epi64(high_codes, high_codes))).store(high_out + 8);
 }

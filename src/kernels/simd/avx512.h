@@ -35,7 +35,8 @@ F32 operator-(F32 a, F32 b) noexcept { return {_mm512_sub_ps(a.v, b.v)}; }
 F32 operator*(F32 a, F32 b) noexcept { return {_mm512_mul_ps(a.v, b.v)}; }
 F32 operator/(F32 a, F32 b) noexcept { return {_mm512_div_ps(a.v, b.v)}; }
 F32 fma(F32 a, F32 b, F32 c) noexcept { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-// a, loaded once and kept: otherwise the compiler repeats the load in every fma that uses a, and loads become the limit.
+// a, loaded once and kept: otherwise the compiler repeats the load in every fma that uses a, and loads become the
+// limit.
 F32 in_register(F32 a) noexcept {
   asm("" : "+v"(a.v));
   return a;
@@ -79,3 +80,13 @@ F32 reduce_add_each(const float* p) noexcept {
 
 // Largest lane; no NaN among them.
 float reduce_max(F32 a) noexcept { return _mm512_reduce_max_ps(a.v); }
+
+// low_out[i] = low(code), code the low half of byte i of 16; high_out[i] = high(code), the high half. low and high are
+// functions of F32, lane by lane: they are asked for all sixteen codes at once, and the answers looked up.
+template <class Low, class High>
+void store_halves(const std::byte* p, Low low, High high, float* low_out, float* high_out) noexcept {
+  const F32 codes = {_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+  const __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  F32{_mm512_permutexvar_ps(b, low(codes).v)}.store(low_out);  // looks at the low four bits alone
+  F32{_mm512_permutexvar_ps(_mm512_srli_epi32(b, 4), high(codes).v)}.store(high_out);
+}
