@@ -1,22 +1,20 @@
-#!/usr/bin/env bash
-# Runs every fuzz target for $1 seconds from its kept corpus, as many at a time as there are cores. New inputs go to build/fuzz, not to the corpus.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+#!/bin/sh
+# Runs every fuzz program of build/fuzz for SECONDS (60) each on a copy of its seeds (tests/fuzz/corpus/NAME). Stops at the first crash
+# and leaves the input that caused it in the current folder.
+set -eu
 seconds=${1:-60}
-cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz
-run_one() {
-  local name=$1 seconds=$2
-  mkdir -p "build/fuzz/found/$name" "build/fuzz/artifacts"
-  local log="build/fuzz/$name.log"
-  if "build/fuzz/$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 -artifact_prefix="build/fuzz/artifacts/$name-" \
-      "build/fuzz/found/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
-    printf '%s: %s\n' "$name" "$(grep -a '^Done' "$log" || echo done)"
-  else
-    tail -40 "$log"
-    printf '%s: FAILED; the input is in build/fuzz/artifacts\n' "$name"
-    return 1
-  fi
-}
-export -f run_one
-ls tests/fuzz/fuzz_*.cpp | xargs -n1 basename | sed 's/\.cpp$//' | xargs -P "$(nproc)" -I{} bash -c 'run_one {} '"$seconds"
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for program in "$root"/build/fuzz/fuzz_*; do
+  [ -x "$program" ] && [ -f "$program" ] || continue
+  name=$(basename "$program" | sed 's/^fuzz_//')
+  mkdir -p "$work/$name"
+  if [ -d "$root/tests/fuzz/corpus/$name" ]; then cp "$root/tests/fuzz/corpus/$name"/* "$work/$name"/; fi
+  echo "fuzz_$name: $seconds seconds"
+  "$program" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 "$work/$name" >"$work/$name.log" 2>&1 || {
+    tail -n 60 "$work/$name.log"
+    exit 1
+  }
+  grep -E "number_of_executed_units|peak_rss_mb|new_units_added" "$work/$name.log"
+done

@@ -1,0 +1,18 @@
+# One libFuzzer program for every tests/fuzz/fuzz_NAME.cpp, with the seeds of tests/fuzz/corpus/NAME:
+#
+#     cmake --preset fuzz && cmake --build --preset fuzz
+#     tools/fuzz.sh [SECONDS]             # each program on a copy of its seeds
+#
+# The libraries carry coverage and sanitizers through fathom_flags (cmake/flags.cmake).
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  message(FATAL_ERROR "FATHOM_FUZZ needs clang (libFuzzer). Try: cmake --preset fuzz")
+endif()
+
+file(GLOB fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.cpp)
+foreach(source ${fuzz_sources})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE fathom_model fathom_checkpoint fathom_tokenizer fathom_flags)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endforeach()
