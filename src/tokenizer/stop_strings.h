@@ -6,7 +6,8 @@
 
 namespace fathom {
 
-// The outputs of push, joined, are the text up to the first place where any stop string begins; text that may still become one is held back until it is clear.
+// The outputs of push, joined, are the text up to the first place where any stop string begins; text that may still
+// become one is held back until it is clear.
 class StopStrings {
  public:
   // bad_input for an empty stop string. None at all: text passes through.
