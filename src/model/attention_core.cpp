@@ -55,9 +55,17 @@ void rotate_heads(Context& ctx, RopeLayout layout, MatView<float> x, int64_t fir
   });
 }
 
+RotaryRows reversed(Context& ctx, const RotaryRows& rotary) {
+  auto sines = scratch(ctx, rotary.sines.rows, rotary.sines.cols);
+  for (int64_t t = 0; t < sines.rows; ++t)
+    for (int64_t i = 0; i < sines.cols; ++i) sines(t, i) = -rotary.sines(t, i);
+  return {rotary.cosines, sines};
+}
+
 RunningAttention start_attention(Context& ctx, MatView<const float> queries, int64_t heads, int64_t heads_per_kv,
-                                 MatView<float> values) {
-  RunningAttention a{heads, heads_per_kv, queries, values, ctx.arena.take<AttentionState>(queries.rows * heads)};
+                                 MatView<float> values, AttentionState* states) {
+  if (states == nullptr) states = ctx.arena.take<AttentionState>(queries.rows * heads);
+  const RunningAttention a{heads, heads_per_kv, queries, values, states};
   std::fill(a.states, a.states + queries.rows * heads, AttentionState{});
   for (int64_t t = 0; t < values.rows; ++t) std::fill(values.row(t), values.row(t) + values.cols, 0.0f);
   return a;

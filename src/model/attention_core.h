@@ -13,6 +13,10 @@ namespace fathom {
 void rotate_heads(Context& ctx, RopeLayout layout, MatView<float> x, int64_t first_col, int64_t n_heads,
                   int64_t head_stride, const RotaryRows& rotary);
 
+// The rotation by the opposite angles, which carries gradients back (the amplitude stays: it multiplies forward and
+// backward alike).
+RotaryRows reversed(Context& ctx, const RotaryRows& rotary);
+
 // Running softmax of the rows of one sequence: states and values start empty, see kernels/attention.h.
 struct RunningAttention {
   int64_t heads = 0, heads_per_kv = 0;
@@ -20,8 +24,9 @@ struct RunningAttention {
   MatView<float> values;         // (n, heads * value width), zero at first
   AttentionState* states;        // (n, heads)
 };
+// states: (n, heads) to use, or nullptr to take them from the arena.
 RunningAttention start_attention(Context& ctx, MatView<const float> queries, int64_t heads, int64_t heads_per_kv,
-                                 MatView<float> values);
+                                 MatView<float> values, AttentionState* states);
 
 // The tile with these positions for one key/value head. scratch: tile_scratch floats of the calling thread.
 using TileFn = std::function<KeyTile(int64_t first, int64_t n, int64_t kv_head, float* scratch)>;

@@ -14,4 +14,11 @@ void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t
   }
 }
 
+void Batch::add_whole(std::span<const int32_t> ids, int64_t first_position) {
+  sequences.push_back({.cache = nullptr, .first_row = rows(), .n = std::ssize(ids), .first_position = 0});
+  for (size_t i = 0; i < ids.size(); ++i)
+    positions.push_back(static_cast<int32_t>(first_position + static_cast<int64_t>(i)));
+  tokens.insert(tokens.end(), ids.begin(), ids.end());
+}
+
 }  // namespace fathom

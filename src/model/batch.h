@@ -26,6 +26,10 @@ struct Batch {
   // Appends the tokens of one sequence, after extending its cache. logits: none, of the last token, or of all of them.
   enum class Logits { none, last, all };
   void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits);
+
+  // Appends a whole sequence that has no cache (training): it attends to itself. Its first token is at rotary position
+  // first_position.
+  void add_whole(std::span<const int32_t> ids, int64_t first_position);
 };
 
 // cos and sin for every row of a batch, (T, rope_dim / 2), computed once and used by every layer.

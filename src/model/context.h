@@ -2,6 +2,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/threads.h"
+#include "kernels/linear.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -16,7 +17,13 @@ struct Context {
   ThreadPool& pool;
   Arena& arena;
   Activations activations = Activations::f32;
+  Products products = Products::f32;  // bf16: large products round their operands to bfloat16 (training)
 };
+
+// y = x W^T with the products of ctx. Rounding of activations is the caller's.
+inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatView<float> y) {
+  linear(ctx.pool, ctx.products, x, w, y);
+}
 
 // Uninitialised, until the caller's arena scope closes.
 inline MatView<float> scratch(Context& ctx, int64_t rows, int64_t cols) {

@@ -9,10 +9,15 @@
 
 namespace fathom {
 
-// x (T, D) normed input of the layer, read; y (T, D) written. The rows of the batch's tokens are stored in the cache
-// first.
+// Room for what gqa_forward saves of T tokens.
+AttentionSaved plan_gqa(Context& ctx, const ModelConfig& config, int64_t T);
+
+// As mla_forward and mla_backward.
 void gqa_forward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const GqaWeights& w,
-                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache& cache, MatView<const float> x,
-                 MatView<float> y);
+                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache* cache, MatView<const float> x,
+                 MatView<float> y, AttentionSaved* saved);
+void gqa_backward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const GqaWeights& w,
+                  const Batch& batch, const RotaryRows& rotary, const AttentionSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx, const Gradients& gradients);
 
 }  // namespace fathom

@@ -15,6 +15,8 @@
 #include "model/batch.h"
 #include "model/config.h"
 #include "model/context.h"
+#include "model/gradients.h"
+#include "model/saved.h"
 #include "model/weights.h"
 
 namespace fathom {
@@ -31,10 +33,28 @@ struct AttentionSettings {
 // The form that costs fewer multiply-adds for n_new tokens after n_past.
 MlaForm cheaper_mla_form(const ModelConfig& config, int64_t n_past, int64_t n_new);
 
-// x (T, D) normed input of the layer, read; y (T, D) written. The rows of the batch's tokens are stored in the cache
-// first.
+// Keys k_n (n, H N) and values (n, H V) of n latents (their first C columns); strides are columns from one head to the
+// next. With kv_b_proj whole both are columns of one product.
+struct ExpandedLatents {
+  MatView<float> key, value;
+  int64_t key_stride, value_stride;
+};
+ExpandedLatents expand_latents(Context& ctx, const ModelConfig& config, const MlaWeights& w,
+                               MatView<const float> latents);
+
+// Room for what mla_forward saves of T tokens.
+AttentionSaved plan_mla(Context& ctx, const ModelConfig& config, int64_t T);
+
+// x (T, D) normed input of the layer, read; y (T, D) written. With a cache, the rows of the batch's tokens are stored
+// in it and past tokens are read from it. Without one (training), every sequence is whole and attends to itself, in the
+// naive form. saved: from plan_mla, or nullptr.
 void mla_forward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const MlaWeights& w,
-                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache& cache, MatView<const float> x,
-                 MatView<float> y);
+                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache* cache, MatView<const float> x,
+                 MatView<float> y, AttentionSaved* saved);
+
+// The gradient of mla_forward without a cache: dx (T, D) written, weight gradients added to. kv_b_proj must be whole.
+void mla_backward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const MlaWeights& w,
+                  const Batch& batch, const RotaryRows& rotary, const AttentionSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx, const Gradients& gradients);
 
 }  // namespace fathom

@@ -10,19 +10,20 @@ namespace {
 
 constexpr int64_t kExpandTile = KeyTile::kMaxTile;  // positions that the naive form expands at a time
 
-// q (T, H (N + R)), rotated.
+// q (T, H (N + R)), rotated, written to the saved matrices when there are any.
 MatView<float> project_query(Context& ctx, const ModelConfig& c, const MlaWeights& w, const RotaryRows& rotary,
-                             MatView<const float> x) {
+                             MatView<const float> x, AttentionSaved* saved) {
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim;
-  auto q = scratch(ctx, x.rows, H * (N + R));
+  auto q = saved != nullptr ? saved->q : scratch(ctx, x.rows, H * (N + R));
   if (c.q_lora_rank) {
-    auto latent = scratch(ctx, x.rows, *c.q_lora_rank);
-    matmul(ctx.pool, x, w.q_a_proj, latent);
+    auto normed = scratch(ctx, x.rows, *c.q_lora_rank);
+    auto latent = saved != nullptr ? saved->q_latent : normed;
+    linear(ctx, x, w.q_a_proj, latent);
     round_activations(ctx, latent);
-    norm_forward(ctx, w.q_a_layernorm, c.rms_norm_eps, latent, latent);
-    matmul(ctx.pool, latent, w.q_b_proj, q);
+    norm_forward(ctx, w.q_a_layernorm, c.rms_norm_eps, latent, normed);
+    linear(ctx, normed, w.q_b_proj, q);
   } else {
-    matmul(ctx.pool, x, w.q_proj, q);
+    linear(ctx, x, w.q_proj, q);
   }
   round_activations(ctx, q);
   rotate_heads(ctx, c.rope_layout, q, N, H, N + R, rotary);
@@ -30,18 +31,25 @@ MatView<float> project_query(Context& ctx, const ModelConfig& c, const MlaWeight
   return q;
 }
 
-// Writes [c_kv | k_r] of every row of the batch to the cache.
-void store_latents(Context& ctx, const ModelConfig& c, const MlaWeights& w, int64_t layer, const Batch& batch,
-                   const RotaryRows& rotary, KvCache& cache, MatView<const float> x) {
+// [c_kv | k_r] of every row: what a cache keeps. saved->latent keeps c before its norm instead.
+MatView<float> project_latents(Context& ctx, const ModelConfig& c, const MlaWeights& w, const RotaryRows& rotary,
+                               MatView<const float> x, AttentionSaved* saved) {
   const int64_t C = c.kv_lora_rank, R = c.qk_rope_head_dim;
-  auto latent = scratch(ctx, x.rows, C + R);
-  matmul(ctx.pool, x, w.kv_a_proj_with_mqa, latent);
+  auto normed = scratch(ctx, x.rows, C + R);
+  auto latent = saved != nullptr ? saved->latent : normed;
+  linear(ctx, x, w.kv_a_proj_with_mqa, latent);
   round_activations(ctx, latent);
-  norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, latent.sub_cols(0, C), latent.sub_cols(0, C));
   rotate_heads(ctx, c.rope_layout, latent, C, 1, C + R, rotary);
   round_activations(ctx, latent.sub_cols(C, R));
+  norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, latent.sub_cols(0, C), normed.sub_cols(0, C));
+  if (saved != nullptr)
+    for (int64_t t = 0; t < x.rows; ++t) std::copy_n(latent.row(t) + C, R, normed.row(t) + C);
+  return normed;
+}
+
+void store_latents(int64_t layer, const Batch& batch, MatView<const float> latents, KvCache& cache) {
   for (const BatchSequence& s : batch.sequences)
-    for (int64_t i = 0; i < s.n; ++i) cache.store(*s.cache, layer, s.first_position + i, latent.vec(s.first_row + i));
+    for (int64_t i = 0; i < s.n; ++i) cache.store(*s.cache, layer, s.first_position + i, latents.vec(s.first_row + i));
 }
 
 // y (n, N + V of one head's rows) ... the two products with a head's part of kv_b_proj, in either stored layout.
@@ -75,7 +83,7 @@ void attend_absorbed(Context& ctx, const ModelConfig& c, float scale, const MlaW
     }
   });
   round_activations(ctx, folded);
-  const RunningAttention a = start_attention(ctx, folded, H, H, z);
+  const RunningAttention a = start_attention(ctx, folded, H, H, z, nullptr);
   const auto tile = [&](int64_t first, int64_t n, int64_t, float* tile_scratch) {
     const MatView<const float> rows = cache.rows(*s.cache, layer, first, n, tile_scratch);
     return KeyTile{.first_position = first, .key = rows, .shared_key = {}, .value = rows.sub_cols(0, C)};
@@ -102,45 +110,19 @@ MatView<const float> gather_latents(Context& ctx, const KvCache& cache, const Se
   return into.sub_rows(0, n);
 }
 
-// Keys k_n (n, H N) and values (n, H V) of n latents. With kv_b_proj whole, both are columns of one product.
-struct Expanded {
-  MatView<float> key, value;
-  int64_t key_stride, value_stride;  // columns from one head to the next
-};
-
-Expanded expand(Context& ctx, const ModelConfig& c, const MlaWeights& w, MatView<const float> latents) {
-  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
-  const MatView<const float> c_kv = latents.sub_cols(0, C);
-  if (w.kv_b_proj) {
-    auto u = scratch(ctx, c_kv.rows, H * (N + V));
-    matmul(ctx.pool, c_kv, w.kv_b_proj, u);
-    round_activations(ctx, u);
-    return {u, u.sub_cols(N, u.cols - N), N + V, N + V};
-  }
-  auto key = scratch(ctx, c_kv.rows, H * N), value = scratch(ctx, c_kv.rows, H * V);
-  ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {  // k_b_proj is stored transposed per head
-    for (int64_t h = begin; h < end; ++h)
-      matmul_transposed_serial(c_kv, w.k_b_proj.sub_rows(h * C, C), key.sub_cols(h * N, N));
-  });
-  matmul(ctx.pool, c_kv, w.v_b_proj, value);
-  round_activations(ctx, key);
-  round_activations(ctx, value);
-  return {key, value, N, V};
-}
-
 void attend_naive(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, int64_t layer,
                   const BatchSequence& s, const KvCache& cache, MatView<const float> q, MatView<float> o) {
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
                 C = c.kv_lora_rank;
   Arena::Scope scope(ctx.arena);
-  const RunningAttention a = start_attention(ctx, q, H, 1, o);
+  const RunningAttention a = start_attention(ctx, q, H, 1, o, nullptr);
   auto gathered = scratch(ctx, kExpandTile, C + R);
   const int64_t n_positions = s.first_position + s.n;
   for (int64_t first = 0; first < n_positions; first += kExpandTile) {
     Arena::Scope tile_scope(ctx.arena);
     const int64_t n = std::min(kExpandTile, n_positions - first);
     const MatView<const float> latents = gather_latents(ctx, cache, *s.cache, layer, first, n, gathered);
-    const Expanded e = expand(ctx, c, w, latents);
+    const ExpandedLatents e = expand_latents(ctx, c, w, latents);
     const auto tile = [&](int64_t, int64_t, int64_t head, float*) {
       return KeyTile{.first_position = first,
                      .key = e.key.sub_cols(head * e.key_stride, N),
@@ -152,7 +134,51 @@ void attend_naive(Context& ctx, const ModelConfig& c, float scale, const MlaWeig
   finish(ctx, a);
 }
 
+// Every sequence of the batch against itself: no cache, all keys and values expanded at once. The tiles are those of
+// attend_naive, so the bits are too.
+void attend_in_batch(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, const Batch& batch,
+                     MatView<const float> latents, MatView<const float> q, MatView<float> o, AttentionState* states) {
+  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
+                C = c.kv_lora_rank;
+  Arena::Scope scope(ctx.arena);
+  const ExpandedLatents e = expand_latents(ctx, c, w, latents);
+  for (const BatchSequence& s : batch.sequences) {
+    Arena::Scope sequence_scope(ctx.arena);
+    RunningAttention a = start_attention(ctx, q.sub_rows(s.first_row, s.n), H, 1, o.sub_rows(s.first_row, s.n),
+                                         states + s.first_row * H);
+    const auto tile = [&](int64_t first, int64_t n, int64_t head, float*) {
+      const int64_t row = s.first_row + first;
+      return KeyTile{.first_position = first,
+                     .key = e.key.sub_cols(head * e.key_stride, N).sub_rows(row, n),
+                     .shared_key = latents.sub_cols(C, R).sub_rows(row, n),
+                     .value = e.value.sub_cols(head * e.value_stride, V).sub_rows(row, n)};
+    };
+    attend(ctx, a, 0, scale, 0, s.n, kExpandTile, tile, 0);
+    finish(ctx, a);
+  }
+}
+
 }  // namespace
+
+ExpandedLatents expand_latents(Context& ctx, const ModelConfig& c, const MlaWeights& w, MatView<const float> latents) {
+  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
+  const MatView<const float> c_kv = latents.sub_cols(0, C);
+  if (w.kv_b_proj) {
+    auto u = scratch(ctx, c_kv.rows, H * (N + V));
+    linear(ctx, c_kv, w.kv_b_proj, u);
+    round_activations(ctx, u);
+    return {u, u.sub_cols(N, u.cols - N), N + V, N + V};
+  }
+  auto key = scratch(ctx, c_kv.rows, H * N), value = scratch(ctx, c_kv.rows, H * V);
+  ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {  // k_b_proj is stored transposed per head
+    for (int64_t h = begin; h < end; ++h)
+      matmul_transposed_serial(c_kv, w.k_b_proj.sub_rows(h * C, C), key.sub_cols(h * N, N));
+  });
+  linear(ctx, c_kv, w.v_b_proj, value);
+  round_activations(ctx, key);
+  round_activations(ctx, value);
+  return {key, value, N, V};
+}
 
 MlaForm cheaper_mla_form(const ModelConfig& c, int64_t n_past, int64_t n_new) {
   const auto C = static_cast<double>(c.kv_lora_rank), P = static_cast<double>(n_past), S = static_cast<double>(n_new);
@@ -163,21 +189,38 @@ MlaForm cheaper_mla_form(const ModelConfig& c, int64_t n_past, int64_t n_new) {
   return naive <= absorbed ? MlaForm::naive : MlaForm::absorbed;
 }
 
+AttentionSaved plan_mla(Context& ctx, const ModelConfig& c, int64_t T) {
+  AttentionSaved s;
+  if (c.q_lora_rank) s.q_latent = scratch(ctx, T, *c.q_lora_rank);
+  s.q = scratch(ctx, T, c.num_attention_heads * (c.qk_nope_head_dim + c.qk_rope_head_dim));
+  s.latent = scratch(ctx, T, c.kv_lora_rank + c.qk_rope_head_dim);
+  s.o = scratch(ctx, T, c.num_attention_heads * c.v_head_dim);
+  s.states = ctx.arena.take<AttentionState>(T * c.num_attention_heads);
+  return s;
+}
+
 void mla_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& settings, const MlaWeights& w,
-                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache& cache, MatView<const float> x,
-                 MatView<float> y) {
+                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache* cache, MatView<const float> x,
+                 MatView<float> y, AttentionSaved* saved) {
   Arena::Scope scope(ctx.arena);
-  auto q = project_query(ctx, c, w, rotary, x);
-  store_latents(ctx, c, w, layer, batch, rotary, cache, x);
-  auto o = scratch(ctx, x.rows, c.num_attention_heads * c.v_head_dim);
-  for (const BatchSequence& s : batch.sequences) {
-    const MlaForm form =
-        settings.mla_form == MlaForm::automatic ? cheaper_mla_form(c, s.first_position, s.n) : settings.mla_form;
-    const auto attention = form == MlaForm::naive ? attend_naive : attend_absorbed;
-    attention(ctx, c, settings.scale, w, layer, s, cache, q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
+  auto q = project_query(ctx, c, w, rotary, x, saved);
+  auto latents = project_latents(ctx, c, w, rotary, x, saved);
+  auto o = saved != nullptr ? saved->o : scratch(ctx, x.rows, c.num_attention_heads * c.v_head_dim);
+  if (cache == nullptr) {
+    AttentionState* states =
+        saved != nullptr ? saved->states : ctx.arena.take<AttentionState>(x.rows * c.num_attention_heads);
+    attend_in_batch(ctx, c, settings.scale, w, batch, latents, q, o, states);
+  } else {
+    store_latents(layer, batch, latents, *cache);
+    for (const BatchSequence& s : batch.sequences) {
+      const bool naive = (settings.mla_form == MlaForm::automatic ? cheaper_mla_form(c, s.first_position, s.n)
+                                                                  : settings.mla_form) == MlaForm::naive;
+      (naive ? attend_naive : attend_absorbed)(ctx, c, settings.scale, w, layer, s, *cache,
+                                               q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
+    }
   }
   round_activations(ctx, o);
-  matmul(ctx.pool, o, w.o_proj, y);
+  linear(ctx, o, w.o_proj, y);
   round_activations(ctx, y);
 }
 

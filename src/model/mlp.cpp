@@ -1,25 +1,44 @@
 #include "model/mlp.h"
 
-#include "kernels/matmul.h"
+#include "kernels/backward.h"
 #include "kernels/swiglu.h"
 
 namespace fathom {
+
+MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width) { return {scratch(ctx, T, width), scratch(ctx, T, width)}; }
 
 void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act) {
   swiglu_forward(ctx.pool, gate, up, act);
   round_activations(ctx, act);
 }
 
-void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y) {
+void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved) {
   Arena::Scope scope(ctx.arena);
-  auto gate = scratch(ctx, x.rows, w.gate_proj.rows), up = scratch(ctx, x.rows, w.up_proj.rows);
-  matmul(ctx.pool, x, w.gate_proj, gate);
-  matmul(ctx.pool, x, w.up_proj, up);
-  round_activations(ctx, gate);
-  round_activations(ctx, up);
-  gated_activation(ctx, gate, up, gate);
-  matmul(ctx.pool, gate, w.down_proj, y);
+  const MlpSaved own = saved != nullptr ? *saved : plan_mlp(ctx, x.rows, w.gate_proj.rows);
+  linear(ctx, x, w.gate_proj, own.gate);
+  linear(ctx, x, w.up_proj, own.up);
+  round_activations(ctx, own.gate);
+  round_activations(ctx, own.up);
+  auto act = saved != nullptr ? scratch(ctx, x.rows, w.gate_proj.rows) : own.gate;
+  gated_activation(ctx, own.gate, own.up, act);
+  linear(ctx, act, w.down_proj, y);
   round_activations(ctx, y);
+}
+
+// The forward list, reversed. act is computed again: reading gate and up is cheaper than keeping (T, F) more numbers.
+void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx, bool add, const Gradients& gradients) {
+  Arena::Scope scope(ctx.arena);
+  const int64_t T = x.rows, F = w.gate_proj.rows;
+  auto act = scratch(ctx, T, F), dgate = scratch(ctx, T, F), dup = scratch(ctx, T, F);
+  gated_activation(ctx, saved.gate, saved.up, act);
+  linear_dweight(ctx.pool, ctx.products, dy, act, gradients.of(w.down_proj));
+  linear_dinput(ctx.pool, ctx.products, dy, w.down_proj, dgate, false);
+  swiglu_backward(ctx.pool, saved.gate, saved.up, dgate, dgate, dup);
+  linear_dweight(ctx.pool, ctx.products, dgate, x, gradients.of(w.gate_proj));
+  linear_dweight(ctx.pool, ctx.products, dup, x, gradients.of(w.up_proj));
+  linear_dinput(ctx.pool, ctx.products, dgate, w.gate_proj, dx, add);
+  linear_dinput(ctx.pool, ctx.products, dup, w.up_proj, dx, true);
 }
 
 }  // namespace fathom

@@ -1,12 +1,21 @@
 // SwiGLU feed-forward:  y = down_proj( silu(gate_proj x) * up_proj x ), no biases.   Source: arXiv:2002.05202.
 #pragma once
 #include "model/context.h"
+#include "model/gradients.h"
+#include "model/saved.h"
 #include "model/weights.h"
 
 namespace fathom {
 
-// x (T, D) read, y (T, D) written.
-void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y);
+// Room for what mlp_forward saves of T tokens.
+MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width);
+
+// x (T, D) read, y (T, D) written. saved: from plan_mlp, or nullptr.
+void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved);
+
+// dx (T, D) written, or added to when `add`; weight gradients added to.
+void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx, bool add, const Gradients& gradients);
 
 // act (rows) = silu(gate) * up, rounded to what ctx keeps; act may be gate.
 void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act);

@@ -2,17 +2,41 @@
 //     y = sum over the K chosen experts of gate_k E_k(x)  +  E_shared(x)
 // E is SwiGLU (mlp.h); the n_shared_experts shared experts are stored, and computed, as one of n_shared_experts times
 // the width. The router (router.h) works in float32. For each token the chosen experts are added in the order of their
-// scores and the shared output last, so the sum does not depend on the batch. No token is ever dropped here: dropping
-// belongs to training. Source: arXiv:2405.04434 equations 20 to 22; arXiv:2401.06066.
+// scores and the shared output last, so the sum does not depend on the batch. Tokens are dropped in training alone, and
+// only when the options ask for it (balance.h). Source: arXiv:2405.04434 equations 20 to 22; arXiv:2401.06066.
 #pragma once
+#include <span>
+
+#include "model/balance.h"
 #include "model/config.h"
 #include "model/context.h"
+#include "model/gradients.h"
+#include "model/saved.h"
 #include "model/weights.h"
 
 namespace fathom {
 
-// x (T, D) normed input of the layer, read; y (T, D) written.
-void moe_forward(Context& ctx, const ModelConfig& config, const MoeWeights& w, MatView<const float> x,
-                 MatView<float> y);
+// What training asks of a MoE layer beyond its output.
+struct MoeTraining {
+  const BalanceOptions* balance;
+  std::span<const SequenceRows> sequences;
+  float balance_weight;  // of every sequence's losses in the objective
+};
+
+// Room for the routing that moe_forward saves of T tokens; and for the rest, which may be computed again later from the
+// same routing.
+void plan_routing(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
+void plan_moe(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
+
+// x (T, D) normed input of the layer, read; y (T, D) written. saved and training: both or neither. reuse_routing: saved
+// holds the routing already.
+void moe_forward(Context& ctx, const ModelConfig& config, const MoeWeights& w, MatView<const float> x, MatView<float> y,
+                 MoeSaved* saved, const MoeTraining* training, bool reuse_routing);
+
+// dx (T, D) written; weight gradients added to, the balance losses' part among them. The chosen experts and the loads
+// are constants.
+void moe_backward(Context& ctx, const ModelConfig& config, const MoeWeights& w, const MoeSaved& saved,
+                  const MoeTraining& training, MatView<const float> x, MatView<const float> dy, MatView<float> dx,
+                  const Gradients& gradients);
 
 }  // namespace fathom

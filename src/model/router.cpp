@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/ref/backward.h"
 #include "kernels/softmax.h"
 #include "kernels/topk.h"
 
@@ -50,6 +51,33 @@ void route(ThreadPool& pool, const ModelConfig& config, MatView<float> scores, c
       softmax(scores.vec(t));
       route_token(config, scores.row(t), routing.experts.row(t), routing.gates.row(t));
     }
+  });
+}
+
+void gates_backward(ThreadPool& pool, const ModelConfig& c, MatView<const float> scores, const Routing& routing,
+                    MatView<const float> dgates, MatView<float> dscores) {
+  const int64_t K = c.num_experts_per_tok;
+  const auto factor = static_cast<float>(c.routed_scaling_factor);
+  pool.parallel_for(scores.rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* s = scores.row(t);
+      const int32_t* chosen = routing.experts.row(t);
+      float sum = 1e-20f, inner = 0;  // of the chosen scores; of dgates with them
+      for (int64_t k = 0; k < K; ++k) {
+        sum += s[chosen[k]];
+        inner += dgates(t, k) * s[chosen[k]];
+      }
+      for (int64_t k = 0; k < K; ++k)
+        dscores(t, chosen[k]) +=
+            c.norm_topk_prob ? factor * (dgates(t, k) / sum - inner / (sum * sum)) : factor * dgates(t, k);
+    }
+  });
+}
+
+void scores_to_logits(ThreadPool& pool, MatView<const float> scores, MatView<float> dscores) {
+  pool.parallel_for(scores.rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t)
+      ref::softmax_backward(scores.row(t), dscores.row(t), scores.cols, dscores.row(t));
   });
 }
 

@@ -27,4 +27,11 @@ struct Routing {
 // scores (T, E): W_g u on entry, the softmax s on return. routing is written. Tokens are independent.
 void route(ThreadPool& pool, const ModelConfig& config, MatView<float> scores, const Routing& routing);
 
+// The gradient of one token's gates, chosen experts held fixed, with respect to its softmax scores: dscores (T, E) +=
+// d(gates)/d(s)^T dgates. Then, with scores_to_logits, through the softmax: dlogits[t] = s (dscores - <dscores, s>), in
+// the place of dscores.
+void gates_backward(ThreadPool& pool, const ModelConfig& config, MatView<const float> scores, const Routing& routing,
+                    MatView<const float> dgates, MatView<float> dscores);
+void scores_to_logits(ThreadPool& pool, MatView<const float> scores, MatView<float> dscores);
+
 }  // namespace fathom

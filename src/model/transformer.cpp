@@ -10,6 +10,48 @@
 namespace fathom {
 namespace {
 
+void check_ids(const Batch& batch, const ModelConfig& config) {
+  for (int32_t id : batch.tokens)
+    if (id < 0 || id >= config.vocab_size)
+      throw_bad_input("token id {} is outside the model's vocabulary of {} ids (0 to {})", id, config.vocab_size,
+                      config.vocab_size - 1);
+}
+
+}  // namespace
+
+void add_rows(Context& ctx, MatView<const float> y, MatView<float> x) {
+  const KernelTable& k = kernels();
+  ctx.pool.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) k.axpy_f32(1.0f, y.row(t), x.row(t), x.cols);
+  });
+  round_activations(ctx, x);
+}
+
+void layer_forward(Context& ctx, const Network& n, int64_t layer, const Batch& batch, const RotaryRows& rotary,
+                   KvCache* cache, MatView<float> x, LayerSaved* saved, const MoeTraining* training,
+                   bool reuse_routing) {
+  const LayerWeights& w = n.weights->layers[static_cast<size_t>(layer)];
+  const ModelConfig& c = *n.config;
+  Arena::Scope scope(ctx.arena);
+  auto normed = scratch(ctx, x.rows, x.cols), y = scratch(ctx, x.rows, x.cols);
+  norm_forward(ctx, w.input_layernorm, c.rms_norm_eps, x, normed);
+  AttentionSaved* attention = saved != nullptr ? &saved->attention : nullptr;
+  if (const auto* mla = std::get_if<MlaWeights>(&w.self_attn))
+    mla_forward(ctx, c, n.attention, *mla, layer, batch, rotary, cache, normed, y, attention);
+  else
+    gqa_forward(ctx, c, n.attention, std::get<GqaWeights>(w.self_attn), layer, batch, rotary, cache, normed, y,
+                attention);
+  add_rows(ctx, y, x);
+  if (saved != nullptr) copy_rows(ctx, x, saved->x_mid);
+  norm_forward(ctx, w.post_attention_layernorm, c.rms_norm_eps, x, normed);
+  if (const auto* mlp = std::get_if<MlpWeights>(&w.mlp))
+    mlp_forward(ctx, *mlp, normed, y, saved != nullptr ? &saved->mlp : nullptr);
+  else
+    moe_forward(ctx, c, std::get<MoeWeights>(w.mlp), normed, y, saved != nullptr ? &saved->moe : nullptr, training,
+                reuse_routing);
+  add_rows(ctx, y, x);
+}
+
 RotaryRows rotary_rows(Context& ctx, const RotaryTable& table, const Batch& batch) {
   const auto pairs = static_cast<int64_t>(table.frequencies.size());
   auto cosines = scratch(ctx, batch.rows(), pairs), sines = scratch(ctx, batch.rows(), pairs);
@@ -19,37 +61,11 @@ RotaryRows rotary_rows(Context& ctx, const RotaryTable& table, const Batch& batc
   return {cosines, sines};
 }
 
-void check_ids(const Batch& batch, const ModelConfig& config) {
-  for (int32_t id : batch.tokens)
-    if (id < 0 || id >= config.vocab_size)
-      throw_bad_input("token id {} is outside the model's vocabulary of {} ids (0 to {})", id, config.vocab_size,
-                      config.vocab_size - 1);
-}
-
-void add(Context& ctx, MatView<const float> y, MatView<float> x) {
-  const KernelTable& k = kernels();
-  ctx.pool.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) k.axpy_f32(1.0f, y.row(t), x.row(t), x.cols);
+void copy_rows(Context& ctx, MatView<const float> from, MatView<float> to) {
+  ctx.pool.parallel_for(from.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) std::copy_n(from.row(t), from.cols, to.row(t));
   });
-  round_activations(ctx, x);
 }
-
-void attention_forward(Context& ctx, const Network& n, const LayerWeights& w, int64_t layer, const Batch& batch,
-                       const RotaryRows& rotary, KvCache& cache, MatView<const float> x, MatView<float> y) {
-  if (const auto* mla = std::get_if<MlaWeights>(&w.self_attn))
-    mla_forward(ctx, *n.config, n.attention, *mla, layer, batch, rotary, cache, x, y);
-  else
-    gqa_forward(ctx, *n.config, n.attention, std::get<GqaWeights>(w.self_attn), layer, batch, rotary, cache, x, y);
-}
-
-void feed_forward(Context& ctx, const Network& n, const LayerWeights& w, MatView<const float> x, MatView<float> y) {
-  if (const auto* mlp = std::get_if<MlpWeights>(&w.mlp))
-    mlp_forward(ctx, *mlp, x, y);
-  else
-    moe_forward(ctx, *n.config, std::get<MoeWeights>(w.mlp), x, y);
-}
-
-}  // namespace
 
 CacheLayout cache_layout(const ModelConfig& config, DType dtype) {
   return {.layers = config.num_hidden_layers, .width = config.cache_width(), .dtype = dtype};
@@ -66,23 +82,16 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
   check_ids(batch, *n.config);
   Arena::Scope scope(ctx.arena);
   const RotaryRows rotary = rotary_rows(ctx, n.rotary, batch);
-  auto x = scratch(ctx, T, D), normed = scratch(ctx, T, D), y = scratch(ctx, T, D);
+  auto x = scratch(ctx, T, D);
 
   gather_rows(n.weights->embed_tokens, batch.tokens, x);
   round_activations(ctx, x);
-  for (size_t i = 0; i < n.weights->layers.size(); ++i) {
-    const LayerWeights& w = n.weights->layers[i];
-    norm_forward(ctx, w.input_layernorm, eps, x, normed);
-    attention_forward(ctx, n, w, static_cast<int64_t>(i), batch, rotary, cache, normed, y);
-    add(ctx, y, x);
-    norm_forward(ctx, w.post_attention_layernorm, eps, x, normed);
-    feed_forward(ctx, n, w, normed, y);
-    add(ctx, y, x);
-  }
+  for (int64_t i = 0; i < n.config->num_hidden_layers; ++i)
+    layer_forward(ctx, n, i, batch, rotary, &cache, x, nullptr, nullptr, false);
   auto last = scratch(ctx, n_logits, D);
   for (int64_t r = 0; r < n_logits; ++r) std::copy_n(x.row(batch.logit_rows[static_cast<size_t>(r)]), D, last.row(r));
   norm_forward(ctx, n.weights->norm, eps, last, last);
-  matmul(ctx.pool, last, n.weights->lm_head, logits);
+  linear(ctx, last, n.weights->lm_head, logits);
   round_activations(ctx, logits);
 }
 

@@ -5,6 +5,7 @@
 #include "model/context.h"
 #include "model/load.h"
 #include "model/mla.h"
+#include "model/moe.h"
 
 namespace fathom {
 
@@ -26,5 +27,20 @@ Network make_network(const ModelConfig& config, const ModelWeights& weights);
 // (attention tiles and the form of mla.h differ).
 void transformer_forward(Context& ctx, const Network& network, const Batch& batch, KvCache& cache,
                          MatView<float> logits);
+
+// ---- The pieces, which training composes too (training_step.h). ----
+
+// x (T, D) in place: x += attention(norm(x)); x += feed_forward(norm(x)). Without a cache, sequences attend to
+// themselves (mla.h). saved: nullptr, or planned for this layer, with training beside it.
+void layer_forward(Context& ctx, const Network& network, int64_t layer, const Batch& batch, const RotaryRows& rotary,
+                   KvCache* cache, MatView<float> x, LayerSaved* saved, const MoeTraining* training,
+                   bool reuse_routing);
+
+// cos and sin for the rows of a batch, in the arena.
+RotaryRows rotary_rows(Context& ctx, const RotaryTable& table, const Batch& batch);
+
+// x += y; to = from.
+void add_rows(Context& ctx, MatView<const float> y, MatView<float> x);
+void copy_rows(Context& ctx, MatView<const float> from, MatView<float> to);
 
 }  // namespace fathom

@@ -2,7 +2,6 @@
 #pragma once
 #include <cmath>
 #include <cstring>
-#include <deque>
 
 #include "base/random.h"
 #include "model/transformer.h"
@@ -60,19 +59,25 @@ class RandomModel {
   explicit RandomModel(const ModelConfig& c, uint64_t seed = 1, bool split_kv_b = false, double gain = 1.5)
       : config(c) {
     weights = empty_weights(config, split_kv_b);
+    int64_t total = 0;
+    for_each_tensor(weights, config,
+                    [&](const std::string&, Weight&, const Shape& shape) { total += elements(shape); });
+    parameters_ = Buffer<float>(total);
     uint64_t stream = 0;
+    int64_t offset = 0;
     for_each_tensor(weights, config, [&](const std::string& name, Weight& w, const Shape& shape) {
       const bool is_norm = shape.size() == 1;
       const int64_t rows = is_norm ? 1 : shape[0], cols = shape.back();
-      Buffer<float>& b = buffers_.emplace_back(rows * cols);
+      float* values = parameters_.data() + offset;
       const double deviation = name == "model.embed_tokens.weight" ? 1.0
                                : is_norm                           ? 0.2
                                                                    : gain / std::sqrt(static_cast<double>(cols));
       for (int64_t i = 0; i < rows * cols; ++i)
-        b[i] = static_cast<float>((is_norm ? 1.0 : 0.0) +
-                                  deviation * standard_normal(seed, stream, static_cast<uint64_t>(i)));
+        values[i] = static_cast<float>((is_norm ? 1.0 : 0.0) +
+                                       deviation * standard_normal(seed, stream, static_cast<uint64_t>(i)));
       ++stream;
-      w = Weight{.dtype = DType::f32, .rows = rows, .cols = cols, .data = reinterpret_cast<const std::byte*>(b.data())};
+      offset += rows * cols;
+      w = Weight{.dtype = DType::f32, .rows = rows, .cols = cols, .data = reinterpret_cast<const std::byte*>(values)};
     });
     if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
     network = make_network(config, weights);
@@ -82,8 +87,11 @@ class RandomModel {
   ModelWeights weights;
   Network network;
 
+  VecView<float> parameters() const { return parameters_.vec(); }
+
  private:
-  std::deque<Buffer<float>> buffers_;
+  static int64_t elements(const Shape& shape) { return shape.size() == 1 ? shape[0] : shape[0] * shape[1]; }
+  Buffer<float> parameters_;
 };
 
 // Owns threads, scratch and cache; runs one sequence or several.

@@ -1,0 +1,21 @@
+// Between tokens and rows sorted by expert.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "model/context.h"
+#include "model/saved.h"
+#include "model/weights.h"
+
+namespace fathom {
+
+// kept (T K): 0 for pairs that are not computed; empty: all are.
+Dispatch sort_by_expert(const Routing& routing, int64_t n_experts, std::span<const uint8_t> kept);
+
+// rows (n_rows, D): row r = x[token[r]].
+void gather_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> x, MatView<float> rows);
+
+enum class ExpertPart : uint8_t { gate, up, down };
+std::vector<Weight> expert_weights(const MoeWeights& w, ExpertPart part);
+
+}  // namespace fathom
