@@ -98,7 +98,8 @@ Value join(Meter& meter, const Value& x, Args args) {
   const Text separator = a[0] ? text_of(meter, *a[0]) : Text();
   Text out;
   bool first = true;
-  for (const Value& item : items_of(meter, x)->items) {
+  const auto list = items_of(meter, x);
+  for (const Value& item : list->items) {
     meter.bytes(separator.size());
     if (!first) out.append(separator);
     first = false;

@@ -77,12 +77,12 @@ std::string name_of_pre_tokenizer(const PreTokenizerSpec& spec) {
 PreTokenizer::PreTokenizer(const PreTokenizerSpec& spec, const std::string& where) {
   for (const PreTokenizerStage& stage : spec.stages) {
     if (stage.kind == PreTokenizerStage::Kind::digits) {
-      scanners_.push_back(DigitsScanner{stage.individual_digits});
+      scanners_.push_back({stage.individual_digits ? Scanner::Kind::each_digit : Scanner::Kind::digits, {}});
     } else {
       scanners_.push_back(compile_split_pattern(stage.pattern, where));
     }
   }
-  if (spec.byte_level_regex) scanners_.push_back(Gpt2Scanner{});
+  if (spec.byte_level_regex) scanners_.push_back({Scanner::Kind::gpt2, {}});
 }
 
 namespace {
@@ -105,6 +105,16 @@ void cut(const S& scanner, const CharText& text, size_t begin, size_t end, std::
   if (start < end) ends.push_back(static_cast<uint32_t>(end));
 }
 
+// One stage: every piece cut again.
+template <class S>
+void cut_all(const S& scanner, const CharText& text, const std::vector<uint32_t>& ends, std::vector<uint32_t>& out) {
+  size_t begin = 0;
+  for (const uint32_t end : ends) {
+    cut(scanner, text, begin, end, out);
+    begin = end;
+  }
+}
+
 }  // namespace
 
 const std::vector<uint32_t>& PreTokenizer::split(std::string_view text, Scratch& scratch) const {
@@ -113,15 +123,28 @@ const std::vector<uint32_t>& PreTokenizer::split(std::string_view text, Scratch&
   if (!text.empty()) scratch.ends.push_back(static_cast<uint32_t>(scratch.text.size()));
   for (const Scanner& scanner : scanners_) {
     scratch.next.clear();
-    std::visit(
-        [&](const auto& s) {
-          size_t begin = 0;
-          for (const uint32_t end : scratch.ends) {
-            cut(s, scratch.text, begin, end, scratch.next);
-            begin = end;
-          }
-        },
-        scanner);
+    const auto with = [&](const auto& s) { cut_all(s, scratch.text, scratch.ends, scratch.next); };
+    using enum Scanner::Kind;
+    switch (scanner.kind) {
+      case run:
+        with(scanner.run);
+        break;
+      case trailing_space:
+        with(TrailingSpaceScanner{});
+        break;
+      case gpt2:
+        with(Gpt2Scanner{});
+        break;
+      case deepseek_v3:
+        with(DeepSeekV3Scanner{});
+        break;
+      case digits:
+        with(DigitsScanner{.individual = false});
+        break;
+      case each_digit:
+        with(DigitsScanner{.individual = true});
+        break;
+    }
     std::swap(scratch.ends, scratch.next);
   }
   for (uint32_t& end : scratch.ends) end = scratch.text.offsets[end];

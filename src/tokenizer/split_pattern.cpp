@@ -306,10 +306,10 @@ std::string with_plain_newlines(std::string_view pattern) {
 
 Scanner compile_split_pattern(std::string_view pattern, const std::string& where) {
   const std::string plain = with_plain_newlines(pattern);
-  if (plain == kTrailingSpacePattern) return TrailingSpaceScanner{};
-  if (plain == kGpt2Pattern) return Gpt2Scanner{};
-  if (plain == kV3Pattern) return DeepSeekV3Scanner{};
-  if (auto run = RunPatternReader(pattern).read()) return *std::move(run);
+  if (plain == kTrailingSpacePattern) return {Scanner::Kind::trailing_space, {}};
+  if (plain == kGpt2Pattern) return {Scanner::Kind::gpt2, {}};
+  if (plain == kV3Pattern) return {Scanner::Kind::deepseek_v3, {}};
+  if (auto run = RunPatternReader(pattern).read()) return {Scanner::Kind::run, *std::move(run)};
   throw_unsupported(
       "{}: the Split pattern {} is none that fathom knows. It knows those of the DeepSeek tokenizers, GPT-2's, and "
       "runs of one "

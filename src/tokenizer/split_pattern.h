@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "tokenizer/unicode_tables.h"
@@ -85,7 +84,12 @@ struct DigitsScanner {
   ScanResult scan(const CharText& text, size_t at, size_t end) const noexcept;
 };
 
-using Scanner = std::variant<RunScanner, TrailingSpaceScanner, Gpt2Scanner, DeepSeekV3Scanner, DigitsScanner>;
+// One of the above.
+struct Scanner {
+  enum class Kind : uint8_t { run, trailing_space, gpt2, deepseek_v3, digits, each_digit };
+  Kind kind = Kind::run;
+  RunScanner run;  // for Kind::run
+};
 
 // Throws unsupported with the pattern's text when it is not one of the above. `where` names the place in the file.
 Scanner compile_split_pattern(std::string_view pattern, const std::string& where);

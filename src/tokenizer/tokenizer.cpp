@@ -53,15 +53,21 @@ struct Tokenizer::Impl {
 
 namespace {
 
+// In tokenizer.json an added token may be a token of the BPE vocabulary as well; in a GGUF vocabulary it is one or the
+// other.
+bool in_bpe_vocabulary(const TokenizerParts& parts, int32_t id) {
+  if (id >= parts.n_model) return false;
+  if (parts.token_types.empty()) return true;
+  const auto type = static_cast<TokenType>(parts.token_types[static_cast<size_t>(id)]);
+  return type == TokenType::normal || type == TokenType::unused;
+}
+
 std::array<int32_t, 256> byte_ids_of(const TokenizerParts& parts) {
   std::array<int32_t, 256> out;
   out.fill(-1);
-  std::vector<bool> is_added(parts.spellings.size(), false);
-  if (!parts.token_types.empty())  // in a GGUF vocabulary an added token is no part of the BPE vocabulary
-    for (const AddedToken& token : parts.added) is_added[static_cast<size_t>(token.id)] = true;
   for (int32_t id = 0; id < parts.n_model; ++id) {
     const std::string& spelling = parts.spellings[static_cast<size_t>(id)];
-    if (spelling.size() > 2 || is_added[static_cast<size_t>(id)]) continue;
+    if (spelling.size() > 2 || !in_bpe_vocabulary(parts, id)) continue;
     if (const auto bytes = bytes_of_spelling(spelling); bytes && bytes->size() == 1)
       out[static_cast<uint8_t>((*bytes)[0])] = id;
   }
@@ -80,7 +86,7 @@ Tokenizer::Impl::Impl(TokenizerParts p)
   bytes.resize(parts.spellings.size());
   for (const AddedToken& token : parts.added) {
     special[static_cast<size_t>(token.id)] = token.special;
-    bytes[static_cast<size_t>(token.id)] = token.content;
+    if (!in_bpe_vocabulary(parts, token.id)) bytes[static_cast<size_t>(token.id)] = token.content;
   }
   id_by_spelling.reserve(parts.spellings.size());
   for (size_t id = 0; id < parts.spellings.size(); ++id) {

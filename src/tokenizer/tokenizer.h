@@ -36,8 +36,8 @@ struct DecodeOptions {
 
 class Tokenizer {
  public:
-  // From the text of tokenizer.json and tokenizer_config.json (may be empty: no bos, no eos, nothing added but what the
-  // post-processor of tokenizer.json adds). `where` names the folder in messages.
+  // From the text of tokenizer.json and tokenizer_config.json (may be empty: then bos and eos are the tokens that the
+  // post-processor of tokenizer.json puts around a text, if any). `where` names the folder in messages.
   //
   // add_bos_token / add_eos_token of the config decide what is added when they are there; else the TemplateProcessing
   // of tokenizer.json. Everything in the file is used or refused by name: bad_input for a file that is not what it

@@ -238,6 +238,9 @@ TokenizerParts parts_from_json(std::string_view tokenizer_json, std::string_view
   read_tokenizer(parse_json(tokenizer_json, where + "/tokenizer.json"), where + "/tokenizer.json", parts);
   if (parts.spellings.empty()) throw_bad_input("{}/tokenizer.json has no tokens.", where);
   if (!tokenizer_config_json.empty()) read_config(tokenizer_config_json, where + "/tokenizer_config.json", parts);
+  // Where no config names them, bos and eos are what the template puts around a text.
+  if (!parts.bos && parts.prefix.size() == 1) parts.bos = parts.prefix.front();
+  if (!parts.eos && parts.suffix.size() == 1) parts.eos = parts.suffix.front();
   return parts;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/json_fields.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_parts.h"
@@ -134,6 +135,12 @@ VocabularyData to_vocabulary(const Tokenizer& tokenizer, int32_t n_rows) {
   if (p.ignore_merges) throw_unsupported("{}: ignore_merges cannot be said in a GGUF vocabulary.", p.where);
   if (std::any_of(p.added.begin(), p.added.end(), [](const AddedToken& t) { return t.lstrip || t.rstrip; }))
     throw_unsupported("{}: lstrip and rstrip of added tokens cannot be said in a GGUF vocabulary.", p.where);
+  for (const AddedToken& token : p.added)
+    if (const auto bytes = bytes_of_spelling(token.content);
+        token.id < p.n_model && p.token_types.empty() && bytes && bytes->size() == 1)
+      throw_unsupported(
+          "{}: {} is a byte of the vocabulary and an added token; in a GGUF vocabulary it can be only one of them.",
+          p.where, quoted_for_message(token.content));
   const bool own = p.prefix.size() <= 1 && p.suffix.size() <= 1 && (p.prefix.empty() || tokenizer.adds_bos()) &&
                    (p.suffix.empty() || tokenizer.adds_eos());
   if (!own)
@@ -184,8 +191,10 @@ std::string to_tokenizer_config_json(const Tokenizer& tokenizer, std::string_vie
   // The class that takes tokenizer.json as it is; LlamaTokenizerFast, which DeepSeek's files name, rebuilds parts of
   // it.
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
-  config["add_bos_token"] = tokenizer.adds_bos();
-  config["add_eos_token"] = tokenizer.adds_eos();
+  // Said only where it says all: the template of tokenizer.json holds whatever else is added.
+  const TokenizerParts& p = tokenizer.parts();
+  if (p.prefix.size() <= 1 && p.prefix.empty() != tokenizer.adds_bos()) config["add_bos_token"] = tokenizer.adds_bos();
+  if (p.suffix.size() <= 1 && p.suffix.empty() != tokenizer.adds_eos()) config["add_eos_token"] = tokenizer.adds_eos();
   config["clean_up_tokenization_spaces"] = false;
   const std::pair<const char*, std::optional<int32_t>> tokens[] = {{"bos_token", tokenizer.bos()},
                                                                    {"eos_token", tokenizer.eos()},

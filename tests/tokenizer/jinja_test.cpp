@@ -91,6 +91,10 @@ TEST(Jinja, MacrosSeeTheTemplateNotTheCaller) {
             "102False");
 }
 
+TEST(Jinja, SequencesMadeForOneFilterLiveAsLongAsItRuns) {
+  EXPECT_EQ(render("{{ 'abc' | join('-') }}{{ 'ab' | list | join }}"), "a-b-cab");
+}
+
 TEST(Jinja, FloatsPrintAsPythonPrintsThem) {
   EXPECT_EQ(
       render("{{ 1.0 }} {{ 0.1 + 0.2 }} {{ 1e16 }} {{ 1e15 }} {{ 0.0001 }} {{ 0.00001 }} {{ 1e22 * 1.5 }} {{ 7 / 2 }}"),

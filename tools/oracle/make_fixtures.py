@@ -45,7 +45,7 @@ LITE = dict(vocab_size=144, hidden_size=48, intermediate_size=80, num_hidden_lay
             num_key_value_heads=3, q_lora_rank=None, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=16,
             v_head_dim=16, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=2, moe_intermediate_size=16,
             n_group=1, topk_group=1, topk_method="greedy", routed_scaling_factor=1.0, norm_topk_prob=False,
-            first_k_dense_replace=1, max_position_embeddings=1280, rope_parameters=yarn(),
+            first_k_dense_replace=1, max_position_embeddings=2560, rope_parameters=yarn(),
             bos_token_id=BOS, eos_token_id=EOS)
 V2 = LITE | dict(vocab_size=128, q_lora_rank=24, n_routed_experts=16, num_experts_per_tok=4, moe_intermediate_size=12,
                  n_group=8, topk_group=3, topk_method="group_limited_greedy", routed_scaling_factor=16.0)
@@ -83,7 +83,8 @@ FIXTURES = {
     "lite_mscale_differs": Fixture("mscale 1.0, mscale_all_dim 0.707: cos and sin have an amplitude",
                                    LITE | dict(rope_parameters=yarn(1.0, 0.707, beta_fast=2))),
     "lite_yarn_without_mscale": Fixture("YaRN without mscale keys: amplitude 0.1 ln s + 1, plain softmax scale; f16",
-                                        LITE | dict(rope_parameters=yarn(None, factor=8, theta=50000.0)),
+                                        LITE | dict(rope_parameters=yarn(None, factor=8, theta=50000.0),
+                                                    max_position_embeddings=512),
                                         dtype="float16"),
     "lite_norm_topk": Fixture("norm_topk_prob true with routed_scaling_factor 16",
                               LITE | dict(norm_topk_prob=True, routed_scaling_factor=16.0), patches=["norm_topk_prob"],
