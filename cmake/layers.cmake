@@ -19,15 +19,21 @@ endfunction()
 function(fathom_isa_flags)
   set(isa ${CMAKE_SOURCE_DIR}/src/kernels/isa)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    set_source_files_properties(${isa}/tables_portable.cpp PROPERTIES HEADER_FILE_ONLY ON)
+    set_source_files_properties(${isa}/tables_portable.cpp ${isa}/gemm_tables_portable.cpp PROPERTIES HEADER_FILE_ONLY ON)
   else()
-    set_source_files_properties(${isa}/avx2.cpp ${isa}/avx512.cpp ${isa}/tables_x86.cpp PROPERTIES HEADER_FILE_ONLY ON)
+    file(GLOB x86_only ${isa}/avx*.cpp ${isa}/gemm_avx*.cpp ${isa}/gemm_amx.cpp ${isa}/*tables_x86.cpp)
+    set_source_files_properties(${x86_only} PROPERTIES HEADER_FILE_ONLY ON)
   endif()
   # gcc 12 warns about its own header avx512fintrin.h (gcc bug 105593). Kernels throw nothing: no tables for unwinding either.
   set(shared "-mavx2;-mfma;-mf16c;-mbmi2;-fno-exceptions")
+  set(avx512 "${shared};-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mprefer-vector-width=512;$<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized;-Wno-maybe-uninitialized>")
   set_source_files_properties(${isa}/avx2.cpp PROPERTIES COMPILE_OPTIONS "${shared}")
-  set_source_files_properties(${isa}/avx512.cpp PROPERTIES COMPILE_OPTIONS
-    "${shared};-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mprefer-vector-width=512;$<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized;-Wno-maybe-uninitialized>")
+  set_source_files_properties(${isa}/avx512.cpp PROPERTIES COMPILE_OPTIONS "${avx512}")
+  # The gemm kernels use a part of their register type alone.
+  set_source_files_properties(${isa}/gemm_avx2.cpp PROPERTIES COMPILE_OPTIONS "${shared};-Wno-unused-function")
+  set_source_files_properties(${isa}/gemm_avx512.cpp PROPERTIES COMPILE_OPTIONS "${avx512};-Wno-unused-function")
+  set_source_files_properties(${isa}/gemm_avx512_bf16.cpp PROPERTIES COMPILE_OPTIONS "${avx512};-Wno-unused-function;-mavx512bf16")
+  set_source_files_properties(${isa}/gemm_amx.cpp PROPERTIES COMPILE_OPTIONS "${avx512};-mavx512bf16;-mamx-tile;-mamx-bf16")
 endfunction()
 
 # One test program a layer, from tests/NAME/*_test.cpp, linked with that layer alone.

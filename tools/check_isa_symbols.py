@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The objects compiled for more than the baseline define their kernel table and nothing else that a linker can see.
+"""The objects compiled for more than the baseline define their kernel tables and nothing else that a linker can see.
 
     tools/check_isa_symbols.py BUILD_DIR
 
 An inline function or a template of a shared header, compiled for AVX2, becomes a weak symbol; the linker keeps one copy for the whole
-program, and if it is this one, the program crashes on a machine without AVX2. So every symbol that avx2.o and avx512.o define must be
-local, but for fathom::<isa>::table; nor may they take functions from outside other than memcpy and its kin, for such a call could be
+program, and if it is this one, the program crashes on a machine without AVX2. So every symbol that these objects (OBJECTS below) define
+must be local, but for their tables; nor may they take functions from outside other than memcpy and its kin, for such a call could be
 meant for a header's function that was not inlined. Debug builds keep the rule too. Exits with 1 when it is broken, 2 when there is
 nothing to check.
 """
@@ -18,6 +18,17 @@ import sys
 MAY_NEED = re.compile(r"(mem(cpy|set|move|cmp)|__stack_chk_fail|__(asan|ubsan|tsan|sancov|sanitizer|llvm|gcov)_\w*|_GLOBAL_OFFSET_TABLE_)$")
 
 
+# Source file -> its tables in fathom::<isa>.
+OBJECTS = {
+    "avx2": ("avx2", ["table"]),
+    "avx512": ("avx512", ["table"]),
+    "gemm_avx2": ("avx2", ["gemm_f32", "gemm_bf16"]),
+    "gemm_avx512": ("avx512", ["gemm_f32", "gemm_bf16"]),
+    "gemm_avx512_bf16": ("avx512_bf16", ["gemm_bf16"]),
+    "gemm_amx": ("amx", ["gemm_bf16"]),
+}
+
+
 def symbols(obj: pathlib.Path):
     out = subprocess.run(["nm", "--format=posix", "--demangle", str(obj)], check=True, capture_output=True, text=True).stdout
     for line in out.splitlines():
@@ -27,28 +38,28 @@ def symbols(obj: pathlib.Path):
 
 
 def problems(obj: pathlib.Path):
-    isa = obj.name.split(".")[0]
-    table = False
+    isa, names = OBJECTS[obj.name.split(".")[0]]
+    missing = {f"fathom::{isa}::{name}" for name in names}
     for name, kind in symbols(obj):
-        if name == f"fathom::{isa}::table" and kind in "DRBGS":
-            table = True
+        if name in missing and kind in "DRBGS":
+            missing.remove(name)
         elif kind == "U":
             if not MAY_NEED.match(name):
                 yield f"{obj}: needs {name}"
         elif kind in "vVwWui" or kind.isupper():
             if not name.startswith(("__asan", "__odr_asan", "asan.", "__tsan")):
                 yield f"{obj}: {name} (nm type {kind}) can be seen by the linker"
-    if not table:
-        yield f"{obj}: does not define fathom::{isa}::table"
+    for name in sorted(missing):
+        yield f"{obj}: does not define {name}"
 
 
 def main() -> int:
     if len(sys.argv) != 2:
         print(__doc__)
         return 2
-    objects = sorted(p for isa in ("avx2", "avx512") for p in pathlib.Path(sys.argv[1]).rglob(f"{isa}.cpp.o"))
+    objects = sorted(p for source in OBJECTS for p in pathlib.Path(sys.argv[1]).rglob(f"{source}.cpp.o"))
     if not objects:
-        print(f"check_isa_symbols: no avx2.cpp.o or avx512.cpp.o under {sys.argv[1]}; build fathom_kernels first")
+        print(f"check_isa_symbols: none of {', '.join(OBJECTS)} (.cpp.o) under {sys.argv[1]}; build fathom_kernels first")
         return 2
     found = [line for obj in objects for line in problems(obj)]
     for line in found:

@@ -1,8 +1,11 @@
 #include "base/cpu.h"
 
+#include <cstdint>
 #include <fstream>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace fathom {
@@ -16,8 +19,31 @@ bool cpu_has_f16c() noexcept {
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
 
+// CPUID leaf 7, EDX bits 22 (AMX-BF16) and 24 (AMX-TILE): clang 14 and gcc 12 have no names for them.
+bool cpu_has_amx_bf16() noexcept {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kBits = 1u << 22 | 1u << 24;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kBits) == kBits;
+}
+
+// Linux: arch_prctl(2), XFEATURE_XTILEDATA (Documentation/arch/x86/xstate.rst).
+constexpr int kArchGetXcompSupp = 0x1021, kArchReqXcompPerm = 0x1023, kTileData = 18;
+
+bool system_has_amx() noexcept {
+  uint64_t supported = 0;
+  return syscall(SYS_arch_prctl, kArchGetXcompSupp, &supported) == 0 && (supported >> kTileData & 1) != 0;
+}
+
 }  // namespace
 #endif
+
+bool allow_amx() noexcept {
+#if defined(__x86_64__)
+  return syscall(SYS_arch_prctl, kArchReqXcompPerm, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 
 CpuFeatures detect_cpu() noexcept {
   CpuFeatures f;
@@ -29,6 +55,7 @@ CpuFeatures detect_cpu() noexcept {
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
   f.avx512_vnni = f.avx512 && __builtin_cpu_supports("avx512vnni");
+  f.amx_bf16 = f.avx512_bf16 && cpu_has_amx_bf16() && system_has_amx();
 #endif
   return f;
 }

@@ -9,10 +9,15 @@ struct CpuFeatures {
   bool avx512 = false;       // AVX-512 F, BW, VL, DQ, and the above
   bool avx512_bf16 = false;  // and AVX512_BF16
   bool avx512_vnni = false;  // and AVX512_VNNI
+  bool amx_bf16 = false;     // AVX512_BF16 and AMX tiles with their bfloat16 product; a process must ask for them first
 };
 
 // Asked of the CPU and of the operating system (which must save the wide registers).
 CpuFeatures detect_cpu() noexcept;
+
+// Asks the operating system for AMX tiles, for every thread of this process. False when it refuses. Once is enough;
+// more does no harm.
+bool allow_amx() noexcept;
 
 // "Intel(R) Xeon(R) ...", as the CPU names itself; empty when it does not.
 std::string cpu_model_name();

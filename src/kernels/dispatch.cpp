@@ -51,6 +51,14 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
     check(best != nullptr, "the reference kernels run everywhere");
     return *best;
   }
+  if (*forced == kAmxName) {  // the AVX-512 table, and AMX in kernels/gemm.h
+    if (!cpu.amx_bf16)
+      throw_unsupported(
+          "FATHOM_ISA=amx: this CPU ({}) or its system has no AMX with bfloat16. Unset FATHOM_ISA for the "
+          "best it can run.",
+          cpu_model_name());
+    forced = name(Isa::avx512);
+  }
   for (Isa isa : kIsas) {
     if (name(isa) != *forced) continue;
     const KernelTable* k = compiled(isa);
@@ -63,7 +71,7 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
           cpu_model_name());
     return *k;
   }
-  throw_bad_input("FATHOM_ISA={}: no such instruction set; it is one of ref, avx2, avx512, or not set at all.",
+  throw_bad_input("FATHOM_ISA={}: no such instruction set; it is one of ref, avx2, avx512, amx, or not set at all.",
                   quoted_for_message(*forced));
 }
 

@@ -1,4 +1,5 @@
-// Which kernel table runs: the best that this CPU can, or the one that FATHOM_ISA=ref|avx2|avx512 forces.
+// Which kernel table runs: the best that this CPU can, or the one that FATHOM_ISA=ref|avx2|avx512|amx forces.
+// AMX has matrix products alone (gemm.h): its other kernels are those of AVX-512.
 #pragma once
 #include <optional>
 #include <span>
@@ -11,6 +12,8 @@
 namespace fathom {
 
 std::string_view name(Isa isa) noexcept;  // "ref", "avx2", "avx512": what FATHOM_ISA takes
+
+inline constexpr std::string_view kAmxName = "amx";
 
 // The table of this process, chosen at the first call (by any thread) and never again.
 // Throws Error: bad_input when FATHOM_ISA is not a name, unsupported when this machine or build cannot run it.

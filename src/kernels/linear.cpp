@@ -1,111 +1,107 @@
 #include "kernels/linear.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "kernels/dispatch.h"
-#include "kernels/matmul.h"
-#include "kernels/weight_rows.h"
+#include "kernels/gemm.h"
+#include "kernels/gemm_dispatch.h"
 
 namespace fathom {
 namespace {
 
-// A matrix of our own: a rounded, transposed or decoded copy.
-struct Copy {
-  std::vector<float> data;
-  int64_t rows, cols;
-  Copy(int64_t r, int64_t c) : data(static_cast<size_t>(r * c)), rows(r), cols(c) {}
-  MatView<const float> view() const { return {data.data(), rows, cols}; }
-};
+enum class Order : uint8_t { normal, transposed };
 
-float operand(Products p, float f) { return p == Products::bf16 ? bf16_to_f32(f32_to_bf16(f)) : f; }
-
-Copy copy(Products p, MatView<const float> m) {
-  Copy c(m.rows, m.cols);
-  for (int64_t i = 0; i < m.rows; ++i)
-    for (int64_t j = 0; j < m.cols; ++j) c.data[static_cast<size_t>(i * m.cols + j)] = operand(p, m(i, j));
-  return c;
-}
-Copy transposed(Products p, MatView<const float> m) {
-  Copy c(m.cols, m.rows);
-  for (int64_t i = 0; i < m.rows; ++i)
-    for (int64_t j = 0; j < m.cols; ++j) c.data[static_cast<size_t>(j * m.rows + i)] = operand(p, m(i, j));
-  return c;
-}
-Copy decoded(const Weight& w) {
-  Copy c(w.rows, w.cols);
-  const WeightRows rows(kernels(), w);
-  for (int64_t r = 0; r < w.rows; ++r) rows.decode(r, 0, w.cols, c.data.data() + r * w.cols);
-  return c;
+GemmProblem problem(MatView<const float> a, Order a_order, const WeightRows& b, Order b_order, MatView<float> c,
+                    bool add) {
+  const bool at = a_order == Order::transposed, bt = b_order == Order::transposed;
+  const int64_t m = at ? a.cols : a.rows, k = at ? a.rows : a.cols;
+  check((bt ? b.cols() : b.rows()) == k && c.rows == m && c.cols == (bt ? b.rows() : b.cols()),
+        "linear: c (M, N), a (M, K), b (K, N)");
+  return {.m = m,
+          .n = c.cols,
+          .k = k,
+          .a = a.data,
+          .a_stride = a.stride,
+          .a_transposed = at,
+          .b = b,
+          .b_transposed = bt,
+          .packed_b = nullptr,
+          .c = c.data,
+          .c_stride = c.stride,
+          .add = add};
 }
 
-// c (+)= a b, sums over the rows of b in order
-void nn(ThreadPool* pool, MatView<const float> a, MatView<const float> b, MatView<float> c, bool add) {
-  check(a.cols == b.rows && c.rows == a.rows && c.cols == b.cols, "linear: a (M, K), b (K, N), c (M, N)");
-  const auto rows = [&](int64_t begin, int64_t end) {
-    const MatView<float> out = c.sub_rows(begin, end - begin);
-    if (!add)
-      for (int64_t i = 0; i < out.rows; ++i) std::fill_n(out.row(i), out.cols, 0.0f);
-    matmul_transposed_add_serial(a.sub_rows(begin, end - begin), b, out);
-  };
-  if (pool == nullptr)
-    rows(0, a.rows);
-  else
-    pool->parallel_for(a.rows, 1, rows);
+GemmProblem forward(MatView<const float> x, const Weight& w, MatView<float> y) {
+  return problem(x, Order::normal, WeightRows(kernels(), w), Order::transposed, y, false);
+}
+GemmProblem dinput(MatView<const float> dy, const Weight& w, MatView<float> dx, bool add) {
+  return problem(dy, Order::normal, WeightRows(kernels(), w), Order::normal, dx, add);
+}
+GemmProblem dweight(MatView<const float> dy, MatView<const float> x, MatView<float> dw) {
+  return problem(dy, Order::transposed, WeightRows(kernels(), x), Order::normal, dw, true);
 }
 
-void check_groups(int64_t n_rows, std::span<const int64_t> offsets, size_t n_experts) {
+void run(ThreadPool* pool, Products p, const GemmProblem& one) { gemm(pool, gemm_kernel(p), {&one, 1}); }
+
+// of(e, first row, number of rows) is the problem of expert e.
+template <class Of>
+void run_grouped(ThreadPool& pool, Products p, int64_t n_rows, std::span<const int64_t> offsets, size_t n_experts,
+                 Of&& of) {
   check(offsets.size() == n_experts + 1 && offsets.front() == 0 && offsets.back() == n_rows,
         "grouped_linear: offsets (E+1) from 0 to the number of rows");
+  std::vector<GemmProblem> problems;
+  for (size_t e = 0; e < n_experts; ++e) {
+    const int64_t n = offsets[e + 1] - offsets[e];
+    check(n >= 0, "grouped_linear: offsets do not decrease");
+    if (n > 0) problems.push_back(of(e, offsets[e], n));
+  }
+  gemm(&pool, gemm_kernel(p), problems);
 }
 
 }  // namespace
 
 void linear(ThreadPool& pool, Products p, MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
-  nn(&pool, copy(p, x).view(), transposed(p, decoded(w).view()).view(), y, false);
+  run(&pool, p, forward(x, w, y));
 }
 void linear_dinput(ThreadPool& pool, Products p, MatView<const float> dy, const Weight& w, MatView<float> dx,
                    bool add) noexcept {
-  nn(&pool, copy(p, dy).view(), copy(p, decoded(w).view()).view(), dx, add);
+  run(&pool, p, dinput(dy, w, dx, add));
 }
 void linear_dweight(ThreadPool& pool, Products p, MatView<const float> dy, MatView<const float> x,
                     MatView<float> dw) noexcept {
-  nn(&pool, transposed(p, dy).view(), copy(p, x).view(), dw, true);
+  run(&pool, p, dweight(dy, x, dw));
 }
 
 void grouped_linear(ThreadPool& pool, Products p, MatView<const float> x, std::span<const int64_t> offsets,
                     std::span<const Weight> weights, MatView<float> y) noexcept {
-  check_groups(x.rows, offsets, weights.size());
-  for (size_t e = 0; e < weights.size(); ++e) {
-    const int64_t first = offsets[e], n = offsets[e + 1] - first;
-    if (n > 0) linear(pool, p, x.sub_rows(first, n), weights[e], y.sub_rows(first, n));
-  }
+  check(y.rows == x.rows, "grouped_linear: x (n_rows, K), y (n_rows, N)");
+  run_grouped(pool, p, x.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
+    return forward(x.sub_rows(first, n), weights[e], y.sub_rows(first, n));
+  });
 }
 void grouped_linear_dinput(ThreadPool& pool, Products p, MatView<const float> dy, std::span<const int64_t> offsets,
                            std::span<const Weight> weights, MatView<float> dx, bool add) noexcept {
-  check_groups(dy.rows, offsets, weights.size());
-  for (size_t e = 0; e < weights.size(); ++e) {
-    const int64_t first = offsets[e], n = offsets[e + 1] - first;
-    if (n > 0) linear_dinput(pool, p, dy.sub_rows(first, n), weights[e], dx.sub_rows(first, n), add);
-  }
+  check(dx.rows == dy.rows, "grouped_linear_dinput: dy (n_rows, N), dx (n_rows, K)");
+  run_grouped(pool, p, dy.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
+    return dinput(dy.sub_rows(first, n), weights[e], dx.sub_rows(first, n), add);
+  });
 }
 void grouped_linear_dweight(ThreadPool& pool, Products p, MatView<const float> dy, MatView<const float> x,
                             std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept {
-  check_groups(dy.rows, offsets, dw.size());
-  for (size_t e = 0; e < dw.size(); ++e) {
-    const int64_t first = offsets[e], n = offsets[e + 1] - first;
-    if (n > 0) linear_dweight(pool, p, dy.sub_rows(first, n), x.sub_rows(first, n), dw[e]);
-  }
+  check(dy.rows == x.rows, "grouped_linear_dweight: dy (n_rows, N), x (n_rows, K)");
+  run_grouped(pool, p, dy.rows, offsets, dw.size(), [&](size_t e, int64_t first, int64_t n) {
+    return dweight(dy.sub_rows(first, n), x.sub_rows(first, n), dw[e]);
+  });
 }
 
 void gemm_nt_serial(Products p, MatView<const float> a, MatView<const float> b, MatView<float> c, bool add) noexcept {
-  nn(nullptr, copy(p, a).view(), transposed(p, b).view(), c, add);
+  run(nullptr, p, problem(a, Order::normal, WeightRows(kernels(), b), Order::transposed, c, add));
 }
 void gemm_nn_serial(Products p, MatView<const float> a, MatView<const float> b, MatView<float> c, bool add) noexcept {
-  nn(nullptr, copy(p, a).view(), copy(p, b).view(), c, add);
+  run(nullptr, p, problem(a, Order::normal, WeightRows(kernels(), b), Order::normal, c, add));
 }
 void gemm_tn_serial(Products p, MatView<const float> a, MatView<const float> b, MatView<float> c, bool add) noexcept {
-  nn(nullptr, transposed(p, a).view(), copy(p, b).view(), c, add);
+  run(nullptr, p, problem(a, Order::transposed, WeightRows(kernels(), b), Order::normal, c, add));
 }
 
 }  // namespace fathom

@@ -26,12 +26,11 @@
 #include <span>
 
 #include "base/threads.h"
+#include "kernels/products.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"
 
 namespace fathom {
-
-enum class Products : uint8_t { f32, bf16 };
 
 inline constexpr int64_t kRowBlock = 32;
 

@@ -35,6 +35,7 @@ TEST(Dispatch, ANameForcesItsTable) {
 #if defined(__x86_64__)
   EXPECT_EQ(choose_kernels("avx2", kAvx512Cpu).isa, Isa::avx2);
   EXPECT_EQ(choose_kernels("avx512", kAvx512Cpu).isa, Isa::avx512);
+  EXPECT_EQ(choose_kernels("amx", CpuFeatures{.avx2 = true, .avx512 = true, .amx_bf16 = true}).isa, Isa::avx512);
 #endif
 }
 
@@ -49,6 +50,7 @@ TEST(Dispatch, AMisspeltNameIsBadInputAndListsTheNames) {
 
 TEST(Dispatch, WhatThisCpuCannotRunIsUnsupported) {
   EXPECT_NE(error_of("avx2", kOldCpu, ErrorKind::unsupported).find("FATHOM_ISA=avx2"), std::string::npos);
+  EXPECT_NE(error_of("amx", kAvx512Cpu, ErrorKind::unsupported).find("FATHOM_ISA=amx"), std::string::npos);
   EXPECT_NE(error_of("avx512", kAvx2Cpu, ErrorKind::unsupported).find("FATHOM_ISA=avx512"), std::string::npos);
 }
 
@@ -63,7 +65,7 @@ TEST(Dispatch, TheProcessUsesTheTableThatItsEnvironmentNames) {
   if (forced == nullptr || *forced == '\0')
     EXPECT_EQ(&kernels(), runnable_kernels().back());
   else
-    EXPECT_EQ(name(kernels().isa), forced);
+    EXPECT_EQ(name(kernels().isa), std::string_view(forced) == kAmxName ? "avx512" : forced);
 }
 
 TEST(Dispatch, NoTableHasAHole) {

@@ -1,0 +1,260 @@
+#include "kernels/gemm.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "tensor/buffer.h"
+
+namespace fathom {
+namespace {
+
+// Depth of one round: a block of a (kernel.block_bytes) has enough rows that reading b again for each block is cheap.
+constexpr int64_t kRoundWords = 1024;
+// Depth for which one panel of b (32 KB) stays in the first level cache while the rows of the block pass.
+constexpr int64_t kPanelWords = 256;
+constexpr int64_t kPackDepth = kPiece;              // elements of depth that one packing task takes
+constexpr int64_t kPackedWords = int64_t{1} << 24;  // of b, packed at a time: 64 MB
+constexpr int64_t kTasksPerThread = 4;              // fewer leave threads idle at the end
+constexpr int64_t kMinTaskCols = 256;               // fewer make packing a again for each task cost too much
+constexpr int64_t kSerialWork = 1 << 16;            // multiply-adds below which waking the threads costs more
+
+int64_t blocks(int64_t n, int64_t size) noexcept { return (n + size - 1) / size; }
+int64_t round_up(int64_t n, int64_t size) noexcept { return blocks(n, size) * size; }
+
+// Elements of depth first .. first+depth-1 of a problem, in one round.
+struct Round {
+  int64_t first = 0, depth = 0;
+  int64_t words = 0;         // of the kernel
+  int64_t padded_words = 0;  // in whole blocks
+};
+
+Round round_of(const GemmKernel& kernel, int64_t k, int64_t index) noexcept {
+  Round r;
+  r.first = index * kRoundWords * kernel.per_word;
+  r.depth = std::min(k - r.first, kRoundWords * kernel.per_word);
+  r.words = blocks(r.depth, kernel.per_word);
+  r.padded_words = round_up(r.words, kWordBlock);
+  return r;
+}
+int64_t count_rounds(const GemmKernel& kernel, int64_t k) noexcept { return blocks(k, kRoundWords * kernel.per_word); }
+
+// Grows, is never given back: the next product needs it again.
+uint32_t* reserve(Buffer<uint32_t>& scratch, int64_t words) {
+  if (scratch.size() < words) scratch = Buffer<uint32_t>(words);
+  return scratch.data();
+}
+thread_local Buffer<uint32_t> scratch_a, scratch_b;
+
+// Tasks are taken as threads become free; several at a time, so that taking them costs nothing beside doing them.
+template <class Task>
+void run_tasks(ThreadPool* pool, int64_t n_tasks, int64_t work, Task&& task) {
+  const auto range = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) task(i);
+  };
+  if (pool == nullptr || work <= kSerialWork) return range(0, n_tasks);
+  pool->parallel_for_dynamic(n_tasks, std::max<int64_t>(1, n_tasks / (16 * pool->size())), range);
+}
+
+// Which problem a task of the whole list belongs to, and its number there.
+class TaskList {
+ public:
+  void add(int64_t n_tasks) { first_.push_back(first_.back() + n_tasks); }
+  int64_t size() const noexcept { return first_.back(); }
+  std::pair<size_t, int64_t> find(int64_t task) const noexcept {
+    const auto next = std::upper_bound(first_.begin(), first_.end(), task);
+    return {static_cast<size_t>(next - first_.begin()) - 1, task - *(next - 1)};
+  }
+
+ private:
+  std::vector<int64_t> first_ = {0};
+};
+
+// ---- packing b
+
+// Tasks of one round: blocks of kPackDepth elements of depth by strips of columns. A strip is one panel when its
+// columns are rows of the matrix, else one piece (WeightRows) of its rows.
+int64_t strip_cols(const GemmKernel& kernel, bool transposed) noexcept { return transposed ? kernel.cols : kPiece; }
+int64_t count_pack_tasks(const GemmKernel& kernel, bool transposed, int64_t n, const Round& r) noexcept {
+  return blocks(n, strip_cols(kernel, transposed)) * blocks(r.depth, kPackDepth);
+}
+
+void pack_strip_transposed(const GemmKernel& kernel, const WeightRows& b, int64_t col, int64_t n, int64_t k,
+                           int64_t depth, uint32_t* panel) noexcept {
+  alignas(64) float decoded[kMaxPanelCols * kPackDepth];
+  int64_t stride;
+  const float* piece = b.piece(col, n, k, depth, decoded, stride);
+  kernel.pack_b_transposed(piece, stride, n, depth, panel);
+}
+
+// `panels`: of the round, padded_words of them for each panel; word: where in the panels this depth starts.
+void pack_strip(const GemmKernel& kernel, const WeightRows& b, int64_t col, int64_t n, int64_t k, int64_t depth,
+                uint32_t* panels, int64_t padded_words) noexcept {
+  constexpr int64_t kRows = 32;  // decoded at a time; whole blocks of words
+  alignas(64) float decoded[kRows * kPiece];
+  for (int64_t row = 0; row < depth; row += kRows) {
+    const int64_t n_rows = std::min(kRows, depth - row);
+    int64_t stride;
+    const float* piece = b.piece(k + row, n_rows, col, n, decoded, stride);
+    for (int64_t j = 0; j < n; j += kernel.cols)
+      kernel.pack_b(piece + j, stride, std::min(kernel.cols, n - j), n_rows,
+                    panels + (j * padded_words + row / kernel.per_word * kernel.cols));
+  }
+}
+
+void pack_task(const GemmKernel& kernel, const WeightRows& b, bool transposed, int64_t n, const Round& r, int64_t task,
+               uint32_t* packed) noexcept {
+  const int64_t strip = strip_cols(kernel, transposed), depth_blocks = blocks(r.depth, kPackDepth);
+  const int64_t col = task / depth_blocks * strip, k = task % depth_blocks * kPackDepth;
+  const int64_t n_cols = std::min(strip, n - col), depth = std::min(kPackDepth, r.depth - k);
+  uint32_t* to = packed + col * r.padded_words + k / kernel.per_word * kernel.cols;
+  if (transposed)
+    pack_strip_transposed(kernel, b, col, n_cols, r.first + k, depth, to);
+  else
+    pack_strip(kernel, b, col, n_cols, r.first + k, depth, to, r.padded_words);
+}
+
+int64_t packed_round_words(const GemmKernel& kernel, int64_t n, const Round& r) noexcept {
+  return round_up(n, kernel.cols) * r.padded_words;
+}
+
+// ---- multiplying
+
+// How c is cut into tasks: all problems alike, so that a task is found by arithmetic.
+struct TaskShape {
+  int64_t rows, cols;
+};
+
+int64_t count_tasks(const GemmProblem& p, const TaskShape& t) noexcept {
+  return blocks(p.m, t.rows) * blocks(p.n, t.cols);
+}
+
+// Rows fill the block of a; columns are split only when there are too few tasks for the threads, then rows.
+TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* const> problems, int64_t words,
+                     int threads) {
+  int64_t m = 0, n = 0;
+  for (const GemmProblem* p : problems) {
+    m = std::max(m, p->m);
+    n = std::max(n, p->n);
+  }
+  const int64_t fitting = kernel.block_bytes / 4 / words / kernel.rows * kernel.rows;
+  TaskShape t{std::min(round_up(m, kernel.rows), std::max(kernel.rows, fitting)), round_up(n, kernel.cols)};
+  if (threads == 1) return t;
+  const auto tasks = [&] {
+    int64_t count = 0;
+    for (const GemmProblem* p : problems) count += count_tasks(*p, t);
+    return count;
+  };
+  const int64_t wanted = kTasksPerThread * threads;
+  while (tasks() < wanted && t.cols > kMinTaskCols) t.cols = round_up(t.cols / 2, kernel.cols);
+  while (tasks() < wanted && t.rows > kernel.rows) t.rows = round_up(t.rows / 2, kernel.rows);
+  return t;
+}
+
+void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& r, const uint32_t* b,
+                   const TaskShape& t, int64_t task) {
+  const int64_t col_blocks = blocks(p.n, t.cols);
+  const int64_t row = task / col_blocks * t.rows, col = task % col_blocks * t.cols;
+  const int64_t n_rows = std::min(t.rows, p.m - row), end_col = std::min(p.n, col + t.cols);
+  uint32_t* a = reserve(scratch_a, t.rows * r.padded_words);
+  for (int64_t i = 0; i < n_rows; i += kernel.rows) {
+    const int64_t first = row + i, n = std::min(kernel.rows, n_rows - i);
+    if (p.a_transposed)
+      kernel.pack_a_transposed(p.a + r.first * p.a_stride + first, p.a_stride, n, r.depth, a + i * r.padded_words);
+    else
+      kernel.pack_a(p.a + first * p.a_stride + r.first, p.a_stride, n, r.depth, a + i * r.padded_words);
+  }
+  if (kernel.begin != nullptr) kernel.begin();
+  for (int64_t j = col; j < end_col; j += kernel.cols)
+    for (int64_t w = 0; w < r.words; w += kPanelWords)
+      for (int64_t i = 0; i < n_rows; i += kernel.rows)
+        kernel.multiply(std::min(kPanelWords, r.words - w), a + i * r.padded_words + w * kernel.rows,
+                        b + j * r.padded_words + w * kernel.cols, p.c + (row + i) * p.c_stride + j, p.c_stride,
+                        std::min(kernel.rows, n_rows - i), std::min(kernel.cols, p.n - j),
+                        p.add || r.first > 0 || w > 0);
+  if (kernel.end != nullptr) kernel.end();
+}
+
+// One round of some problems: all of b is packed, then all tiles of c are added to.
+void run_round(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem* const> problems,
+               int64_t index) {
+  std::vector<Round> rounds;
+  std::vector<uint32_t*> packed;
+  TaskList pack, multiply;
+  int64_t words = 0, deepest = 0, pack_work = 0, work = 0;
+  for (const GemmProblem* p : problems) {
+    const Round r = round_of(kernel, p->k, index);
+    rounds.push_back(r);
+    deepest = std::max(deepest, r.padded_words);
+    work += p->m * p->n * r.depth;
+    pack.add(p->packed_b ? 0 : count_pack_tasks(kernel, p->b_transposed, p->n, r));
+    if (!p->packed_b) words += packed_round_words(kernel, p->n, r), pack_work += p->n * r.depth;
+  }
+  uint32_t* next = words > 0 ? reserve(scratch_b, words) : nullptr;
+  std::vector<const uint32_t*> b;
+  for (size_t i = 0; i < problems.size(); ++i) {
+    const GemmProblem& p = *problems[i];
+    packed.push_back(next);
+    // Rounds before this one were whole.
+    b.push_back(p.packed_b ? p.packed_b + rounds[i].first / kernel.per_word * round_up(p.n, kernel.cols) : next);
+    if (!p.packed_b) next += packed_round_words(kernel, p.n, rounds[i]);
+  }
+  run_tasks(pool, pack.size(), pack_work, [&](int64_t task) {
+    const auto [i, number] = pack.find(task);
+    const GemmProblem& p = *problems[i];
+    pack_task(kernel, p.b, p.b_transposed, p.n, rounds[i], number, packed[i]);
+  });
+  const TaskShape shape = task_shape(kernel, problems, deepest, pool && work > kSerialWork ? pool->size() : 1);
+  for (const GemmProblem* p : problems) multiply.add(count_tasks(*p, shape));
+  run_tasks(pool, multiply.size(), work, [&](int64_t task) {
+    const auto [i, number] = multiply.find(task);
+    multiply_task(kernel, *problems[i], rounds[i], b[i], shape, number);
+  });
+}
+
+void fill_zero(const GemmProblem& p) noexcept {
+  for (int64_t i = 0; i < p.m; ++i) std::fill_n(p.c + i * p.c_stride, p.n, 0.0f);
+}
+
+}  // namespace
+
+void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem> problems) noexcept {
+  int64_t depth = 0;
+  for (const GemmProblem& p : problems) {
+    depth = std::max(depth, p.k);
+    if (p.k == 0 && !p.add) fill_zero(p);
+  }
+  std::vector<const GemmProblem*> batch;
+  for (int64_t index = 0; index < count_rounds(kernel, depth); ++index) {
+    int64_t words = 0;
+    const auto flush = [&] {
+      if (!batch.empty()) run_round(pool, kernel, batch, index);
+      batch.clear();
+      words = 0;
+    };
+    for (const GemmProblem& p : problems) {
+      if (p.m == 0 || p.n == 0 || index >= count_rounds(kernel, p.k)) continue;
+      const int64_t more = p.packed_b ? 0 : packed_round_words(kernel, p.n, round_of(kernel, p.k, index));
+      if (words > 0 && words + more > kPackedWords) flush();
+      batch.push_back(&p);
+      words += more;
+    }
+    flush();
+  }
+}
+
+int64_t gemm_packed_words(const GemmKernel& kernel, int64_t k, int64_t n) noexcept {
+  return round_up(blocks(k, kernel.per_word), kWordBlock) * round_up(n, kernel.cols);
+}
+
+void gemm_pack_b(ThreadPool* pool, const GemmKernel& kernel, const WeightRows& b, bool b_transposed,
+                 uint32_t* packed) noexcept {
+  const int64_t k = b_transposed ? b.cols() : b.rows(), n = b_transposed ? b.rows() : b.cols();
+  for (int64_t index = 0; index < count_rounds(kernel, k); ++index) {
+    const Round r = round_of(kernel, k, index);
+    run_tasks(pool, count_pack_tasks(kernel, b_transposed, n, r), n * r.depth,
+              [&](int64_t task) { pack_task(kernel, b, b_transposed, n, r, task, packed); });
+    packed += packed_round_words(kernel, n, r);
+  }
+}
+
+}  // namespace fathom

@@ -1,0 +1,38 @@
+// The gemm kernels for AVX2 and FMA. What may be included and defined here: avx2.cpp.
+#include <immintrin.h>
+
+#include <utility>
+
+#include "kernels/isa/gemm_kernels.h"
+
+namespace fathom::avx2 {
+namespace {
+#include "kernels/simd/avx2.h"
+// The order matters: the register type, then what is written against it.
+#include "kernels/isa/gemm_pack_plain.inl"
+#include "kernels/isa/gemm_tile.inl"
+
+constexpr int kRows = 6, kCols = 16;  // 6 x 2 sums, 2 vectors of b and a word of a: 15 of 16 registers
+
+template <class Words>
+constexpr GemmKernel kernel() noexcept {
+  return {.name = "avx2",
+          .rows = kRows,
+          .cols = kCols,
+          .per_word = 1,
+          .block_bytes = 3 << 16,
+          .pack_a = pack_a<Words, kRows, false>,
+          .pack_a_transposed = pack_a<Words, kRows, true>,
+          .pack_b = pack_b<Words, kCols, false>,
+          .pack_b_transposed = pack_b<Words, kCols, true>,
+          .multiply = multiply<FloatWords, kRows>,
+          .begin = nullptr,
+          .end = nullptr};
+}
+
+}  // namespace
+
+const GemmKernel gemm_f32 = kernel<AsFloat>();
+const GemmKernel gemm_bf16 = kernel<Rounded>();
+
+}  // namespace fathom::avx2

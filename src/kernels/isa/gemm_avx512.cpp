@@ -1,0 +1,52 @@
+// The gemm kernels for AVX-512 F, BW, VL, DQ. What may be included and defined here: avx512.cpp.
+#include <immintrin.h>
+
+#include <utility>
+
+#include "kernels/isa/gemm_kernels.h"
+
+namespace fathom::avx512 {
+namespace {
+#include "kernels/simd/avx512.h"
+// The order matters: the register type, then what is written against it.
+#include "kernels/isa/gemm_pack_avx512.inl"
+#include "kernels/isa/gemm_tile.inl"
+
+constexpr int kRows = 14, kCols = 32;  // 14 x 2 sums, 2 vectors of b and a word of a: 31 of 32 registers
+
+// Floats that equal p rounded to bfloat16, as f32_to_bf16 of tensor/dtype.h rounds.
+struct Rounded {
+  static constexpr int64_t per_word = 1;
+  static __m512i along(const float* p, int64_t n) noexcept {
+    const __m512 f = _mm512_maskz_loadu_ps(first_lanes(n), p);
+    const __m512i u = _mm512_castps_si512(f), upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i quiet = _mm512_or_si512(u, _mm512_set1_epi32(0x400000));
+    return _mm512_and_si512(_mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(f, f, _CMP_UNORD_Q), quiet), upper);
+  }
+  static __m512i across(const float* p, const float*, int64_t n) noexcept { return along(p, n); }
+};
+
+template <class Words>
+constexpr GemmKernel kernel() noexcept {
+  return {.name = "avx512",
+          .rows = kRows,
+          .cols = kCols,
+          .per_word = 1,
+          .block_bytes = 1 << 19,
+          .pack_a = pack_a<Words, kRows>,
+          .pack_a_transposed = pack_a_transposed<Words, kRows>,
+          .pack_b = pack_b<Words, kCols>,
+          .pack_b_transposed = pack_b_transposed<Words, kCols>,
+          .multiply = multiply<FloatWords, kRows>,
+          .begin = nullptr,
+          .end = nullptr};
+}
+
+}  // namespace
+
+const GemmKernel gemm_f32 = kernel<AsFloat>();
+const GemmKernel gemm_bf16 = kernel<Rounded>();
+
+}  // namespace fathom::avx512

@@ -1,0 +1,43 @@
+// The gemm kernel for AVX512_BF16: two products for each lane and instruction. What may be included and defined here:
+// avx512.cpp.
+#include <immintrin.h>
+
+#include <utility>
+
+#include "kernels/isa/gemm_kernels.h"
+
+namespace fathom::avx512_bf16 {
+namespace {
+#include "kernels/simd/avx512.h"
+// The order matters: the register type, then what is written against it.
+#include "kernels/isa/gemm_pack_avx512.inl"
+#include "kernels/isa/gemm_tile.inl"
+#include "kernels/isa/gemm_words_bf16.inl"
+
+constexpr int kRows = 14, kCols = 32;  // 14 x 2 sums, 2 vectors of b and a word of a: 31 of 32 registers
+
+struct PairWords {
+  using Vector = __m512i;
+  static Vector load(const uint32_t* p) noexcept { return _mm512_load_si512(p); }
+  static Vector all(const uint32_t* p) noexcept { return _mm512_set1_epi32(static_cast<int>(*p)); }
+  static F32 add_product(Vector a, Vector b, F32 sum) noexcept {
+    return {_mm512_dpbf16_ps(sum.v, (__m512bh)a, (__m512bh)b)};
+  }
+};
+
+}  // namespace
+
+const GemmKernel gemm_bf16 = {.name = "avx512_bf16",
+                              .rows = kRows,
+                              .cols = kCols,
+                              .per_word = 2,
+                              .block_bytes = 1 << 19,
+                              .pack_a = pack_a<Pairs, kRows>,
+                              .pack_a_transposed = pack_a_transposed<Pairs, kRows>,
+                              .pack_b = pack_b<Pairs, kCols>,
+                              .pack_b_transposed = pack_b_transposed<Pairs, kCols>,
+                              .multiply = multiply<PairWords, kRows>,
+                              .begin = nullptr,
+                              .end = nullptr};
+
+}  // namespace fathom::avx512_bf16

@@ -1,0 +1,50 @@
+// The gemm kernels in plain loops, for any machine.
+#include "kernels/isa/gemm_kernels.h"
+
+namespace fathom::ref {
+namespace {
+#include "kernels/isa/gemm_pack_plain.inl"
+
+constexpr int64_t kRows = 4, kCols = 8;
+
+float float_of(uint32_t word) noexcept {
+  float f;
+  __builtin_memcpy(&f, &word, sizeof f);
+  return f;
+}
+
+void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
+              int64_t n_cols, bool add) noexcept {
+  for (int64_t i = 0; i < n_rows; ++i) {
+    float sum[kCols] = {};
+    for (int64_t j = 0; add && j < n_cols; ++j) sum[j] = c[i * stride + j];
+    for (int64_t d = 0; d < words; ++d) {
+      const float row = float_of(a[(d / kWordBlock * kRows + i) * kWordBlock + d % kWordBlock]);
+      for (int64_t j = 0; j < kCols; ++j) sum[j] += row * float_of(b[d * kCols + j]);
+    }
+    for (int64_t j = 0; j < n_cols; ++j) c[i * stride + j] = sum[j];
+  }
+}
+
+template <class Words>
+constexpr GemmKernel kernel() noexcept {
+  return {.name = "ref",
+          .rows = kRows,
+          .cols = kCols,
+          .per_word = 1,
+          .block_bytes = 1 << 18,
+          .pack_a = pack_a<Words, kRows, false>,
+          .pack_a_transposed = pack_a<Words, kRows, true>,
+          .pack_b = pack_b<Words, kCols, false>,
+          .pack_b_transposed = pack_b<Words, kCols, true>,
+          .multiply = multiply,
+          .begin = nullptr,
+          .end = nullptr};
+}
+
+}  // namespace
+
+const GemmKernel gemm_f32 = kernel<AsFloat>();
+const GemmKernel gemm_bf16 = kernel<Rounded>();
+
+}  // namespace fathom::ref
