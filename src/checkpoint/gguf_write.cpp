@@ -118,6 +118,10 @@ GgufWriter::GgufWriter(const std::filesystem::path& path, const GgufMetadata& me
   }
   shard_begin_ = shard_borders(sizes_, max_shard_bytes);
   const size_t n_shards = shard_begin_.size() - 1;
+  if (n_shards > 65535) {  // split.count is a u16
+    throw_bad_input("{}: shards of {} bytes would make {} files; at most 65535 are possible. Allow larger shards",
+                    path.string(), max_shard_bytes, n_shards);
+  }
   for (size_t i = 0; i < n_shards; ++i) paths_.push_back(shard_path(path, i, n_shards));
   for (const char* key : {"split.no", "split.count", "split.tensors.count"}) metadata_.erase(key);
   open_shard(0);

@@ -119,6 +119,14 @@ TEST(GgufWriter, MetadataAloneIsAFile) {
   EXPECT_TRUE(GgufSource::open(folder / "vocab.gguf")->tensors().empty());
 }
 
+TEST(GgufWriter, RefusesMoreFilesThanTheirCountCanSay) {
+  const test::TempFolder folder;
+  std::vector<GgufTensorPlan> plan;
+  for (int i = 0; i < 65536; ++i) plan.push_back({"t" + std::to_string(i), DType::f32, {1}});
+  const std::string error = error_of([&] { GgufWriter(folder / "m.gguf", GgufMetadata(), plan, 1); });
+  EXPECT_TRUE(contains(error, "m.gguf: shards of 1 bytes would make 65536 files"));
+}
+
 TEST(GgufWriter, RefusesWhatLlamaCppWouldNotLoad) {
   const test::TempFolder folder;
   const auto error_for = [&](GgufTensorPlan t) {
