@@ -122,7 +122,7 @@ TEST(GgufWriter, MetadataAloneIsAFile) {
 TEST(GgufWriter, RefusesMoreFilesThanTheirCountCanSay) {
   const test::TempFolder folder;
   std::vector<GgufTensorPlan> plan;
-  for (int i = 0; i < 65536; ++i) plan.push_back({"t" + std::to_string(i), DType::f32, {1}});
+  for (int i = 0; i < 65536; ++i) plan.push_back({fmt::format("t{}", i), DType::f32, {1}});
   const std::string error = error_of([&] { GgufWriter(folder / "m.gguf", GgufMetadata(), plan, 1); });
   EXPECT_TRUE(contains(error, "m.gguf: shards of 1 bytes would make 65536 files"));
 }
