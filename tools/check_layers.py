@@ -16,7 +16,7 @@ QUANT = TENSOR | {"quant", "kvcache"}
 KERNELS = QUANT | {"kernels", "checkpoint", "tokenizer"}
 DATA = TENSOR | {"tokenizer"}
 MODEL = KERNELS | {"model"}
-ENGINE = MODEL | {"engine", "convert", "data"}
+ENGINE = MODEL | {"engine", "convert", "data", "train", "plot"}
 MAY_USE = {
     "base": set(),
     "tensor": BASE,
@@ -29,6 +29,8 @@ MAY_USE = {
     "model": KERNELS,
     "engine": MODEL,
     "convert": MODEL,
+    "train": MODEL | {"data"},
+    "plot": BASE,
     "cli": ENGINE,
 }
 
