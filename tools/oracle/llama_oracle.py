@@ -46,7 +46,7 @@ class Llama:
                            check=True)
         return shim
 
-    def open(self, path, context=1024, threads=2, vocab_only=False):
+    def open(self, path, context=1024, threads=1, vocab_only=False):
         return LlamaModel(self, path, context, threads, vocab_only)
 
 
