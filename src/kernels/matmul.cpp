@@ -42,8 +42,12 @@ void matmul_block(const KernelTable& k, MatView<const float> x, const WeightRows
     const int64_t n = std::min(B.k, w.cols() - i);
     for (int64_t r = 0; r < n_rows; r += B.tile_rows) {
       const int64_t tile_rows = std::min(B.tile_rows, n_rows - r);
-      int64_t stride;
-      const float* piece = w.piece(first_row + r, tile_rows, i, n, scratch, stride);
+      const float* piece = scratch;
+      int64_t stride = n;
+      if constexpr (B.tokens > kFewTokens.tokens)
+        w.decode_rows(first_row + r, tile_rows, i, n, scratch);
+      else
+        piece = w.piece(first_row + r, tile_rows, i, n, scratch, stride);
       k.dot_tile(piece, stride, tile_rows, x.data + i, x.stride, x.rows, n, partial + r * k.lanes, n_rows * k.lanes);
     }
   }
