@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "kernels/dispatch.h"
 
 namespace fathom {
 namespace {
@@ -98,6 +99,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    fathom::kernels();  // a wrong FATHOM_ISA is said here, not in the middle of the work
     return fathom::run(argc, argv);
   } catch (const fathom::Error& e) {
     std::fflush(stdout);

@@ -16,7 +16,8 @@ std::string_view name(Isa isa) noexcept;  // "ref", "avx2", "avx512": what FATHO
 inline constexpr std::string_view kAmxName = "amx";
 
 // The table of this process, chosen at the first call (by any thread) and never again.
-// Throws Error: bad_input when FATHOM_ISA is not a name, unsupported when this machine or build cannot run it.
+// Throws Error: bad_input when FATHOM_ISA is not a name, unsupported when this machine or build cannot run it. A
+// program calls it once where it can report that; the ops (noexcept) ask again and get the answer that was chosen.
 const KernelTable& kernels();
 
 // nullptr when this build has no such table or this machine cannot run it.
