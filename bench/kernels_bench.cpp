@@ -121,7 +121,7 @@ void bench_matmul(benchmark::State& state, DType t, int64_t n_rows, int64_t k, i
 
 void bench_rows(benchmark::State& state, const KernelTable& k, void (*row)(const KernelTable&, float*, int64_t)) {
   constexpr int64_t n = 2048;
-  const Buffer<float> x = random_input(2 * n);
+  const Buffer<float> x = random_input(3 * n);  // two inputs and an output
   for (auto _ : state) {
     row(k, x.data(), n);
     benchmark::ClobberMemory();
@@ -140,8 +140,8 @@ void register_row_kernels(const KernelTable& k) {
                                  [&k, t = d.dtype](benchmark::State& s) { bench_decode(s, k, t); });
   using Row = void (*)(const KernelTable&, float*, int64_t);
   const std::pair<const char*, Row> rows[] = {
-      {"rmsnorm", [](const KernelTable& t, float* x, int64_t n) { t.rmsnorm_row(x, x + n, 1e-6f, n, x); }},
-      {"swiglu", [](const KernelTable& t, float* x, int64_t n) { t.swiglu_row(x, x + n, n, x); }},
+      {"rmsnorm", [](const KernelTable& t, float* x, int64_t n) { t.rmsnorm_row(x, x + n, 1e-6f, n, x + 2 * n); }},
+      {"swiglu", [](const KernelTable& t, float* x, int64_t n) { t.swiglu_row(x, x + n, n, x + 2 * n); }},
       {"softmax", [](const KernelTable& t, float* x, int64_t n) { t.softmax_row(x, n); }}};
   for (const auto& [what, row] : rows)
     benchmark::RegisterBenchmark(fmt::format("{}/{}", what, isa).c_str(),
