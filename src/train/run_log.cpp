@@ -42,7 +42,7 @@ int64_t step_of(std::string_view line, const std::string& where) {
   return step->get_int64();
 }
 
-// The kept lines of `path`; empty when there is no such file.
+// metrics.jsonl as it was at resume_step; replaced in one rename, or left alone when it is already so.
 void drop_after(const std::filesystem::path& path, int64_t resume_step) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return;
@@ -60,7 +60,8 @@ void report_once(bool& reported, Action&& action) {
   try {
     action();
   } catch (const Error& e) {
-    if (!reported) fmt::print(stderr, "fathom: {}; training goes on without it\n", e.what());
+    // fputs: stderr may be a file on the same full disk, and that must not throw either.
+    if (!reported) std::fputs(fmt::format("fathom: {}; training goes on without it\n", e.what()).c_str(), stderr);
     reported = true;
   }
 }
