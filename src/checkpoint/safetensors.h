@@ -21,7 +21,9 @@ inline constexpr std::string_view kSafetensorsIndex = "model.safetensors.index.j
 // BF16, F8_E4M3.
 class SafetensorsSource : public TensorSource {
  public:
-  // A .safetensors file, or a folder that holds model.safetensors or model.safetensors.index.json with its shards.
+  // A .safetensors file, or a folder that holds model.safetensors or model.safetensors.index.json with its shards (the
+  // first when it has both, as transformers does). Shards are named by plain file names; they may be symbolic links, as
+  // in the cache of huggingface_hub.
   explicit SafetensorsSource(const std::filesystem::path& path);
 
   const std::vector<TensorInfo>& tensors() const noexcept override { return tensors_; }

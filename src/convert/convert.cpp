@@ -4,8 +4,9 @@
 
 namespace fathom {
 
-void convert_model(ThreadPool& pool, const std::filesystem::path& in, const std::filesystem::path& out,
+void convert_model(ThreadPool& pool, const std::filesystem::path& in, const std::filesystem::path& out_name,
                    const OutputOptions& options, const ProgressFn& progress) {
+  const std::filesystem::path out = without_trailing_slash(out_name);
   check_output_free(out);
   Model model = load_model(in);
   const ModelRows source = rows_of_model(model);

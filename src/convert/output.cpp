@@ -42,13 +42,16 @@ std::vector<OutTensor> in_order_of(const SafetensorsWriter& writer, std::vector<
   return ordered;
 }
 
-// Removes the folder again when it was made here and the writing failed.
+// When the writing fails: removes what was written into the folder, which was empty, and the folder if it was made
+// here.
 class FolderGuard {
  public:
   explicit FolderGuard(const fs::path& path) : path_(path), made_(!fs::exists(path)) {}
   ~FolderGuard() {
+    if (kept_) return;
     std::error_code ignored;
-    if (!kept_ && made_) fs::remove_all(path_, ignored);
+    for (const auto& entry : fs::directory_iterator(path_, ignored)) fs::remove(entry.path(), ignored);
+    if (made_) fs::remove(path_, ignored);
   }
   void keep() { kept_ = true; }
 
@@ -60,6 +63,10 @@ class FolderGuard {
 }  // namespace
 
 bool names_gguf(const fs::path& out) { return out.extension() == ".gguf"; }
+
+fs::path without_trailing_slash(const fs::path& path) {
+  return path.has_filename() || !path.has_parent_path() ? path : path.parent_path();
+}
 
 void check_output_free(const fs::path& out) {
   std::error_code ignored;

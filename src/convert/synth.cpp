@@ -84,8 +84,9 @@ ModelRows random_model(const ModelConfig& config, uint64_t seed) {
   return source;
 }
 
-void synth_model(ThreadPool& pool, const ModelConfig& shape, const std::filesystem::path& out,
+void synth_model(ThreadPool& pool, const ModelConfig& shape, const std::filesystem::path& out_name,
                  const SynthOptions& options, const ProgressFn& progress) {
+  const std::filesystem::path out = without_trailing_slash(out_name);
   check_output_free(out);
   ModelConfig config = shape;
   const std::optional<Tokenizer> tokenizer = choose_tokenizer(config, options);

@@ -77,7 +77,8 @@ GgufMetadata gguf_text_keys(const Model& model) {
     return keys;
   }
   keys.set_string("general.type", "model");
-  keys.set_string("general.name", fs::absolute(folder_of(model)).lexically_normal().filename().string());
+  keys.set_string("general.name",
+                  (fs::absolute(folder_of(model)) / "").lexically_normal().parent_path().filename().string());
   VocabularyData vocabulary;
   if (has_tokenizer(model))
     vocabulary = to_vocabulary(load_tokenizer(model), static_cast<int32_t>(model.config.vocab_size));

@@ -182,6 +182,14 @@ TEST(Convert, TheTokenizerAndTheChatTemplateAreCarried) {
     EXPECT_EQ(load_chat_template(load_model(folder / name)), "{{ messages[0]['content'] }}") << name;
 }
 
+TEST(Convert, ATrailingSlashNamesTheFolder) {
+  const TempFolder folder;
+  synth(small(Family::llama), folder.path().string() + "/a/", "bf16");
+  convert(folder.path().string() + "/a/", folder.path().string() + "/b/");
+  convert(folder.path().string() + "/b/", folder / "c.gguf");
+  EXPECT_EQ(GgufSource::open(folder / "c.gguf")->metadata().get_string("general.name"), "b");
+}
+
 TEST(Convert, SeveralEndIdsAreCarried) {
   const TempFolder folder;
   synth(small(Family::llama), folder / "a", "bf16");
