@@ -44,10 +44,15 @@ std::string suggestion(const CLI::App& app, const std::string& word) {
   return best.empty() ? "" : fmt::format(" Did you mean {}?", best);
 }
 
-// The command that was being parsed.
-const CLI::App& active_command(const CLI::App& root) {
-  const auto subs = root.get_subcommands();
-  return subs.empty() ? root : *subs.back();
+// The command that was being parsed, and its name with those above it: "fathom data build".
+std::pair<const CLI::App*, std::string> active_command(const CLI::App& root) {
+  const CLI::App* command = &root;
+  std::string name = root.get_name();
+  for (auto subs = root.get_subcommands(); !subs.empty(); subs = command->get_subcommands()) {
+    command = subs.back();
+    name += " " + command->get_name();
+  }
+  return {command, name};
 }
 
 bool is_command(const CLI::App& root, const std::string& word) {
@@ -56,8 +61,8 @@ bool is_command(const CLI::App& root, const std::string& word) {
 }
 
 int report_usage_error(const CLI::App& root, const CLI::ParseError& e, int argc, char** argv) {
-  const CLI::App& command = active_command(root);
-  const std::string name = &command == &root ? "fathom" : "fathom " + command.get_name();
+  const auto [active, name] = active_command(root);
+  const CLI::App& command = *active;
   std::string hint;
   const int code = e.get_exit_code();
   if (code == static_cast<int>(CLI::ExitCodes::ExtrasError) || code == static_cast<int>(CLI::ExitCodes::RequiredError))
@@ -79,8 +84,8 @@ int run(int argc, char** argv) {
       "Examples:\n  fathom synth --shape tiny --type bf16 --seed 1 tiny.gguf\n  fathom generate -m tiny.gguf -p \"Once "
       "upon a time\"\n"
       "  fathom COMMAND --help");
-  for (const auto add :
-       {add_generate, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect, add_convert, add_synth})
+  for (const auto add : {add_generate, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect,
+                         add_convert, add_synth, add_tokenizer, add_data})
     add(app);
   try {
     app.parse(argc, argv);

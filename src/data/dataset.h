@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "data/manifest.h"
 #include "data/shard.h"
 #include "tokenizer/tokenizer.h"
 
@@ -49,6 +50,7 @@ struct DataSource {
   std::string name;
   double weight = 1;  // how often its documents are seen in one epoch of the mixture
   TokenRun train, held_out;
+  const TokenRun& run(Split split) const noexcept { return split == Split::train ? train : held_out; }
 };
 
 enum class VerifyContent : uint8_t { no, yes };
@@ -63,6 +65,7 @@ class TokenDataset {
 
   const std::filesystem::path& folder() const noexcept { return folder_; }
   const std::vector<DataSource>& sources() const noexcept { return sources_; }
+  const Manifest& manifest() const noexcept { return manifest_; }
   const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
   int32_t vocab_size() const noexcept { return tokenizer_.n_tokens(); }  // ids are below it
   int64_t n_tokens(Split split) const noexcept;
@@ -78,6 +81,7 @@ class TokenDataset {
   std::filesystem::path folder_;
   Tokenizer tokenizer_;
   std::vector<DataSource> sources_;
+  Manifest manifest_;
   uint64_t manifest_hash_ = 0;
 };
 

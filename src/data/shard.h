@@ -10,7 +10,7 @@
 //       40     8  tokenizer hash: XXH64 of tokenizer.json
 //       48     8  checksum of the content: XXH64 of all that follows the header
 //       56     8  checksum of the header: XXH64 of bytes 0 to 55
-//       64        u64 token_begin[n_documents + 1]   ascending, first 0, last n_tokens
+//       64        u64 token_begin[n_documents + 1]   each above the one before, first 0, last n_tokens
 //                 u64 byte_length[n_documents]       of the text that each document was
 //                 u64 document_hash[n_documents]     XXH64 of the text
 //                 i32 ids[n_tokens]

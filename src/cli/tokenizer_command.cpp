@@ -1,0 +1,174 @@
+// fathom tokenizer train: a byte-level BPE vocabulary of one's own, in the family's form.
+#include <chrono>
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/progress.h"
+#include "cli/commands.h"
+#include "data/documents.h"
+#include "tokenizer/train_bpe.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kBatchBytes = size_t{1} << 25;
+
+struct TrainTokenizerOptions {
+  std::vector<std::string> inputs, special;
+  std::string output, separator, text_field = "text", pre = "deepseek-llm";
+  int32_t vocab_size = 0;
+  uint64_t min_count = 2, limit_bytes = 0;
+  int threads = 0;
+  bool json = false, quiet = false;
+};
+
+struct Counted {
+  std::vector<CountedWord> words;
+  uint64_t documents = 0, bytes = 0;
+};
+
+// Up to `limit` bytes of the file's documents, whole documents only.
+void count_file(const fs::path& path, const DocumentFormat& format, uint64_t limit, ThreadPool& pool,
+                WordCounter& counter, Counted& total, Progress& progress) {
+  DocumentFile file(path, format);
+  uint64_t taken = 0;
+  for (bool more = true; more && taken < limit;) {
+    std::vector<RawDocument> batch;
+    size_t bytes = 0;
+    for (RawDocument raw; bytes < kBatchBytes && taken < limit && (more = file.next(raw)); taken += raw.bytes.size()) {
+      batch.push_back(raw);
+      bytes += raw.bytes.size();
+    }
+    std::vector<std::string> storage(batch.size());
+    std::vector<std::string_view> texts(batch.size());
+    for_each_index(pool, batch.size(), [&](size_t i) { texts[i] = file.text(batch[i], storage[i]); });
+    counter.add(texts);
+    for (const std::string_view text : texts) total.bytes += text.size();
+    total.documents += batch.size();
+    progress.add(bytes);
+  }
+}
+
+// With a limit, every file gives the same share of itself, so that all kinds of text are heard.
+Counted count_inputs(const TrainTokenizerOptions& o, ThreadPool& pool) {
+  std::vector<fs::path> files;
+  uint64_t size = 0;
+  for (const std::string& input : o.inputs)
+    for (fs::path& path : input_files(input)) files.push_back(std::move(path));
+  for (const fs::path& path : files) {
+    std::error_code error;
+    size += fs::file_size(path, error);
+  }
+  const double share = o.limit_bytes == 0 || o.limit_bytes >= size
+                           ? 1.0
+                           : static_cast<double>(o.limit_bytes) / static_cast<double>(size);
+  const DocumentFormat format{.separator = unescape(o.separator), .text_field = o.text_field};
+  Progress progress("counting words", static_cast<uint64_t>(static_cast<double>(size) * share), "B", o.quiet);
+  WordCounter counter(pre_tokenizer_of_name(o.pre, "--pre"), pool);
+  Counted total;
+  for (const fs::path& path : files) {
+    std::error_code error;
+    const uint64_t whole = fs::file_size(path, error);
+    const uint64_t limit = share >= 1 ? UINT64_MAX : static_cast<uint64_t>(static_cast<double>(whole) * share);
+    count_file(path, format, limit, pool, counter, total, progress);
+  }
+  total.words = counter.take();
+  if (total.words.empty()) throw_bad_input("{}: there is no text to learn from", o.inputs[0]);
+  return total;
+}
+
+void write_file(const fs::path& path, const std::string& text) {
+  FileWriter out(path);
+  out.write(text);
+  out.commit();
+}
+
+void run_train(const TrainTokenizerOptions& o) {
+  const auto start = std::chrono::steady_clock::now();
+  ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
+  const Counted counted = count_inputs(o, pool);
+  Progress progress("learning merges", static_cast<uint64_t>(std::max(o.vocab_size, 0)), "tokens", o.quiet);
+  const Tokenizer tokenizer = Tokenizer::from_vocabulary(
+      train_bpe(counted.words, {.vocab_size = o.vocab_size,
+                                .min_count = o.min_count,
+                                .pre = o.pre,
+                                .special = o.special,
+                                .on_merge = [&](int32_t n) { progress.set(static_cast<uint64_t>(n)); }}),
+      o.output);
+  std::error_code error;
+  fs::create_directories(o.output, error);
+  if (error) throw_bad_input("{}: cannot be made: {}", o.output, error.message());
+  write_file(fs::path(o.output) / "tokenizer_config.json", to_tokenizer_config_json(tokenizer));
+  write_file(fs::path(o.output) / "tokenizer.json", to_tokenizer_json(tokenizer));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (o.json) {
+    fmt::print("{}\n", json::serialize(json::object{{"tokens", tokenizer.n_tokens()},
+                                                    {"documents", counted.documents},
+                                                    {"bytes", counted.bytes},
+                                                    {"distinct_words", counted.words.size()},
+                                                    {"seconds", seconds},
+                                                    {"threads", pool.size()},
+                                                    {"output", o.output}}));
+    return;
+  }
+  fmt::print("{}: {} tokens, learned from {} of text in {} documents ({} distinct words) in {:.1f} s\n", o.output,
+             tokenizer.n_tokens(), human_bytes(static_cast<double>(counted.bytes)), counted.documents,
+             counted.words.size(), seconds);
+  if (tokenizer.n_tokens() < o.vocab_size)
+    fmt::print("fewer than the {} asked for: no other pair of tokens occurs {} times in this text\n", o.vocab_size,
+               o.min_count);
+}
+
+}  // namespace
+
+void add_tokenizer(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("tokenizer", "make a tokenizer");
+  command.require_subcommand(1);
+  CLI::App& train = *command.add_subcommand("train", "learn a byte-level BPE vocabulary from text");
+  const auto o = std::make_shared<TrainTokenizerOptions>();
+  train.add_option("-i,--input", o->inputs, "text files, .jsonl files with a \"text\" field, or folders of them")
+      ->required()
+      ->type_name("PATH");
+  train.add_option("-n,--vocab-size", o->vocab_size, "tokens in all: bytes, learned and special ones")
+      ->required()
+      ->type_name("N");
+  train.add_option("-o,--output", o->output, "folder for tokenizer.json and tokenizer_config.json")
+      ->required()
+      ->type_name("DIR");
+  train.add_option("--special", o->special, "further special tokens, after bos and eos")->type_name("TEXT");
+  train
+      .add_option("--pre", o->pre, "how text is cut into words: deepseek-llm (V2), deepseek-coder, deepseek-v3, gpt-2")
+      ->capture_default_str();
+  train.add_option("--min-count", o->min_count, "pairs seen less often are not joined")
+      ->type_name("N")
+      ->capture_default_str();
+  train
+      .add_option("--limit-bytes", o->limit_bytes,
+                  "learn from about so many bytes, the same share of every file; 0: all")
+      ->type_name("N");
+  train
+      .add_option("--document-separator", o->separator,
+                  "what stands between documents of a text file; \\n, \\f, \\xNN ...")
+      ->type_name("TEXT");
+  train.add_option("--text-field", o->text_field, "of the lines of .jsonl files")
+      ->type_name("KEY")
+      ->capture_default_str();
+  train
+      .add_option("-t,--threads", o->threads,
+                  "default: the CPUs of this process; the result is the same for any number")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  train.add_flag("--json", o->json, "figures as JSON");
+  train.add_flag("-q,--quiet", o->quiet, "no progress on stderr");
+  train.footer(
+      "Examples:\n  fathom tokenizer train --input books/ --vocab-size 4096 -o tokenizer\n  fathom tokenizer train -i "
+      "a.txt -i b.jsonl -n 8192 --special \"<|user|>\" --special \"<|assistant|>\" -o tokenizer");
+  train.callback([=] { run_train(*o); });
+}
+
+}  // namespace fathom

@@ -1,0 +1,168 @@
+#include "data/manifest.h"
+
+#include <cmath>
+
+#include "data/xxh64.h"
+#include "tokenizer/json_fields.h"
+
+namespace fathom {
+namespace {
+
+constexpr const char* kFormat = "fathom-token-data";
+constexpr uint64_t kVersion = 1;
+constexpr uint64_t kMaxCount = uint64_t{1} << 53;  // exact in every JSON reader; sums of two stay far from overflow
+
+json::value side_json(const ManifestSide& side) {
+  json::array shards;
+  for (const ManifestShard& s : side.shards)
+    shards.push_back({{"file", s.file},
+                      {"documents", s.documents},
+                      {"tokens", s.tokens},
+                      {"bytes", s.bytes},
+                      {"file_size", s.file_size},
+                      {"checksum", hash_text(s.checksum)}});
+  return {{"documents", side.documents()},
+          {"tokens", side.tokens()},
+          {"bytes", side.bytes()},
+          {"shards", std::move(shards)}};
+}
+
+json::value source_json(const ManifestSource& s) {
+  json::array files;
+  for (const ManifestFile& f : s.files)
+    files.push_back({{"path", f.path}, {"size", f.size}, {"xxh64", hash_text(f.hash)}});
+  return {{"name", s.name},
+          {"path", s.path},
+          {"weight", s.weight},
+          {"files", std::move(files)},
+          {"duplicates", s.duplicates},
+          {"empty", s.empty},
+          {"skipped_invalid_utf8", s.skipped_invalid},
+          {"repaired_utf8", s.repaired},
+          {"train", side_json(s.train)},
+          {"held_out", side_json(s.held_out)}};
+}
+
+uint64_t count_of(const JsonObject& o, std::string_view key, uint64_t limit = kMaxCount) {
+  const json::value& value = o.need(key);
+  const bool whole = value.is_uint64() || (value.is_int64() && value.get_int64() >= 0);
+  const uint64_t n = !whole ? 0 : value.is_uint64() ? value.get_uint64() : static_cast<uint64_t>(value.get_int64());
+  if (!whole || n > limit) throw_bad_input("{} is not a whole number from 0 to {}", o.place(key), limit);
+  return n;
+}
+
+double number_of(const JsonObject& o, std::string_view key) {
+  const json::value& value = o.need(key);
+  if (!value.is_number()) throw_bad_input("{} is {}; needed is a number", o.place(key), json_kind_name(value));
+  return value.to_number<double>();
+}
+
+uint64_t hash_of(const JsonObject& o, std::string_view key) {
+  uint64_t hash = 0;
+  if (!parse_hash(o.text(key), hash)) throw_bad_input("{} is not a hash of 16 hexadecimal digits", o.place(key));
+  return hash;
+}
+
+// A name inside the folder: nothing that leads out of it.
+std::string file_name_of(const JsonObject& o, std::string_view key) {
+  std::string name(o.text(key));
+  if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
+    throw_bad_input("{} is {}; needed is the name of a file in the same folder", o.place(key),
+                    quoted_for_message(name));
+  return name;
+}
+
+ManifestSide read_side(const json::value& value, const std::string& where) {
+  const JsonObject o(value, where);
+  o.expect_keys({"documents", "tokens", "bytes", "shards"});
+  ManifestSide side;
+  for (const json::value& item : o.list("shards")) {
+    const JsonObject s(item, fmt::format("{}.shards[{}]", where, side.shards.size()));
+    s.expect_keys({"file", "documents", "tokens", "bytes", "file_size", "checksum"});
+    side.shards.push_back({.file = file_name_of(s, "file"),
+                           .documents = count_of(s, "documents"),
+                           .tokens = count_of(s, "tokens"),
+                           .bytes = count_of(s, "bytes"),
+                           .file_size = count_of(s, "file_size"),
+                           .checksum = hash_of(s, "checksum")});
+  }
+  if (count_of(o, "documents") != side.documents() || count_of(o, "tokens") != side.tokens() ||
+      count_of(o, "bytes") != side.bytes())
+    throw_bad_input("{}: the counts are not the sums of those of the shards; was the file edited?", where);
+  return side;
+}
+
+ManifestSource read_source(const json::value& value, const std::string& where) {
+  const JsonObject o(value, where);
+  o.expect_keys({"name", "path", "weight", "files", "duplicates", "empty", "skipped_invalid_utf8", "repaired_utf8",
+                 "train", "held_out"});
+  ManifestSource s;
+  s.name = o.text("name");
+  s.path = o.text("path");
+  s.weight = number_of(o, "weight");
+  if (!(s.weight > 0) || !std::isfinite(s.weight)) throw_bad_input("{} is not above 0", o.place("weight"));
+  for (const json::value& item : o.list("files")) {
+    const JsonObject f(item, fmt::format("{}.files[{}]", where, s.files.size()));
+    f.expect_keys({"path", "size", "xxh64"});
+    s.files.push_back({.path = std::string(f.text("path")), .size = count_of(f, "size"), .hash = hash_of(f, "xxh64")});
+  }
+  s.duplicates = count_of(o, "duplicates");
+  s.empty = count_of(o, "empty");
+  s.skipped_invalid = count_of(o, "skipped_invalid_utf8");
+  s.repaired = count_of(o, "repaired_utf8");
+  s.train = read_side(o.need("train"), o.place("train"));
+  s.held_out = read_side(o.need("held_out"), o.place("held_out"));
+  return s;
+}
+
+template <class Field>
+uint64_t sum(const std::vector<ManifestShard>& shards, Field field) noexcept {
+  uint64_t total = 0;
+  for (const ManifestShard& s : shards) total += s.*field;
+  return total;
+}
+
+}  // namespace
+
+uint64_t ManifestSide::documents() const noexcept { return sum(shards, &ManifestShard::documents); }
+uint64_t ManifestSide::tokens() const noexcept { return sum(shards, &ManifestShard::tokens); }
+uint64_t ManifestSide::bytes() const noexcept { return sum(shards, &ManifestShard::bytes); }
+
+std::string write_manifest(const Manifest& m) {
+  json::array sources;
+  for (const ManifestSource& s : m.sources) sources.push_back(source_json(s));
+  return to_pretty_json({{"format", kFormat},
+                         {"version", kVersion},
+                         {"tokenizer", {{"xxh64", hash_text(m.tokenizer_hash)}, {"vocab_size", m.vocab_size}}},
+                         {"seed", m.seed},
+                         {"held_out_fraction", m.held_out_fraction},
+                         {"document_separator", m.document_separator},
+                         {"text_field", m.text_field},
+                         {"invalid_utf8", m.invalid_utf8},
+                         {"sources", std::move(sources)}});
+}
+
+Manifest read_manifest(std::string_view text, const std::string& where) {
+  const json::value document = parse_json(text, where);
+  const JsonObject o(document, where);
+  if (o.text("format") != kFormat) throw_bad_input("{} is not {}", o.place("format"), kFormat);
+  if (const uint64_t version = count_of(o, "version"); version != kVersion)
+    throw_unsupported("{}: version {}; this fathom reads version {}. Build the data again", where, version, kVersion);
+  o.expect_keys({"format", "version", "tokenizer", "seed", "held_out_fraction", "document_separator", "text_field",
+                 "invalid_utf8", "sources"});
+  Manifest m;
+  const JsonObject tokenizer(o.need("tokenizer"), o.place("tokenizer"));
+  tokenizer.expect_keys({"xxh64", "vocab_size"});
+  m.tokenizer_hash = hash_of(tokenizer, "xxh64");
+  m.vocab_size = static_cast<int32_t>(count_of(tokenizer, "vocab_size", INT32_MAX));
+  m.seed = count_of(o, "seed", UINT64_MAX);
+  m.held_out_fraction = number_of(o, "held_out_fraction");
+  m.document_separator = o.text("document_separator");
+  m.text_field = o.text("text_field");
+  m.invalid_utf8 = o.text("invalid_utf8");
+  for (const json::value& source : o.list("sources"))
+    m.sources.push_back(read_source(source, fmt::format("{}.sources[{}]", where, m.sources.size())));
+  return m;
+}
+
+}  // namespace fathom
