@@ -84,7 +84,7 @@ int run(int argc, char** argv) {
       "Examples:\n  fathom synth --shape tiny --type bf16 --seed 1 tiny.gguf\n  fathom generate -m tiny.gguf -p \"Once "
       "upon a time\"\n"
       "  fathom COMMAND --help");
-  for (const auto add : {add_generate, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect,
+  for (const auto add : {add_generate, add_chat, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect,
                          add_convert, add_synth, add_tokenizer, add_data})
     add(app);
   try {

@@ -82,8 +82,7 @@ std::vector<TextPiece> ChatTemplate::render_pieces(std::span<const ChatMessage> 
   return pieces;
 }
 
-std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatTemplate& chat,
-                                 std::span<const ChatMessage> messages, bool add_generation_prompt) {
+std::vector<int32_t> encode_pieces(const Tokenizer& tokenizer, std::span<const TextPiece> pieces) {
   std::vector<AddedToken> special;
   for (const AddedToken& token : tokenizer.parts().added)
     if (token.special) special.push_back(token);
@@ -96,7 +95,7 @@ std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatTemplate&
     ids.insert(ids.end(), more.begin(), more.end());
     stretch.clear();
   };
-  for (const TextPiece& piece : chat.render_pieces(messages, add_generation_prompt)) {
+  for (const TextPiece& piece : pieces) {
     if (!piece.trusted) {
       stretch += piece.text;
       continue;
@@ -112,6 +111,23 @@ std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatTemplate&
   }
   flush();
   return ids;
+}
+
+std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatTemplate& chat,
+                                 std::span<const ChatMessage> messages, bool add_generation_prompt) {
+  return encode_pieces(tokenizer, chat.render_pieces(messages, add_generation_prompt));
+}
+
+std::string answer_gap(const ChatTemplate& chat, std::span<const ChatMessage> messages) {
+  const std::string prompt = chat.render(messages, true);
+  std::vector<ChatMessage> finished(messages.begin(), messages.end());
+  finished.push_back({"assistant", "x"});
+  const std::vector<TextPiece> pieces = chat.render_pieces(finished, false);
+  size_t end = pieces.size();  // behind the piece that is the answer
+  while (end > 0 && pieces[end - 1].trusted) --end;
+  std::string before;
+  for (size_t i = 0; i + 1 < end; ++i) before += pieces[i].text;
+  return before.starts_with(prompt) ? before.substr(prompt.size()) : std::string();
 }
 
 std::optional<std::string> find_chat_template(const std::filesystem::path& folder) {

@@ -58,14 +58,22 @@ class ChatTemplate {
   std::string bos_token_, eos_token_;
 };
 
-// The ids of the rendered text: special tokens are looked for only within trusted pieces, and each stretch of text
-// between two of them is encoded as one, across the borders of pieces. So the ids are those of
+// The ids of a text in pieces: special tokens are looked for only within trusted pieces, and each stretch of text
+// between two of them is encoded as one, across the borders of pieces.
+std::vector<int32_t> encode_pieces(const Tokenizer& tokenizer, std::span<const TextPiece> pieces);
+
+// encode_pieces(render_pieces(...)). The ids are those of
 // tokenizer.encode(render(...), {.add_special = false, .parse_special = true}), which is what transformers gives,
 // unless a message spells a special token, or half of one that the template's text completes. (Added tokens that are
 // not marked special, such as the FIM tokens of Coder-V2, are found in messages too, as there; so is white space that
 // an added token with lstrip or rstrip takes along, but only from the template's own text.)
 std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatTemplate& chat,
                                  std::span<const ChatMessage> messages, bool add_generation_prompt);
+
+// What the template puts between its generation prompt and an answer: " " for DeepSeek-V2, whose prompt ends with
+// "Assistant:" and whose finished turns say "Assistant: ...". A model writes it as the start of its answer, and it is
+// not part of the message. Empty when a finished turn does not begin with the generation prompt.
+std::string answer_gap(const ChatTemplate& chat, std::span<const ChatMessage> messages);
 
 // The template text of a Hugging Face folder: chat_template.jinja, else chat_template in tokenizer_config.json (a
 // string, or a list of named ones, of which "default" is taken). Nothing when the folder has none. Throws bad_input for

@@ -159,7 +159,7 @@ Value slice(Meter& meter, const Value& object, const std::optional<Value> (&part
   if (const Text* t = object.text()) return slice_text(meter, *t, parts);
   const List* l = object.list();
   if (l == nullptr || l->kind == ListKind::view || l->kind == ListKind::generator)
-fault("a value of type {} has no slices", type_name(object));
+    fault("a value of type {} has no slices", type_name(object));
   if (l->kind == ListKind::range) refuse("a slice of a range; put | list behind it");
   meter.items(l->items.size());
   std::vector<Value> items;

@@ -231,6 +231,19 @@ TEST_P(Released, IdsAreThoseOfTheWholeTextWhenNoMessageSpellsASpecialToken) {
   EXPECT_EQ(n, 44u);
 }
 
+TEST(AnswerGap, IsWhatAModelWritesBeforeItsMessage) {
+  const std::vector<ChatMessage> messages = {{"system", "S"}, {"user", "x"}, {"assistant", ""}, {"user", " "}};
+  const std::pair<const char*, const char*> gaps[] = {
+      {"deepseek_v2", " "}, {"deepseek_v2_0628", ""}, {"deepseek_v3", ""}, {"deepseek_coder", ""}};
+  for (const auto& [name, gap] : gaps) EXPECT_EQ(answer_gap(template_of(name), messages), gap) << name;
+  // A template that writes finished turns in another way has none.
+  EXPECT_EQ(answer_gap(ChatTemplate::from_source("{% for m in messages %}<{{ m.content }}>{% endfor %}"
+                                                 "{% if add_generation_prompt %}now: {% endif %}",
+                                                 "", "", "t"),
+                       messages),
+            "");
+}
+
 TEST(EncodeChat, GivesTheIdsOfDeepSeekV2) {
   const auto path = shared_vocab("ggml-vocab-deepseek-llm.gguf");
   if (!path) GTEST_SKIP() << "ggml-vocab-deepseek-llm.gguf not found; set FATHOM_VOCAB_DIR to the folder that holds it";

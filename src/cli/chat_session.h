@@ -1,0 +1,67 @@
+// One conversation with a model: the messages, and what of them lies in the cache.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "tokenizer/chat_template.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fathom {
+
+struct ChatSettings {
+  SamplingOptions sampling;
+  std::vector<int32_t> stop_ids;
+  std::vector<std::string> stops;
+  int64_t max_tokens = 0;  // of an answer; 0: what the context has room for
+  bool quiet = false;
+};
+
+enum class AnswerEnd { finished, length, context_full, interrupted };
+
+struct Answer {
+  AnswerEnd end = AnswerEnd::finished;
+  int64_t n_cached = 0, n_prompt = 0, n_written = 0;  // tokens: of the conversation found in the cache, read, written
+  double prompt_s = 0, write_s = 0;
+};
+
+class ChatSession {
+ public:
+  using ShowFn = std::function<void(std::string_view text)>;
+  using InterruptedFn = std::function<bool()>;
+
+  // Engine and tokenizer must outlive it.
+  ChatSession(Engine& engine, const Tokenizer& tokenizer, ChatTemplate chat, ChatSettings settings)
+      : engine_(engine), tokenizer_(tokenizer), chat_(std::move(chat)), settings_(std::move(settings)) {}
+
+  // The message in front of the conversation; empty: none. The rest stays.
+  void set_system(const std::string& text);
+  // Forgets all messages but the system's.
+  void clear();
+
+  // One turn. The answer is shown as it comes, in whole characters. Only tokens that the cache does not hold are run.
+  // interrupted is asked after every token (and every chunk of the prompt); what was written until then stays in the
+  // conversation. When an Error is thrown (context full, a template that does not accept the messages), or the
+  // interruption comes before the first token, the conversation is as it was.
+  Answer say(const std::string& text, const ShowFn& show, const InterruptedFn& interrupted);
+
+ private:
+  class AnswerText;
+  std::vector<int32_t> prompt_ids(const std::vector<TextPiece>& pieces) const;
+  std::span<const float> read_prompt(std::span<const int32_t> ids, Answer& answer, const InterruptedFn& interrupted);
+  void write_answer(std::vector<int32_t>& ids, std::span<const float> logits, AnswerText& text, Answer& answer,
+                    const InterruptedFn& interrupted);
+
+  Engine& engine_;
+  const Tokenizer& tokenizer_;
+  ChatTemplate chat_;
+  ChatSettings settings_;
+  std::vector<ChatMessage> messages_;
+  SequenceCache sequence_;
+  std::vector<int32_t> past_;  // ids of the conversation; the first sequence_.length of them are in the cache
+  std::string past_text_;      // how the template writes what past_ holds; empty: not known
+};
+
+}  // namespace fathom
