@@ -54,7 +54,7 @@ constexpr CharRange kRanges[] = {{""")
     print(line)
     print("""};
 constexpr uint32_t kNewNumbers[] = {
-    """ + ", ".join(f"0x{c:X}" for c in NUMBERS_NEW_IN_17) + """};
+    """ + ",\n    ".join(", ".join(f"0x{c:X}" for c in NUMBERS_NEW_IN_17[i : i + 10]) for i in (0, 10)) + """};
 // clang-format on
 }  // namespace
 

@@ -42,6 +42,10 @@ PATTERNS = {
 }
 
 
+# Special whatever the GGUF file says, as in llama.cpp.
+CONTROL_BY_NAME = {f"<\uff5c{name}\uff5c>" for name in ("fim\u2581begin", "fim\u2581hole", "fim\u2581end", "end\u2581of\u2581sentence")}
+
+
 def tokenizer_json_of(v):
     """The tokenizer.json (as a dictionary) of a VocabularyData dictionary."""
     stages = []
@@ -54,7 +58,7 @@ def tokenizer_json_of(v):
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {
         "version": "1.0", "truncation": None, "padding": None,
-        "added_tokens": [{"id": i, "content": t, **flags, "special": k == 3}
+        "added_tokens": [{"id": i, "content": t, **flags, "special": k == 3 or t in CONTROL_BY_NAME}
                          for i, (t, k) in enumerate(zip(v["tokens"], v["token_types"])) if k in (3, 4)],
         "normalizer": {"type": "Sequence", "normalizers": []},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": stages},

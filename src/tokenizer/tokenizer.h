@@ -46,7 +46,7 @@ class Tokenizer {
                              const std::string& where);
 
   // From a GGUF vocabulary. CONTROL and UNKNOWN tokens are special, USER_DEFINED ones are added tokens that are always
-  // parsed.
+  // parsed; but for those that llama.cpp takes for CONTROL whatever the file says, as DeepSeek's FIM tokens.
   static Tokenizer from_vocabulary(VocabularyData vocabulary, const std::string& where);
 
   ~Tokenizer();

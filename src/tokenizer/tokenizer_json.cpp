@@ -233,6 +233,9 @@ void read_tokenizer(const json::value& document, const std::string& where, Token
 
 TokenizerParts parts_from_json(std::string_view tokenizer_json, std::string_view tokenizer_config_json,
                                const std::string& where) {
+  if (tokenizer_json.size() > kMaxJsonBytes)
+    throw_bad_input("{}/tokenizer.json has {} bytes; fathom reads up to {}.", where, tokenizer_json.size(),
+                    kMaxJsonBytes);
   TokenizerParts parts;
   parts.where = where;
   read_tokenizer(parse_json(tokenizer_json, where + "/tokenizer.json"), where + "/tokenizer.json", parts);

@@ -16,6 +16,8 @@ namespace fathom {
 // More tokens or merges than this are refused before anything is built from them (the largest public vocabularies have
 // 256 thousand).
 constexpr size_t kMaxTokens = size_t{1} << 21;
+constexpr size_t kMaxJsonBytes = size_t{128}
+                                 << 20;  // and a tokenizer.json longer than this (the largest public ones have 34 MB)
 
 struct TokenizerParts {
   std::string where;                   // the file, for messages

@@ -24,6 +24,13 @@ void check_token(const std::string& text, size_t id, const std::string& where) {
     throw_bad_input("{}: token {} is {}, which is not valid UTF-8.", where, id, quoted_for_message(text));
 }
 
+// Early converters wrote these as USER_DEFINED, since tokenizer.json does not call them special; llama.cpp takes them
+// for CONTROL all the same (src/llama-vocab.cpp, "control-looking token"), and so a text that spells them is not parsed
+// unless asked.
+constexpr std::string_view kControlByName[] = {"<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>",
+                                               "<\uff5cfim\u2581end\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
+                                               "<|endoftext|>"};
+
 // CONTROL and UNKNOWN are special, USER_DEFINED is added; NORMAL and UNUSED are neither. BYTE belongs to another kind
 // of tokenizer.
 void read_types(const VocabularyData& v, TokenizerParts& parts) {
@@ -45,8 +52,8 @@ void read_types(const VocabularyData& v, TokenizerParts& parts) {
     if (v.tokens[id].size() > kMaxAddedTokenBytes)
       throw_bad_input("{}: token {} is an added token of {} bytes; fathom reads up to {}.", parts.where, id,
                       v.tokens[id].size(), kMaxAddedTokenBytes);
-    parts.added.push_back(
-        {.id = static_cast<int32_t>(id), .content = v.tokens[id], .special = type != TokenType::user_defined});
+    const bool special = type != TokenType::user_defined || std::ranges::count(kControlByName, v.tokens[id]) > 0;
+    parts.added.push_back({.id = static_cast<int32_t>(id), .content = v.tokens[id], .special = special});
   }
 }
 

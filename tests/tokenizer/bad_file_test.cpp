@@ -144,6 +144,11 @@ TEST(BadTokenizerJson, ThatIsNoJsonIsRefused) {
     EXPECT_THROW(Tokenizer::from_json(bad, "", "folder"), Error) << bad.substr(0, 40);
 }
 
+TEST(BadTokenizerJson, TooLongIsRefusedUnread) {
+  expect_refused([] { Tokenizer::from_json(std::string(kMaxJsonBytes + 1, ' '), "", "folder"); },
+                 "fathom reads up to 134217728");
+}
+
 TEST(BadTokenizerConfig, IsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
       {"[]", "is an array"},

@@ -119,6 +119,17 @@ TEST(GgufVocabularyForm, HasTheTokenTypesOfLlamaCppsConverter) {
   EXPECT_EQ(v.pad, t.eos());
 }
 
+TEST(GgufVocabularyForm, TakesDeepSeeksFimTokensForSpecialWhateverTheFileSays) {
+  const std::string fim = "<\uff5cfim\u2581hole\uff5c>";
+  VocabularyData v = to_vocabulary(golden_tokenizer("v2"));
+  const auto id = static_cast<size_t>(*golden_tokenizer("v2").id_of(fim));
+  v.token_types[id] = static_cast<int32_t>(TokenType::user_defined);
+  const Tokenizer t = Tokenizer::from_vocabulary(v, "file.gguf");
+  EXPECT_TRUE(t.is_special(static_cast<int32_t>(id)));
+  EXPECT_GT(t.encode(fim, {.add_special = false}).size(), 1u);
+  EXPECT_EQ(t.encode(fim, {.add_special = false, .parse_special = true}), Ids{static_cast<int32_t>(id)});
+}
+
 TEST(GgufVocabularyForm, RefusesWhatItCannotSay) {
   const auto refused = [](const char* name, const char* because) {
     try {
