@@ -3,6 +3,7 @@
 //     tokenizer_driver json  TOKENIZER.json [CONFIG.json]  -- < strings > results
 //     tokenizer_driver vocab VOCABULARY.json               -- < strings > results
 //     tokenizer_driver write-json VOCABULARY.json          > tokenizer.json
+//     tokenizer_driver write-config VOCABULARY.json        > tokenizer_config.json
 //     tokenizer_driver write-vocab TOKENIZER.json [CONFIG.json]  > VOCABULARY.json
 //
 // strings: for each, its length (u32, little endian) and its bytes. results: for each string and parse_special false
@@ -82,13 +83,15 @@ void answer(const Tokenizer& tokenizer, const std::string& strings) {
 int run(const std::vector<std::string>& args) {
   if (args.size() < 2)
     throw_bad_input("tokenizer_driver: see the top of tests/tokenizer/driver.cpp for its arguments.");
-  const bool from_vocabulary = args[0] == "vocab" || args[0] == "write-json";
+  const bool from_vocabulary = args[0] == "vocab" || args[0] == "write-json" || args[0] == "write-config";
   const Tokenizer tokenizer =
       from_vocabulary
           ? Tokenizer::from_vocabulary(read_vocabulary(args[1]), args[1])
           : Tokenizer::from_json(read_file(args[1]), args.size() > 2 ? read_file(args[2]) : std::string(), args[1]);
   if (args[0] == "write-json") {
     std::cout << to_tokenizer_json(tokenizer);
+  } else if (args[0] == "write-config") {
+    std::cout << to_tokenizer_config_json(tokenizer);
   } else if (args[0] == "write-vocab") {
     std::cout << json::serialize(write_vocabulary(to_vocabulary(tokenizer)));
   } else {
