@@ -7,12 +7,15 @@ Per checkpoint, with the tolerance of 1e-4 of the largest logit's magnitude at e
   forward   logits of all prompts; 64 greedy tokens through `fathom generate`, with its cache
   chunks    the same logits with prompts run 1 and 7 tokens at a time (absorbed attention, growing cache)
   gguf      folder -> GGUF by hf_to_gguf.py (both MLA layouts) -> fathom
-  convert   folder -> GGUF -> folder by `fathom convert`, the last loaded by transformers and by fathom
+  convert   folder -> GGUF -> folder by `fathom convert`, the last loaded by transformers and by fathom; folder ->
+            F8_E4M3 folder, its dequantised values in transformers; what GGUF cannot say is refused
+  synth     (once) folders of `fathom synth --shape tiny`, loaded by transformers
   bf16      --activations bf16 against transformers in bfloat16: see BF16_FACTOR
 Exit code 1 when anything differs. --skip names stages to leave out.
 """
 import argparse
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -25,7 +28,7 @@ import make_fixtures
 from oracle_common import (Fathom, RELATIVE_TOLERANCE, is_fp8, load_model, logits_of, read_json,
                            relative_difference)
 
-STAGES = ("forward", "chunks", "gguf", "convert", "bf16")
+STAGES = ("forward", "chunks", "gguf", "convert", "bf16", "synth")
 # bfloat16 keeps 8 bits, and two frameworks round at different points, so no fixed bound follows from arithmetic. What
 # must hold: fathom's bf16 logits are no further from transformers' bf16 logits than this many times the distance
 # between transformers' own bf16 and float32 logits (both as the median over positions).
@@ -102,9 +105,11 @@ def stage_gguf(case, fathom, report, scratch):
 
 
 def stage_convert(case, fathom, report, scratch):
-    if not case.has_gguf_form():
-        return
     gguf, folder = scratch / "converted.gguf", scratch / "converted"
+    if not case.has_gguf_form():
+        done = subprocess.run([fathom.program, "convert", case.folder, gguf], capture_output=True, text=True)
+        report.check(done.returncode == 2 and "mscale" in done.stderr, f"{case.name}: not refused: {done.stderr}")
+        return
     fathom.run("convert", case.folder, gguf, "--type", "f32")
     fathom.run("convert", gguf, folder, "--type", "f32")
     compare_all(case, fathom, gguf, report, "fathom convert to GGUF")
@@ -112,6 +117,20 @@ def stage_convert(case, fathom, report, scratch):
     model = load_model(folder, case.patches)
     for number, (ids, table) in enumerate(zip(case.prompts, case.tables)):
         report.logits(f"{case.name}: transformers on fathom's folder, prompt {number}", logits_of(model, ids), table)
+
+
+    eight = scratch / "eight"
+    fathom.run("convert", case.folder, eight, "--type", "f8_e4m3")
+    table = logits_of(load_model(eight, case.patches), case.prompts[-1])
+    report.logits(f"{case.name}: fathom convert to F8_E4M3", fathom.logits(eight, case.prompts[-1]), table)
+
+
+def check_synth(fathom, report, scratch):
+    ids = list(range(3, 1000, 11))
+    for kind in ("f32", "bf16", "f16", "f8_e4m3"):
+        folder = scratch / f"synth-{kind}"
+        fathom.run("synth", "--shape", "tiny", "--type", kind, folder)
+        report.logits(f"synth tiny {kind}", fathom.logits(folder, ids), logits_of(load_model(folder), ids))
 
 
 def stage_bf16(case, fathom, report, _scratch):
@@ -161,7 +180,7 @@ def main():
             if committed:
                 check_goldens(case, committed, report)
             for stage in STAGES:
-                if stage in arguments.skip:
+                if stage in arguments.skip or stage == "synth":
                     continue
                 with tempfile.TemporaryDirectory() as folder:
                     try:
@@ -169,6 +188,8 @@ def main():
                     except RuntimeError as error:
                         report.check(False, f"{case.name}: {stage}: {error}")
             print(f"{case.name}: {report.checks - before} checks", flush=True)
+        if "synth" not in arguments.skip:
+            check_synth(fathom, report, pathlib.Path(scratch))
     print(f"transformers {transformers.__version__}: {report.checks} checks, {len(report.failures)} failed, "
           f"largest difference {report.worst:.2e} of the largest logit")
     sys.exit(1 if report.failures else 0)
