@@ -3,7 +3,7 @@
 # Where it may not install, it prints the exact line to run.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libcli11-dev libfmt-dev libedit-dev libcairo2-dev pkgconf libgtest-dev libbenchmark-dev)
+packages=(g++ cmake ninja-build libcli11-dev libfmt-dev libedit-dev libtomlplusplus-dev libcairo2-dev pkgconf libgtest-dev libbenchmark-dev)
 [ "${1:-}" = test ] && packages+=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ccache)
 
 installed() { [ "$(dpkg-query -W -f='${Status}' "$1" 2>/dev/null)" = "install ok installed" ]; }

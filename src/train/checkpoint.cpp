@@ -1,0 +1,220 @@
+#include "train/checkpoint.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "checkpoint/safetensors.h"
+#include "data/xxh64.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kPartial = ".partial";
+
+fs::path checkpoint_path(const fs::path& run, int64_t step) { return run / fmt::format("step-{:08}", step); }
+
+// step-NNNNNNNN folders, ascending.
+std::vector<fs::path> whole_checkpoints(const fs::path& run) {
+  std::vector<fs::path> found;
+  if (!fs::is_directory(run)) return found;
+  for (const auto& entry : fs::directory_iterator(run)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind("step-", 0) == 0 && name.find(kPartial) == std::string::npos &&
+        fs::exists(entry.path() / "training" / "state.json"))
+      found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void sync_folder(const fs::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);
+  ::close(fd);
+}
+
+void write_text(const fs::path& path, std::string_view text) {
+  FileWriter writer(path);
+  writer.write(text);
+  writer.commit();
+}
+
+void write_weights(const fs::path& folder, const Parameters& parameters, Products products) {
+  std::vector<PlannedTensor> plan;
+  for (const ParameterInfo& p : parameters.list())
+    plan.push_back(
+        {.name = p.name, .dtype = products == Products::bf16 && p.decays ? DType::bf16 : DType::f32, .shape = p.shape});
+  constexpr uint64_t kMaxShard = uint64_t{5} << 30;
+  SafetensorsWriter writer(folder, plan, kMaxShard);
+  std::vector<uint16_t> half;
+  for (const PlannedTensor& t : writer.plan()) {
+    const auto p = std::find_if(parameters.list().begin(), parameters.list().end(),
+                                [&](const ParameterInfo& info) { return info.name == t.name; });
+    const std::span<const float> values(parameters.master().data + p->offset, static_cast<size_t>(p->size));
+    if (t.dtype == DType::f32) {
+      writer.write(std::as_bytes(values));
+      continue;
+    }
+    half.resize(values.size());
+    std::transform(values.begin(), values.end(), half.begin(), f32_to_bf16);
+    writer.write(std::as_bytes(std::span<const uint16_t>(half)));
+  }
+  writer.commit();
+}
+
+void write_optimizer(const fs::path& path, const Parameters& parameters, const AdamW& optimizer) {
+  const int64_t n = parameters.master().size;
+  SafetensorsWriter writer(
+      path, {{"master", DType::f32, {n}}, {"first_moment", DType::f32, {n}}, {"second_moment", DType::f32, {n}}},
+      UINT64_MAX);
+  for (const PlannedTensor& t : writer.plan()) {
+    const VecView<float> v = t.name == "master"         ? parameters.master()
+                             : t.name == "first_moment" ? optimizer.first_moment()
+                                                        : optimizer.second_moment();
+    writer.write(std::as_bytes(std::span<const float>(v.data, static_cast<size_t>(v.size))));
+  }
+  writer.commit();
+}
+
+uint64_t file_hash(const fs::path& path) { return xxh64(MappedFile(path).bytes()); }
+
+json::object file_list(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  json::object out;
+  for (const fs::path& f : files)
+    out[fs::relative(f, folder).string()] = {{"bytes", static_cast<int64_t>(fs::file_size(f))},
+                                             {"xxh64", hash_text(file_hash(f))}};
+  return out;
+}
+
+json::value read_state(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / "training" / "state.json";
+  return parse_json(read_file(path), path.string());
+}
+
+// A whole number, or hash text, of state.json.
+int64_t state_int(const json::value& state, const char* key, const std::string& where) {
+  const json::object* o = state.if_object();
+  const json::value* v = o == nullptr ? nullptr : o->if_contains(key);
+  if (v == nullptr || !v->is_int64() || v->get_int64() < 0)
+    throw_bad_input("{}: training/state.json has no whole number {}", where, key);
+  return v->get_int64();
+}
+std::string state_text(const json::value& state, const char* key, const std::string& where) {
+  const json::object* o = state.if_object();
+  const json::value* v = o == nullptr ? nullptr : o->if_contains(key);
+  if (v == nullptr || !v->is_string()) throw_bad_input("{}: training/state.json has no text {}", where, key);
+  return std::string(v->get_string());
+}
+
+void verify_files(const fs::path& checkpoint, const json::value& state) {
+  const json::object* o = state.if_object();
+  const json::value* files = o == nullptr ? nullptr : o->if_contains("files");
+  if (files == nullptr || !files->is_object())
+    throw_bad_input("{}: training/state.json lists no files", checkpoint.string());
+  for (const auto& [name, entry] : files->get_object()) {
+    const fs::path path = checkpoint / std::string(name);
+    if (!fs::exists(path))
+      throw_bad_input("{}: the file is missing, though training/state.json lists it", path.string());
+    if (state_text(entry, "xxh64", checkpoint.string()) != hash_text(file_hash(path)))
+      throw_bad_input(
+          "{}: the file is not the one that was saved (checksum differs); remove this checkpoint to resume from the "
+          "one before",
+          path.string());
+  }
+}
+
+void load_flat(const SafetensorsSource& source, const char* name, VecView<float> into) {
+  const TensorInfo* t = source.find(name);
+  if (t == nullptr || t->dtype != DType::f32 || t->elements() != into.size)
+    throw_bad_input("{}: has no float32 tensor {} of {} numbers; was it saved for another model?", source.where(), name,
+                    into.size);
+  std::memcpy(into.data, t->bytes.data(), t->bytes.size());
+}
+
+}  // namespace
+
+std::optional<fs::path> newest_checkpoint(const fs::path& run) {
+  const std::vector<fs::path> all = whole_checkpoints(run);
+  return all.empty() ? std::nullopt : std::optional(all.back());
+}
+
+void save_checkpoint(const fs::path& run, const TrainConfig& config, const RunIdentity& identity,
+                     const TrainState& state, const Parameters& parameters, const AdamW& optimizer,
+                     const TokenDataset& data) {
+  const fs::path target = checkpoint_path(run, state.step), partial = target.string() + kPartial;
+  fs::remove_all(partial);
+  std::error_code error;
+  fs::create_directories(partial / "training", error);
+  if (error) throw_bad_input("{}: cannot be made: {}", partial.string(), error.message());
+  try {
+    write_text(partial / "config.json",
+               config_to_json(config.model, config.run.products == Products::bf16 ? "bfloat16" : "float32"));
+    write_weights(partial, parameters, config.run.products);
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+      write_text(partial / name, read_file(data.folder() / name));
+    write_optimizer(partial / "training" / "optimizer.safetensors", parameters, optimizer);
+    const json::object text = {{"step", state.step},
+                               {"next_sequence", state.next_sequence},
+                               {"tokens", state.tokens},
+                               {"skipped_steps", state.skipped_steps},
+                               {"config_fingerprint", hash_text(identity.config)},
+                               {"stream_fingerprint", hash_text(identity.stream)},
+                               {"seed", config.run.seed},
+                               {"files", file_list(partial)}};
+    write_text(partial / "training" / "state.json", to_pretty_json(text));
+  } catch (...) {
+    fs::remove_all(partial, error);
+    throw;
+  }
+  sync_folder(partial / "training");
+  sync_folder(partial);
+  fs::remove_all(target);
+  fs::rename(partial, target);
+  sync_folder(run);
+}
+
+TrainState load_checkpoint(const fs::path& checkpoint, const RunIdentity& identity, Parameters& parameters,
+                           AdamW& optimizer) {
+  const std::string where = checkpoint.string();
+  const json::value state = read_state(checkpoint);
+  if (state_text(state, "config_fingerprint", where) != hash_text(identity.config))
+    throw_bad_input(
+        "{}: was made with another config; put the old values back, or start a new run in another folder with -o",
+        where);
+  if (state_text(state, "stream_fingerprint", where) != hash_text(identity.stream))
+    throw_bad_input(
+        "{}: was made with other data (or another sequence_length, seed or weights); resuming would read another "
+        "stream",
+        where);
+  verify_files(checkpoint, state);
+  const SafetensorsSource source(checkpoint / "training" / "optimizer.safetensors");
+  load_flat(source, "master", parameters.master());
+  load_flat(source, "first_moment", optimizer.first_moment());
+  load_flat(source, "second_moment", optimizer.second_moment());
+  parameters.refresh(0, parameters.master().size);
+  return {.step = state_int(state, "step", where),
+          .next_sequence = state_int(state, "next_sequence", where),
+          .tokens = state_int(state, "tokens", where),
+          .skipped_steps = state_int(state, "skipped_steps", where)};
+}
+
+void prune_checkpoints(const fs::path& run, int64_t keep) {
+  std::vector<fs::path> all = whole_checkpoints(run);
+  for (int64_t i = 0; i + keep < std::ssize(all); ++i) fs::remove_all(all[static_cast<size_t>(i)]);
+  for (const auto& entry : fs::directory_iterator(run))
+    if (entry.path().filename().string().ends_with(kPartial)) fs::remove_all(entry.path());
+}
+
+}  // namespace fathom

@@ -1,0 +1,52 @@
+// All parameters of a model in one flat buffer, and the weight tree over it.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "checkpoint/tensor_source.h"
+#include "kernels/linear.h"
+#include "model/gradients.h"
+#include "model/weights.h"
+#include "tensor/buffer.h"
+
+namespace fathom {
+
+struct ParameterInfo {
+  std::string name;
+  Shape shape;
+  int64_t offset = 0, size = 0;  // in the flat buffer; offsets are multiples of 16
+  bool decays = false;           // matrices do, gains do not
+};
+
+// The master copy is float32. With Products::bf16 the matrices (not norms, not the router, which works in float32) are
+// read from a second copy rounded to bfloat16; the weight tree views the one or the other, and Gradients
+// (model/gradients.h) finds the gradient of either.
+class Parameters {
+ public:
+  Parameters(const ModelConfig& config, Products products);
+
+  const std::vector<ParameterInfo>& list() const noexcept { return list_; }
+  const ModelWeights& weights() const noexcept { return weights_; }
+  VecView<float> master() const noexcept { return master_.vec(); }
+  VecView<float> gradients() const noexcept { return gradients_.vec(); }
+  Gradients gradient_map() const { return Gradients(master_.data(), bf16_.data(), gradients_.vec()); }
+  int64_t count() const noexcept { return count_; }  // without padding
+
+  // Every matrix i.i.d. normal with this deviation, gains 1: number i of tensor NAME is a function of (seed, NAME, i)
+  // alone.
+  void initialise(ThreadPool& pool, uint64_t seed, double deviation);
+  // From a checkpoint of the same config, by name; any element type.
+  void load(const ModelConfig& config, const TensorSource& source);
+  // The bfloat16 copy from the master copy, elements [begin, end).
+  void refresh(int64_t begin, int64_t end);
+
+ private:
+  std::vector<ParameterInfo> list_;
+  ModelWeights weights_;
+  Buffer<float> master_, gradients_;
+  Buffer<uint16_t> bf16_;  // empty for Products::f32
+  int64_t count_ = 0;
+};
+
+}  // namespace fathom

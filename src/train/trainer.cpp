@@ -1,0 +1,193 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "model/footprint.h"
+#include "model/load.h"
+#include "train/schedule.h"
+
+namespace fathom {
+namespace {
+
+StreamOptions stream_options(const TrainConfig& c) {
+  return {.sequence_length = c.data.sequence_length, .seed = c.run.seed, .weights = c.data.weights};
+}
+
+void check_vocabulary(const TrainConfig& c, const TokenDataset& data) {
+  if (data.vocab_size() > c.model.vocab_size)
+    throw_bad_input("{}: its tokenizer has {} tokens, but [model] vocab_size is {}", data.folder().string(),
+                    data.vocab_size(), c.model.vocab_size);
+}
+
+int64_t count_targets(const TrainingBatch& b) {
+  return std::count_if(b.targets.begin(), b.targets.end(), [](int32_t t) { return t >= 0; });
+}
+
+std::vector<std::vector<double>> load_shares(const std::vector<std::vector<int64_t>>& counts) {
+  std::vector<std::vector<double>> shares;
+  for (const auto& layer : counts) {
+    const auto total = static_cast<double>(std::accumulate(layer.begin(), layer.end(), int64_t{0}));
+    auto& out = shares.emplace_back();
+    for (int64_t n : layer) out.push_back(static_cast<double>(n) / total);
+  }
+  return shares;
+}
+
+void add_counts(std::vector<std::vector<int64_t>>& total, const std::vector<std::vector<int64_t>>& more) {
+  total.resize(more.size());
+  for (size_t l = 0; l < more.size(); ++l) {
+    total[l].resize(more[l].size());
+    for (size_t e = 0; e < more[l].size(); ++e) total[l][e] += more[l][e];
+  }
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads)
+    : config_(config),
+      data_(std::move(data)),
+      stream_(data_, stream_options(config)),
+      pool_(threads > 0 ? threads : default_thread_count()),
+      parameters_(config.model, config.run.products),
+      optimizer_(parameters_),
+      network_(make_network(config_.model, parameters_.weights())) {
+  check_vocabulary(config_, *data_);
+  if (config_.run.continue_from.empty()) {
+    parameters_.initialise(pool_, config_.run.seed, config_.run.init_std);
+    return;
+  }
+  const std::filesystem::path from = config_.run.continue_from;
+  const Model model = load_model(newest_checkpoint(from).value_or(from));
+  parameters_.load(config_.model, *model.source);
+}
+
+void Trainer::resume(const std::filesystem::path& checkpoint) {
+  state_ = load_checkpoint(checkpoint, {config_.fingerprint, stream_.fingerprint()}, parameters_, optimizer_);
+}
+
+void Trainer::save(const std::filesystem::path& run) const {
+  save_checkpoint(run, config_, {config_.fingerprint, stream_.fingerprint()}, state_, parameters_, optimizer_, *data_);
+}
+
+TrainingBatch Trainer::batch_of(std::span<const PackedSequence> sequences) const {
+  TrainingBatch b;
+  std::vector<int32_t> targets, positions;
+  for (const PackedSequence& s : sequences) {
+    fill_targets(s, targets);
+    fill_positions(s, config_.data.positions, positions);
+    b.sequences.push_back({.first = b.batch.rows(), .n = s.n_inputs(), .id = s.id});
+    for (size_t d = 0; d < s.document_starts.size(); ++d) {
+      const auto first = static_cast<size_t>(s.document_starts[d]);
+      const size_t end = d + 1 < s.document_starts.size() ? static_cast<size_t>(s.document_starts[d + 1])
+                                                          : static_cast<size_t>(s.n_inputs());
+      if (first >= end) continue;  // a document whose first token is the last target
+      b.batch.add_whole(std::span(s.tokens).subspan(first, end - first), positions[first]);
+    }
+    b.targets.insert(b.targets.end(), targets.begin(), targets.end());
+  }
+  return b;
+}
+
+TrainingBatch Trainer::micro_batch(int64_t first, int64_t count) const {
+  return batch_of(std::span(sequences_).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+}
+
+void Trainer::read_step_sequences(int64_t count) {
+  sequences_.resize(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) stream_.sequence(state_.next_sequence + i, sequences_[static_cast<size_t>(i)]);
+}
+
+StepResult Trainer::step() {
+  const auto start = std::chrono::steady_clock::now();
+  const int64_t B = batch_sequences(config_.batch, static_cast<double>(state_.tokens));
+  StepResult r;
+  r.step = state_.step + 1;
+  r.learning_rate = learning_rate(config_.optimizer, config_.schedule, state_.step, static_cast<double>(state_.tokens));
+  r.sequences = B;
+  read_step_sequences(B);
+
+  // The denominators of the means must be known before the first gradient.
+  std::vector<TrainingBatch> micro;
+  int64_t n_targets = 0;
+  for (int64_t i = 0; i < B; i += config_.batch.micro_batch) {
+    micro.push_back(micro_batch(i, std::min(config_.batch.micro_batch, B - i)));
+    n_targets += count_targets(micro.back());
+    r.step_tokens += micro.back().batch.rows();
+  }
+  const StepOptions options{.balance = config_.balance,
+                            .recompute = config_.run.recompute,
+                            .token_weight = 1.0 / static_cast<double>(std::max<int64_t>(1, n_targets)),
+                            .sequence_weight = 1.0 / static_cast<double>(B)};
+  Context ctx{pool_, arena_, Activations::f32, config_.run.products};
+  const Gradients gradients = parameters_.gradient_map();
+  double loss_sum = 0;
+  std::vector<std::vector<int64_t>> expert_counts;
+  for (const TrainingBatch& b : micro) {
+    const StepReport report = forward_and_backward(ctx, network_, b, options, gradients);
+    loss_sum += report.loss_sum;
+    r.balance += report.balance;
+    r.n_dropped += report.n_dropped;
+    add_counts(expert_counts, report.expert_counts);
+  }
+  r.loss = loss_sum * options.token_weight;
+  for (double* part : {&r.balance.expert, &r.balance.device, &r.balance.communication})
+    *part *= options.sequence_weight;
+  r.expert_load = load_shares(expert_counts);
+  r.gradient_norm = AdamW::gradient_norm(pool_, parameters_.gradients());
+
+  r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.gradient_norm);
+  if (r.skipped && config_.run.on_nan == OnNan::stop)
+    throw_bad_input(
+        "step {}: loss {} and gradient norm {} are not finite (sequences {} to {} of the stream); nothing was updated. "
+        "Lower max_learning_rate, or set "
+        "[run] on_nan = \"skip\" to pass over such steps; the last checkpoint is whole",
+        r.step, r.loss, r.gradient_norm, state_.next_sequence, state_.next_sequence + B - 1);
+  if (r.skipped) {
+    std::fill(parameters_.gradients().begin(), parameters_.gradients().end(), 0.0f);
+    ++state_.skipped_steps;
+  } else {
+    const double clip = std::min(1.0, config_.optimizer.grad_clip / r.gradient_norm);
+    optimizer_.update(pool_, parameters_, config_.optimizer, r.learning_rate, clip,
+                      state_.step + 1 - state_.skipped_steps);
+  }
+  ++state_.step;
+  state_.next_sequence += B;
+  state_.tokens += r.step_tokens;
+  r.tokens = static_cast<double>(state_.tokens);
+  r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return r;
+}
+
+HeldOutResult Trainer::evaluate_held_out(int64_t n_sequences) {
+  const HeldOutReader reader(data_, config_.data.sequence_length);
+  const int64_t n = std::min(n_sequences, reader.size());
+  Context ctx{pool_, arena_, Activations::f32, config_.run.products};
+  HeldOutResult result;
+  double loss = 0;
+  int64_t bytes = 0;
+  PackedSequence s;
+  for (int64_t i = 0; i < n; ++i) {
+    reader.sequence(i * reader.size() / n, s);
+    const StepReport report = evaluate(ctx, network_, batch_of(std::span(&s, 1)), nullptr);
+    loss += report.loss_sum;
+    result.targets += report.n_targets;
+    bytes += reader.bytes(s);
+  }
+  result.loss = loss / static_cast<double>(std::max<int64_t>(1, result.targets));
+  result.bits_per_byte = loss / std::log(2.0) / static_cast<double>(std::max<int64_t>(1, bytes));
+  return result;
+}
+
+double Trainer::flops_per_token() const {
+  const ModelConfig& c = config_.model;
+  const auto used = static_cast<double>(footprint(c).activated_parameters_without_embedding);
+  const double attention =
+      static_cast<double>(c.num_hidden_layers * c.num_attention_heads * (c.qk_head_dim() + c.value_head_dim())) *
+      static_cast<double>(config_.data.sequence_length) / 2;
+  return 6 * (used + attention);
+}
+
+}  // namespace fathom

@@ -1,0 +1,75 @@
+// A training run: one step on one page, and the loop around it.
+#pragma once
+#include <atomic>
+#include <filesystem>
+#include <functional>
+
+#include "data/stream.h"
+#include "model/training_step.h"
+#include "train/checkpoint.h"
+#include "train/optimizer.h"
+#include "train/parameters.h"
+#include "train/train_config.h"
+
+namespace fathom {
+
+struct StepResult {
+  int64_t step = 0;       // number of the update, from 1
+  double tokens = 0;      // seen so far
+  double loss = 0;        // mean -log p over the step's targets, nats
+  BalanceLosses balance;  // summed over layers, mean over sequences
+  double gradient_norm = 0, learning_rate = 0, seconds = 0;
+  int64_t step_tokens = 0, sequences = 0, n_dropped = 0;
+  bool skipped = false;                          // not finite, and on_nan = "skip"
+  std::vector<std::vector<double>> expert_load;  // of each MoE layer: share of its pairs per expert
+};
+
+struct HeldOutResult {
+  double loss = 0, bits_per_byte = 0;
+  int64_t targets = 0;
+};
+
+class Trainer {
+ public:
+  // A new run (or one whose weights come from run.continue_from). bad_input when the data do not fit the model. All
+  // memory but activations is taken here.
+  Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads);
+
+  // Continues from a checkpoint of this config and data: from there on, the bits are those of a run that never stopped.
+  void resume(const std::filesystem::path& checkpoint);
+  void save(const std::filesystem::path& run) const;
+
+  bool finished() const noexcept { return static_cast<double>(state_.tokens) >= config_.schedule.tokens; }
+  const TrainState& state() const noexcept { return state_; }
+  const Parameters& parameters() const noexcept { return parameters_; }
+
+  // One update. resource/bad_input Error when loss or gradient is not finite and on_nan is "stop": nothing has been
+  // updated then.
+  StepResult step();
+
+  // Mean loss and bits per byte over evenly spaced held-out sequences, at most n_sequences.
+  HeldOutResult evaluate_held_out(int64_t n_sequences);
+
+  uint64_t arena_bytes() const { return arena_.capacity(); }
+  // Multiply-adds times two, forward and backward, of one token in a full sequence: 6 times the parameters that a token
+  // uses (embedding table left out) and attention over half the sequence.
+  double flops_per_token() const;
+
+ private:
+  void read_step_sequences(int64_t count);
+  TrainingBatch micro_batch(int64_t first, int64_t count) const;
+  TrainingBatch batch_of(std::span<const PackedSequence> sequences) const;
+
+  TrainConfig config_;
+  std::shared_ptr<const TokenDataset> data_;
+  TokenStream stream_;
+  ThreadPool pool_;
+  Arena arena_;
+  Parameters parameters_;
+  AdamW optimizer_;
+  Network network_;
+  TrainState state_;
+  std::vector<PackedSequence> sequences_;  // of the step under way
+};
+
+}  // namespace fathom
