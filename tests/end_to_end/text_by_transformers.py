@@ -28,7 +28,8 @@ PROMPTS = [
     "An attention function can be described as mapping a query and a set of key-value pairs to an output.",
     "Hello, y'all! How are you \U0001f601 ?\u6211\u60f3\u5728apple\u5de5\u4f5c1314151\u5929\uff5e",
     "def quicksort(xs):\n    if len(xs) <= 1:\n        return xs\n",
-    "   \u0645\u0631\u062d\u0628\u0627, \u041f\u0440\u0438\u0432\u0435\u0442!\n\n\t1234567890 \U0001f468\u200d\U0001f469",
+    "   \u0645\u0631\u062d\u0628\u0627, \u041f\u0440\u0438\u0432\u0435\u0442!\n\n\t1234567890 "
+    "\U0001f468\u200d\U0001f469",
 ]
 N_TOKENS = 48
 
@@ -67,7 +68,8 @@ def main():
         gguf = pathlib.Path(scratch) / "checkpoint.gguf"
         subprocess.run([fathom, "convert", folder, gguf, "--quiet"], check=True)
         # transformers 5 loads such a file as TokenizersBackend and then ignores add_bos_token, which release 4 obeyed.
-        first = [text.bos_token_id] if json.loads((folder / "tokenizer_config.json").read_text())["add_bos_token"] else []
+        settings = json.loads((folder / "tokenizer_config.json").read_text())
+        first = [text.bos_token_id] if settings["add_bos_token"] else []
         model = load_model(folder)
         for prompt in PROMPTS:
             ids = [*first, *text(prompt, add_special_tokens=False)["input_ids"]]
