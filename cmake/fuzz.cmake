@@ -1,11 +1,11 @@
 # One libFuzzer program for every tests/fuzz/fuzz_NAME.cpp, with the seeds of tests/fuzz/corpus/NAME:
 #
-#     cmake --preset fuzz && cmake --build --preset fuzz
+#     cmake --preset asan && cmake --build --preset asan
 #     tools/fuzz.sh [SECONDS]             # each program on a copy of its seeds
 #
 # The libraries carry coverage and sanitizers through fathom_flags (cmake/flags.cmake).
 if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  message(FATAL_ERROR "FATHOM_FUZZ needs clang (libFuzzer). Try: cmake --preset fuzz")
+  message(FATAL_ERROR "FATHOM_FUZZ needs clang (libFuzzer). Try: cmake --preset asan")
 endif()
 
 file(GLOB fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.cpp)
