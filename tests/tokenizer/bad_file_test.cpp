@@ -161,8 +161,8 @@ TEST(BadTokenizerConfig, IsRefusedByName) {
       {R"({"added_tokens_decoder": {"0": {"content": "!"}}})", "no such added token"},
       {R"({"added_tokens_decoder": {"x": {"content": "!"}}})", "no such added token"},
   };
-  for (const auto& [config, because] : cases)
-    expect_refused([&] { Tokenizer::from_json(golden_file("v2.tokenizer.json"), config, "folder"); }, because);
+  for (const auto& test : cases)
+    expect_refused([&] { Tokenizer::from_json(golden_file("v2.tokenizer.json"), test.first, "folder"); }, test.second);
 }
 
 TEST(BadVocabulary, IsRefusedByName) {
