@@ -1,5 +1,7 @@
 #include "model/mlp.h"
 
+#include <algorithm>
+
 #include "kernels/backward.h"
 #include "kernels/swiglu.h"
 
@@ -8,7 +10,15 @@ namespace fathom {
 MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width) { return {scratch(ctx, T, width), scratch(ctx, T, width)}; }
 
 void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act) {
-  swiglu_forward(ctx.pool, gate, up, act);
+  if (ctx.activations == Activations::f32) return swiglu_forward(ctx.pool, gate, up, act);
+  // A bfloat16 framework stores silu(gate) before it multiplies.
+  Arena::Scope scope(ctx.arena);
+  auto ones = scratch(ctx, gate.rows, gate.cols), silu = scratch(ctx, gate.rows, gate.cols);
+  for (int64_t t = 0; t < ones.rows; ++t) std::fill(ones.row(t), ones.row(t) + ones.cols, 1.0f);
+  swiglu_forward(ctx.pool, gate, ones, silu);
+  round_activations(ctx, silu);
+  for (int64_t t = 0; t < act.rows; ++t)
+    for (int64_t i = 0; i < act.cols; ++i) act(t, i) = silu(t, i) * up(t, i);
   round_activations(ctx, act);
 }
 

@@ -109,7 +109,7 @@ StepReport forward_and_backward(Context& ctx, const Network& n, const TrainingBa
   Arena::Scope scope(ctx.arena);
   const MoeTraining training{&o.balance, b.sequences, static_cast<float>(o.sequence_weight)};
   StepReport report = start_report(b);
-  const RotaryRows rotary = rotary_rows(ctx, n.rotary, b.batch);
+  const RotaryRows rotary = rotary_rows(ctx, n, b.batch);
   auto x = embed(ctx, n, b.batch);
 
   std::vector<LayerSaved> saved(static_cast<size_t>(L));
@@ -150,7 +150,7 @@ StepReport forward_and_backward(Context& ctx, const Network& n, const TrainingBa
 StepReport evaluate(Context& ctx, const Network& n, const TrainingBatch& b, std::vector<double>* losses) {
   Arena::Scope scope(ctx.arena);
   StepReport report = start_report(b);
-  const RotaryRows rotary = rotary_rows(ctx, n.rotary, b.batch);
+  const RotaryRows rotary = rotary_rows(ctx, n, b.batch);
   auto x = embed(ctx, n, b.batch);
   for (int64_t i = 0; i < n.config->num_hidden_layers; ++i)
     layer_forward(ctx, n, i, b.batch, rotary, nullptr, x, nullptr, nullptr, false);

@@ -52,12 +52,16 @@ void layer_forward(Context& ctx, const Network& n, int64_t layer, const Batch& b
   add_rows(ctx, y, x);
 }
 
-RotaryRows rotary_rows(Context& ctx, const RotaryTable& table, const Batch& batch) {
+RotaryRows rotary_rows(Context& ctx, const Network& n, const Batch& batch) {
+  const RotaryTable& table = n.rotary;
+  const bool latent = n.config->uses_mla();
   const auto pairs = static_cast<int64_t>(table.frequencies.size());
   auto cosines = scratch(ctx, batch.rows(), pairs), sines = scratch(ctx, batch.rows(), pairs);
   rotary_cos_sin(table, batch.positions, cosines, sines);
-  round_activations(ctx, cosines);
-  round_activations(ctx, sines);
+  if (!latent) {  // where frameworks keep them: latent attention rotates in float32, the others in the type of q
+    round_activations(ctx, cosines);
+    round_activations(ctx, sines);
+  }
   return {cosines, sines};
 }
 
@@ -81,7 +85,7 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
   check(logits.rows == n_logits && logits.cols == n.config->vocab_size, "logits (logit rows, vocab_size)");
   check_ids(batch, *n.config);
   Arena::Scope scope(ctx.arena);
-  const RotaryRows rotary = rotary_rows(ctx, n.rotary, batch);
+  const RotaryRows rotary = rotary_rows(ctx, n, batch);
   auto x = scratch(ctx, T, D);
 
   gather_rows(n.weights->embed_tokens, batch.tokens, x);

@@ -37,7 +37,7 @@ void layer_forward(Context& ctx, const Network& network, int64_t layer, const Ba
                    bool reuse_routing);
 
 // cos and sin for the rows of a batch, in the arena.
-RotaryRows rotary_rows(Context& ctx, const RotaryTable& table, const Batch& batch);
+RotaryRows rotary_rows(Context& ctx, const Network& network, const Batch& batch);
 
 // x += y; to = from.
 void add_rows(Context& ctx, MatView<const float> y, MatView<float> x);

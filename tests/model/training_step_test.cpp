@@ -56,7 +56,7 @@ std::vector<ReferenceNetwork::Choice> choices_of(const RandomModel& m, const Tra
   ThreadPool pool(1);
   Arena arena;
   Context ctx{pool, arena};
-  const RotaryRows rotary = rotary_rows(ctx, m.network.rotary, b.batch);
+  const RotaryRows rotary = rotary_rows(ctx, m.network, b.batch);
   const int64_t T = b.batch.rows(), D = m.config.hidden_size;
   auto x = scratch(ctx, T, D);
   for (int64_t t = 0; t < T; ++t)
