@@ -10,12 +10,13 @@ namespace {
 
 // Depth of one round: a block of a (kernel.block_bytes) has enough rows that reading b again for each block is cheap.
 constexpr int64_t kRoundWords = 1024;
-// Depth for which one panel of b (32 KB) stays in the first level cache while the rows of the block pass.
-constexpr int64_t kPanelWords = 256;
 constexpr int64_t kPackDepth = kPiece;              // elements of depth that one packing task takes
 constexpr int64_t kPackedWords = int64_t{1} << 24;  // of b, packed at a time: 64 MB
 constexpr int64_t kTasksPerThread = 4;              // fewer leave threads idle at the end
 constexpr int64_t kMinTaskCols = 256;               // fewer make packing a again for each task cost too much
+constexpr int64_t kStoredCols = 512;                // of c, summed in tiles before their rows are written
+constexpr int64_t kSumInPlace = 1 << 17;            // floats of c, all rows of a task: half a megabyte
+constexpr int64_t kMaxTaskRows = 256;               // so that these tiles (512 KB) too stay in the second level cache
 constexpr int64_t kSerialWork = 1 << 16;            // multiply-adds below which waking the threads costs more
 
 int64_t blocks(int64_t n, int64_t size) noexcept { return (n + size - 1) / size; }
@@ -39,11 +40,13 @@ Round round_of(const GemmKernel& kernel, int64_t k, int64_t index) noexcept {
 int64_t count_rounds(const GemmKernel& kernel, int64_t k) noexcept { return blocks(k, kRoundWords * kernel.per_word); }
 
 // Grows, is never given back: the next product needs it again.
-uint32_t* reserve(Buffer<uint32_t>& scratch, int64_t words) {
-  if (scratch.size() < words) scratch = Buffer<uint32_t>(words);
+template <class T>
+T* reserve(Buffer<T>& scratch, int64_t n) {
+  if (scratch.size() < n) scratch = Buffer<T>(n);
   return scratch.data();
 }
 thread_local Buffer<uint32_t> scratch_a, scratch_b;
+thread_local Buffer<float> scratch_c;
 
 // Tasks are taken as threads become free; several at a time, so that taking them costs nothing beside doing them.
 template <class Task>
@@ -136,7 +139,7 @@ TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* cons
     m = std::max(m, p->m);
     n = std::max(n, p->n);
   }
-  const int64_t fitting = kernel.block_bytes / 4 / words / kernel.rows * kernel.rows;
+  const int64_t fitting = std::min(kernel.block_bytes / 4 / words, kMaxTaskRows) / kernel.rows * kernel.rows;
   TaskShape t{std::min(round_up(m, kernel.rows), std::max(kernel.rows, fitting)), round_up(n, kernel.cols)};
   if (threads == 1) return t;
   const auto tasks = [&] {
@@ -150,27 +153,99 @@ TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* cons
   return t;
 }
 
+// Rows row .. row+n_rows-1 of a, panel by panel; a transposed, in the order in which it lies in memory.
+void pack_block(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t row, int64_t n_rows,
+                uint32_t* a) noexcept {
+  const int64_t step = p.a_transposed ? kWordBlock * kernel.per_word : r.depth;
+  for (int64_t k = 0; k < r.depth; k += step)
+    for (int64_t i = 0; i < n_rows; i += kernel.rows) {
+      const int64_t n = std::min(kernel.rows, n_rows - i), depth = std::min(step, r.depth - k);
+      uint32_t* to = a + i * r.padded_words + k / kernel.per_word * kernel.rows;
+      if (p.a_transposed)
+        kernel.pack_a_transposed(p.a + (r.first + k) * p.a_stride + row + i, p.a_stride, n, depth, to);
+      else
+        kernel.pack_a(p.a + (row + i) * p.a_stride + r.first, p.a_stride, n, depth, to);
+    }
+}
+
+// Where a strip of columns is summed, rows `stride` floats apart: in c itself, whose edges cut tiles off (n_cols
+// columns, the rows there are), or in scratch, which has room for whole ones.
+struct Strip {
+  float* data;
+  int64_t stride, n_cols;
+  bool in_c;
+};
+
+// A tile at the edge of c.
+void multiply_edge(const GemmKernel& kernel, int64_t words, const uint32_t* a, const uint32_t* b, float* c,
+                   int64_t stride, int64_t n_rows, int64_t n_cols, bool add) noexcept {
+  alignas(64) float tile[kMaxPanelRows * kMaxPanelCols];
+  if (add) kernel.copy(c, stride, tile, kernel.cols, n_rows, n_cols);
+  kernel.multiply(words, a, b, tile, kernel.cols, n_rows, add, nullptr);
+  kernel.copy(tile, kernel.cols, c, stride, n_rows, n_cols);
+}
+
+// One panel of b with a packed block of a. When there is a next panel, each call fetches a part of it.
+void multiply_strip(const GemmKernel& kernel, const Round& r, const uint32_t* a, const uint32_t* b, int64_t n_rows,
+                    bool add, bool has_next, const Strip& strip) noexcept {
+  const int64_t panel = r.padded_words * kernel.cols;
+  int64_t fetched = has_next ? 0 : panel;
+  for (int64_t w = 0; w < r.words; w += kernel.panel_words) {
+    const int64_t words = std::min(kernel.panel_words, r.words - w);
+    for (int64_t i = 0; i < n_rows; i += kernel.rows) {
+      const uint32_t *a_panel = a + i * r.padded_words + w * kernel.rows, *b_panel = b + w * kernel.cols;
+      const int64_t rows = std::min(kernel.rows, n_rows - i);
+      float* c = strip.data + i * strip.stride;
+      if (strip.in_c && (strip.n_cols < kernel.cols || rows < kernel.rows)) {
+        multiply_edge(kernel, words, a_panel, b_panel, c, strip.stride, rows, strip.n_cols, add || w > 0);
+        continue;
+      }
+      const uint32_t* ahead = fetched < panel ? b + panel + fetched : nullptr;
+      fetched += blocks(words, kWordBlock) * kAheadWords;
+      kernel.multiply(words, a_panel, b_panel, c, strip.stride, rows, add || w > 0, ahead);
+    }
+  }
+}
+
+// Columns col .. of c between the matrix and its tiles (strips of kernel.cols columns, t.rows rows each): some rows
+// whole, then the next, as they lie in memory.
+enum class Copy : uint8_t { to_tiles, from_tiles };
+void copy_tiles(const GemmKernel& kernel, Copy direction, MatView<float> c, float* tiles, int64_t strip_rows) noexcept {
+  constexpr int64_t kRows = 4;
+  for (int64_t i = 0; i < c.rows; i += kRows)
+    for (int64_t j = 0; j < c.cols; j += kernel.cols) {
+      float *at = c.row(i) + j, *tile = tiles + j * strip_rows + i * kernel.cols;
+      const int64_t n_rows = std::min(kRows, c.rows - i), n_cols = std::min(kernel.cols, c.cols - j);
+      if (direction == Copy::to_tiles)
+        kernel.copy(at, c.stride, tile, kernel.cols, n_rows, n_cols);
+      else
+        kernel.copy(tile, kernel.cols, at, c.stride, n_rows, n_cols);
+    }
+}
+
 void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& r, const uint32_t* b,
                    const TaskShape& t, int64_t task) {
   const int64_t col_blocks = blocks(p.n, t.cols);
-  const int64_t row = task / col_blocks * t.rows, col = task % col_blocks * t.cols;
-  const int64_t n_rows = std::min(t.rows, p.m - row), end_col = std::min(p.n, col + t.cols);
+  const int64_t row = task / col_blocks * t.rows, first_col = task % col_blocks * t.cols;
+  const int64_t n_rows = std::min(t.rows, p.m - row), end_col = std::min(p.n, first_col + t.cols);
   uint32_t* a = reserve(scratch_a, t.rows * r.padded_words);
-  for (int64_t i = 0; i < n_rows; i += kernel.rows) {
-    const int64_t first = row + i, n = std::min(kernel.rows, n_rows - i);
-    if (p.a_transposed)
-      kernel.pack_a_transposed(p.a + r.first * p.a_stride + first, p.a_stride, n, r.depth, a + i * r.padded_words);
-    else
-      kernel.pack_a(p.a + first * p.a_stride + r.first, p.a_stride, n, r.depth, a + i * r.padded_words);
-  }
+  pack_block(kernel, p, r, row, n_rows, a);
+  const bool add = p.add || r.first > 0;
+  // Rows that are far apart, a cache line or two of each in turn, are slow to write: such c is summed in scratch.
+  const bool in_c = n_rows * p.c_stride <= kSumInPlace;
+  float* sums = in_c ? nullptr : reserve(scratch_c, t.rows * kStoredCols);
   if (kernel.begin != nullptr) kernel.begin();
-  for (int64_t j = col; j < end_col; j += kernel.cols)
-    for (int64_t w = 0; w < r.words; w += kPanelWords)
-      for (int64_t i = 0; i < n_rows; i += kernel.rows)
-        kernel.multiply(std::min(kPanelWords, r.words - w), a + i * r.padded_words + w * kernel.rows,
-                        b + j * r.padded_words + w * kernel.cols, p.c + (row + i) * p.c_stride + j, p.c_stride,
-                        std::min(kernel.rows, n_rows - i), std::min(kernel.cols, p.n - j),
-                        p.add || r.first > 0 || w > 0);
+  for (int64_t col = first_col; col < end_col; col += kStoredCols) {
+    const MatView<float> c(p.c + row * p.c_stride + col, n_rows, std::min(kStoredCols, end_col - col), p.c_stride);
+    if (add && !in_c) copy_tiles(kernel, Copy::to_tiles, c, sums, t.rows);
+    for (int64_t j = 0; j < c.cols; j += kernel.cols) {
+      const int64_t n_cols = std::min(kernel.cols, c.cols - j);
+      const Strip strip =
+          in_c ? Strip{c.data + j, c.stride, n_cols, true} : Strip{sums + j * t.rows, kernel.cols, n_cols, false};
+      multiply_strip(kernel, r, a, b + (col + j) * r.padded_words, n_rows, add, col + j + kernel.cols < end_col, strip);
+    }
+    if (!in_c) copy_tiles(kernel, Copy::from_tiles, c, sums, t.rows);
+  }
   if (kernel.end != nullptr) kernel.end();
 }
 

@@ -19,12 +19,15 @@ inline constexpr int64_t kWordBlock = 16;
 inline constexpr int64_t kMaxPanelRows = 32, kMaxPanelCols = 32;
 
 // n rows (or columns) of `depth` elements into one panel, from its first word on.
+inline constexpr int64_t kAheadWords = 64;
+
 using PackPanel = void (*)(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept;
 
 struct GemmKernel {
   const char* name;     // "amx", "avx512_bf16", ...
   int64_t rows, cols;   // of a panel
   int64_t per_word;     // elements of depth in a word: 1 or 2
+  int64_t panel_words;  // depth that one call of multiply likes: one panel of b in the first level cache
   int64_t block_bytes;  // of packed a that one task keeps: what the second level cache holds beside b and c
 
   PackPanel pack_a;             // element (i, k) = src[i * stride + k]
@@ -32,11 +35,17 @@ struct GemmKernel {
   PackPanel pack_b;             // element (k, j) = src[k * stride + j]
   PackPanel pack_b_transposed;  // element (k, j) = src[j * stride + k]
 
-  // c[i * stride + j] = start + the sum over `words` words, in order, for i < n_rows <= rows, j < n_cols <= cols;
-  // start: c itself when `add`, else 0. The bits of an element depend on its row of a and column of b alone. When the
-  // words are given in pieces (with add), pieces of whole blocks give the bits of all at once.
+  // c[i * stride + j] = start + the sum over `words` words, in order, for i < n_rows <= rows and all columns; start: c
+  // itself when `add`, else 0. c has room for a whole tile (rows, cols), all of which may be written. The bits of an
+  // element depend on its row of a and column of b alone. When the words are given in pieces (with add), pieces of
+  // whole blocks give the bits of all at once. `ahead` is what calls to come will read, kAheadWords for each block of
+  // words, and is fetched meanwhile; nullptr: nothing.
   void (*multiply)(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
-                   int64_t n_cols, bool add) noexcept;
+                   bool add, const uint32_t* ahead) noexcept;
+
+  // to[i * to_stride + j] = from[i * from_stride + j] for i < n_rows, j < n_cols <= cols: between tiles and the matrix.
+  void (*copy)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,
+               int64_t n_cols) noexcept;
 
   // Around the calls of multiply on one thread; nullptr: nothing to do.
   void (*begin)() noexcept;

@@ -27,11 +27,16 @@ constexpr TileConfig kConfig;
 void begin() noexcept { _tile_loadconfig(&kConfig); }
 void end() noexcept { _tile_release(); }
 
-// The compiler does not know that tile loads read memory.
-void finish_stores() noexcept { asm volatile("" ::: "memory"); }
+// What calls to come will read, into the second level cache.
+const uint32_t* fetch(const uint32_t* ahead) noexcept {
+  if (ahead == nullptr) return nullptr;
+  for (int64_t i = 0; i < kAheadWords; i += 16) _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T1);
+  return ahead + kAheadWords;
+}
 
 // Tiles 0 .. 3 hold the sums (row tile 2, column tile 1), 4 and 5 rows of a, 6 and 7 columns of b.
-void multiply_two(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, bool add) noexcept {
+void multiply_two(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, bool add,
+                  const uint32_t* ahead) noexcept {
   const int64_t row = stride * 4;
   float* below = c + kTile * stride;
   if (add) {
@@ -46,6 +51,7 @@ void multiply_two(int64_t words, const uint32_t* a, const uint32_t* b, float* c,
     _tile_zero(3);
   }
   for (int64_t d = 0; d < words; d += kWordBlock, a += kRows * kWordBlock, b += kWordBlock * kCols) {
+    ahead = fetch(ahead);
     _tile_loadd(6, b, kCols * 4);
     _tile_loadd(4, a, kWordBlock * 4);
     _tile_dpbf16ps(0, 4, 6);
@@ -62,7 +68,8 @@ void multiply_two(int64_t words, const uint32_t* a, const uint32_t* b, float* c,
 }
 
 // The upper half of a panel: at most 16 rows.
-void multiply_one(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, bool add) noexcept {
+void multiply_one(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, bool add,
+                  const uint32_t* ahead) noexcept {
   const int64_t row = stride * 4;
   if (add) {
     _tile_loadd(0, c, row);
@@ -72,6 +79,7 @@ void multiply_one(int64_t words, const uint32_t* a, const uint32_t* b, float* c,
     _tile_zero(1);
   }
   for (int64_t d = 0; d < words; d += kWordBlock, a += kRows * kWordBlock, b += kWordBlock * kCols) {
+    ahead = fetch(ahead);
     _tile_loadd(4, a, kWordBlock * 4);
     _tile_loadd(6, b, kCols * 4);
     _tile_dpbf16ps(0, 4, 6);
@@ -82,26 +90,19 @@ void multiply_one(int64_t words, const uint32_t* a, const uint32_t* b, float* c,
   _tile_stored(1, c + kTile, row);
 }
 
-void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,
-          int64_t n_cols) noexcept {
-  const __mmask16 left = first_lanes(n_cols), right = first_lanes(n_cols - kTile);
-  for (int64_t i = 0; i < n_rows; ++i, from += from_stride, to += to_stride) {
-    _mm512_mask_storeu_ps(to, left, _mm512_maskz_loadu_ps(left, from));
-    _mm512_mask_storeu_ps(to + kTile, right, _mm512_maskz_loadu_ps(right, from + kTile));
-  }
+void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows, bool add,
+              const uint32_t* ahead) noexcept {
+  asm volatile("" ::: "memory");  // gcc 12 does not know that tile loads read memory
+  (n_rows <= kTile ? multiply_one : multiply_two)(words, a, b, c, stride, add, ahead);
 }
 
-void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
-              int64_t n_cols, bool add) noexcept {
-  const bool one = n_rows <= kTile;
-  const auto tiles = one ? multiply_one : multiply_two;
-  finish_stores();
-  if (n_rows == (one ? kTile : kRows) && n_cols == kCols) return tiles(words, a, b, c, stride, add);
-  alignas(64) float edge[kRows * kCols];  // sums at the edge of c; rows that c has not may hold anything
-  if (add) copy(c, stride, edge, kCols, n_rows, n_cols);
-  finish_stores();
-  tiles(words, a, b, edge, kCols, add);
-  copy(edge, kCols, c, stride, n_rows, n_cols);
+void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,
+          int64_t n_cols) noexcept {
+  const __mmask16 left = first_lanes(n_cols), right = first_lanes(n_cols - 16);
+  for (int64_t i = 0; i < n_rows; ++i, from += from_stride, to += to_stride) {
+    _mm512_mask_storeu_ps(to, left, _mm512_maskz_loadu_ps(left, from));
+    _mm512_mask_storeu_ps(to + 16, right, _mm512_maskz_loadu_ps(right, from + 16));
+  }
 }
 
 }  // namespace
@@ -110,12 +111,14 @@ const GemmKernel gemm_bf16 = {.name = "amx",
                               .rows = kRows,
                               .cols = kCols,
                               .per_word = 2,
+                              .panel_words = 128,
                               .block_bytes = 1 << 20,
                               .pack_a = pack_a<Pairs, kRows>,
                               .pack_a_transposed = pack_a_transposed<Pairs, kRows>,
                               .pack_b = pack_b<Pairs, kCols>,
                               .pack_b_transposed = pack_b_transposed<Pairs, kCols>,
                               .multiply = multiply,
+                              .copy = copy,
                               .begin = begin,
                               .end = end};
 

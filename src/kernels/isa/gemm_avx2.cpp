@@ -20,12 +20,14 @@ constexpr GemmKernel kernel() noexcept {
           .rows = kRows,
           .cols = kCols,
           .per_word = 1,
+          .panel_words = 256,
           .block_bytes = 3 << 16,
           .pack_a = pack_a<Words, kRows, false>,
           .pack_a_transposed = pack_a<Words, kRows, true>,
           .pack_b = pack_b<Words, kCols, false>,
           .pack_b_transposed = pack_b<Words, kCols, true>,
           .multiply = multiply<FloatWords, kRows>,
+          .copy = copy,
           .begin = nullptr,
           .end = nullptr};
 }

@@ -34,12 +34,14 @@ constexpr GemmKernel kernel() noexcept {
           .rows = kRows,
           .cols = kCols,
           .per_word = 1,
+          .panel_words = 256,
           .block_bytes = 1 << 19,
           .pack_a = pack_a<Words, kRows>,
           .pack_a_transposed = pack_a_transposed<Words, kRows>,
           .pack_b = pack_b<Words, kCols>,
           .pack_b_transposed = pack_b_transposed<Words, kCols>,
           .multiply = multiply<FloatWords, kRows>,
+          .copy = copy,
           .begin = nullptr,
           .end = nullptr};
 }

@@ -13,17 +13,23 @@ float float_of(uint32_t word) noexcept {
   return f;
 }
 
-void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
-              int64_t n_cols, bool add) noexcept {
-  for (int64_t i = 0; i < n_rows; ++i) {
+void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows, bool add,
+              const uint32_t*) noexcept {
+  for (int64_t i = 0; i < n_rows; ++i, c += stride) {
     float sum[kCols] = {};
-    for (int64_t j = 0; add && j < n_cols; ++j) sum[j] = c[i * stride + j];
+    for (int64_t j = 0; add && j < kCols; ++j) sum[j] = c[j];
     for (int64_t d = 0; d < words; ++d) {
       const float row = float_of(a[(d / kWordBlock * kRows + i) * kWordBlock + d % kWordBlock]);
       for (int64_t j = 0; j < kCols; ++j) sum[j] += row * float_of(b[d * kCols + j]);
     }
-    for (int64_t j = 0; j < n_cols; ++j) c[i * stride + j] = sum[j];
+    for (int64_t j = 0; j < kCols; ++j) c[j] = sum[j];
   }
+}
+
+void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,
+          int64_t n_cols) noexcept {
+  for (int64_t i = 0; i < n_rows; ++i)
+    for (int64_t j = 0; j < n_cols; ++j) to[i * to_stride + j] = from[i * from_stride + j];
 }
 
 template <class Words>
@@ -32,12 +38,14 @@ constexpr GemmKernel kernel() noexcept {
           .rows = kRows,
           .cols = kCols,
           .per_word = 1,
+          .panel_words = 256,
           .block_bytes = 1 << 18,
           .pack_a = pack_a<Words, kRows, false>,
           .pack_a_transposed = pack_a<Words, kRows, true>,
           .pack_b = pack_b<Words, kCols, false>,
           .pack_b_transposed = pack_b<Words, kCols, true>,
           .multiply = multiply,
+          .copy = copy,
           .begin = nullptr,
           .end = nullptr};
 }

@@ -23,29 +23,13 @@ template <int N, class F>
   each_of(f, std::make_integer_sequence<int, N>{});
 }
 
-int64_t columns_of(int64_t n_cols, int vector) noexcept {  // that fall in this vector
-  const int64_t n = n_cols - vector * F32::lanes;
-  return n < 0 ? 0 : n < F32::lanes ? n : F32::lanes;
-}
-
 // R rows by two vectors of columns stay in registers while the depth passes. kRows: of the panel.
 template <class Words, int kRows, int R>
-void multiply_fixed(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_cols,
-                    bool add) noexcept {
+void multiply_fixed(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, bool add) noexcept {
   constexpr int64_t W = F32::lanes;
-  const bool whole = n_cols == 2 * W;
   F32 sum[R][2];
-  unroll<R>([&](int i) {
-    unroll<2>([&](int v) {
-      const float* p = c + i * stride + v * W;
-      if (!add)
-        sum[i][v] = F32::zero();
-      else if (whole)
-        sum[i][v] = F32::load(p);
-      else
-        sum[i][v] = F32::load(p, columns_of(n_cols, v));
-    });
-  });
+  unroll<R>(
+      [&](int i) { unroll<2>([&](int v) { sum[i][v] = add ? F32::load(c + i * stride + v * W) : F32::zero(); }); });
   for (int64_t block = 0; block < words; block += kWordBlock, a += kRows * kWordBlock) {
     const int64_t n = words - block < kWordBlock ? words - block : kWordBlock;
     for (int64_t d = 0; d < n; ++d, b += 2 * W) {
@@ -57,28 +41,37 @@ void multiply_fixed(int64_t words, const uint32_t* a, const uint32_t* b, float* 
       });
     }
   }
-  unroll<R>([&](int i) {
-    unroll<2>([&](int v) {
-      float* p = c + i * stride + v * W;
-      if (whole)
-        sum[i][v].store(p);
-      else
-        sum[i][v].store(p, columns_of(n_cols, v));
-    });
-  });
+  unroll<R>([&](int i) { unroll<2>([&](int v) { sum[i][v].store(c + i * stride + v * W); }); });
 }
 
 // multiply_fixed with the number of rows that there are.
 template <class Words, int kRows, int... I>
 void multiply_rows(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
-                   int64_t n_cols, bool add, std::integer_sequence<int, I...>) noexcept {
-  (void)((n_rows == I + 1 && (multiply_fixed<Words, kRows, I + 1>(words, a, b, c, stride, n_cols, add), true)) || ...);
+                   bool add, std::integer_sequence<int, I...>) noexcept {
+  (void)((n_rows == I + 1 && (multiply_fixed<Words, kRows, I + 1>(words, a, b, c, stride, add), true)) || ...);
 }
 
 template <class Words, int kRows>
-void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
-              int64_t n_cols, bool add) noexcept {
-  if (n_rows == kRows) return multiply_fixed<Words, kRows, kRows>(words, a, b, c, stride, n_cols, add);
-  multiply_rows<Words, kRows>(words, a, b, c, stride, n_rows, n_cols, add,
-                              std::make_integer_sequence<int, kRows - 1>{});
+void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows, bool add,
+              const uint32_t*) noexcept {
+  if (n_rows == kRows) return multiply_fixed<Words, kRows, kRows>(words, a, b, c, stride, add);
+  multiply_rows<Words, kRows>(words, a, b, c, stride, n_rows, add, std::make_integer_sequence<int, kRows - 1>{});
+}
+
+// Two vectors of columns, the last perhaps in part.
+void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,
+          int64_t n_cols) noexcept {
+  constexpr int64_t W = F32::lanes;
+  const int64_t second = n_cols - W;
+  for (int64_t i = 0; i < n_rows; ++i, from += from_stride, to += to_stride) {
+    if (second == W) {
+      F32::load(from).store(to);
+      F32::load(from + W).store(to + W);
+    } else if (second >= 0) {
+      F32::load(from).store(to);
+      F32::load(from + W, second).store(to + W, second);
+    } else {
+      F32::load(from, n_cols).store(to, n_cols);
+    }
+  }
 }
