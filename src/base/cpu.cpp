@@ -54,6 +54,7 @@ CpuFeatures detect_cpu() noexcept {
   f.avx512 = f.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
+  f.fast_bf16_dot = f.avx512_bf16 && __builtin_cpu_is("amd");
   f.avx512_vnni = f.avx512 && __builtin_cpu_supports("avx512vnni");
   f.amx_bf16 = f.avx512_bf16 && cpu_has_amx_bf16() && system_has_amx();
 #endif

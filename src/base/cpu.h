@@ -5,11 +5,12 @@
 namespace fathom {
 
 struct CpuFeatures {
-  bool avx2 = false;         // AVX2, FMA, F16C and BMI2
-  bool avx512 = false;       // AVX-512 F, BW, VL, DQ, and the above
-  bool avx512_bf16 = false;  // and AVX512_BF16
-  bool avx512_vnni = false;  // and AVX512_VNNI
-  bool amx_bf16 = false;     // AVX512_BF16 and AMX tiles with their bfloat16 product; a process must ask for them first
+  bool avx2 = false;           // AVX2, FMA, F16C and BMI2
+  bool avx512 = false;         // AVX-512 F, BW, VL, DQ, and the above
+  bool avx512_bf16 = false;    // and AVX512_BF16
+  bool fast_bf16_dot = false;  // whose dot product has the rate of an fma: AMD. Sapphire Rapids has a quarter of it
+  bool avx512_vnni = false;    // and AVX512_VNNI
+  bool amx_bf16 = false;  // AVX512_BF16 and AMX tiles with their bfloat16 product; a process must ask for them first
 };
 
 // Asked of the CPU and of the operating system (which must save the wide registers).

@@ -26,8 +26,10 @@ const GemmKernel& choose_gemm_kernel(Products p, std::optional<std::string_view>
   const Isa isa = choose_kernels(forced, cpu).isa;
   const bool amx = !forced || forced->empty() || *forced == kAmxName;
   const GemmKernel* best = nullptr;
+  const auto preferred = [&](const CompiledGemm& g) { return g.prefers == nullptr || cpu.*g.prefers; };
   for (const CompiledGemm& g : compiled_gemm())
-    if (g.isa <= isa && can_run(g, cpu) && (amx || !g.amx) && kernel_of(g, p) != nullptr) best = kernel_of(g, p);
+    if (preferred(g) && g.isa <= isa && can_run(g, cpu) && (amx || !g.amx) && kernel_of(g, p) != nullptr)
+      best = kernel_of(g, p);
   check(best != nullptr, "the reference kernels run everywhere");
   return *best;
 }

@@ -3,57 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
-
-#include "kernels/inputs.h"
+#include "kernels/product_check.h"
 #include "quant/decode.h"
 
 namespace fathom {
 namespace {
-
-constexpr Products kProducts[] = {Products::f32, Products::bf16};
-const char* name(Products p) { return p == Products::f32 ? "f32" : "bf16"; }
-
-// What is multiplied: the operand itself, or rounded to bfloat16.
-double operand(Products p, float f) { return p == Products::bf16 ? bf16_to_f32(f32_to_bf16(f)) : f; }
-
-using Element = std::function<double(int64_t, int64_t)>;
-Element of(Products p, MatView<const float> m) {
-  return [=](int64_t i, int64_t j) { return operand(p, m(i, j)); };
-}
-Element transposed(const Element& e) {
-  return [=](int64_t i, int64_t j) { return e(j, i); };
-}
-
-// c = start + a b in double, and the bound of linear.h on the error of each element.
-void expect_product(const Element& a, const Element& b, int64_t K, MatView<const float> start, MatView<const float> c) {
-  for (int64_t i = 0; i < c.rows; ++i)
-    for (int64_t j = 0; j < c.cols; ++j) {
-      double sum = start(i, j), size = std::abs(sum);
-      for (int64_t k = 0; k < K; ++k) {
-        sum += a(i, k) * b(k, j);
-        size += std::abs(a(i, k) * b(k, j));
-      }
-      ASSERT_LE(std::abs(c(i, j) - sum), static_cast<double>(K + 2) * kEpsF32 * size) << "at " << i << ", " << j;
-    }
-}
-
-// A matrix whose rows have `gap` numbers between them, all of which must stay as they are.
-struct Padded {
-  int64_t rows, cols, stride;
-  std::vector<float> data;
-  Padded(int64_t r, int64_t c, int64_t gap, uint64_t seed)
-      : rows(r), cols(c), stride(c + gap), data(random_floats(r * (c + gap) + 1, seed)) {}
-  MatView<float> view() { return {data.data() + 1, rows, cols, stride}; }  // not aligned
-  MatView<const float> view() const { return {data.data() + 1, rows, cols, stride}; }
-  void expect_gaps_of(const Padded& other) const {
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = cols; j < stride && 1 + i * stride + j < static_cast<int64_t>(data.size()); ++j) {
-        const auto at = static_cast<size_t>(1 + i * stride + j);
-        ASSERT_EQ(data[at], other.data[at]) << "written outside, after row " << i;
-      }
-  }
-};
 
 Weight weight_of(const std::vector<float>& w, int64_t rows, int64_t cols) {
   return {.dtype = DType::f32, .rows = rows, .cols = cols, .data = reinterpret_cast<const std::byte*>(w.data())};
@@ -226,6 +180,39 @@ TEST(GroupedLinear, EqualsTheProductsOfEachExpertBitForBit) {
     }
 }
 
+TEST(PackedWeight, GivesTheBitsOfTheWeight) {
+  const int64_t T = 70, N = 133, K = 290;
+  const std::vector<int64_t> offsets = {0, 3, 3, 60, T};
+  const auto x = random_floats(T * K, 1), dy = random_floats(T * N, 2);
+  ThreadPool pool(2);
+  for (const Products p : kProducts) {
+    std::vector<std::vector<float>> values;
+    std::vector<Weight> weights;
+    std::vector<PackedWeight> forward(4), dinput(4);
+    for (size_t e = 0; e < 4; ++e) values.push_back(random_floats(N * K, 10 + e));
+    for (size_t e = 0; e < 4; ++e) {
+      weights.push_back(weight_of(values[e], N, K));
+      forward[e].pack(pool, p, weight_of(values[0], N, K), PackedWeight::Use::forward);
+      forward[e].pack(pool, p, weights[e], PackedWeight::Use::forward);  // again: as in the next step
+      dinput[e].pack(pool, p, weights[e], PackedWeight::Use::dinput);
+    }
+    std::vector<float> y(static_cast<size_t>(T * N), NAN), dx(static_cast<size_t>(T * K), 1.0f);
+    auto want_y = y, want_dx = dx;
+    linear(pool, mat(x, T, K), forward[1], mat(y, T, N));
+    linear(pool, p, mat(x, T, K), weights[1], mat(want_y, T, N));
+    EXPECT_EQ(y, want_y) << name(p);
+    linear_dinput(pool, mat(dy, T, N), dinput[1], mat(dx, T, K), true);
+    linear_dinput(pool, p, mat(dy, T, N), weights[1], mat(want_dx, T, K), true);
+    EXPECT_EQ(dx, want_dx) << name(p);
+    grouped_linear(pool, mat(x, T, K), offsets, forward, mat(y, T, N));
+    grouped_linear(pool, p, mat(x, T, K), offsets, weights, mat(want_y, T, N));
+    EXPECT_EQ(y, want_y) << name(p);
+    grouped_linear_dinput(pool, mat(dy, T, N), offsets, dinput, mat(dx, T, K), false);
+    grouped_linear_dinput(pool, p, mat(dy, T, N), offsets, weights, mat(want_dx, T, K), false);
+    EXPECT_EQ(dx, want_dx) << name(p);
+  }
+}
+
 TEST(GroupedLinear, NoRowsAtAllIsNoWork) {
   ThreadPool pool(2);
   const auto values = random_floats(8 * 16, 1);
@@ -247,7 +234,16 @@ TEST(LinearDeathTest, WrongShapesEndTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto values = random_floats(8 * 16, 1);
   std::vector<float> x(64), y(64);
-  EXPECT_DEATH(gemm_nt_serial(Products::f32, mat(x, 2, 15), mat(values, 8, 16), mat(y, 2, 8), false), "gemm|linear");
+  ThreadPool pool(1);
+  EXPECT_DEATH(gemm_nt_serial(Products::f32, mat(x, 2, 15), mat(values, 8, 16), mat(y, 2, 8), false), "linear");
+  EXPECT_DEATH(linear(pool, Products::bf16, mat(x, 2, 16), weight_of(values, 8, 16), mat(y, 3, 8)), "linear");
+  EXPECT_DEATH(linear_dweight(pool, Products::f32, mat(x, 2, 8), mat(x, 3, 16), mat(y, 8, 8)), "linear");
+  const std::vector<int64_t> falling = {0, 2, 1, 3};
+  const std::vector<Weight> weights(3, weight_of(values, 8, 16));
+  EXPECT_DEATH(grouped_linear(pool, Products::f32, mat(x, 3, 16), falling, weights, mat(y, 3, 8)), "offsets");
+  PackedWeight packed;
+  packed.pack(pool, Products::bf16, weights[0], PackedWeight::Use::dinput);
+  EXPECT_DEATH(linear(pool, mat(x, 2, 16), packed, mat(y, 2, 8)), "packed for this product");
 }
 
 }  // namespace
