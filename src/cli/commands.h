@@ -16,6 +16,7 @@ void add_tokenize(CLI::App& app);
 void add_detokenize(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_perplexity(CLI::App& app);
+void add_plot(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_synth(CLI::App& app);
 
