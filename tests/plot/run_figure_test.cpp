@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "support/files.h"
+#include "support/fontconfig_leaks.h"
 
 namespace fathom {
 namespace {
