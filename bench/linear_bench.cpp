@@ -5,11 +5,10 @@
 // For each kernel that this CPU can run: its peak (the multiply instruction between registers alone), then forward,
 // input gradient and weight gradient of some layers, and of experts. Each figure is the best of as many calls as fit in
 // S seconds (0.5); GFLOP/s counts two for each multiply-add; % is of the peak of that kernel with as many threads,
-// measured again before each line. Threads are the CPUs this process may run on (taskset). --cpu takes CPU time in
-// place of the wall's: for a machine that others use too. FILTER: lines that contain it.
+// measured again before each line. Threads are the CPUs this process may run on (taskset). --cpu: one thread, and its
+// CPU time in place of the wall's, for a machine that others use too. FILTER: lines that contain it.
 #include <fmt/format.h>
 
-#include <ctime>
 #include <functional>
 #include <string>
 
@@ -60,7 +59,7 @@ std::vector<int64_t> offsets_of(const Layer& l) {
 }
 
 struct Inputs {
-  Buffer<float> x, y, w, packed_forward, dw;
+  Buffer<float> x, y, w, dw;
   explicit Inputs(const Layer& l)
       : x(random_matrix(l.T * l.K, 1)),
         y(random_matrix(l.T * l.N, 2)),
@@ -111,20 +110,13 @@ std::vector<GemmProblem> problems_of(const Layer& l, const Inputs& in, Direction
   return problems;
 }
 
-// Of the wall, or CPU seconds of a thread.
-double now(bool cpu) {
-  timespec t{};
-  clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
-double best_seconds(const Options& o, int threads, const std::function<void()>& call) {
+double best_seconds(const Options& o, const std::function<void()>& call) {
   call();
   double best = 1e9, total = 0;
   for (int i = 0; total < o.seconds || i < 3; ++i) {
     const double start = now(o.cpu);
     call();
-    const double seconds = (now(o.cpu) - start) / (o.cpu ? threads : 1);
+    const double seconds = now(o.cpu) - start;
     best = std::min(best, seconds);
     total += seconds;
   }
@@ -133,13 +125,13 @@ double best_seconds(const Options& o, int threads, const std::function<void()>& 
 
 void run_layer(ThreadPool& pool, Products products, const GemmKernel& kernel, const Layer& l, const Options& o) {
   Inputs in(l);
-  const double peak = peak_products(pool, kernel, o.seconds / 4);
+  const double peak = peak_products(pool, kernel, o.seconds / 4, o.cpu);
   const double flops = 2.0 * static_cast<double>(l.T) * static_cast<double>(l.N) * static_cast<double>(l.K);
   fmt::print("{:12} {:5} {:20} T {:5}  peak {:7.0f}", kernel.name, products == Products::f32 ? "f32" : "bf16", l.what,
              l.T, peak * 1e-9);
   for (const Direction d : {Direction::forward, Direction::dinput, Direction::dweight}) {
     const std::vector<GemmProblem> problems = problems_of(l, in, d);
-    const double rate = flops / best_seconds(o, pool.size(), [&] { gemm(&pool, kernel, problems); });
+    const double rate = flops / best_seconds(o, [&] { gemm(&pool, kernel, problems); });
     fmt::print("  {:7.0f} {:5.1f} %", rate * 1e-9, peak > 0 ? 100 * rate / peak : 0);
     std::fflush(stdout);
   }
@@ -162,7 +154,7 @@ int main(int argc, char** argv) try {
     else
       o.filter = arg;
   }
-  ThreadPool pool(default_thread_count());
+  ThreadPool pool(o.cpu ? 1 : default_thread_count());
   fmt::print("{}, {} threads\nGFLOP/s and % of peak: forward, input gradient, weight gradient\n", cpu_model_name(),
              pool.size());
   for (const Products p : {Products::f32, Products::bf16})

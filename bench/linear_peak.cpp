@@ -1,12 +1,18 @@
 #include "linear_peak.h"
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <string_view>
 
 namespace fathom::bench {
 
-double peak_products(ThreadPool& pool, const GemmKernel& kernel, double seconds) {
+double now(bool cpu) {
+  timespec t{};
+  clock_gettime(cpu ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double peak_products(ThreadPool& pool, const GemmKernel& kernel, double seconds, bool cpu) {
   using Loop = double (*)(int64_t) noexcept;
   Loop loop = nullptr;
 #if defined(__x86_64__)
@@ -21,9 +27,9 @@ double peak_products(ThreadPool& pool, const GemmKernel& kernel, double seconds)
   constexpr int64_t kRounds = 100000;
   double best = 0, total = 0;
   while (total < seconds) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = now(cpu);
     pool.run([&](int) { loop(kRounds); });
-    const double taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double taken = now(cpu) - start;
     best = std::max(best, loop(1) * static_cast<double>(kRounds) * pool.size() / taken);
     total += taken;
   }

@@ -6,8 +6,11 @@
 namespace fathom::bench {
 
 // Operations per second (two for each multiply-add) of all threads together, between registers alone; the best of the
-// tries that fit in `seconds`.
-double peak_products(ThreadPool& pool, const GemmKernel& kernel, double seconds);
+// tries that fit in `seconds`. With `cpu` in CPU time of the calling thread: for a pool of one.
+double peak_products(ThreadPool& pool, const GemmKernel& kernel, double seconds, bool cpu);
+
+// Seconds of the wall's clock, or of CPU time of the calling thread.
+double now(bool cpu);
 
 // linear_peak_<isa>.cpp: `rounds` times some independent instructions; returns the operations of all.
 namespace avx2 {
