@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/threads.h"
 #include "kernels/linear.h"
+#include "kernels/matmul.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -21,8 +22,21 @@ struct Context {
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.
+//
+// In float32 by kernels/matmul.h, which streams a stored weight of any type once and is the faster the fewer the rows;
+// in bfloat16 by kernels/linear.h, which packs the weight first and is made for many.
 inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatView<float> y) {
-  linear(ctx.pool, ctx.products, x, w, y);
+  if (ctx.products == Products::f32)
+    matmul(ctx.pool, x, w, y);
+  else
+    linear(ctx.pool, ctx.products, x, w, y);
+}
+inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const int64_t> offsets,
+                           std::span<const Weight> weights, MatView<float> y) {
+  if (ctx.products == Products::f32)
+    grouped_matmul(ctx.pool, x, offsets, weights, y);
+  else
+    grouped_linear(ctx.pool, ctx.products, x, offsets, weights, y);
 }
 
 // Uninitialised, until the caller's arena scope closes.

@@ -27,7 +27,7 @@ void route_tokens(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatVi
 
 void grouped(Context& ctx, const MoeWeights& w, ExpertPart part, const Dispatch& d, MatView<const float> x,
              MatView<float> y) {
-  grouped_linear(ctx.pool, ctx.products, x, d.offsets, expert_weights(w, part), y);
+  grouped_linear(ctx, x, d.offsets, expert_weights(w, part), y);
   round_activations(ctx, y);
 }
 
