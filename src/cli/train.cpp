@@ -105,7 +105,7 @@ void save(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const s
 bool due(int64_t interval, int64_t step) { return interval > 0 && step % interval == 0; }
 
 void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const std::filesystem::path& run) {
-  RunLog log(run, trainer.state().step);
+  RunLog log(run, trainer.state().step > 0 ? trainer.state().step : -1);
   const int64_t last_step = o.max_steps > 0 ? trainer.state().step + o.max_steps : INT64_MAX;
   int64_t saved_at = trainer.state().step > 0 ? trainer.state().step : -1, evaluated_at = -1;
   while (!trainer.finished() && trainer.state().step < last_step && stop_requested == 0) {
