@@ -1,4 +1,5 @@
-// Scratch memory in nested scopes: taking is a pointer bump, and closing a scope gives back all that was taken inside it.
+// Scratch memory in nested scopes: taking is a pointer bump, and closing a scope gives back all that was taken inside
+// it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,8 +12,8 @@
 
 namespace fathom {
 
-// Grows by whole chunks, which it keeps, so that the second step of a run allocates nothing. One thread takes; the memory may be used by all.
-// Throws std::bad_alloc.
+// Grows by whole chunks, which it keeps, so that the second step of a run allocates nothing. One thread takes; the
+// memory may be used by all. Throws std::bad_alloc.
 class Arena {
  public:
   static constexpr size_t kAlignment = 64;

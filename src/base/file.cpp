@@ -40,8 +40,9 @@ OpenedFile open_regular(const std::filesystem::path& path) {
   return {fd, static_cast<uint64_t>(st.st_size)};
 }
 
-// The table that the SIGBUS handler reads. It must need no lock and no allocation: a fixed number of slots, each published by its `begin`
-// and emptied by zeroing it. More files than slots: the rest end with the default action, as without the handler.
+// The table that the SIGBUS handler reads. It must need no lock and no allocation: a fixed number of slots, each
+// published by its `begin` and emptied by zeroing it. More files than slots: the rest end with the default action, as
+// without the handler.
 struct MappedRange {
   std::atomic<uintptr_t> begin{0};
   std::atomic<uintptr_t> end{0};
@@ -61,7 +62,9 @@ void on_sigbus(int, siginfo_t* signal_info, void*) {
     if (begin == 0 || address < begin || address >= r.end.load(std::memory_order_relaxed)) continue;
     write_stderr("\nfathom: ");
     write_stderr(r.path.data());
-    write_stderr(": the file can no longer be read (truncated or replaced while in use, or a disk error); restore it and start again\n");
+    write_stderr(
+        ": the file can no longer be read (truncated or replaced while in use, or a disk error); restore it and start "
+        "again\n");
     ::_exit(2);
   }
   ::signal(SIGBUS, SIG_DFL);  // not one of ours: the instruction faults again and the default action follows
@@ -126,7 +129,8 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     const std::string reason = p == MAP_FAILED ? system_reason() : "";
     ::close(f.fd);
     if (p == MAP_FAILED)
-      throw_resource("{}: cannot map {} bytes: {}; is there an address-space limit (ulimit -v)?", path.string(), size_, reason);
+      throw_resource("{}: cannot map {} bytes: {}; is there an address-space limit (ulimit -v)?", path.string(), size_,
+                     reason);
     data_ = static_cast<const std::byte*>(p);
     guard_range(data_, size_, path_);
   } else {
@@ -164,7 +168,9 @@ void FileWriter::flush() {
   while (done < buffer_.size()) {
     const ssize_t n = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_resource("{}: writing stopped after {} bytes: {}", path_.string(), position_ - buffer_.size() + done, system_reason());
+    if (n < 0)
+      throw_resource("{}: writing stopped after {} bytes: {}", path_.string(), position_ - buffer_.size() + done,
+                     system_reason());
     done += static_cast<size_t>(n);
   }
   buffer_.clear();

@@ -9,11 +9,13 @@
 
 namespace fathom {
 
-// The whole file as bytes. bad_input if it is missing, not a regular file (a FIFO or a device would block), or larger than max_bytes.
+// The whole file as bytes. bad_input if it is missing, not a regular file (a FIFO or a device would block), or larger
+// than max_bytes.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30);
 
-// A regular file mapped read-only. Opening costs the same for any size. While any MappedFile lives, a SIGBUS inside one of the
-// ranges (the file was truncated under us, or the disk failed) ends the process with one sentence that names the file and exit code 2.
+// A regular file mapped read-only. Opening costs the same for any size. While any MappedFile lives, a SIGBUS inside one
+// of the ranges (the file was truncated under us, or the disk failed) ends the process with one sentence that names the
+// file and exit code 2.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -30,8 +32,9 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Writes to `path` + ".partial", then flushes, fsyncs and renames in commit(). Destroyed without commit(): the partial file is
-// removed and `path` is as it was. A full disk or a read-only folder is a resource / bad_input Error with the system's reason.
+// Writes to `path` + ".partial", then flushes, fsyncs and renames in commit(). Destroyed without commit(): the partial
+// file is removed and `path` is as it was. A full disk or a read-only folder is a resource / bad_input Error with the
+// system's reason.
 class FileWriter {
  public:
   explicit FileWriter(const std::filesystem::path& path);

@@ -10,8 +10,8 @@
 namespace fathom {
 namespace {
 
-// Feeds Boost's value builder, and watches for keys that occur twice: JSON leaves their meaning open, and two readers of one file must not
-// see two different values. Member names are those that boost::json::basic_parser calls.
+// Feeds Boost's value builder, and watches for keys that occur twice: JSON leaves their meaning open, and two readers
+// of one file must not see two different values. Member names are those that boost::json::basic_parser calls.
 struct CheckingHandler {
   static constexpr size_t max_object_size = size_t{1} << 31;
   static constexpr size_t max_array_size = size_t{1} << 31;
@@ -166,14 +166,21 @@ std::string to_pretty_json(const json::value& value) {
 
 const char* json_kind_name(const json::value& value) {
   switch (value.kind()) {
-    case json::kind::null: return "null";
-    case json::kind::bool_: return "a boolean";
+    case json::kind::null:
+      return "null";
+    case json::kind::bool_:
+      return "a boolean";
     case json::kind::int64:
-    case json::kind::uint64: return "an integer";
-    case json::kind::double_: return "a number with a fraction";
-    case json::kind::string: return "a string";
-    case json::kind::array: return "an array";
-    case json::kind::object: return "an object";
+    case json::kind::uint64:
+      return "an integer";
+    case json::kind::double_:
+      return "a number with a fraction";
+    case json::kind::string:
+      return "a string";
+    case json::kind::array:
+      return "an array";
+    case json::kind::object:
+      return "an object";
   }
   return "?";
 }

@@ -13,8 +13,9 @@ struct JsonLimits {
   size_t max_depth = 32;
 };
 
-// One document. Refused with a bad_input Error that names `where` and the byte: syntax errors, trailing text, invalid UTF-8,
-// NaN/Infinity, nesting beyond the limit, and a key that occurs twice in one object. Time is linear, stack use constant.
+// One document. Refused with a bad_input Error that names `where` and the byte: syntax errors, trailing text, invalid
+// UTF-8, NaN/Infinity, nesting beyond the limit, and a key that occurs twice in one object. Time is linear, stack use
+// constant.
 json::value parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {});
 
 // Indented by two spaces, keys in insertion order, one final newline: what transformers writes.

@@ -45,7 +45,8 @@ void Progress::draw(double elapsed) {
     line += fmt::format("[{}{}] {:3.0f} %  {} of {}", std::string(static_cast<size_t>(full), '#'),
                         std::string(static_cast<size_t>(kWidth - full), '.'), 100 * fraction,
                         amount(static_cast<double>(done_)), amount(static_cast<double>(total_)));
-    if (rate > 0 && done_ < total_) line += fmt::format("  {} left", human_seconds(static_cast<double>(total_ - done_) / rate));
+    if (rate > 0 && done_ < total_)
+      line += fmt::format("  {} left", human_seconds(static_cast<double>(total_ - done_) / rate));
   } else {
     line += amount(static_cast<double>(done_));
   }

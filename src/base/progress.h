@@ -6,11 +6,13 @@
 
 namespace fathom {
 
-// On a terminal: one line redrawn at most ten times a second, with percent, rate and time left. Otherwise (a log file): one line every ten
-// seconds. Nothing at all for the first second, and nothing when quiet. Not thread-safe: one thread calls it.
+// On a terminal: one line redrawn at most ten times a second, with percent, rate and time left. Otherwise (a log file):
+// one line every ten seconds. Nothing at all for the first second, and nothing when quiet. Not thread-safe: one thread
+// calls it.
 class Progress {
  public:
-  // label: what is being done ("loading"); unit: what `total` counts ("tokens"); "B" prints sizes as MB and GB. total 0: unknown.
+  // label: what is being done ("loading"); unit: what `total` counts ("tokens"); "B" prints sizes as MB and GB. total
+  // 0: unknown.
   Progress(std::string label, uint64_t total, std::string unit, bool quiet = false);
   ~Progress();  // erases or ends the line
   Progress(const Progress&) = delete;

@@ -1,5 +1,6 @@
-// Counter-based random numbers: (seed, stream, index) -> number. No state, so any thread or rank can ask for any number in any order and
-// all agree. The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+// Counter-based random numbers: (seed, stream, index) -> number. No state, so any thread or rank can ask for any number
+// in any order and all agree. The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,
+// 3", SC 2011).
 #pragma once
 #include <array>
 #include <cmath>

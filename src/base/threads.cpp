@@ -7,8 +7,8 @@
 namespace fathom {
 namespace {
 
-// Long enough to bridge the gap between two sections of a forward pass (some microseconds), short enough not to burn a core that somebody
-// else could use.
+// Long enough to bridge the gap between two sections of a forward pass (some microseconds), short enough not to burn a
+// core that somebody else could use.
 constexpr int kSpins = 2000;
 
 void pause_cpu() noexcept {

@@ -21,12 +21,13 @@ class ThreadPool {
 
   int size() const noexcept { return n_threads_; }
 
-  // Calls body(thread) for thread = 0 .. size()-1, each once and at the same time, and returns when all have returned. The caller is
-  // thread 0. body must not throw.
+  // Calls body(thread) for thread = 0 .. size()-1, each once and at the same time, and returns when all have returned.
+  // The caller is thread 0. body must not throw.
   void run(const std::function<void(int)>& body);
 
-  // Splits 0 .. count-1 into size() contiguous ranges, a fixed partition: body(begin, end). Ranges start at multiples of `grain`.
-  // The partition depends on the number of threads, so body must compute each index the same way wherever it falls.
+  // Splits 0 .. count-1 into size() contiguous ranges, a fixed partition: body(begin, end). Ranges start at multiples
+  // of `grain`. The partition depends on the number of threads, so body must compute each index the same way wherever
+  // it falls.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
     if (count <= 0) return;
@@ -42,8 +43,8 @@ class ThreadPool {
     });
   }
 
-  // The same for indexes of unequal cost: threads take the next `grain` indexes when they are free. Which thread computes an index is
-  // not fixed, so this too is only for work whose result does not depend on it.
+  // The same for indexes of unequal cost: threads take the next `grain` indexes when they are free. Which thread
+  // computes an index is not fixed, so this too is only for work whose result does not depend on it.
   template <class Body>
   void parallel_for_dynamic(int64_t count, int64_t grain, Body&& body) {
     if (count <= 0) return;

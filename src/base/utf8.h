@@ -9,7 +9,7 @@ namespace fathom {
 
 struct Utf8Char {
   uint32_t code_point;  // U+FFFD when not valid
-  uint32_t length;      // bytes taken, >= 1; for an invalid sequence, its maximal ill-formed prefix (Unicode 15, table 3-8)
+  uint32_t length;  // bytes taken, >= 1; for an invalid sequence, its maximal ill-formed prefix (Unicode 15, table 3-8)
   bool valid;
 };
 

@@ -11,7 +11,8 @@ namespace {
 int64_t context_size(const ModelConfig& config, const EngineOptions& o) {
   if (o.context_tokens < 0) throw_bad_input("--ctx is {}; it must be at least 1", o.context_tokens);
   if (o.context_tokens > config.max_position_embeddings)
-    throw_bad_input("--ctx is {}, but the model's max_position_embeddings is {}", o.context_tokens, config.max_position_embeddings);
+    throw_bad_input("--ctx is {}, but the model's max_position_embeddings is {}", o.context_tokens,
+                    config.max_position_embeddings);
   return o.context_tokens > 0 ? o.context_tokens : config.max_position_embeddings;
 }
 
@@ -41,13 +42,16 @@ Engine::Engine(const Model& model, const EngineOptions& o)
 
 void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
   if (sequence.length + n > context_tokens_)
-    throw_resource("the context is full: {} tokens are stored, {} more do not fit in {}; try a larger --ctx (the model allows {}) or a shorter text",
-                   sequence.length, n, context_tokens_, model_.config.max_position_embeddings);
+    throw_resource(
+        "the context is full: {} tokens are stored, {} more do not fit in {}; try a larger --ctx (the model allows {}) "
+        "or a shorter text",
+        sequence.length, n, context_tokens_, model_.config.max_position_embeddings);
   const double needed = static_cast<double>(cache_.layout().bytes_per_token() * n);
   const auto available = static_cast<double>(available_memory_bytes());
   if (available > 0 && needed > available)
-    throw_resource("{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type bf16", n, human_bytes(needed),
-                   human_bytes(available));
+    throw_resource(
+        "{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type bf16",
+        n, human_bytes(needed), human_bytes(available));
 }
 
 MatView<float> Engine::step(const Batch& batch) {
@@ -89,9 +93,11 @@ void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_
   }
 }
 
-FinishReason Engine::generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits, const GenerateRequest& request,
-                              const std::function<bool(int32_t)>& on_token) {
-  const auto is_stop = [&](int32_t id) { return std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end(); };
+FinishReason Engine::generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits,
+                              const GenerateRequest& request, const std::function<bool(int32_t)>& on_token) {
+  const auto is_stop = [&](int32_t id) {
+    return std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
+  };
   for (int64_t i = 0; i < request.max_tokens; ++i) {
     if (i > 0) logits = feed(sequence, std::span(history).last(1));
     const int32_t id = sample(logits, request.n_usable_ids, history, std::ssize(history), request.sampling);

@@ -41,18 +41,19 @@ class Engine {
   int threads() const noexcept { return pool_.size(); }
   KvCache& cache() noexcept { return cache_; }
 
-  // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the next call. resource Error when the
-  // context is full, before anything is run.
+  // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the
+  // next call. resource Error when the context is full, before anything is run.
   std::span<const float> feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
 
   // The same, and hands the logits after every id from index `first_wanted` on to `row`, in order.
   void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
 
-  // Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and feeds each. on_token returns false to end
-  // there. Chosen ids are appended to history; the stop id is not. The last token chosen is not fed, so the sequence may be one token behind history:
-  // feed(history.subspan(sequence.length)) catches up.
-  FinishReason generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits, const GenerateRequest& request,
-                        const std::function<bool(int32_t)>& on_token);
+  // Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and
+  // feeds each. on_token returns false to end there. Chosen ids are appended to history; the stop id is not. The last
+  // token chosen is not fed, so the sequence may be one token behind history: feed(history.subspan(sequence.length))
+  // catches up.
+  FinishReason generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits,
+                        const GenerateRequest& request, const std::function<bool(int32_t)>& on_token);
 
  private:
   void check_room(const SequenceCache& sequence, int64_t n) const;

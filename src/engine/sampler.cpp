@@ -15,7 +15,9 @@ struct Candidate {
   double score;  // logit, then probability
 };
 
-bool more_likely(const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
+bool more_likely(const Candidate& a, const Candidate& b) {
+  return a.score != b.score ? a.score > b.score : a.id < b.id;
+}
 
 std::vector<Candidate> candidates(std::span<const float> logits, int64_t n_usable) {
   std::vector<Candidate> all(static_cast<size_t>(std::min<int64_t>(n_usable, static_cast<int64_t>(logits.size()))));
@@ -32,7 +34,8 @@ std::vector<Candidate> candidates(std::span<const float> logits, int64_t n_usabl
 
 void penalise_repeats(std::vector<Candidate>& all, std::span<const int32_t> history, const SamplingOptions& o) {
   if (o.repeat_penalty == 1.0) return;
-  std::vector<int32_t> recent(history.begin() + std::max<int64_t>(0, std::ssize(history) - o.repeat_window), history.end());
+  std::vector<int32_t> recent(history.begin() + std::max<int64_t>(0, std::ssize(history) - o.repeat_window),
+                              history.end());
   std::sort(recent.begin(), recent.end());
   recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
   for (int32_t id : recent) {
@@ -87,7 +90,8 @@ int32_t sample(std::span<const float> logits, int64_t n_usable, std::span<const 
   to_probabilities(all, o.temperature);
   if (o.top_p < 1) keep_top_p(all, o.top_p);
   if (o.min_p > 0) keep_min_p(all, o.min_p);
-  const double total = std::accumulate(all.begin(), all.end(), 0.0, [](double s, const Candidate& c) { return s + c.score; });
+  const double total =
+      std::accumulate(all.begin(), all.end(), 0.0, [](double s, const Candidate& c) { return s + c.score; });
   double left = uniform01(o.seed, /*stream=*/0, static_cast<uint64_t>(position)) * total;
   for (const Candidate& c : all) {
     if (left < c.score) return c.id;

@@ -16,8 +16,10 @@ void KvCache::extend(SequenceCache& sequence, int64_t n) {
   const int64_t blocks_needed = (sequence.length + n + kBlockTokens - 1) / kBlockTokens;
   const int64_t more = blocks_needed - static_cast<int64_t>(sequence.blocks.size());
   if (more > static_cast<int64_t>(free_.size()))
-    throw_resource("the cache is full: {} more tokens need {} blocks of {} tokens, {} are free; try a larger --ctx or a shorter text", n,
-                   more, kBlockTokens, free_.size());
+    throw_resource(
+        "the cache is full: {} more tokens need {} blocks of {} tokens, {} are free; try a larger --ctx or a shorter "
+        "text",
+        n, more, kBlockTokens, free_.size());
   for (int64_t i = 0; i < more; ++i) {
     const int32_t block = free_.back();
     Buffer<std::byte>& memory = blocks_[static_cast<size_t>(block)];

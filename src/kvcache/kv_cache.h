@@ -1,8 +1,8 @@
 // The paged cache of past tokens: what attention needs of them, in blocks of kBlockTokens tokens.
 //
-// One row per layer and token. For MLA a row is [c_kv after kv_a_layernorm (kv_lora_rank) | k_r after RoPE (qk_rope_head_dim)], 576
-// numbers for every V2 model whatever its number of heads; for GQA and MHA it is [keys after RoPE | values] of all key/value heads.
-// Source: arXiv:2405.04434 section 2.1.2 and Table 1.
+// One row per layer and token. For MLA a row is [c_kv after kv_a_layernorm (kv_lora_rank) | k_r after RoPE
+// (qk_rope_head_dim)], 576 numbers for every V2 model whatever its number of heads; for GQA and MHA it is [keys after
+// RoPE | values] of all key/value heads. Source: arXiv:2405.04434 section 2.1.2 and Table 1.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -19,8 +19,8 @@ inline constexpr int64_t kBlockTokens = 64;
 
 struct CacheLayout {
   int64_t layers = 0;
-  int64_t width = 0;          // numbers per row
-  DType dtype = DType::f32;   // f32 or bf16
+  int64_t width = 0;         // numbers per row
+  DType dtype = DType::f32;  // f32 or bf16
   int64_t bytes_per_token() const noexcept { return layers * row_bytes(dtype, width); }
 };
 
@@ -39,8 +39,8 @@ class KvCache {
   const CacheLayout& layout() const noexcept { return layout_; }
   int64_t free_tokens() const noexcept { return static_cast<int64_t>(free_.size()) * kBlockTokens; }
 
-  // Makes room for `n` tokens after the ones stored, and counts them as stored: their rows are to be written for every layer before they are
-  // read. resource Error when there are not enough blocks; then nothing has changed.
+  // Makes room for `n` tokens after the ones stored, and counts them as stored: their rows are to be written for every
+  // layer before they are read. resource Error when there are not enough blocks; then nothing has changed.
   void extend(SequenceCache& sequence, int64_t n);
   // Forgets all tokens from position `length` on.
   void truncate(SequenceCache& sequence, int64_t length);
@@ -48,8 +48,8 @@ class KvCache {
   // Writes the row of one token, rounding to the cache's type.
   void store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept;
 
-  // Rows of positions [first, first + n) as float32, all inside one block. For an f32 cache this is a view of the cache; otherwise the rows are
-  // widened (exactly) into `scratch`, which holds n * width numbers.
+  // Rows of positions [first, first + n) as float32, all inside one block. For an f32 cache this is a view of the
+  // cache; otherwise the rows are widened (exactly) into `scratch`, which holds n * width numbers.
   MatView<const float> rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                             float* scratch) const noexcept;
 

@@ -19,7 +19,8 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(int64_t n)
-      : data_(static_cast<T*>(::operator new[](sizeof(T) * static_cast<size_t>(n), std::align_val_t(kBufferAlignment)))),
+      : data_(
+            static_cast<T*>(::operator new[](sizeof(T) * static_cast<size_t>(n), std::align_val_t(kBufferAlignment)))),
         size_(n) {
     for (int64_t i = 0; i < n; ++i) data_.get()[i] = T{};
   }

@@ -60,7 +60,7 @@ uint8_t f32_to_f8_e4m3(float f) noexcept {
   const float magnitude = std::bit_cast<float>(u & 0x7FFFFFFFu);
   if (std::isnan(magnitude)) return sign | 0x7Fu;
   if (magnitude >= 448.0f) return sign | 0x7Eu;
-  if (magnitude < 0x1p-6f) {  // subnormal: multiples of 2^-9
+  if (magnitude < 0x1p-6f) {                    // subnormal: multiples of 2^-9
     const float shifted = magnitude + 0x1p14f;  // puts 2^-9 at the last bit of the sum
     return static_cast<uint8_t>(sign | (std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(0x1p14f)));
   }

@@ -59,7 +59,8 @@ constexpr uint16_t f32_to_bf16(float f) noexcept {
 float f16_to_f32(uint16_t h) noexcept;
 uint16_t f32_to_f16(float f) noexcept;
 
-// FP8 E4M3 ("fn": no infinity, 0x7F and 0xFF are NaN, largest 448), widening exact; narrowing rounds to nearest even and saturates at 448.
+// FP8 E4M3 ("fn": no infinity, 0x7F and 0xFF are NaN, largest 448), widening exact; narrowing rounds to nearest even
+// and saturates at 448.
 float f8_e4m3_to_f32(uint8_t b) noexcept;
 uint8_t f32_to_f8_e4m3(float f) noexcept;
 

@@ -8,11 +8,12 @@
 
 namespace fathom {
 
-// FP8 blocks: one float32 scale for every kFp8Block x kFp8Block elements, value = stored * scale (weight_scale_inv, DeepSeek's layout).
+// FP8 blocks: one float32 scale for every kFp8Block x kFp8Block elements, value = stored * scale (weight_scale_inv,
+// DeepSeek's layout).
 inline constexpr int64_t kFp8Block = 128;
 
-// A matrix (rows, cols), or a vector (one row). Does not own its bytes: the TensorSource or the buffer that does must outlive it.
-// The bytes need not be aligned. `data == nullptr` means "this model has no such tensor".
+// A matrix (rows, cols), or a vector (one row). Does not own its bytes: the TensorSource or the buffer that does must
+// outlive it. The bytes need not be aligned. `data == nullptr` means "this model has no such tensor".
 struct Weight {
   DType dtype = DType::f32;
   int64_t rows = 0, cols = 0;

@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 
 class FileTest : public ::testing::Test {
  protected:
-  FileTest() : folder_(fs::temp_directory_path() / ("fathom_file_test_" + std::to_string(::getpid()))) { fs::create_directories(folder_); }
+  FileTest() : folder_(fs::temp_directory_path() / ("fathom_file_test_" + std::to_string(::getpid()))) {
+    fs::create_directories(folder_);
+  }
   ~FileTest() override { fs::remove_all(folder_); }
   fs::path write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ / name, std::ios::binary) << text;

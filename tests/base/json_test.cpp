@@ -24,7 +24,9 @@ TEST(Json, RefusesWhatIsNotOneWholeDocument) {
   EXPECT_NE(refusal("{} {}").find("after the JSON value"), std::string::npos);
   EXPECT_NE(refusal("{\"a\": 1, \"a\": 2}").find("'a' occurs twice"), std::string::npos);
   EXPECT_NE(refusal("{\"b\": {\"a\": 1, \"\\u0061\": 2}}").find("'a' occurs twice"), std::string::npos);
-  for (const char* bad : {"[1,]", "NaN", "[Infinity]", "{'a': 1}", "/* */ 1", "[1e]", "\"\xC0\x80\"", "[\"\\ud800\"]", "nul"}) refusal(bad);
+  for (const char* bad :
+       {"[1,]", "NaN", "[Infinity]", "{'a': 1}", "/* */ 1", "[1e]", "\"\xC0\x80\"", "[\"\\ud800\"]", "nul"})
+    refusal(bad);
 }
 
 TEST(Json, DepthIsLimitedAndCostsNoStack) {
@@ -38,7 +40,9 @@ TEST(Json, DepthIsLimitedAndCostsNoStack) {
 TEST(Json, SameKeyInDifferentObjectsIsFine) {
   const json::value v = parse_json(R"({"a": {"a": [{"a": 1}, {"a": 2}]}, "b": 1e-6})", "x.json");
   EXPECT_EQ(v.at("a").at("a").at(1).at("a").as_int64(), 2);
-  EXPECT_EQ(to_pretty_json(v), "{\n  \"a\": {\n    \"a\": [\n      {\n        \"a\": 1\n      },\n      {\n        \"a\": 2\n      }\n    ]\n  },\n  \"b\": 1e-06\n}\n");
+  EXPECT_EQ(to_pretty_json(v),
+            "{\n  \"a\": {\n    \"a\": [\n      {\n        \"a\": 1\n      },\n      {\n        \"a\": 2\n      }\n    "
+            "]\n  },\n  \"b\": 1e-06\n}\n");
 }
 
 }  // namespace

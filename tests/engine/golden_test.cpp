@@ -1,4 +1,5 @@
-// Committed checkpoints with the logits and greedy tokens that another implementation computed from them (docs/oracles.md says which and how).
+// Committed checkpoints with the logits and greedy tokens that another implementation computed from them
+// (docs/oracles.md says which and how).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -43,7 +44,8 @@ std::vector<int32_t> ids_of(const json::value& v) {
 std::vector<float> all_logits(Engine& engine, std::span<const int32_t> ids) {
   std::vector<float> all;
   SequenceCache sequence;
-  engine.score(sequence, ids, 0, [&](int64_t, VecView<const float> row) { all.insert(all.end(), row.begin(), row.end()); });
+  engine.score(sequence, ids, 0,
+               [&](int64_t, VecView<const float> row) { all.insert(all.end(), row.begin(), row.end()); });
   engine.cache().truncate(sequence, 0);
   return all;
 }
@@ -71,9 +73,11 @@ TEST_P(GoldenModel, LogitsAtEveryPositionAndGreedyTokensAreTheOracles) {
     for (const json::value& prompt : expected.at("prompts").as_array()) {
       const std::vector<int32_t> ids = ids_of(prompt.at("ids"));
       if (const json::value* file = prompt.as_object().if_contains("logits")) {
-        const std::vector<float> want = read_npy(folder / std::string(file->as_string())), got = all_logits(engine, ids);
+        const std::vector<float> want = read_npy(folder / std::string(file->as_string())),
+                                 got = all_logits(engine, ids);
         ASSERT_EQ(got.size(), want.size());
-        EXPECT_LE(testing::largest_difference(got, want), tolerance * testing::largest_magnitude(want)) << "chunk " << chunk << ", prompt of " << ids.size();
+        EXPECT_LE(testing::largest_difference(got, want), tolerance * testing::largest_magnitude(want))
+            << "chunk " << chunk << ", prompt of " << ids.size();
       }
       const std::vector<int32_t> want = ids_of(prompt.at("greedy"));
       EXPECT_EQ(greedy(engine, ids, std::ssize(want)), want) << "chunk " << chunk << ", prompt of " << ids.size();
@@ -81,7 +85,8 @@ TEST_P(GoldenModel, LogitsAtEveryPositionAndGreedyTokensAreTheOracles) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenModel, ::testing::ValuesIn(golden_models()), [](const auto& p) { return p.param; });
+INSTANTIATE_TEST_SUITE_P(Models, GoldenModel, ::testing::ValuesIn(golden_models()),
+                         [](const auto& p) { return p.param; });
 
 }  // namespace
 }  // namespace fathom

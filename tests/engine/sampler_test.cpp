@@ -38,7 +38,8 @@ TEST(Sampler, FrequenciesFollowTheSoftmax) {
     const auto counts = draw(plain(temperature), n);
     for (const auto& [id, count] : counts) {
       const double p = std::exp(kLogits[static_cast<size_t>(id)] / temperature) / sum;
-      EXPECT_NEAR(count, n * p, 5 * std::sqrt(n * p * (1 - p)) + 1) << id << " at " << temperature;  // five standard deviations
+      EXPECT_NEAR(count, n * p, 5 * std::sqrt(n * p * (1 - p)) + 1)
+          << id << " at " << temperature;  // five standard deviations
     }
   }
 }

@@ -13,7 +13,9 @@ TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
       cache.extend(a, 13);
       cache.extend(b, 9);
     }
-    const auto value = [](int sequence, int64_t layer, int64_t position, int64_t i) { return static_cast<float>(sequence * 1000 + layer * 500 + position + i) / 4; };
+    const auto value = [](int sequence, int64_t layer, int64_t position, int64_t i) {
+      return static_cast<float>(sequence * 1000 + layer * 500 + position + i) / 4;
+    };
     std::vector<float> row(10);
     const auto for_all = [&](auto&& fn) {
       for (int s = 0; s < 2; ++s)

@@ -21,7 +21,8 @@ TEST(DType, HalfWidensExactlyAndNarrowsBack) {
   EXPECT_EQ(f32_to_f16(65520.0f), 0x7C00);
 }
 
-// The definition of rounding to nearest even: no neighbour is closer, and of two equally near ones the even one is taken.
+// The definition of rounding to nearest even: no neighbour is closer, and of two equally near ones the even one is
+// taken.
 template <class Narrow, class Widen>
 void expect_nearest_even(Narrow narrow, Widen widen, uint32_t n_codes) {
   for (uint32_t code = 0; code + 1 < n_codes; ++code) {  // positive codes in ascending order of value
@@ -35,9 +36,12 @@ void expect_nearest_even(Narrow narrow, Widen widen, uint32_t n_codes) {
 }
 
 TEST(DType, NarrowingRoundsToNearestEven) {
-  expect_nearest_even([](float f) { return uint32_t{f32_to_f16(f)}; }, [](uint32_t c) { return f16_to_f32(static_cast<uint16_t>(c)); }, 0x7C00);
-  expect_nearest_even([](float f) { return uint32_t{f32_to_f8_e4m3(f)}; }, [](uint32_t c) { return f8_e4m3_to_f32(static_cast<uint8_t>(c)); }, 0x7F);
-  expect_nearest_even([](float f) { return uint32_t{f32_to_bf16(f)}; }, [](uint32_t c) { return bf16_to_f32(static_cast<uint16_t>(c)); }, 0x7F7F);
+  expect_nearest_even([](float f) { return uint32_t{f32_to_f16(f)}; },
+                      [](uint32_t c) { return f16_to_f32(static_cast<uint16_t>(c)); }, 0x7C00);
+  expect_nearest_even([](float f) { return uint32_t{f32_to_f8_e4m3(f)}; },
+                      [](uint32_t c) { return f8_e4m3_to_f32(static_cast<uint8_t>(c)); }, 0x7F);
+  expect_nearest_even([](float f) { return uint32_t{f32_to_bf16(f)}; },
+                      [](uint32_t c) { return bf16_to_f32(static_cast<uint16_t>(c)); }, 0x7F7F);
 }
 
 TEST(DType, Fp8IsE4M3WithoutInfinity) {
