@@ -1,4 +1,5 @@
 // Letters (src/model/config.h): T rows of the batch, H heads, G key/value heads, d head_dim.
+#include "kernels/attention_forward.h"
 #include "model/attention_core.h"
 #include "model/gqa.h"
 
@@ -53,6 +54,23 @@ void gqa_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& se
     AttentionState* states = saved != nullptr ? saved->states + s.first_row * H : nullptr;
     const RunningAttention a =
         start_attention(ctx, q.sub_rows(s.first_row, s.n), H, H / G, o.sub_rows(s.first_row, s.n), states);
+    if (cache == nullptr && ctx.products == Products::bf16) {
+      attention_forward(ctx.pool, ctx.arena, ctx.products,
+                        {.heads = H,
+                         .heads_per_kv = H / G,
+                         .scale = settings.scale,
+                         .q = q.sub_rows(s.first_row, s.n),
+                         .key = kv.sub_cols(0, G * d).sub_rows(s.first_row, s.n),
+                         .shared_key = {},
+                         .value = kv.sub_cols(G * d, G * d).sub_rows(s.first_row, s.n),
+                         .key_dim = d,
+                         .key_stride = d,
+                         .value_dim = d,
+                         .value_stride = d,
+                         .o = o.sub_rows(s.first_row, s.n),
+                         .states = a.states});
+      continue;
+    }
     if (cache == nullptr) {
       const auto tile = [&](int64_t first, int64_t n, int64_t kv_head, float*) {
         return tile_of(kv.sub_rows(s.first_row + first, n), first, kv_head, G, d);

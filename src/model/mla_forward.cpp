@@ -1,5 +1,6 @@
 // Letters (src/model/config.h): T rows of the batch, H heads, D hidden_size, Q q_lora_rank, C kv_lora_rank, N
 // qk_nope_head_dim, R qk_rope_head_dim, V v_head_dim.
+#include "kernels/attention_forward.h"
 #include "kernels/matmul.h"
 #include "model/attention_core.h"
 #include "model/mla.h"
@@ -143,6 +144,24 @@ void attend_in_batch(Context& ctx, const ModelConfig& c, float scale, const MlaW
   Arena::Scope scope(ctx.arena);
   const ExpandedLatents e = expand_latents(ctx, c, w, latents);
   for (const BatchSequence& s : batch.sequences) {
+    if (ctx.products == Products::bf16) {
+      const auto rows = [&](auto m) { return m.sub_rows(s.first_row, s.n); };
+      attention_forward(ctx.pool, ctx.arena, ctx.products,
+                        {.heads = H,
+                         .heads_per_kv = 1,
+                         .scale = scale,
+                         .q = rows(q),
+                         .key = rows(e.key),
+                         .shared_key = rows(latents.sub_cols(C, R)),
+                         .value = rows(e.value),
+                         .key_dim = N,
+                         .key_stride = e.key_stride,
+                         .value_dim = V,
+                         .value_stride = e.value_stride,
+                         .o = rows(o),
+                         .states = states + s.first_row * H});
+      continue;
+    }
     Arena::Scope sequence_scope(ctx.arena);
     RunningAttention a = start_attention(ctx, q.sub_rows(s.first_row, s.n), H, 1, o.sub_rows(s.first_row, s.n),
                                          states + s.first_row * H);

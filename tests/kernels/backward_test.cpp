@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "kernels/attention_backward.h"
+#include "kernels/attention_forward.h"
 #include "kernels/dispatch.h"
 #include "kernels/ref/attention.h"
 #include "kernels/ref/backward.h"
@@ -247,6 +248,31 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
     }
     const auto qf = to_float(q), kf = to_float(key), sf = to_float(shared), vf = to_float(value), of = to_float(o),
                dof = to_float(d_o);
+    for (const Products products : {Products::f32, Products::bf16}) {
+      std::vector<float> got(of.size());
+      std::vector<AttentionState> got_states(states.size());
+      ThreadPool two(2);
+      Arena scratch;
+      attention_forward(two, scratch, products,
+                        {.heads = heads,
+                         .heads_per_kv = per_kv,
+                         .scale = static_cast<float>(scale),
+                         .q = {qf.data(), n, heads * d},
+                         .key = {kf.data(), n, G * N},
+                         .shared_key = {sf.data(), n, R},
+                         .value = {vf.data(), n, G * V},
+                         .key_dim = N,
+                         .key_stride = N,
+                         .value_dim = V,
+                         .value_stride = V,
+                         .o = {got.data(), n, heads * V},
+                         .states = got_states.data()});
+      // bfloat16 operands: scores move by about 2^-8 of a few units, probabilities and values by 2^-9 each.
+      EXPECT_LE(largest_error(got, o), products == Products::f32 ? 1e-5 : 0.03);
+      for (size_t i = 0; i < states.size(); ++i)
+        EXPECT_NEAR(got_states[i].max + std::log(got_states[i].sum), states[i].max,
+                    products == Products::f32 ? 1e-4 : 0.05);
+    }
     std::vector<float> gq(q.size()), gk(key.size()), gv(value.size()), gs(dshared.size());
     ThreadPool pool(2);
     Arena arena;

@@ -1,0 +1,27 @@
+// Causal softmax attention over one whole sequence, as matrix products of blocks of queries with blocks of keys: what
+// training runs forward, beside attention_backward.h. Definition: ref/attention.h. Inference, whose queries are few and
+// whose keys lie in a cache, uses attention.h.
+#pragma once
+#include "base/arena.h"
+#include "base/threads.h"
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+
+namespace fathom {
+
+// n rows, one a token. Head h reads key/value head h / heads_per_kv, whose columns start at that head times the stride;
+// its key is [key | shared_key].
+struct AttentionForward {
+  int64_t heads = 0, heads_per_kv = 1;
+  float scale = 0;
+  MatView<const float> q;  // (n, heads * (key_dim + shared width))
+  MatView<const float> key, shared_key, value;
+  int64_t key_dim = 0, key_stride = 0, value_dim = 0, value_stride = 0;
+  MatView<float> o;        // (n, heads * value_dim), written
+  AttentionState* states;  // (n, heads), written: what attention_backward needs
+};
+
+// A task is one key/value head with all its query heads; nothing depends on the number of threads.
+void attention_forward(ThreadPool& pool, Arena& arena, Products products, const AttentionForward& a) noexcept;
+
+}  // namespace fathom
