@@ -96,7 +96,7 @@ struct CheckingHandler {
 void write_pretty(std::string& out, const json::value& v, int depth) {
   const auto newline = [&](int d) {
     out += '\n';
-    out.append(static_cast<size_t>(2 * d), ' ');
+    out.append(2 * static_cast<size_t>(d), ' ');
   };
   if (const json::object* object = v.if_object(); object != nullptr && !object->empty()) {
     out += '{';

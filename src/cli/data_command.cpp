@@ -134,7 +134,7 @@ void show_document(const TokenDataset& data, const ShowCommand& o) {
              data.tokenizer().decode(ids, {.replace_invalid = true}));
 }
 
-void show_sequence(std::shared_ptr<const TokenDataset> data, const ShowCommand& o) {
+void show_sequence(const std::shared_ptr<const TokenDataset>& data, const ShowCommand& o) {
   PackedSequence s;
   if (o.held_out) {
     const HeldOutReader reader(data, o.length);

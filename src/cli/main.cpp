@@ -69,7 +69,7 @@ int report_usage_error(const CLI::App& root, const CLI::ParseError& e, int argc,
     for (int i = 1; i < argc && hint.empty(); ++i) {
       const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
       const bool known =
-          (word.rfind("-", 0) == 0 ? command.get_option_no_throw(word) != nullptr : is_command(root, word));
+          (word.starts_with('-') ? command.get_option_no_throw(word) != nullptr : is_command(root, word));
       if (!known && word.size() > 2) hint = suggestion(command, word);
     }
   fmt::print(stderr, "{}: {}.{} See {} --help\n", name, e.what(), hint, name);

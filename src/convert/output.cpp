@@ -114,6 +114,7 @@ void write_gguf(ThreadPool& pool, const ModelRows& original, const fs::path& out
   metadata.set_u32("general.file_type", file_type_of(plan, options.type));
   for (const std::string& key : text.keys()) metadata.set(key, *text.find(key));
   std::vector<GgufTensorPlan> planned;
+  planned.reserve(plan.size());
   for (const OutTensor& t : plan) planned.push_back({t.name, t.dtype, t.shape});
   check_room(out, plan);
   GgufWriter writer(out, metadata, std::move(planned), options.max_shard_bytes);

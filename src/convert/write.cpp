@@ -33,8 +33,8 @@ class PieceWriter {
   void encode(bool scales, Sink&& sink) const {
     const bool f8 = dtype_ == DType::f8_e4m3;
     const int64_t step = std::lcm(rows_.stripe, f8 ? kFp8Block : 1);
-    const int64_t unit = step * std::max<int64_t>(1, kUnitElements / (step * rows_.cols));
-    const int64_t chunk = unit * std::max<int64_t>(1, kChunkBytes / (unit * row_bytes_));
+    const int64_t unit = step * std::max<int64_t>(1, kUnitElements / std::max<int64_t>(1, step * rows_.cols));
+    const int64_t chunk = unit * std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(1, unit * row_bytes_));
     const int64_t scale_cols = (rows_.cols + kFp8Block - 1) / kFp8Block;
     std::vector<std::byte> bytes;
     std::vector<float> scale_inv;

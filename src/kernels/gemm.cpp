@@ -139,7 +139,8 @@ TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* cons
     m = std::max(m, p->m);
     n = std::max(n, p->n);
   }
-  const int64_t fitting = std::min(kernel.block_bytes / 4 / words, kMaxTaskRows) / kernel.rows * kernel.rows;
+  const int64_t fitting =
+      std::min(kernel.block_bytes / 4 / std::max<int64_t>(words, 1), kMaxTaskRows) / kernel.rows * kernel.rows;
   TaskShape t{std::min(round_up(m, kernel.rows), std::max(kernel.rows, fitting)), round_up(n, kernel.cols)};
   if (threads == 1) return t;
   const auto tasks = [&] {

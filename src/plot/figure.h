@@ -21,7 +21,7 @@ struct Panel {
   bool may_be_logarithmic = false;  // when all values are positive and span more than a factor of 50
   bool from_zero = false;           // the scale begins at 0 (or below)
   // What solid and dashed curves mean, when the panel has both.
-  std::string solid_means = "", dashed_means = "";
+  std::string solid_means = "", dashed_means = "";  // NOLINT(readability-redundant-string-init): they may be left out
 };
 
 struct LegendEntry {

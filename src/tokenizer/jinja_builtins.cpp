@@ -265,7 +265,10 @@ Value map(Meter& meter, const Value& x, Args args) {
     const auto a = Arguments{args.function, {}, args.named}.bind({"attribute", "default"}, 1);
     for (const Value& item : list->items) {
       Value found = path_of(meter, item, *a[0]);
-      out.push_back(a[1] && found.undefined() ? *a[1] : std::move(found));
+      if (a[1] && found.undefined())
+        out.push_back(*a[1]);
+      else
+        out.push_back(std::move(found));
     }
     return make_list(std::move(out), ListKind::generator);
   }

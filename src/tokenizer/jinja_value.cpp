@@ -70,7 +70,7 @@ Value make_list(std::vector<Value> items, ListKind kind) {
   return out;
 }
 
-Value make_dict(std::vector<std::pair<Text, Value>> items) {
+Value make_dict(std::vector<std::pair<Text, Value>> items) {  // NOLINT(performance-unnecessary-value-param): moved from
   Dict dict;
   Measure measure;
   for (auto& [key, value] : items) {
