@@ -253,7 +253,8 @@ TEST(TrainingStep, ProductsInBfloatStayNear) {
       a2 += double{exact.gradients[i]} * exact.gradients[i];
       b2 += double{rounded.gradients[i]} * rounded.gradients[i];
     }
-    EXPECT_GT(inner / std::sqrt(a2 * b2), 0.98) << name;  // 0.991 for the shape with seven latents, above 0.999 for the others
+    EXPECT_GT(inner / std::sqrt(a2 * b2), 0.98)
+        << name;  // 0.991 for the shape with seven latents, above 0.999 for the others
   }
 }
 
