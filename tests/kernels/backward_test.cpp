@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <functional>
 
@@ -113,7 +114,9 @@ TEST(Backward, SoftmaxAndCrossEntropyDefinitionsAgreeWithCentralDifferences) {
 }
 
 TEST(Backward, AttentionDefinitionAgreesWithCentralDifferences) {
-  for (const auto& [n, d, dv] : {std::tuple<int64_t, int64_t, int64_t>{1, 3, 2}, {5, 4, 3}, {9, 1, 1}}) {
+  using Sizes = std::array<int64_t, 3>;
+  for (const Sizes& sizes : {Sizes{1, 3, 2}, Sizes{5, 4, 3}, Sizes{9, 1, 1}}) {
+    const int64_t n = sizes[0], d = sizes[1], dv = sizes[2];
     const Vec q = normals(n * d, 1), k = normals(n * d, 2), v = normals(n * dv, 3), d_o = normals(n * dv, 4);
     const auto forward = [&](const Vec& q_, const Vec& k_, const Vec& v_, Vec& o, Vec& lse) {
       o.resize(static_cast<size_t>(n * dv));
