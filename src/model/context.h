@@ -19,21 +19,22 @@ struct Context {
   Arena& arena;
   Activations activations = Activations::f32;
   Products products = Products::f32;  // bf16: large products round their operands to bfloat16 (training)
+  bool training = false;              // many rows, weights of a plain type: products and attention in large tiles
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.
 //
-// In float32 by kernels/matmul.h, which streams a stored weight of any type once and is the faster the fewer the rows;
-// in bfloat16 by kernels/linear.h, which packs the weight first and is made for many.
+// Inference by kernels/matmul.h, which streams a stored weight of any type once and is the faster the fewer the rows;
+// training by kernels/linear.h, which packs the weight first and is made for many.
 inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatView<float> y) {
-  if (ctx.products == Products::f32)
+  if (!ctx.training)
     matmul(ctx.pool, x, w, y);
   else
     linear(ctx.pool, ctx.products, x, w, y);
 }
 inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const int64_t> offsets,
                            std::span<const Weight> weights, MatView<float> y) {
-  if (ctx.products == Products::f32)
+  if (!ctx.training)
     grouped_matmul(ctx.pool, x, offsets, weights, y);
   else
     grouped_linear(ctx.pool, ctx.products, x, offsets, weights, y);

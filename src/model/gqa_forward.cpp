@@ -54,7 +54,7 @@ void gqa_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& se
     AttentionState* states = saved != nullptr ? saved->states + s.first_row * H : nullptr;
     const RunningAttention a =
         start_attention(ctx, q.sub_rows(s.first_row, s.n), H, H / G, o.sub_rows(s.first_row, s.n), states);
-    if (cache == nullptr && ctx.products == Products::bf16) {
+    if (cache == nullptr && ctx.training) {
       attention_forward(ctx.pool, ctx.arena, ctx.products,
                         {.heads = H,
                          .heads_per_kv = H / G,

@@ -144,7 +144,7 @@ void attend_in_batch(Context& ctx, const ModelConfig& c, float scale, const MlaW
   Arena::Scope scope(ctx.arena);
   const ExpandedLatents e = expand_latents(ctx, c, w, latents);
   for (const BatchSequence& s : batch.sequences) {
-    if (ctx.products == Products::bf16) {
+    if (ctx.training) {
       const auto rows = [&](auto m) { return m.sub_rows(s.first_row, s.n); };
       attention_forward(ctx.pool, ctx.arena, ctx.products,
                         {.heads = H,

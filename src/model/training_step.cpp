@@ -100,10 +100,16 @@ MatView<float> embed(Context& ctx, const Network& n, const Batch& batch) {
   return x;
 }
 
+Context training_context(const Context& ctx) {
+  return {
+      .pool = ctx.pool, .arena = ctx.arena, .activations = ctx.activations, .products = ctx.products, .training = true};
+}
+
 }  // namespace
 
-StepReport forward_and_backward(Context& ctx, const Network& n, const TrainingBatch& b, const StepOptions& o,
+StepReport forward_and_backward(const Context& context, const Network& n, const TrainingBatch& b, const StepOptions& o,
                                 const Gradients& gradients) {
+  Context ctx = training_context(context);
   const int64_t T = b.batch.rows(), L = n.config->num_hidden_layers;
   check(std::ssize(b.targets) == T, "one target a row");
   Arena::Scope scope(ctx.arena);
@@ -147,7 +153,8 @@ StepReport forward_and_backward(Context& ctx, const Network& n, const TrainingBa
   return report;
 }
 
-StepReport evaluate(Context& ctx, const Network& n, const TrainingBatch& b, std::vector<double>* losses) {
+StepReport evaluate(const Context& context, const Network& n, const TrainingBatch& b, std::vector<double>* losses) {
+  Context ctx = training_context(context);
   Arena::Scope scope(ctx.arena);
   StepReport report = start_report(b);
   const RotaryRows rotary = rotary_rows(ctx, n, b.batch);

@@ -38,11 +38,12 @@ struct StepReport {
 };
 
 // Gradients are added to. The model's kv_b_proj must be whole.
-StepReport forward_and_backward(Context& ctx, const Network& network, const TrainingBatch& batch,
+StepReport forward_and_backward(const Context& ctx, const Network& network, const TrainingBatch& batch,
                                 const StepOptions& options, const Gradients& gradients);
 
 // The same forward pass and loss without gradients, nothing dropped: evaluation. losses (rows) receives -log p of each
 // row, 0 where there is no target.
-StepReport evaluate(Context& ctx, const Network& network, const TrainingBatch& batch, std::vector<double>* losses);
+StepReport evaluate(const Context& ctx, const Network& network, const TrainingBatch& batch,
+                    std::vector<double>* losses);
 
 }  // namespace fathom
