@@ -239,7 +239,7 @@ class RouterWatch:
 
 
 def cut_gap(scores, k):
-    ordered = scores.sort(-1, descending=True).values
+    ordered = scores.detach().sort(-1, descending=True).values
     return float((ordered[:, k - 1] - ordered[:, k]).min())
 
 
