@@ -38,18 +38,6 @@ void gate_backward(Context& ctx, const MoeSaved& s, MatView<float> act, MatView<
   });
 }
 
-// dx[t] += the rows of its pairs, in order of k.
-void scatter_add(Context& ctx, const MoeSaved& s, MatView<const float> rows, MatView<float> dx) {
-  const KernelTable& k = kernels();
-  const int64_t K = s.routing.gates.cols;
-  ctx.pool.parallel_for(dx.rows, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t)
-      for (int64_t i = 0; i < K; ++i)
-        if (const int32_t r = s.dispatch.row[static_cast<size_t>(t * K + i)]; r >= 0)
-          k.axpy_f32(1.0f, rows.row(r), dx.row(t), dx.cols);
-  });
-}
-
 void router_backward(Context& ctx, const ModelConfig& c, const MoeWeights& w, const MoeSaved& s,
                      const MoeTraining& training, MatView<const float> x, MatView<const float> dgates,
                      MatView<float> dx, const Gradients& gradients) {
@@ -92,7 +80,7 @@ void moe_backward(Context& ctx, const ModelConfig& c, const MoeWeights& w, const
     mlp_backward(ctx, w.shared_experts, s.shared, x, dy, dx, false, gradients);
   else
     for (int64_t t = 0; t < T; ++t) std::fill(dx.row(t), dx.row(t) + D, 0.0f);
-  scatter_add(ctx, s, rows, dx);
+  scatter_add_rows(ctx, s.dispatch, rows, dx);
   router_backward(ctx, c, w, s, training, x, dgates, dx, gradients);
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/dispatch.h"
+
 namespace fathom {
 
 Dispatch sort_by_expert(const Routing& routing, int64_t n_experts, std::span<const uint8_t> kept) {
@@ -31,6 +33,17 @@ void gather_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> x,
   ctx.pool.parallel_for(rows.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       std::copy_n(x.row(dispatch.token[static_cast<size_t>(r)]), x.cols, rows.row(r));
+  });
+}
+
+void scatter_add_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> rows, MatView<float> y) {
+  const KernelTable& k = kernels();
+  const int64_t K = y.rows > 0 ? std::ssize(dispatch.row) / y.rows : 0;
+  ctx.pool.parallel_for(y.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t)
+      for (int64_t i = 0; i < K; ++i)
+        if (const int32_t r = dispatch.row[static_cast<size_t>(t * K + i)]; r >= 0)
+          k.axpy_f32(1.0f, rows.row(r), y.row(t), y.cols);
   });
 }
 

@@ -15,6 +15,9 @@ Dispatch sort_by_expert(const Routing& routing, int64_t n_experts, std::span<con
 // rows (n_rows, D): row r = x[token[r]].
 void gather_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> x, MatView<float> rows);
 
+// Its adjoint: y[t] += the rows of the pairs of t, in order of k. y (T, D).
+void scatter_add_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> rows, MatView<float> y);
+
 enum class ExpertPart : uint8_t { gate, up, down };
 std::vector<Weight> expert_weights(const MoeWeights& w, ExpertPart part);
 
