@@ -16,7 +16,7 @@
 // _serial forms those of linear. A weight gradient is summed over the rows in order, straight into dw:
 //     dw(A) then dw(B)  =  dw of the rows of A and B in one call, bit for bit,
 // when the number of rows of A is a multiple of kRowBlock (Products::f32: any number). So 1 x 8 = 8 x 1 micro-batches
-// for all dense layers; for experts only when each had a multiple of kRowBlock rows in each micro-batch.
+// for all dense layers; for experts with Products::f32, or when each had a multiple of kRowBlock rows in each.
 //
 // Weights have any DType; what a block format holds is decoded exactly (quant/decode.h) before it is rounded.
 // Shapes are checked (check()), throws nothing; when there is no memory for scratch the process ends. Scratch belongs

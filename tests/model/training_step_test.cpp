@@ -179,7 +179,9 @@ struct Micro {
 // kernels/linear.h: with bfloat16 products a micro-batch must end at a multiple of kRowBlock rows. Experts then still
 // see other groups of rows, so there the order of a sum differs.
 TEST(TrainingStep, EightMicroBatchesAddUpToOneBitForBitExceptForExpertsInBfloat) {
-  for (const auto& [name, c] : variants()) {
+  for (const auto& variant : variants()) {
+    const std::string& name = variant.first;
+    const ModelConfig& c = variant.second;
     const RandomModel m(c, 3, false, 1.2);
     for (const Products products : {Products::f32, Products::bf16}) {
       const Micro micro(m, products == Products::f32 ? 13 : kRowBlock);
