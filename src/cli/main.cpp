@@ -4,44 +4,23 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
-#include <numeric>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "base/suggest.h"
 #include "kernels/dispatch.h"
 
 namespace fathom {
 namespace {
 
-// Single-character edits from a to b (Levenshtein).
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t change = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, change}));
-    }
-  }
-  return row[b.size()];
-}
-
 // The option or command of `app` that `word` probably meant, with a question around it; empty when nothing is near.
 std::string suggestion(const CLI::App& app, const std::string& word) {
-  std::string best;
-  size_t best_distance = 3;
-  const auto consider = [&](const std::string& name) {
-    const size_t distance = edit_distance(word, name);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = name;
-    }
-  };
+  std::vector<std::string> known;
   for (const CLI::Option* o : app.get_options())
-    for (const std::string& name : o->get_lnames()) consider("--" + name);
-  for (const CLI::App* sub : app.get_subcommands({})) consider(sub->get_name());
-  return best.empty() ? "" : fmt::format(" Did you mean {}?", best);
+    for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
+  for (const CLI::App* sub : app.get_subcommands({})) known.push_back(sub->get_name());
+  return did_you_mean(word, known);
 }
 
 // The command that was being parsed, and its name with those above it: "fathom data build".

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/suggest.h"
 #include "model/config.h"
 #include "model/json_fields.h"
 
@@ -345,8 +346,8 @@ ModelConfig config_from_json(std::string_view text, const std::string& where) {
   for (const SingleValued& rule : kSingleValued) check_single_valued(f, rule);
   for (const HarmlessKey& h : kHarmless) f.ignore(h.key);
   if (const auto key = f.unread())
-    throw_unsupported("{}: unknown key {}; fathom does not run a model while ignoring what its config says", where,
-                      quoted_for_message(*key, 60));
+    throw_unsupported("{}: unknown key {}; fathom does not run a model while ignoring what its config says.{}", where,
+                      quoted_for_message(*key, 60), did_you_mean(*key, f.known()));
   validate(c, where);
   return c;
 }

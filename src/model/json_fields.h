@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 
@@ -32,6 +33,9 @@ class JsonFields {
   void ignore(std::string_view key) { read_.emplace(key); }
   // First key in the order of the file that was neither read nor ignored.
   std::optional<std::string> unread() const;
+
+  // Every key that was read or ignored.
+  std::vector<std::string> known() const { return {read_.begin(), read_.end()}; }
 
   [[noreturn]] void refuse_type(std::string_view key, const char* needed, const json::value& found) const;
 

@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include "base/error.h"
+#include "base/suggest.h"
 
 namespace fathom {
 namespace {
@@ -101,8 +102,9 @@ size_t TomlSection::choice(const char* key, const std::vector<std::string>& choi
 void TomlSection::finish() const {
   for (const auto& [key, value] : table_)
     if (asked_.count(std::string(key)) == 0)
-      throw_bad_input("{}: the key {} is not known; known keys are: {}", where_, quoted_for_message(key),
-                      fmt::join(asked_, ", "));
+      throw_bad_input("{}: the key {} is not known; known keys are: {}.{}", where_, quoted_for_message(key),
+                      fmt::join(asked_, ", "),
+                      did_you_mean(std::string_view(key), std::vector(asked_.begin(), asked_.end())));
 }
 
 }  // namespace fathom

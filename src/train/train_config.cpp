@@ -1,8 +1,10 @@
 #include "train/train_config.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/file.h"
+#include "base/suggest.h"
 #include "data/xxh64.h"
 #include "train/toml_section.h"
 
@@ -157,12 +159,12 @@ uint64_t fingerprint_of(json::object file) {
 
 TrainConfig parse_train_config(std::string_view toml, const std::string& where, const std::filesystem::path& folder) {
   const json::object file = toml_to_json(toml, where);
+  static const std::vector<std::string> kSections = {"model",    "data",    "batch", "optimizer",
+                                                     "schedule", "balance", "run"};
   for (const auto& [key, value] : file)
-    if (key != "model" && key != "data" && key != "batch" && key != "optimizer" && key != "schedule" &&
-        key != "balance" && key != "run")
-      throw_bad_input(
-          "{}: the section {} is not known; known ones are: model, data, batch, optimizer, schedule, balance, run",
-          where, quoted_for_message(key));
+    if (std::find(kSections.begin(), kSections.end(), std::string_view(key)) == kSections.end())
+      throw_bad_input("{}: the section {} is not known; known ones are: {}.{}", where, quoted_for_message(key),
+                      fmt::join(kSections, ", "), did_you_mean(std::string_view(key), kSections));
   const auto section = [&](const char* name) {
     return TomlSection(section_of(file, name, where), fmt::format("{}: [{}]", where, name));
   };

@@ -73,7 +73,10 @@ TEST(TrainConfig, WhatIsWrongIsNamed) {
     EXPECT_NE(refusal(text).find(named), std::string::npos) << refusal(text);
   };
   expect(replaced(tiny(), "grad_clip", "grad_clipp"), "'grad_clipp' is not known");
-  expect(replaced(tiny(), "[optimizer]", "[optimiser]"), "'optimiser' is not known");
+  expect(replaced(tiny(), "grad_clip", "grad_clipp"), "Did you mean grad_clip?");
+  expect(replaced(tiny(), "[optimizer]", "[optimiser]"), "Did you mean optimizer?");
+  expect(replaced(tiny(), "hidden_size", "hiden_size"), "hidden_size is missing");
+  expect(replaced(tiny(), "norm_topk_prob", "norm_topk_probs"), "Did you mean norm_topk_prob?");
   expect(replaced(tiny(), "micro_batch = 8", "micro_batch = 5"), "multiple of micro_batch");
   expect(replaced(tiny(), "n_devices = 4", "n_devices = 3"), "divisor of n_routed_experts");
   expect(replaced(tiny(), "sequence_length = 128", "sequence_length = \"128\""), "sequence_length is a string");

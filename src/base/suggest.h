@@ -1,0 +1,15 @@
+// What a misspelt word probably meant.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fathom {
+
+// Single-character edits from a to b (Levenshtein).
+size_t edit_distance(std::string_view a, std::string_view b);
+
+// " Did you mean X?" with the nearest of `known`, the first of equally near ones; empty when none is within two edits.
+std::string did_you_mean(std::string_view word, std::span<const std::string> known);
+
+}  // namespace fathom
