@@ -38,6 +38,7 @@ constexpr std::array kInLayers = std::to_array<Row>({
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
     {"mlp.gate", "ffn_gate_inp"},
+    {kScoreBiasPart, "exp_probs_b"},
     {"mlp.experts.gate_proj", "ffn_gate_exps"},
     {"mlp.experts.up_proj", "ffn_up_exps"},
     {"mlp.experts.down_proj", "ffn_down_exps"},
@@ -70,19 +71,23 @@ std::optional<int64_t> take_number(std::string_view& text) {
   return n;
 }
 
-bool take_suffix(std::string_view& text) {
-  constexpr std::string_view kWeight = ".weight";
-  if (!text.ends_with(kWeight)) return false;
-  text.remove_suffix(kWeight.size());
+bool take_suffix(std::string_view& text, std::string_view suffix) {
+  if (!text.ends_with(suffix)) return false;
+  text.remove_suffix(suffix.size());
   return true;
 }
+
+// What follows the part of a name.
+std::string_view hf_suffix(std::string_view part) { return part == kScoreBiasPart ? "" : ".weight"; }
+std::string_view gguf_suffix(std::string_view part) { return part == kScoreBiasPart ? ".bias" : ".weight"; }
 
 }  // namespace
 
 std::optional<TensorName> parse_hf_name(std::string_view text) {
-  if (!take_suffix(text)) return std::nullopt;
+  const bool weight = take_suffix(text, ".weight");
   TensorName name;
   if (!take_prefix(text, "model.layers.")) {
+    if (!weight) return std::nullopt;
     const Row* row = find(kOutsideLayers, &Row::hf, text);
     if (row == nullptr) return std::nullopt;
     name.part = row->hf;
@@ -98,7 +103,7 @@ std::optional<TensorName> parse_hf_name(std::string_view text) {
     part = fmt::format("{}{}", kExperts, rest);
   }
   const Row* row = find(kInLayers, &Row::hf, part);
-  if (row == nullptr) return std::nullopt;
+  if (row == nullptr || weight == hf_suffix(row->hf).empty()) return std::nullopt;
   name.part = row->hf;
   return name;
 }
@@ -106,25 +111,27 @@ std::optional<TensorName> parse_hf_name(std::string_view text) {
 std::string gguf_name(const TensorName& name) {
   const Row* row = name.layer ? find(kInLayers, &Row::hf, name.part) : find(kOutsideLayers, &Row::hf, name.part);
   const std::string_view part = row != nullptr ? row->gguf : name.part;
-  return name.layer ? fmt::format("blk.{}.{}.weight", *name.layer, part) : fmt::format("{}.weight", part);
+  return name.layer ? fmt::format("blk.{}.{}{}", *name.layer, part, gguf_suffix(name.part))
+                    : fmt::format("{}.weight", part);
 }
 
 std::string hf_name(const TensorName& name) {
   if (!name.layer) return fmt::format("{}.weight", name.part);
-  if (!name.expert) return fmt::format("model.layers.{}.{}.weight", *name.layer, name.part);
+  if (!name.expert) return fmt::format("model.layers.{}.{}{}", *name.layer, name.part, hf_suffix(name.part));
   return fmt::format("model.layers.{}.{}{}.{}.weight", *name.layer, kExperts, *name.expert,
                      name.part.substr(kExperts.size()));
 }
 
 std::optional<TensorName> parse_gguf_name(std::string_view text) {
-  if (!take_suffix(text)) return std::nullopt;
+  const bool weight = take_suffix(text, ".weight");
+  if (!weight && !take_suffix(text, ".bias")) return std::nullopt;
   TensorName name;
   if (take_prefix(text, "blk.")) {
     name.layer = take_number(text);
     if (!name.layer) return std::nullopt;
   }
   const Row* row = name.layer ? find(kInLayers, &Row::gguf, text) : find(kOutsideLayers, &Row::gguf, text);
-  if (row == nullptr) return std::nullopt;
+  if (row == nullptr || weight != (gguf_suffix(row->hf) == ".weight")) return std::nullopt;
   name.part = row->hf;
   return name;
 }

@@ -6,6 +6,7 @@
 //   - kv_b_proj: newer GGUF files hold attn_k_b and attn_v_b instead, see model/weights.h (k_b_proj, v_b_proj);
 //   - q_proj and k_proj of deepseek and llama: the GGUF rows of each head are permuted, see model/config.h
 //   (RopeLayout).
+// Names end in ".weight" but for kScoreBiasPart, which is "mlp.gate.e_score_correction_bias" and "exp_probs_b.bias".
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,8 @@
 #include <string_view>
 
 namespace fathom {
+
+inline constexpr std::string_view kScoreBiasPart = "mlp.gate.e_score_correction_bias";
 
 // "model.layers.3.mlp.experts.7.up_proj.weight" taken apart.
 struct TensorName {

@@ -21,6 +21,7 @@ bool is_small(const std::string& name, const Shape& shape) {
 }
 
 DType folder_dtype(const ModelRows& source, const std::string& name, const Shape& shape, const WrittenType& type) {
+  if (name.ends_with(kScoreBiasPart)) return DType::f32;  // rounded, it would choose other experts
   if (type.f8_blocks) {
     const bool whole = is_small(name, shape) || name == "model.embed_tokens.weight" || name == "lm_head.weight";
     return whole ? DType::bf16 : DType::f8_e4m3;

@@ -19,6 +19,7 @@ struct Scale {
 
 Scale scale_of(std::string_view part, const ModelConfig& c, int64_t fan_in) {
   if (part.ends_with("norm")) return {1, 0.1f};
+  if (part == kScoreBiasPart) return {0, 0.1f / static_cast<float>(c.n_routed_experts)};
   const double unit = 1 / std::sqrt(static_cast<double>(fan_in));
   if (part == "lm_head" || (part == "model.embed_tokens" && c.tie_word_embeddings))
     return {0, static_cast<float>(3 * unit)};

@@ -25,6 +25,7 @@ struct BalanceOptions {
   // highest scores; 0: no dropping.
   double capacity_factor = 0;
   double exempt_fraction = 0.1;  // sequences (by a hash of their id) that never lose a pair
+  double bias_update_speed = 0;  // of the router's score bias (train/score_bias.h); 0: it stays as it is
 };
 
 // Rows of the micro-batch that form one training sequence.

@@ -109,6 +109,8 @@ void validate_experts(const ModelConfig& c, const Checker& is) {
   is.size("topk_group", c.topk_group, kMaxExperts);
   is.divides("n_group", c.n_group, "n_routed_experts", c.n_routed_experts);
   is.at_most("topk_group", c.topk_group, "n_group", c.n_group);
+  if (c.topk_method == TopkMethod::noaux_tc && c.n_group > 1)  // a group's score is the sum of its two best
+    is.at_most("2 * n_group", 2 * c.n_group, "n_routed_experts", c.n_routed_experts);
   is.at_most("num_experts_per_tok", c.num_experts_per_tok, "the experts of topk_group groups",
              c.topk_group * (c.n_routed_experts / c.n_group));
   is.range("routed_scaling_factor", c.routed_scaling_factor, 1e-6, 1e6);

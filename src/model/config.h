@@ -29,7 +29,8 @@ enum class RopeLayout : uint8_t {
   half_split,   // (x[i], x[i + d/2])
 };
 
-enum class TopkMethod : uint8_t { greedy, group_limited_greedy };
+// noaux_tc: a bias per expert, which balances the load, is added to the scores for the choice alone (router.h).
+enum class TopkMethod : uint8_t { greedy, group_limited_greedy, noaux_tc };
 
 // YaRN. With m(a) = 0.1 * a * ln(factor) + 1 for factor > 1, else 1:
 //     cos and sin are multiplied by m(mscale) / m(mscale_all_dim), the softmax scale by m(mscale_all_dim)^2.
@@ -89,6 +90,8 @@ struct ModelConfig {
     return n_routed_experts > 0 && layer >= first_k_dense_replace && layer % moe_layer_freq == 0;
   }
   int64_t n_moe_layers() const noexcept;
+  // Whether each router has an e_score_correction_bias.
+  bool has_score_bias() const noexcept { return n_routed_experts > 0 && topk_method == TopkMethod::noaux_tc; }
   // Width of a query or key per head: N + R, or head_dim.
   int64_t qk_head_dim() const noexcept { return uses_mla() ? qk_nope_head_dim + qk_rope_head_dim : head_dim; }
   // How many numbers of a head rotate: R, or head_dim.

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <set>
 
 #include "base/error.h"
+#include "checkpoint/names.h"
 
 namespace fathom {
 namespace {
@@ -150,7 +152,16 @@ void read_rope(GgufFields& f, ModelConfig& c) {
                       f.where(), quoted_for_message(type, 40), factor, c.uses_mla() ? "'yarn' and none" : "none");
 }
 
-void read_experts(GgufFields& f, ModelConfig& c) {
+// llama.cpp knows the choice with a bias by its tensors.
+bool has_score_bias(const TensorSource& source) {
+  const auto& all = source.tensors();
+  return std::any_of(all.begin(), all.end(), [](const TensorInfo& t) {
+    const auto name = parse_gguf_name(t.name);
+    return name && name->part == kScoreBiasPart;
+  });
+}
+
+void read_experts(GgufFields& f, const TensorSource& source, ModelConfig& c) {
   c.n_routed_experts = f.maybe_int("expert_count").value_or(0);
   const auto chosen = f.maybe_int("expert_used_count"), groups = f.maybe_int("expert_group_count"),
              groups_kept = f.maybe_int("expert_group_used_count");
@@ -173,9 +184,10 @@ void read_experts(GgufFields& f, ModelConfig& c) {
   c.routed_scaling_factor = scale.value_or(1.0);
   if (c.routed_scaling_factor == 0) c.routed_scaling_factor = 1;  // older files: "not scaled"
   c.norm_topk_prob = normalise.value_or(false);
+  if (c.uses_mla() && has_score_bias(source)) c.topk_method = TopkMethod::noaux_tc;
   if (groups.value_or(1) <= 1) return;
   if (!c.uses_mla()) f.expect("expert_group_count", groups, int64_t{1}, "groups are deepseek2's");
-  c.topk_method = TopkMethod::group_limited_greedy;
+  if (!c.has_score_bias()) c.topk_method = TopkMethod::group_limited_greedy;
   c.n_group = *groups;
   c.topk_group = need(groups_kept, "expert_group_used_count");
 }
@@ -246,7 +258,7 @@ ModelConfig config_from_gguf(const GgufMetadata& m, const TensorSource& source) 
     f.expect("expert_count", f.maybe_int("expert_count"), int64_t{0}, "dense layers");
     f.expect("expert_used_count", f.maybe_int("expert_used_count"), int64_t{0}, "dense layers");
   } else {
-    read_experts(f, c);
+    read_experts(f, source, c);
   }
   read_tokens(m, c);
   f.refuse_unread();
@@ -325,7 +337,7 @@ void write_experts(GgufSetter& set, const ModelConfig& c) {
   set.boolean("expert_weights_norm", c.norm_topk_prob);
   set.u32("expert_gating_func", kGatingSoftmax);
   // Keeping all groups is plain greedy routing, and llama.cpp insists on fewer kept than there are.
-  if (c.topk_method != TopkMethod::group_limited_greedy || c.topk_group == c.n_group) return;
+  if (c.topk_group == c.n_group) return;
   set.u32("expert_group_count", c.n_group);
   set.u32("expert_group_used_count", c.topk_group);
 }

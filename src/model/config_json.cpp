@@ -252,9 +252,10 @@ TopkMethod read_topk_method(JsonFields& f, const ModelConfig& c) {
   }
   if (*method == "greedy") return TopkMethod::greedy;
   if (*method == "group_limited_greedy" && c.uses_mla()) return TopkMethod::group_limited_greedy;
+  if (*method == "noaux_tc" && c.uses_mla()) return TopkMethod::noaux_tc;
   throw_unsupported(
       "{}: topk_method {} is not supported; {}{}", f.where(), quoted_for_message(*method, 40),
-      c.uses_mla() ? "greedy and group_limited_greedy are" : "greedy is",
+      c.uses_mla() ? "greedy, group_limited_greedy and noaux_tc are" : "greedy is",
       *method == "gready"
           ? " ('gready' is the misspelt default of the published config class: was the key left out by mistake?)"
           : "");

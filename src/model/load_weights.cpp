@@ -33,6 +33,7 @@ constexpr std::array kReasons = std::to_array<Reason>({
     {"self_attn.k_proj", "num_key_value_heads {G} * head_dim {d}, hidden_size {D}"},
     {"self_attn.v_proj", "num_key_value_heads {G} * head_dim {d}, hidden_size {D}"},
     {"mlp.gate", "n_routed_experts {E}, hidden_size {D}"},
+    {kScoreBiasPart, "topk_method noaux_tc, n_routed_experts {E}"},
     {"mlp.gate_proj", "intermediate_size {F}, hidden_size {D}"},
     {"mlp.up_proj", "intermediate_size {F}, hidden_size {D}"},
     {"mlp.down_proj", "hidden_size {D}, intermediate_size {F}"},

@@ -9,14 +9,24 @@
 #include "model/mlp.h"
 #include "model/moe_dispatch.h"
 #include "model/router.h"
+#include "quant/decode.h"
 
 namespace fathom {
 namespace {
 
+// (E) float32, or empty.
+VecView<const float> score_bias(Context& ctx, const ModelConfig& c, const MoeWeights& w) {
+  if (!c.has_score_bias()) return {};
+  float* bias = ctx.arena.take<float>(c.n_routed_experts);
+  decode_row(w.e_score_correction_bias, 0, bias);
+  return {bias, c.n_routed_experts};
+}
+
 void route_tokens(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x,
                   const MoeTraining* training, MoeSaved& s) {
   matmul(ctx.pool, x, w.gate, s.scores);  // float32 whatever ctx keeps
-  route(ctx.pool, c, s.scores, s.routing);
+  Arena::Scope scope(ctx.arena);
+  route(ctx.pool, c, s.scores, score_bias(ctx, c, w), s.routing);
   std::vector<uint8_t> kept;
   if (training != nullptr && training->balance->capacity_factor > 0) {
     kept.resize(static_cast<size_t>(x.rows * c.num_experts_per_tok));

@@ -5,10 +5,15 @@
 //     the topk_group best groups;
 //                           the K largest s among their experts (device-limited routing, arXiv:2405.04434
 //                           section 2.2.2)
+//     noaux_tc:             the K largest s + b, b a bias per expert; with more than one group, the score of a group is
+//     the
+//                           sum of its two largest s + b. b has no gradient: training moves it against the load
+//                           (train/score_bias.h). Source: arXiv:2408.15664, arXiv:2412.19437 section 2.1.2; the
+//                           published code of DeepSeek-V3, there with sigmoid scores.
 //     gate = routed_scaling_factor * s, or with norm_topk_prob routed_scaling_factor * s / (sum of the chosen s +
 //     1e-20)
-// Ties go to the lower index, among experts and among groups. A NaN is never chosen before a number, and never leads
-// out of range.
+// The gate never contains b. Ties go to the lower index, among experts and among groups. A NaN is never chosen before a
+// number, and never leads out of range.
 #pragma once
 #include <cstdint>
 
@@ -20,12 +25,14 @@
 namespace fathom {
 
 struct Routing {
-  MatView<int32_t> experts;  // (T, K), by falling score
+  MatView<int32_t> experts;  // (T, K), by falling score (noaux_tc: by falling s + b)
   MatView<float> gates;      // (T, K)
 };
 
-// scores (T, E): W_g u on entry, the softmax s on return. routing is written. Tokens are independent.
-void route(ThreadPool& pool, const ModelConfig& config, MatView<float> scores, const Routing& routing);
+// scores (T, E): W_g u on entry, the softmax s on return. bias (E) for noaux_tc, else empty. routing is written. Tokens
+// are independent.
+void route(ThreadPool& pool, const ModelConfig& config, MatView<float> scores, VecView<const float> bias,
+           const Routing& routing);
 
 // The gradient of one token's gates, chosen experts held fixed, with respect to its softmax scores: dscores (T, E) +=
 // d(gates)/d(s)^T dgates. Then, with scores_to_logits, through the softmax: dlogits[t] = s (dscores - <dscores, s>), in

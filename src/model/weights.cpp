@@ -11,6 +11,7 @@ ModelWeights empty_weights(const ModelConfig& config, bool split_kv_b) {
     if (!config.uses_mla()) layer.self_attn = GqaWeights{};
     if (config.layer_is_moe(i))
       layer.mlp = MoeWeights{.gate = {},
+                             .e_score_correction_bias = {},
                              .experts = std::vector<MlpWeights>(static_cast<size_t>(config.n_routed_experts)),
                              .shared_experts = {}};
   }

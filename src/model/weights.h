@@ -24,6 +24,7 @@ struct MlpWeights {
 
 struct MoeWeights {
   Weight gate;                      // (E, D): the router, not to be confused with gate_proj
+  Weight e_score_correction_bias;   // (E); empty unless config.has_score_bias()
   std::vector<MlpWeights> experts;  // E of width moe_intermediate_size
   MlpWeights shared_experts;  // one MLP of width n_shared_experts * moe_intermediate_size; empty when there are none
 };
@@ -83,6 +84,8 @@ void for_each_tensor(MlpWeights& w, const ModelConfig& c, int64_t F, const std::
 template <class Fn>
 void for_each_tensor(MoeWeights& w, const ModelConfig& c, const std::string& prefix, Fn&& fn) {
   fn(prefix + "gate.weight", w.gate, Shape{c.n_routed_experts, c.hidden_size});
+  if (c.has_score_bias())
+    fn(prefix + "gate.e_score_correction_bias", w.e_score_correction_bias, Shape{c.n_routed_experts});
   for (size_t e = 0; e < w.experts.size(); ++e)
     for_each_tensor(w.experts[e], c, c.moe_intermediate_size, prefix + "experts." + std::to_string(e) + ".", fn);
   if (c.n_shared_experts > 0)

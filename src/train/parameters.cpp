@@ -1,6 +1,7 @@
 #include "train/parameters.h"
 
 #include "base/random.h"
+#include "checkpoint/names.h"
 #include "data/xxh64.h"
 #include "model/load.h"
 #include "quant/decode.h"
@@ -14,6 +15,7 @@ int64_t elements(const Shape& shape) {
   return n;
 }
 
+bool is_score_bias(const std::string& name) { return name.ends_with(kScoreBiasPart); }
 bool is_router(const std::string& name) { return name.ends_with(".mlp.gate.weight"); }
 
 }  // namespace
@@ -23,7 +25,12 @@ Parameters::Parameters(const ModelConfig& config, Products products) : weights_(
   int64_t offset = 0;
   for_each_tensor(weights_, config, [&](const std::string& name, Weight&, const Shape& shape) {
     const int64_t n = elements(shape);
-    list_.push_back({.name = name, .shape = shape, .offset = offset, .size = n, .decays = shape.size() > 1});
+    list_.push_back({.name = name,
+                     .shape = shape,
+                     .offset = offset,
+                     .size = n,
+                     .decays = shape.size() > 1,
+                     .learned = !is_score_bias(name)});
     offset += (n + kAlign - 1) / kAlign * kAlign;
     count_ += n;
   });
@@ -49,8 +56,8 @@ void Parameters::initialise(ThreadPool& pool, uint64_t seed, double deviation) {
     float* out = master_.data() + p.offset;
     pool.parallel_for(p.size, 1024, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        out[i] =
-            p.decays ? static_cast<float>(deviation * standard_normal(seed, stream, static_cast<uint64_t>(i))) : 1.0f;
+        out[i] = p.decays ? static_cast<float>(deviation * standard_normal(seed, stream, static_cast<uint64_t>(i)))
+                          : static_cast<float>(p.learned);
     });
   }
   refresh(0, master_.size());

@@ -17,6 +17,7 @@ struct ParameterInfo {
   Shape shape;
   int64_t offset = 0, size = 0;  // in the flat buffer; offsets are multiples of 16
   bool decays = false;           // matrices do, gains do not
+  bool learned = true;           // by gradient; a router's score bias is not (score_bias.h)
 };
 
 // The master copy is float32. With Products::bf16 the matrices (not norms, not the router, which works in float32) are
@@ -33,8 +34,8 @@ class Parameters {
   Gradients gradient_map() const { return Gradients(master_.data(), bf16_.data(), gradients_.vec()); }
   int64_t count() const noexcept { return count_; }  // without padding
 
-  // Every matrix i.i.d. normal with this deviation, gains 1: number i of tensor NAME is a function of (seed, NAME, i)
-  // alone.
+  // Every matrix i.i.d. normal with this deviation, gains 1, score biases 0: number i of tensor NAME is a function of
+  // (seed, NAME, i) alone.
   void initialise(ThreadPool& pool, uint64_t seed, double deviation);
   // From a checkpoint of the same config, by name; any element type.
   void load(const ModelConfig& config, const TensorSource& source);

@@ -104,6 +104,7 @@ BalanceOptions read_balance(TomlSection s, const ModelConfig& m) {
   b.max_devices = s.integer("max_devices", m.topk_group);
   b.capacity_factor = s.number("capacity_factor", 0.0);
   b.exempt_fraction = s.number("exempt_fraction", 0.1);
+  b.bias_update_speed = s.number("bias_update_speed", 0.0);
   for (const auto& [key, value] : {std::pair{"expert_alpha", b.expert_alpha},
                                    {"device_alpha", b.device_alpha},
                                    {"communication_alpha", b.communication_alpha}})
@@ -115,6 +116,10 @@ BalanceOptions read_balance(TomlSection s, const ModelConfig& m) {
   in_range(s, "max_devices", static_cast<double>(b.max_devices), 1, static_cast<double>(b.n_devices));
   in_range(s, "capacity_factor", b.capacity_factor, 0, 1000);
   in_range(s, "exempt_fraction", b.exempt_fraction, 0, 1);
+  in_range(s, "bias_update_speed", b.bias_update_speed, 0, 1);
+  if (b.bias_update_speed > 0 && !m.has_score_bias())
+    s.fail("bias_update_speed", fmt::format("{}", b.bias_update_speed),
+           "0 for a model without score bias; topk_method = \"noaux_tc\" of deepseek_v2 has one");
   s.finish();
   return b;
 }

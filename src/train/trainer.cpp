@@ -5,9 +5,11 @@
 #include <cmath>
 #include <numeric>
 
-#include "model/footprint.h"
+#include "kernels/gemm_dispatch.h"
+#include "kernels/peak.h"
 #include "model/load.h"
 #include "train/schedule.h"
+#include "train/score_bias.h"
 
 namespace fathom {
 namespace {
@@ -152,6 +154,8 @@ StepResult Trainer::step() {
     const double clip = std::min(1.0, config_.optimizer.grad_clip / r.gradient_norm);
     optimizer_.update(pool_, parameters_, config_.optimizer, r.learning_rate, clip,
                       state_.step + 1 - state_.skipped_steps);
+    if (config_.balance.bias_update_speed > 0)
+      update_score_bias(parameters_, expert_counts, config_.balance.bias_update_speed);
   }
   ++state_.step;
   state_.next_sequence += B;

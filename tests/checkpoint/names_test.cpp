@@ -16,6 +16,7 @@ TEST(Names, HuggingFaceAndGgufNamesMapToEachOther) {
       {"model.layers.59.self_attn.kv_a_proj_with_mqa.weight", "blk.59.attn_kv_a_mqa.weight"},
       {"model.layers.1.self_attn.k_b_proj.weight", "blk.1.attn_k_b.weight"},
       {"model.layers.1.mlp.gate.weight", "blk.1.ffn_gate_inp.weight"},
+      {"model.layers.2.mlp.gate.e_score_correction_bias", "blk.2.exp_probs_b.bias"},
       {"model.layers.0.mlp.gate_proj.weight", "blk.0.ffn_gate.weight"},
       {"model.layers.1.mlp.shared_experts.down_proj.weight", "blk.1.ffn_down_shexp.weight"},
   };
@@ -41,11 +42,12 @@ TEST(Names, ExpertsOfALayerShareOneGgufTensor) {
 TEST(Names, WhatIsNotInTheTableIsNoName) {
   for (const char* text : {"", ".weight", "model.layers..mlp.gate.weight", "model.layers.01.mlp.gate.weight",
                            "model.layers.-1.mlp.gate.weight", "model.layers.1234567.mlp.gate.weight",
-                           "model.layers.1.mlp.gate.bias", "model.layers.1.mlp.experts.x.up_proj.weight",
+                           "model.layers.1.mlp.gate.bias", "model.layers.1.mlp.gate.e_score_correction_bias.weight",
+                           "model.layers.1.mlp.gate", "lm_head", "model.layers.1.mlp.experts.x.up_proj.weight",
                            "model.layers.1.mlp.experts.up_proj.weightx", "model.layers.1", "blk.0.attn_norm.weight"})
     EXPECT_FALSE(parse_hf_name(text)) << text;
-  for (const char* text :
-       {"", "blk.0.exp_probs_b.bias", "rope_freqs.weight", "blk.x.attn_norm.weight", "model.norm.weight"})
+  for (const char* text : {"", "blk.0.exp_probs_b", "blk.0.exp_probs_b.weight", "blk.0.attn_norm.bias", "output.bias",
+                           "rope_freqs.weight", "blk.x.attn_norm.weight", "model.norm.weight"})
     EXPECT_FALSE(parse_gguf_name(text)) << text;
 }
 

@@ -49,6 +49,13 @@ ModelConfig small(Family family) {
   return c;
 }
 
+// With a score bias in each router.
+ModelConfig biased() {
+  ModelConfig c = small(Family::deepseek_v2);
+  c.topk_method = TopkMethod::noaux_tc;
+  return c;
+}
+
 OutputOptions as(const char* type) { return {.type = parse_written_type(type), .max_shard_bytes = 0}; }
 constexpr Family kFamilies[] = {Family::deepseek_v2, Family::deepseek, Family::llama};
 
@@ -88,18 +95,34 @@ void expect_same_numbers(const fs::path& a, const fs::path& b) {
 std::string bytes_of(const fs::path& path) { return test::read_text(path); }
 
 TEST(Convert, FolderToGgufAndBackGivesTheSameBytes) {
-  for (const Family family : kFamilies) {
+  for (const ModelConfig& c : {small(kFamilies[0]), small(kFamilies[1]), small(kFamilies[2]), biased()}) {
     for (const char* type : {"f32", "f16", "bf16"}) {
       const TempFolder folder;
-      synth(small(family), folder / "a", type);
+      synth(c, folder / "a", type);
       convert(folder / "a", folder / "b.gguf");
       expect_same_numbers(folder / "a", folder / "b.gguf");
       convert(folder / "b.gguf", folder / "c", as(type));
       for (const char* file :
            {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"})
         EXPECT_EQ(bytes_of(folder.path() / "a" / file), bytes_of(folder.path() / "c" / file))
-            << name(family) << type << file;
+            << name(c.family) << type << file;
     }
+  }
+}
+
+TEST(Convert, AScoreBiasStaysFloat32) {
+  for (const char* type : {"f16", "bf16", "f8_e4m3", "q4_0"}) {
+    const TempFolder folder;
+    const fs::path out = folder / (std::string(type) == "q4_0" ? "b.gguf" : "b");
+    synth(biased(), folder / "a", "f32");
+    convert(folder / "a", out, as(type));
+    int n = 0;
+    for_each_pair(folder / "a", out, [&](const std::string& name, const auto& x, const auto& y) {
+      if (!name.ends_with("e_score_correction_bias")) return;
+      EXPECT_EQ(x, y) << type;
+      ++n;
+    });
+    EXPECT_EQ(n, 1);
   }
 }
 

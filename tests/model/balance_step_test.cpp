@@ -151,7 +151,7 @@ TEST(BalanceInAStep, LoweringAllScoresOfARouterIsNoWayOut) {
       std::vector<float> scores(8), gates(3);
       std::vector<int32_t> experts(3);
       for (size_t e = 0; e < 8; ++e) scores[e] = shift + scale * static_cast<float>(standard_normal(1, 2, e));
-      route(pool, c, {scores.data(), 1, 8}, {{experts.data(), 1, 3}, {gates.data(), 1, 3}});
+      route(pool, c, {scores.data(), 1, 8}, {}, {{experts.data(), 1, 3}, {gates.data(), 1, 3}});
       EXPECT_NEAR(std::accumulate(scores.begin(), scores.end(), 0.0), 1, 4e-7) << scale << ' ' << shift;
     }
 }

@@ -11,11 +11,15 @@ namespace {
 using test::contains;
 using test::error_of;
 
-// Just enough of a source: whether there is an output tensor.
+// Just enough of a source: whether there is an output tensor, and whether routers have a bias.
 class HeadSource : public TensorSource {
  public:
-  explicit HeadSource(bool has_head) : has_head_(has_head) {}
-  const std::vector<TensorInfo>& tensors() const noexcept override { return none_; }
+  HeadSource(bool has_head, bool has_score_bias) : has_head_(has_head) {
+    if (!has_score_bias) return;
+    biases_.emplace_back();
+    biases_.back().name = "blk.1.exp_probs_b.bias";
+  }
+  const std::vector<TensorInfo>& tensors() const noexcept override { return biases_; }
   const TensorInfo* find(std::string_view name) const noexcept override {
     return has_head_ && name == "output.weight" ? &head_ : nullptr;
   }
@@ -23,7 +27,7 @@ class HeadSource : public TensorSource {
 
  private:
   bool has_head_;
-  std::vector<TensorInfo> none_;
+  std::vector<TensorInfo> biases_;
   TensorInfo head_;
   std::string where_ = "m.gguf";
 };
@@ -37,7 +41,9 @@ ModelConfig as_in_gguf(ModelConfig c) {
   return c;
 }
 
-ModelConfig read(const GgufMetadata& m, bool has_head = true) { return config_from_gguf(m, HeadSource(has_head)); }
+ModelConfig read(const GgufMetadata& m, bool has_head = true, bool has_score_bias = false) {
+  return config_from_gguf(m, HeadSource(has_head, has_score_bias));
+}
 
 TEST(ConfigGguf, WhatIsWrittenIsReadBackTheSame) {
   for (const std::string_view text : {test::kV2, test::kV2Lite, test::kMoe16B, test::kDense67B, test::kDense7B}) {
@@ -124,6 +130,15 @@ TEST(ConfigGguf, GroupLimitedRoutingComesFromTheMetadata) {
   EXPECT_EQ(read(m).topk_group, 3);
   m.erase("deepseek2.expert_group_used_count");
   EXPECT_TRUE(contains(error_of([&] { read(m); }), "deepseek2.expert_group_used_count is missing"));
+}
+
+TEST(ConfigGguf, AScoreBiasIsKnownByItsTensor) {
+  for (const std::string_view text : {test::kV2, test::kV2Lite}) {
+    ModelConfig c = as_in_gguf(config_from_json(text, "config.json"));
+    c.topk_method = TopkMethod::noaux_tc;
+    EXPECT_EQ(read(config_to_gguf(c), true, true), c);
+    EXPECT_NE(read(config_to_gguf(c), true, false), c);
+  }
 }
 
 TEST(ConfigGguf, UnknownKeysAndValuesAreRefusedByName) {

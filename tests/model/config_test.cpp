@@ -78,6 +78,15 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
   EXPECT_EQ(config_from_json(config_to_json(dense, "float32"), "written"), dense);
 }
 
+TEST(Config, AScoreBiasIsNamedByTheTopkMethodOfLatentAttention) {
+  const ModelConfig c = config_from_json(with(kV2, "group_limited_greedy", "noaux_tc"), "c");
+  EXPECT_TRUE(c.has_score_bias());
+  EXPECT_EQ(config_from_json(config_to_json(c, "bfloat16"), "written"), c);
+  EXPECT_TRUE(
+      contains(refusal_of(with(with(kV2, "group_limited_greedy", "noaux_tc"), "\"n_group\": 8", "\"n_group\": 160")),
+               "2 * n_group (320) is more than n_routed_experts (160)"));
+}
+
 TEST(Config, BothLayoutsOfTheRopeKeysMeanTheSame) {
   const std::string_view old_rope =
       R"("rope_theta": 10000, "rope_scaling": {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707})";
@@ -124,7 +133,6 @@ TEST(Config, UnknownKeysTypesAndValuesAreRefusedByName) {
       {kV2Lite, "\"deepseek_v2\"", "\"deepseek_v3\"", "model_type 'deepseek_v3' is not supported"},
       {kV2Lite, "DeepseekV2ForCausalLM", "DeepseekV2Model", "architectures names"},
       {kV2Lite, "\"greedy\"", "\"gready\"", "topk_method 'gready' is not supported"},
-      {kV2Lite, "\"greedy\"", "\"noaux_tc\"", "topk_method 'noaux_tc' is not supported"},
       {kV2Lite, "\"greedy\"", "null", "topk_method is missing"},
       {kV2Lite, "\"softmax\"", "\"sigmoid\"", "scoring_func is"},
       {kV2Lite, "\"silu\"", "\"gelu\"", "hidden_act is"},
@@ -147,6 +155,8 @@ TEST(Config, UnknownKeysTypesAndValuesAreRefusedByName) {
       {kV2Lite, "\"eos_token_id\": 100001", "\"eos_token_id\": [1, \"x\"]", "eos_token_id must be a token id"},
       {kMoe16B, "\"moe_layer_freq\"", "\"topk_method\": \"group_limited_greedy\", \"moe_layer_freq\"",
        "topk_method 'group_limited_greedy' is not supported; greedy is"},
+      {kMoe16B, "\"moe_layer_freq\"", "\"topk_method\": \"noaux_tc\", \"moe_layer_freq\"",
+       "topk_method 'noaux_tc' is not supported; greedy is"},
       {kDense67B, "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}",
        "rope_scaling: type 'linear' is not supported for model_type llama"},
       {kDense67B, "\"rope_scaling\": null", "\"mlp_bias\": true", "mlp_bias is"},

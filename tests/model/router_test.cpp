@@ -13,11 +13,11 @@ struct Routed {
   std::vector<float> gates, scores;
 };
 
-Routed route_one(const ModelConfig& c, std::vector<float> logits) {
+Routed route_one(const ModelConfig& c, std::vector<float> logits, const std::vector<float>& bias = {}) {
   ThreadPool pool(1);
   Routed r{std::vector<int32_t>(static_cast<size_t>(c.num_experts_per_tok)),
            std::vector<float>(static_cast<size_t>(c.num_experts_per_tok)), std::move(logits)};
-  route(pool, c, {r.scores.data(), 1, c.n_routed_experts},
+  route(pool, c, {r.scores.data(), 1, c.n_routed_experts}, {bias.data(), std::ssize(bias)},
         {{r.experts.data(), 1, c.num_experts_per_tok}, {r.gates.data(), 1, c.num_experts_per_tok}});
   return r;
 }
@@ -82,6 +82,38 @@ TEST(Router, AMaskedExpertIsNotElectedWhenTheAllowedOnesUnderflow) {
   c.num_experts_per_tok = 4;
   const Routed r = route_one(c, {-200.0f, -200.0f, 0.0f, -500.0f, 0.0f, -500.0f, -300.0f, -300.0f});
   EXPECT_EQ(r.experts, (std::vector<int32_t>{2, 4, 3, 5}));
+}
+
+TEST(Router, TheBiasChoosesAndTheGateDoesNotKnowIt) {
+  ModelConfig c = worked_example();
+  c.n_group = c.topk_group = 1;
+  const Routed greedy = route_one(
+      [&] {
+        ModelConfig g = c;
+        g.topk_method = TopkMethod::greedy;
+        return g;
+      }(),
+      kLogits);
+  EXPECT_EQ(greedy.experts, (std::vector<int32_t>{0, 2, 3}));
+  c.topk_method = TopkMethod::noaux_tc;
+  EXPECT_EQ(route_one(c, kLogits, std::vector<float>(8)).experts, greedy.experts);
+  const Routed r = route_one(c, kLogits, {-1, 0, 0, 0, 0, 0, 0.1f, 0.5f});  // 0 never, 7 always, 6 before 2
+  EXPECT_EQ(r.experts, (std::vector<int32_t>{7, 6, 2}));
+  EXPECT_EQ(r.scores, greedy.scores);
+  for (size_t k = 0; k < 3; ++k) EXPECT_EQ(r.gates[k], 16.0f * r.scores[static_cast<size_t>(r.experts[k])]);
+  c.norm_topk_prob = true;
+  const Routed normed = route_one(c, kLogits, {-1, 0, 0, 0, 0, 0, 0.1f, 0.5f});
+  EXPECT_NEAR(normed.gates[0] + normed.gates[1] + normed.gates[2], 16.0, 1e-5);
+}
+
+TEST(Router, WithABiasAGroupsScoreIsTheSumOfItsTwoBest) {
+  ModelConfig c = worked_example();
+  c.topk_method = TopkMethod::noaux_tc;
+  c.topk_group = 1;
+  c.num_experts_per_tok = 2;
+  const std::vector<float> logits = {3.0f, -9.0f, 2.9f, 2.9f, 0, 0, 0, 0};
+  EXPECT_EQ(route_one(c, logits, std::vector<float>(8)).experts, (std::vector<int32_t>{2, 3}));
+  EXPECT_EQ(route_one(c, logits, {0, 0, 0, 0, 1, 1, 0, 0}).experts, (std::vector<int32_t>{4, 5}));
 }
 
 TEST(Router, NaNIsNeverOutOfRange) {

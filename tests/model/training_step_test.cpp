@@ -33,7 +33,7 @@ ModelConfig moe_16b_like() {
 
 std::vector<std::pair<std::string, ModelConfig>> variants() {
   ModelConfig v2 = testing::tiny_v2_config(), lite = v2, normed = v2, no_shared = v2,
-              tied = testing::tiny_llama_config(), odd = v2;
+              tied = testing::tiny_llama_config(), odd = v2, biased = v2;
   lite.q_lora_rank.reset();
   lite.topk_method = TopkMethod::greedy;
   lite.n_group = lite.topk_group = 1;
@@ -41,6 +41,7 @@ std::vector<std::pair<std::string, ModelConfig>> variants() {
   normed.norm_topk_prob = true;
   normed.rope_scaling->mscale_all_dim = 0;  // cos and sin with an amplitude
   no_shared.n_shared_experts = 0;
+  biased.topk_method = TopkMethod::noaux_tc;  // the bias has no gradient, and changes none but by the choice
   tied.tie_word_embeddings = true;
   odd.num_attention_heads = odd.num_key_value_heads = 1;
   odd.kv_lora_rank = 7;
@@ -53,6 +54,7 @@ std::vector<std::pair<std::string, ModelConfig>> variants() {
           {"lite", lite},
           {"norm_topk_prob", normed},
           {"no_shared", no_shared},
+          {"biased", biased},
           {"llama_gqa", testing::tiny_llama_config()},
           {"tied", tied},
           {"moe_16b", moe_16b_like()},

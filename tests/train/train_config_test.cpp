@@ -84,6 +84,7 @@ TEST(TrainConfig, WhatIsWrongIsNamed) {
   expect(replaced(tiny(), "max_learning_rate = 3e-3", "max_learning_rate = nan"), "max_learning_rate");
   expect(replaced(tiny(), "max_learning_rate = 3e-3", ""), "max_learning_rate is missing");
   expect(replaced(tiny(), "hidden_size = 64", "hidden_size = 64\nhidden_sizes = 64"), "hidden_sizes");
+  expect(replaced(tiny(), "n_devices = 4", "n_devices = 4\nbias_update_speed = 0.001"), "without score bias");
   expect(replaced(tiny(), "[batch]", "[batch"), "line");
   expect(replaced(tiny(), "seed = 1", "seed = 1979-05-27"), "dates");
   expect(replaced(tiny(), "products = \"bf16\"", "products = \"fp8\""), "one of: f32, bf16");

@@ -86,8 +86,38 @@ init_std = 0.05
     return parse_train_config(text, "test.toml", *folder_);
   }
 
+  // Balanced by nothing but the score bias.
+  static TrainConfig biased(double speed) {
+    TrainConfig c = config();
+    c.model.topk_method = TopkMethod::noaux_tc;
+    c.balance = {};
+    c.balance.n_devices = 4;
+    c.balance.max_devices = 2;
+    c.balance.bias_update_speed = speed;
+    return c;
+  }
+
   static Trainer trainer(const TrainConfig& c, int threads = 1) {
     return Trainer(c, TokenDataset::open(c.data.path), threads);
+  }
+
+  static void expect_resume_bit_for_bit(const TrainConfig& c) {
+    Trainer whole = trainer(c);
+    std::vector<double> losses;
+    for (int i = 0; i < 12; ++i) losses.push_back(whole.step().loss);
+    for (const int stop : {1, 4, 7}) {  // in the warm-up, in the batch ramp, after both
+      const fs::path run = *folder_ / fmt::format("run-{}-{}", stop, c.model.has_score_bias());
+      {
+        Trainer first = trainer(c);
+        for (int i = 0; i < stop; ++i) first.step();
+        first.save(run);
+      }
+      Trainer second = trainer(c, 2);
+      second.resume(*newest_checkpoint(run));
+      EXPECT_EQ(second.state().step, stop);
+      for (int i = stop; i < 12; ++i) ASSERT_EQ(second.step().loss, losses[static_cast<size_t>(i)]) << stop << ' ' << i;
+      EXPECT_TRUE(testing::same_bits(weights(second), weights(whole))) << stop;
+    }
   }
 
   static std::vector<float> weights(const Trainer& t) {
@@ -166,23 +196,48 @@ TEST_F(TrainerTest, ThreadsAndRecomputingChangeNoBitOfTheWeights) {
 }
 
 TEST_F(TrainerTest, AResumedRunIsTheRunThatNeverStoppedBitForBit) {
-  const TrainConfig c = config();
-  Trainer whole = trainer(c);
-  std::vector<double> losses;
-  for (int i = 0; i < 12; ++i) losses.push_back(whole.step().loss);
-  for (const int stop : {1, 4, 7}) {  // in the warm-up, in the batch ramp, after both
-    const fs::path run = *folder_ / fmt::format("run-{}", stop);
-    {
-      Trainer first = trainer(c);
-      for (int i = 0; i < stop; ++i) first.step();
-      first.save(run);
+  for (const bool with_bias : {false, true}) expect_resume_bit_for_bit(with_bias ? biased(0.001) : config());
+}
+
+TEST_F(TrainerTest, AScoreBiasEvensTheLoadWithoutALoss) {
+  // The busiest expert's load over the mean, of the steps 61 to 100 together: one step has few tokens.
+  const auto late_load = [](double speed) {
+    Trainer t = trainer(biased(speed));
+    for (int i = 0; i < 60; ++i) t.step();
+    std::vector<double> sum(8, 0.0);
+    for (int i = 0; i < 40; ++i) {
+      const StepResult r = t.step();
+      for (size_t e = 0; e < sum.size(); ++e) sum[e] += r.expert_load[0][e];
     }
-    Trainer second = trainer(c, 2);
-    second.resume(*newest_checkpoint(run));
-    EXPECT_EQ(second.state().step, stop);
-    for (int i = stop; i < 12; ++i) ASSERT_EQ(second.step().loss, losses[static_cast<size_t>(i)]) << stop << ' ' << i;
-    EXPECT_TRUE(testing::same_bits(weights(second), weights(whole))) << stop;
+    return *std::max_element(sum.begin(), sum.end()) * 8 / 40;
+  };
+  const double off = late_load(0), on = late_load(0.005);
+  EXPECT_GT(off, 1.4);  // 1.64
+  EXPECT_LT(on, 1.15);  // 1.05
+}
+
+TEST_F(TrainerTest, AScoreBiasMovesByItsSpeedAgainstTheLoadOfTheWholeStep) {
+  Trainer t = trainer(biased(0.125));
+  const auto p = std::find_if(t.parameters().list().begin(), t.parameters().list().end(),
+                              [](const ParameterInfo& info) { return !info.learned; });
+  ASSERT_EQ(p->name, "model.layers.1.mlp.gate.e_score_correction_bias");
+  const VecView<float> bias(t.parameters().master().data + p->offset, p->size);
+  std::vector<float> want(8, 0.0f);
+  for (int i = 0; i < 3; ++i) {
+    const StepResult r = t.step();
+    for (size_t e = 0; e < 8; ++e) {
+      const double above = r.expert_load[0][e] - 0.125;
+      if (std::abs(above) > 1e-9) want[e] += above < 0 ? 0.125f : -0.125f;
+      EXPECT_EQ(bias[static_cast<int64_t>(e)], want[e]);
+    }
   }
+  // What is saved chooses as what was trained.
+  const fs::path run = *folder_ / "run-bias";
+  t.save(run);
+  const Model model = load_model(*newest_checkpoint(run));
+  const Weight& stored = std::get<MoeWeights>(model.weights.layers[1].mlp).e_score_correction_bias;
+  EXPECT_EQ(stored.dtype, DType::f32);
+  EXPECT_EQ(std::memcmp(stored.data, bias.data, 8 * sizeof(float)), 0);
 }
 
 TEST_F(TrainerTest, MicroBatchesAddUpToTheBatchBitForBitWithFloat32Products) {
