@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "kernels/dispatch.h"
+#include "kernels/gemm_dispatch.h"
+#include "kernels/peak.h"
 #include "tensor/buffer.h"
 
 namespace fathom::bench {
@@ -31,14 +34,6 @@ uint64_t sum_of(const uint64_t* p,
   return sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
 }
 
-const PeakLoop* loop_of(Isa isa) noexcept {
-#if defined(__x86_64__)
-  if (isa == Isa::avx2) return &avx2::loop;
-  if (isa == Isa::avx512) return &avx512::loop;
-#endif
-  return nullptr;
-}
-
 }  // namespace
 
 double peak_bandwidth(ThreadPool& pool, int64_t bytes) {
@@ -52,11 +47,10 @@ double peak_bandwidth(ThreadPool& pool, int64_t bytes) {
 }
 
 double peak_flops(ThreadPool& pool, Isa isa) {
-  const PeakLoop* loop = loop_of(isa);
-  if (loop == nullptr) return 0;
-  constexpr int64_t kRounds = 2'000'000;
-  const double seconds = best_seconds([&] { pool.run([&](int) { benchmark::DoNotOptimize(loop->run(kRounds)); }); });
-  return static_cast<double>(kRounds) * loop->flops_of_round() * pool.size() / seconds;
+  constexpr double kSeconds = 0.5;
+  for (const GemmKernel* kernel : runnable_gemm_kernels(Products::f32))
+    if (kernel->name == name(isa)) return peak_products(pool, *kernel, kSeconds);
+  return 0;
 }
 
 }  // namespace fathom::bench

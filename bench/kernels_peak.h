@@ -9,20 +9,7 @@ namespace fathom::bench {
 // several passes.
 double peak_bandwidth(ThreadPool& pool, int64_t bytes);
 
-// float operations per second of all threads together: fused multiply-adds (two each) between registers; the best of
-// several tries. 0 for Isa::ref, whose flops depend on the compiler.
+// float operations per second of all threads together (kernels/peak.h); 0 for Isa::ref.
 double peak_flops(ThreadPool& pool, Isa isa);
-
-// kernels_peak_<isa>.cpp
-struct PeakLoop {
-  float (*run)(int64_t rounds) noexcept;
-  double (*flops_of_round)() noexcept;
-};
-namespace avx2 {
-extern const PeakLoop loop;
-}
-namespace avx512 {
-extern const PeakLoop loop;
-}
 
 }  // namespace fathom::bench

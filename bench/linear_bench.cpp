@@ -17,7 +17,7 @@
 #include "kernels/dispatch.h"
 #include "kernels/gemm.h"
 #include "kernels/gemm_dispatch.h"
-#include "linear_peak.h"
+#include "kernels/peak.h"
 #include "tensor/buffer.h"
 
 namespace fathom::bench {
@@ -114,9 +114,9 @@ double best_seconds(const Options& o, const std::function<void()>& call) {
   call();
   double best = 1e9, total = 0;
   for (int i = 0; total < o.seconds || i < 3; ++i) {
-    const double start = now(o.cpu);
+    const double start = clock_seconds(o.cpu);
     call();
-    const double seconds = now(o.cpu) - start;
+    const double seconds = clock_seconds(o.cpu) - start;
     best = std::min(best, seconds);
     total += seconds;
   }

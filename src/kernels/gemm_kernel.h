@@ -50,6 +50,10 @@ struct GemmKernel {
   // Around the calls of multiply on one thread; nullptr: nothing to do.
   void (*begin)() noexcept;
   void (*end)() noexcept;
+
+  // `rounds` times some independent multiply instructions between registers (kernels/peak.h); returns the operations of
+  // all of them, two for each multiply-add. Between begin and end. nullptr: not known.
+  double (*peak)(int64_t rounds) noexcept;
 };
 
 }  // namespace fathom

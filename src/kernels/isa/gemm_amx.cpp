@@ -96,6 +96,17 @@ void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int
   (n_rows <= kTile ? multiply_one : multiply_two)(words, a, b, c, stride, add, ahead);
 }
 
+// Four independent chains of tile products.
+double peak(int64_t rounds) noexcept {
+  for (int64_t i = 0; i < rounds; ++i) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  return 2.0 * 4 * 16 * 16 * 32 * static_cast<double>(rounds);
+}
+
 void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,
           int64_t n_cols) noexcept {
   const __mmask16 left = first_lanes(n_cols), right = first_lanes(n_cols - 16);
@@ -120,6 +131,7 @@ const GemmKernel gemm_bf16 = {.name = "amx",
                               .multiply = multiply,
                               .copy = copy,
                               .begin = begin,
-                              .end = end};
+                              .end = end,
+                              .peak = peak};
 
 }  // namespace fathom::amx

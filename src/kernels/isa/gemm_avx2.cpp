@@ -10,6 +10,7 @@ namespace {
 #include "kernels/simd/avx2.h"
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/gemm_pack_plain.inl"
+#include "kernels/isa/gemm_peak.inl"
 #include "kernels/isa/gemm_tile.inl"
 
 constexpr int kRows = 6, kCols = 16;  // 6 x 2 sums, 2 vectors of b and a word of a: 15 of 16 registers
@@ -29,7 +30,8 @@ constexpr GemmKernel kernel() noexcept {
           .multiply = multiply<FloatWords, kRows>,
           .copy = copy,
           .begin = nullptr,
-          .end = nullptr};
+          .end = nullptr,
+          .peak = peak<FloatWords>};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ namespace {
 #include "kernels/simd/avx512.h"
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/gemm_pack_avx512.inl"
+#include "kernels/isa/gemm_peak.inl"
 #include "kernels/isa/gemm_tile.inl"
 
 constexpr int kRows = 14, kCols = 32;  // 14 x 2 sums, 2 vectors of b and a word of a: 31 of 32 registers
@@ -43,7 +44,8 @@ constexpr GemmKernel kernel() noexcept {
           .multiply = multiply<FloatWords, kRows>,
           .copy = copy,
           .begin = nullptr,
-          .end = nullptr};
+          .end = nullptr,
+          .peak = peak<FloatWords>};
 }
 
 }  // namespace

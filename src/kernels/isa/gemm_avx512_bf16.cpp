@@ -11,6 +11,7 @@ namespace {
 #include "kernels/simd/avx512.h"
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/gemm_pack_avx512.inl"
+#include "kernels/isa/gemm_peak.inl"
 #include "kernels/isa/gemm_tile.inl"
 #include "kernels/isa/gemm_words_bf16.inl"
 
@@ -18,6 +19,7 @@ constexpr int kRows = 14, kCols = 32;  // 14 x 2 sums, 2 vectors of b and a word
 
 struct PairWords {
   using Vector = __m512i;
+  static constexpr int products = 2;  // of a lane
   static Vector load(const uint32_t* p) noexcept { return _mm512_load_si512(p); }
   static Vector all(const uint32_t* p) noexcept { return _mm512_set1_epi32(static_cast<int>(*p)); }
   static F32 add_product(Vector a, Vector b, F32 sum) noexcept {
@@ -40,6 +42,7 @@ const GemmKernel gemm_bf16 = {.name = "avx512_bf16",
                               .multiply = multiply<PairWords, kRows>,
                               .copy = copy,
                               .begin = nullptr,
-                              .end = nullptr};
+                              .end = nullptr,
+                              .peak = peak<PairWords>};
 
 }  // namespace fathom::avx512_bf16

@@ -47,7 +47,8 @@ constexpr GemmKernel kernel() noexcept {
           .multiply = multiply,
           .copy = copy,
           .begin = nullptr,
-          .end = nullptr};
+          .end = nullptr,
+          .peak = nullptr};
 }
 
 }  // namespace

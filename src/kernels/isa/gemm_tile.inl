@@ -1,9 +1,11 @@
 // multiply() for vector units, written once against the register type F32. Included inside the anonymous namespace of
 // an instruction set. Contract: gemm_kernel.h. A class Words has: load (a vector of words of b), all (one word of a in
-// every lane), and add_product(a, b, sum).
+// every lane), and add_product(a, b, sum), `products` multiply-adds
+// in each lane.
 
 struct FloatWords {
   using Vector = F32;
+  static constexpr int products = 1;  // of a lane
   static Vector load(const uint32_t* p) noexcept { return F32::load(reinterpret_cast<const float*>(p)); }
   static Vector all(const uint32_t* p) noexcept {
     float f;

@@ -1,0 +1,35 @@
+#include "kernels/peak.h"
+
+#include <algorithm>
+#include <ctime>
+
+namespace fathom {
+
+double clock_seconds(bool cpu) noexcept {
+  timespec t{};
+  clock_gettime(cpu ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double peak_products(ThreadPool& pool, const GemmKernel& kernel, double seconds, bool cpu) {
+  if (kernel.peak == nullptr) return 0;
+  constexpr int64_t kRounds = 100000;
+  const auto run = [&](int64_t rounds) {
+    if (kernel.begin != nullptr) kernel.begin();
+    const double operations = kernel.peak(rounds);
+    if (kernel.end != nullptr) kernel.end();
+    return operations;
+  };
+  const double operations = run(1) * static_cast<double>(kRounds) * pool.size();
+  double best = 0, total = 0;
+  while (total < seconds) {
+    const double start = clock_seconds(cpu);
+    pool.run([&](int) { run(kRounds); });
+    const double taken = clock_seconds(cpu) - start;
+    best = std::max(best, operations / taken);
+    total += taken;
+  }
+  return best;
+}
+
+}  // namespace fathom
