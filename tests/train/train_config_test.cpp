@@ -35,8 +35,10 @@ std::string refusal(const std::string& text) {
 }
 
 TEST(TrainConfig, EveryShippedConfigIsRead) {
-  for (const auto& entry : fs::directory_iterator(kConfigs))
-    EXPECT_NO_THROW(read_train_config(entry.path())) << entry.path();
+  for (const auto& entry : fs::recursive_directory_iterator(kConfigs))
+    if (entry.is_regular_file()) {
+      EXPECT_NO_THROW(read_train_config(entry.path())) << entry.path();
+    }
 }
 
 TEST(TrainConfig, ThePapersNumbers) {
