@@ -1,9 +1,15 @@
-# Every tests/end_to_end/NAME.sh is a test of the built program: it gets the path of `fathom` and exits with 0 when all holds.
+# Every tests/end_to_end/NAME.sh, and the NAME.py listed here, is a test of the built program: it gets the path of `fathom` and exits with 0
+# when all holds. (Other Python files there need packages; they say how they are run.)
 if(TARGET fathom)
   file(GLOB end_to_end_scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/end_to_end/*.sh)
-  foreach(script ${end_to_end_scripts})
+  foreach(script ${end_to_end_scripts} ${CMAKE_SOURCE_DIR}/tests/end_to_end/kill_training.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/train_errors.py)
     get_filename_component(name ${script} NAME_WE)
-    add_test(NAME end_to_end/${name} COMMAND bash ${script} $<TARGET_FILE:fathom>)
+    if(script MATCHES "\\.py$")
+      set(interpreter python3)
+    else()
+      set(interpreter bash)
+    endif()
+    add_test(NAME end_to_end/${name} COMMAND ${interpreter} ${script} $<TARGET_FILE:fathom>)
     set_tests_properties(end_to_end/${name} PROPERTIES TIMEOUT 300)
   endforeach()
 endif()

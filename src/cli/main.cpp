@@ -2,13 +2,14 @@
 // fathom.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <vector>
 
 #include "base/error.h"
-#include "cli/commands.h"
 #include "base/suggest.h"
+#include "cli/commands.h"
 #include "kernels/dispatch.h"
 
 namespace fathom {
@@ -88,6 +89,10 @@ int main(int argc, char** argv) {
   } catch (const fathom::Error& e) {
     std::fflush(stdout);
     fmt::print(stderr, "fathom: {}\n", e.what());
+    return 2;
+  } catch (const std::filesystem::filesystem_error& e) {
+    std::fflush(stdout);
+    fmt::print(stderr, "fathom: {}: {}\n", e.path1().string(), e.code().message());
     return 2;
   } catch (const std::bad_alloc&) {
     std::fflush(stdout);

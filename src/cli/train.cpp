@@ -1,13 +1,17 @@
 // fathom train: a config and token data in, checkpoints out.
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <memory>
 
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/train_plan.h"
 #include "model/footprint.h"
+#include "train/flops.h"
 #include "train/memory_plan.h"
+#include "train/run_lock.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
@@ -18,7 +22,7 @@ struct TrainOptions {
   std::string config, output;
   int threads = 0;
   int64_t max_steps = 0;
-  bool dry_run = false, quiet = false;
+  bool dry_run = false, json = false, quiet = false;
 };
 
 // Set by SIGINT and SIGTERM: the step under way is finished, saved, and the program ends.
@@ -30,22 +34,18 @@ std::filesystem::path run_folder(const TrainOptions& o) {
                           : std::filesystem::path(o.output);
 }
 
-void print_plan(const TrainConfig& c) {
-  const Footprint f = footprint(c.model);
-  fmt::print("parameters {} ({} activated a token)\n", f.parameters, f.activated_parameters);
-  const auto classes = plan_memory(c);
-  for (const MemoryClass& m : classes) fmt::print("{:>12}  {}\n", human_bytes(static_cast<double>(m.bytes)), m.name);
-  fmt::print("{:>12}  total\n", human_bytes(static_cast<double>(total_bytes(classes))));
-  fmt::print("{} to {} sequences of {} tokens a step, {} in a micro-batch\n", c.batch.start_sequences,
-             c.batch.sequences, c.data.sequence_length, c.batch.micro_batch);
-}
+// Rates of one step, and what they are of this machine's peak.
+struct Speed {
+  double tokens_per_second = 0, flops_per_second = 0;
+  double percent_of_peak = NAN;  // not known for the reference kernels
+};
 
 // The largest share of any expert times their number: 1 is perfect balance.
 double max_over_mean(const std::vector<double>& load) {
   return *std::max_element(load.begin(), load.end()) * static_cast<double>(load.size());
 }
 
-MetricsRecord record_of(const StepResult& r, double tokens_per_second, double gflops) {
+MetricsRecord record_of(const StepResult& r, const Speed& speed) {
   MetricsRecord m{.step = r.step, .tokens = r.tokens, .scalars = {}, .arrays = {}};
   m.scalars = {{"loss", r.loss},
                {"balance/expert", r.balance.expert},
@@ -56,8 +56,9 @@ MetricsRecord record_of(const StepResult& r, double tokens_per_second, double gf
                {"sequences", static_cast<double>(r.sequences)},
                {"dropped_pairs", static_cast<double>(r.n_dropped)},
                {"skipped", r.skipped ? 1.0 : 0.0},
-               {"tokens_per_second", tokens_per_second},
-               {"gflops", gflops}};
+               {"tokens_per_second", speed.tokens_per_second},
+               {"gflops", speed.flops_per_second * 1e-9},
+               {"percent_of_peak", speed.percent_of_peak}};
   for (size_t l = 0; l < r.expert_load.size(); ++l) {
     m.scalars.emplace_back(fmt::format("load/layer_{}_max_over_mean", l), max_over_mean(r.expert_load[l]));
     m.scalars.emplace_back(fmt::format("load/layer_{}_dead_experts", l),
@@ -67,24 +68,26 @@ MetricsRecord record_of(const StepResult& r, double tokens_per_second, double gf
   return m;
 }
 
-void print_step(const StepResult& r, const TrainConfig& c, double tokens_per_second, double gflops) {
+void print_step(const StepResult& r, const TrainConfig& c, const Speed& speed) {
   double worst = 0;
   int64_t dead = 0;
   for (const auto& load : r.expert_load) {
     worst = std::max(worst, max_over_mean(load));
     dead += std::count(load.begin(), load.end(), 0.0);
   }
-  const double left = (c.schedule.tokens - r.tokens) / std::max(1.0, tokens_per_second);
+  const double left = (c.schedule.tokens - r.tokens) / std::max(1.0, speed.tokens_per_second);
   fmt::print(stderr,
              "step {:>6}  tokens {:>10.0f}  loss {:.4f}  balance {:.5f}  |g| {:.3f}  lr {:.3e}  {:.0f} tokens/s  "
              "{:.0f} GFLOP/s",
-             r.step, r.tokens, r.loss, r.balance.total(), r.gradient_norm, r.learning_rate, tokens_per_second, gflops);
+             r.step, r.tokens, r.loss, r.balance.total(), r.gradient_norm, r.learning_rate, speed.tokens_per_second,
+             speed.flops_per_second * 1e-9);
+  if (std::isfinite(speed.percent_of_peak)) fmt::print(stderr, " ({:.0f} % of peak)", speed.percent_of_peak);
   if (!r.expert_load.empty())
     fmt::print(stderr, "  load {:.2f}x{}", worst, dead > 0 ? fmt::format(" ({} dead)", dead) : "");
   fmt::print(stderr, "  {} left{}\n", human_seconds(std::max(0.0, left)), r.skipped ? "  SKIPPED: not finite" : "");
 }
 
-HeldOutResult evaluate_and_log(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, RunLog& log) {
+void evaluate_and_log(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, RunLog& log) {
   const HeldOutResult h = trainer.evaluate_held_out(c.run.eval_sequences);
   log.write({.step = trainer.state().step,
              .tokens = static_cast<double>(trainer.state().tokens),
@@ -93,40 +96,54 @@ HeldOutResult evaluate_and_log(Trainer& trainer, const TrainConfig& c, const Tra
   if (!o.quiet)
     fmt::print(stderr, "step {:>6}  held out: loss {:.4f}  {:.4f} bits per byte  ({} targets)\n", trainer.state().step,
                h.loss, h.bits_per_byte, h.targets);
-  return h;
 }
 
 void save(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const std::filesystem::path& run) {
-  trainer.save(run);
+  try {
+    trainer.save(run);
+  } catch (const Error& e) {
+    const auto before = newest_checkpoint(run);
+    throw Error(
+        e.kind(),
+        fmt::format("{}; step {} could not be saved, {}. When there is room, the same command goes on "
+                    "from there",
+                    e.what(), trainer.state().step, before ? before->string() + " is whole" : "no step was before"));
+  }
   prune_checkpoints(run, c.run.keep_checkpoints);
   if (!o.quiet) fmt::print(stderr, "step {:>6}  saved\n", trainer.state().step);
 }
 
 bool due(int64_t interval, int64_t step) { return interval > 0 && step % interval == 0; }
 
+Speed speed_of(const StepResult& r, double flops_per_token, double peak) {
+  Speed s;
+  s.tokens_per_second = static_cast<double>(r.step_tokens) / r.seconds;
+  s.flops_per_second = s.tokens_per_second * flops_per_token;
+  if (peak > 0) s.percent_of_peak = 100 * s.flops_per_second / peak;
+  return s;
+}
+
 void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const std::filesystem::path& run) {
   RunLog log(run, trainer.state().step > 0 ? trainer.state().step : -1);
+  const double flops = flops_per_token(c).total(), peak = trainer.peak_flops();
   const int64_t last_step = o.max_steps > 0 ? trainer.state().step + o.max_steps : INT64_MAX;
-  int64_t saved_at = trainer.state().step > 0 ? trainer.state().step : -1, evaluated_at = -1;
+  int64_t saved_at = trainer.state().step;
   while (!trainer.finished() && trainer.state().step < last_step && stop_requested == 0) {
     const StepResult r = trainer.step();
-    const double tokens_per_second = static_cast<double>(r.step_tokens) / r.seconds,
-                 gflops = tokens_per_second * trainer.flops_per_token() * 1e-9;
     if (due(c.run.log_interval, r.step) || r.step == 1 || r.skipped) {
-      log.write(record_of(r, tokens_per_second, gflops));
-      if (!o.quiet) print_step(r, c, tokens_per_second, gflops);
+      const Speed speed = speed_of(r, flops, peak);
+      log.write(record_of(r, speed));
+      if (!o.quiet) print_step(r, c, speed);
     }
-    if (due(c.run.eval_interval, r.step)) {
-      evaluate_and_log(trainer, c, o, log);
-      evaluated_at = r.step;
-    }
-    if (due(c.run.save_interval, r.step)) {
+    // What a checkpoint's step reports is written before it: a run that resumes there need not say it again.
+    const bool last = trainer.finished() || r.step == last_step;
+    if (due(c.run.eval_interval, r.step) || last) evaluate_and_log(trainer, c, o, log);
+    if (due(c.run.save_interval, r.step) || last) {
       save(trainer, c, o, run);
       saved_at = r.step;
     }
   }
   const int64_t step = trainer.state().step;
-  if (step != evaluated_at && stop_requested == 0) evaluate_and_log(trainer, c, o, log);
   if (step != saved_at) save(trainer, c, o, run);
   if (!o.quiet)
     fmt::print(stderr, "{} at step {} after {} tokens; peak memory {}; weights in {}\n",
@@ -136,15 +153,22 @@ void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, c
 
 void run_train(const TrainOptions& o) {
   const TrainConfig c = read_train_config(o.config);
-  if (o.dry_run) return print_plan(c);
+  if (o.dry_run) return print_train_plan(c, o.json);
   const std::filesystem::path run = run_folder(o);
   std::error_code error;
   std::filesystem::create_directories(run, error);
   if (error) throw_bad_input("{}: cannot be made: {}", run.string(), error.message());
+  const RunLock lock(run);
   const auto data = TokenDataset::open(c.data.path);
   Trainer trainer(c, data, o.threads);
   if (const auto checkpoint = newest_checkpoint(run)) {
     trainer.resume(*checkpoint);
+    if (trainer.finished()) {
+      if (!o.quiet)
+        fmt::print(stderr, "{}: this run is finished: {} steps, {} of {:.0f} tokens; nothing to do. Weights in {}\n",
+                   run.string(), trainer.state().step, trainer.state().tokens, c.schedule.tokens, checkpoint->string());
+      return;
+    }
     if (!o.quiet) fmt::print(stderr, "resuming from {}\n", checkpoint->string());
   }
   if (!o.quiet) {
@@ -176,7 +200,8 @@ void add_train(CLI::App& app) {
   command.add_option("--steps", o->max_steps, "stop (and save) after this many updates; 0: at the end of the schedule")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
-  command.add_flag("--dry-run", o->dry_run, "print memory and work, and do nothing");
+  CLI::Option* dry_run = command.add_flag("--dry-run", o->dry_run, "print memory and work, and do nothing");
+  command.add_flag("--json", o->json, "with --dry-run: as JSON")->needs(dry_run);
   command.add_flag("-q,--quiet", o->quiet, "no progress on stderr; metrics.jsonl is written all the same");
   command.footer(
       "Ctrl-C and SIGTERM finish the step, save, and end; the same command resumes.\n"

@@ -41,6 +41,14 @@ void sync_folder(const fs::path& folder) {
   ::close(fd);
 }
 
+// In two moves, so that a kill between them leaves nothing half there under the final name.
+void remove_checkpoint(const fs::path& checkpoint) {
+  const fs::path doomed = checkpoint.string() + kPartial;
+  fs::remove_all(doomed);
+  fs::rename(checkpoint, doomed);
+  fs::remove_all(doomed);
+}
+
 void write_text(const fs::path& path, std::string_view text) {
   FileWriter writer(path);
   writer.write(text);
@@ -212,7 +220,7 @@ TrainState load_checkpoint(const fs::path& checkpoint, const RunIdentity& identi
 
 void prune_checkpoints(const fs::path& run, int64_t keep) {
   std::vector<fs::path> all = whole_checkpoints(run);
-  for (int64_t i = 0; i + keep < std::ssize(all); ++i) fs::remove_all(all[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i + keep < std::ssize(all); ++i) remove_checkpoint(all[static_cast<size_t>(i)]);
   for (const auto& entry : fs::directory_iterator(run))
     if (entry.path().filename().string().ends_with(kPartial)) fs::remove_all(entry.path());
 }

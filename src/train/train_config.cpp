@@ -80,7 +80,7 @@ OptimizerConfig read_optimizer(TomlSection s) {
 ScheduleConfig read_schedule(TomlSection s) {
   ScheduleConfig c;
   c.tokens = s.number("tokens");
-  positive(s, "tokens", c.tokens);
+  in_range(s, "tokens", c.tokens, 1, 1e18);
   c.warmup_steps = s.integer("warmup_steps", 2000);
   in_range(s, "warmup_steps", static_cast<double>(c.warmup_steps), 0, 1e9);
   c.decay_at = s.numbers("decay_at", {0.6, 0.9});

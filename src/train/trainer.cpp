@@ -185,13 +185,9 @@ HeldOutResult Trainer::evaluate_held_out(int64_t n_sequences) {
   return result;
 }
 
-double Trainer::flops_per_token() const {
-  const ModelConfig& c = config_.model;
-  const auto used = static_cast<double>(footprint(c).activated_parameters_without_embedding);
-  const double attention =
-      static_cast<double>(c.num_hidden_layers * c.num_attention_heads * (c.qk_head_dim() + c.value_head_dim())) *
-      static_cast<double>(config_.data.sequence_length) / 2;
-  return 6 * (used + attention);
+double Trainer::peak_flops() {
+  constexpr double kSeconds = 0.1;
+  return peak_products(pool_, gemm_kernel(config_.run.products), kSeconds);
 }
 
 }  // namespace fathom

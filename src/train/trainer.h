@@ -51,9 +51,9 @@ class Trainer {
   HeldOutResult evaluate_held_out(int64_t n_sequences);
 
   uint64_t arena_bytes() const { return arena_.capacity(); }
-  // Multiply-adds times two, forward and backward, of one token in a full sequence: 6 times the parameters that a token
-  // uses (embedding table left out) and attention over half the sequence.
-  double flops_per_token() const;
+  // Operations per second that this run's products can reach on its threads (kernels/peak.h), measured for 0.1 s; 0:
+  // not known (FATHOM_ISA=ref).
+  double peak_flops();
 
  private:
   void read_step_sequences(int64_t count);
