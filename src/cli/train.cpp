@@ -81,7 +81,7 @@ void print_step(const StepResult& r, const TrainConfig& c, const Speed& speed) {
              "{:.0f} GFLOP/s",
              r.step, r.tokens, r.loss, r.balance.total(), r.gradient_norm, r.learning_rate, speed.tokens_per_second,
              speed.flops_per_second * 1e-9);
-  if (std::isfinite(speed.percent_of_peak)) fmt::print(stderr, " ({:.0f} % of peak)", speed.percent_of_peak);
+  if (std::isfinite(speed.percent_of_peak)) fmt::print(stderr, " ({:.1f} % of peak)", speed.percent_of_peak);
   if (!r.expert_load.empty())
     fmt::print(stderr, "  load {:.2f}x{}", worst, dead > 0 ? fmt::format(" ({} dead)", dead) : "");
   fmt::print(stderr, "  {} left{}\n", human_seconds(std::max(0.0, left)), r.skipped ? "  SKIPPED: not finite" : "");
