@@ -40,6 +40,8 @@ constexpr Layer kLayers[] = {
     {"256 -> 8192", 4096, 8192, 256, 0},
     {"experts 256 -> 128", 8192, 128, 256, 16},
     {"few rows 256 -> 128", 1600, 128, 256, 16},
+    {"experts 192 -> 64", 8192, 64, 192, 32},
+    {"attention 48 -> 64", 64, 64, 48, 0},
 };
 
 Buffer<float> random_matrix(int64_t n, uint64_t seed) {

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <type_traits>
 #include <vector>
 
 #include "base/error.h"
+#include "base/huge_pages.h"
 
 namespace fathom {
 
@@ -52,7 +52,8 @@ class Arena {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const noexcept { ::operator delete[](p, std::align_val_t(kAlignment)); }
+    size_t bytes = 0;
+    void operator()(std::byte* p) const noexcept { free_pages(p, bytes, kAlignment); }
   };
   struct Chunk {
     std::unique_ptr<std::byte, Free> data;
@@ -68,8 +69,7 @@ class Arena {
     }
     if (chunk_ == chunks_.size()) {
       const size_t size = std::max(n, kMinChunk);
-      auto* p = static_cast<std::byte*>(::operator new[](size, std::align_val_t(kAlignment)));
-      chunks_.push_back({std::unique_ptr<std::byte, Free>(p), size});
+      chunks_.push_back({{static_cast<std::byte*>(allocate_pages(size, kAlignment)), Free{size}}, size});
       used_ = 0;
     }
     void* p = chunks_[chunk_].data.get() + used_;

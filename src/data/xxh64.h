@@ -2,6 +2,7 @@
 // doc/xxhash_spec.md, "XXH64 algorithm description". It detects damage and tells texts apart; it is no protection
 // against someone who wants two texts to collide.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -9,6 +10,19 @@
 #include <string_view>
 
 namespace fathom {
+
+// The hash of bytes that come in pieces: the same however they are cut.
+class Xxh64 {
+ public:
+  explicit Xxh64(uint64_t seed = 0) noexcept;
+  void update(std::span<const std::byte> bytes) noexcept;
+  uint64_t digest() const noexcept;
+
+ private:
+  std::array<uint64_t, 4> lanes_;
+  std::array<std::byte, 32> rest_{};  // the first total_ % 32 bytes are waiting
+  uint64_t total_ = 0, seed_;
+};
 
 uint64_t xxh64(std::span<const std::byte> bytes, uint64_t seed = 0) noexcept;
 inline uint64_t xxh64(std::string_view text, uint64_t seed = 0) noexcept {

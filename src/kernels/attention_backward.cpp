@@ -1,6 +1,7 @@
 #include "kernels/attention_backward.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "kernels/dispatch.h"
@@ -97,17 +98,24 @@ void kv_head_backward(const KernelTable& k, Products products, const AttentionGr
 
 }  // namespace
 
-void attention_backward(ThreadPool& pool, Arena& arena, Products products, const AttentionGradient& g) noexcept {
+void attention_backward(ThreadPool& pool, Arena& arena, Products products,
+                        std::span<const AttentionGradient> sequences) noexcept {
+  if (sequences.empty()) return;
   const KernelTable& k = kernels();
-  const int64_t n = g.q.rows, d = g.key_dim + g.shared_key.cols, kv_heads = g.heads / g.heads_per_kv;
+  const AttentionGradient& any = sequences[0];
+  const int64_t d = any.key_dim + any.shared_key.cols, kv_heads = any.heads / any.heads_per_kv;
+  int64_t longest = 0;
+  for (const AttentionGradient& g : sequences) longest = std::max(longest, g.q.rows);
   Arena::Scope scope(arena);
-  const int64_t per_thread = Work::floats(n, d);
+  const int64_t per_thread = Work::floats(longest, d), n_tasks = std::ssize(sequences) * kv_heads;
   float* memory = arena.take<float>(per_thread * pool.size());
   std::atomic<int64_t> next{0};
   pool.run([&](int thread) {
-    Work work(memory + thread * per_thread, n, d);
-    for (int64_t kv = next.fetch_add(1); kv < kv_heads; kv = next.fetch_add(1))
-      kv_head_backward(k, products, g, kv, work);
+    for (int64_t task = next.fetch_add(1); task < n_tasks; task = next.fetch_add(1)) {
+      const AttentionGradient& g = sequences[static_cast<size_t>(task / kv_heads)];
+      Work work(memory + thread * per_thread, g.q.rows, d);
+      kv_head_backward(k, products, g, task % kv_heads, work);
+    }
   });
 }
 

@@ -1,6 +1,8 @@
-// The gradient of causal softmax attention over one sequence: flash style, a block of queries against a block of keys
-// at a time, probabilities computed again from the saved maximum and sum. Definition: ref/attention.h.
+// The gradient of causal softmax attention over whole sequences: flash style, a block of queries against a block of
+// keys at a time, probabilities computed again from the saved maximum and sum. Definition: ref/attention.h.
 #pragma once
+#include <span>
+
 #include "base/arena.h"
 #include "base/threads.h"
 #include "kernels/attention.h"
@@ -8,7 +10,7 @@
 
 namespace fathom {
 
-// n rows, one a token of the sequence. Head h reads key/value head h / heads_per_kv, whose columns start at that head
+// One sequence: n rows, one a token. Head h reads key/value head h / heads_per_kv, whose columns start at that head
 // times the stride; its key is [key | shared_key], as in KeyTile.
 struct AttentionGradient {
   int64_t heads = 0, heads_per_kv = 1;
@@ -23,8 +25,9 @@ struct AttentionGradient {
       dshared;  // (n, heads * shared width), written: each head's own part, for the caller to sum in head order
 };
 
-// A task is one key/value head with all its query heads, in order: no sum is shared between threads, so the bits do not
-// depend on their number.
-void attention_backward(ThreadPool& pool, Arena& arena, Products products, const AttentionGradient& g) noexcept;
+// The sequences differ in nothing but n. A task is one key/value head of one of them with all its query heads, in
+// order: no sum is shared between threads, so the bits do not depend on their number, nor on the other sequences.
+void attention_backward(ThreadPool& pool, Arena& arena, Products products,
+                        std::span<const AttentionGradient> sequences) noexcept;
 
 }  // namespace fathom

@@ -55,25 +55,35 @@ void head_forward(const KernelTable& k, Products products, const AttentionForwar
   }
 }
 
+void kv_head_forward(const KernelTable& k, Products products, const AttentionForward& a, int64_t kv, float* memory) {
+  const int64_t n = a.q.rows, R = a.shared_key.cols, d = a.key_dim + R;
+  const MatView<float> key(memory, n, d);  // both parts side by side
+  for (int64_t t = 0; t < n; ++t) {
+    std::copy_n(a.key.row(t) + kv * a.key_stride, a.key_dim, key.row(t));
+    if (R > 0) std::copy_n(a.shared_key.row(t), R, key.row(t) + a.key_dim);
+  }
+  for (int64_t head = kv * a.heads_per_kv; head < (kv + 1) * a.heads_per_kv; ++head)
+    head_forward(k, products, a, head, key, memory + n * d);
+}
+
 }  // namespace
 
-void attention_forward(ThreadPool& pool, Arena& arena, Products products, const AttentionForward& a) noexcept {
+void attention_forward(ThreadPool& pool, Arena& arena, Products products,
+                       std::span<const AttentionForward> sequences) noexcept {
+  if (sequences.empty()) return;
   const KernelTable& k = kernels();
-  const int64_t n = a.q.rows, R = a.shared_key.cols, d = a.key_dim + R, kv_heads = a.heads / a.heads_per_kv;
+  const AttentionForward& any = sequences[0];
+  const int64_t d = any.key_dim + any.shared_key.cols, kv_heads = any.heads / any.heads_per_kv;
+  int64_t longest = 0;
+  for (const AttentionForward& a : sequences) longest = std::max(longest, a.q.rows);
   Arena::Scope scope(arena);
-  const int64_t per_thread = n * d + kQueries * kKeys;
+  const int64_t per_thread = longest * d + kQueries * kKeys, n_tasks = std::ssize(sequences) * kv_heads;
   float* memory = arena.take<float>(per_thread * pool.size());
   std::atomic<int64_t> next{0};
   pool.run([&](int thread) {
-    const MatView<float> key(memory + thread * per_thread, n, d);  // both parts side by side
-    for (int64_t kv = next.fetch_add(1); kv < kv_heads; kv = next.fetch_add(1)) {
-      for (int64_t t = 0; t < n; ++t) {
-        std::copy_n(a.key.row(t) + kv * a.key_stride, a.key_dim, key.row(t));
-        if (R > 0) std::copy_n(a.shared_key.row(t), R, key.row(t) + a.key_dim);
-      }
-      for (int64_t head = kv * a.heads_per_kv; head < (kv + 1) * a.heads_per_kv; ++head)
-        head_forward(k, products, a, head, key, key.data + n * d);
-    }
+    for (int64_t task = next.fetch_add(1); task < n_tasks; task = next.fetch_add(1))
+      kv_head_forward(k, products, sequences[static_cast<size_t>(task / kv_heads)], task % kv_heads,
+                      memory + thread * per_thread);
   });
 }
 

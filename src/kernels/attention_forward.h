@@ -1,7 +1,9 @@
-// Causal softmax attention over one whole sequence, as matrix products of blocks of queries with blocks of keys: what
+// Causal softmax attention over whole sequences, as matrix products of blocks of queries with blocks of keys: what
 // training runs forward, beside attention_backward.h. Definition: ref/attention.h. Inference, whose queries are few and
 // whose keys lie in a cache, uses attention.h.
 #pragma once
+#include <span>
+
 #include "base/arena.h"
 #include "base/threads.h"
 #include "kernels/attention.h"
@@ -9,8 +11,8 @@
 
 namespace fathom {
 
-// n rows, one a token. Head h reads key/value head h / heads_per_kv, whose columns start at that head times the stride;
-// its key is [key | shared_key].
+// One sequence: n rows, one a token. Head h reads key/value head h / heads_per_kv, whose columns start at that head
+// times the stride; its key is [key | shared_key].
 struct AttentionForward {
   int64_t heads = 0, heads_per_kv = 1;
   float scale = 0;
@@ -21,7 +23,9 @@ struct AttentionForward {
   AttentionState* states;  // (n, heads), written: what attention_backward needs
 };
 
-// A task is one key/value head with all its query heads; nothing depends on the number of threads.
-void attention_forward(ThreadPool& pool, Arena& arena, Products products, const AttentionForward& a) noexcept;
+// The sequences differ in nothing but n. A task is one key/value head of one of them with all its query heads; nothing
+// depends on the number of threads or on the other sequences.
+void attention_forward(ThreadPool& pool, Arena& arena, Products products,
+                       std::span<const AttentionForward> sequences) noexcept;
 
 }  // namespace fathom

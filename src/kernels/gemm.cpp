@@ -8,8 +8,9 @@
 namespace fathom {
 namespace {
 
-// Depth of one round: a block of a (kernel.block_bytes) has enough rows that reading b again for each block is cheap.
-constexpr int64_t kRoundWords = 1024;
+// Depth of one round: so many words, or fewer where a block of a (kernel.block_bytes) would have too few rows: b is
+// read again for each block.
+constexpr int64_t kMaxRoundWords = 1024, kFewBlockRows = 128;
 constexpr int64_t kPackDepth = kPiece;              // elements of depth that one packing task takes
 constexpr int64_t kPackedWords = int64_t{1} << 24;  // of b, packed at a time: 64 MB
 constexpr int64_t kTasksPerThread = 4;              // fewer leave threads idle at the end
@@ -29,15 +30,24 @@ struct Round {
   int64_t padded_words = 0;  // in whole blocks
 };
 
+// Whole panels, so that rounds give the bits of all at once.
+int64_t round_words(const GemmKernel& kernel) noexcept {
+  const int64_t panels = kernel.block_bytes / 4 / kFewBlockRows / kernel.panel_words;
+  return std::clamp(panels * kernel.panel_words, kernel.panel_words, kMaxRoundWords);
+}
+
 Round round_of(const GemmKernel& kernel, int64_t k, int64_t index) noexcept {
+  const int64_t depth = round_words(kernel) * kernel.per_word;
   Round r;
-  r.first = index * kRoundWords * kernel.per_word;
-  r.depth = std::min(k - r.first, kRoundWords * kernel.per_word);
+  r.first = index * depth;
+  r.depth = std::min(k - r.first, depth);
   r.words = blocks(r.depth, kernel.per_word);
   r.padded_words = round_up(r.words, kWordBlock);
   return r;
 }
-int64_t count_rounds(const GemmKernel& kernel, int64_t k) noexcept { return blocks(k, kRoundWords * kernel.per_word); }
+int64_t count_rounds(const GemmKernel& kernel, int64_t k) noexcept {
+  return blocks(k, round_words(kernel) * kernel.per_word);
+}
 
 // Grows, is never given back: the next product needs it again.
 template <class T>
@@ -45,7 +55,7 @@ T* reserve(Buffer<T>& scratch, int64_t n) {
   if (scratch.size() < n) scratch = Buffer<T>(n);
   return scratch.data();
 }
-thread_local Buffer<uint32_t> scratch_a, scratch_b;
+thread_local Buffer<uint32_t> scratch_a, scratch_b, scratch_panel;
 thread_local Buffer<float> scratch_c;
 
 // Tasks are taken as threads become free; several at a time, so that taking them costs nothing beside doing them.
@@ -90,8 +100,8 @@ void pack_strip_transposed(const GemmKernel& kernel, const WeightRows& b, int64_
 }
 
 // `panels`: of the round, padded_words of them for each panel; word: where in the panels this depth starts.
-void pack_strip(const GemmKernel& kernel, const WeightRows& b, int64_t col, int64_t n, int64_t k, int64_t depth,
-                uint32_t* panels, int64_t padded_words) noexcept {
+void pack_strip_rows(const GemmKernel& kernel, const WeightRows& b, int64_t col, int64_t n, int64_t k, int64_t depth,
+                     uint32_t* panels, int64_t padded_words) noexcept {
   constexpr int64_t kRows = 32;  // decoded at a time; whole blocks of words
   alignas(64) float decoded[kRows * kPiece];
   for (int64_t row = 0; row < depth; row += kRows) {
@@ -104,16 +114,30 @@ void pack_strip(const GemmKernel& kernel, const WeightRows& b, int64_t col, int6
   }
 }
 
+// Elements of depth k .. k+depth-1 of the round, depth <= kPackDepth, of columns col .. col+n-1, one strip.
+void pack_strip(const GemmKernel& kernel, const WeightRows& b, bool transposed, int64_t col, int64_t n, const Round& r,
+                int64_t k, uint32_t* panels) noexcept {
+  const int64_t depth = std::min(kPackDepth, r.depth - k);
+  uint32_t* to = panels + k / kernel.per_word * kernel.cols;
+  if (transposed)
+    pack_strip_transposed(kernel, b, col, n, r.first + k, depth, to);
+  else
+    pack_strip_rows(kernel, b, col, n, r.first + k, depth, to, r.padded_words);
+}
+
 void pack_task(const GemmKernel& kernel, const WeightRows& b, bool transposed, int64_t n, const Round& r, int64_t task,
                uint32_t* packed) noexcept {
   const int64_t strip = strip_cols(kernel, transposed), depth_blocks = blocks(r.depth, kPackDepth);
   const int64_t col = task / depth_blocks * strip, k = task % depth_blocks * kPackDepth;
-  const int64_t n_cols = std::min(strip, n - col), depth = std::min(kPackDepth, r.depth - k);
-  uint32_t* to = packed + col * r.padded_words + k / kernel.per_word * kernel.cols;
-  if (transposed)
-    pack_strip_transposed(kernel, b, col, n_cols, r.first + k, depth, to);
-  else
-    pack_strip(kernel, b, col, n_cols, r.first + k, depth, to, r.padded_words);
+  pack_strip(kernel, b, transposed, col, std::min(strip, n - col), r, k, packed + col * r.padded_words);
+}
+
+// One panel, into scratch of the calling thread.
+const uint32_t* pack_panel(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t col) {
+  uint32_t* panel = reserve(scratch_panel, kernel.cols * r.padded_words);
+  for (int64_t k = 0; k < r.depth; k += kPackDepth)
+    pack_strip(kernel, p.b, p.b_transposed, col, std::min(kernel.cols, p.n - col), r, k, panel);
+  return panel;
 }
 
 int64_t packed_round_words(const GemmKernel& kernel, int64_t n, const Round& r) noexcept {
@@ -154,6 +178,19 @@ TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* cons
   return t;
 }
 
+// Some rows of a: packed panels, or the matrix itself. Word w, a multiple of kWordBlock, of row i, a multiple of the
+// panel's: words + i * row_step + w * word_step.
+struct RowBlock {
+  const uint32_t* words;
+  RowLayout layout;
+  int64_t row_step, word_step;
+};
+
+// Rows whose stride is a multiple of a page would share few lines of the first level cache.
+bool reads_in_place(const GemmKernel& kernel, const GemmProblem& p) noexcept {
+  return kernel.reads_rows && !p.a_transposed && p.a_stride % 1024 != 0;
+}
+
 // Rows row .. row+n_rows-1 of a, panel by panel; a transposed, in the order in which it lies in memory.
 void pack_block(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t row, int64_t n_rows,
                 uint32_t* a) noexcept {
@@ -178,32 +215,42 @@ struct Strip {
 };
 
 // A tile at the edge of c.
-void multiply_edge(const GemmKernel& kernel, int64_t words, const uint32_t* a, const uint32_t* b, float* c,
-                   int64_t stride, int64_t n_rows, int64_t n_cols, bool add) noexcept {
+void multiply_edge(const GemmKernel& kernel, int64_t words, const uint32_t* a, RowLayout layout, const uint32_t* b,
+                   float* c, int64_t stride, int64_t n_rows, int64_t n_cols, bool add) noexcept {
   alignas(64) float tile[kMaxPanelRows * kMaxPanelCols];
   if (add) kernel.copy(c, stride, tile, kernel.cols, n_rows, n_cols);
-  kernel.multiply(words, a, b, tile, kernel.cols, n_rows, add, nullptr);
+  kernel.multiply(words, a, layout, b, tile, kernel.cols, n_rows, add, nullptr);
   kernel.copy(tile, kernel.cols, c, stride, n_rows, n_cols);
 }
 
-// One panel of b with a packed block of a. When there is a next panel, each call fetches a part of it.
-void multiply_strip(const GemmKernel& kernel, const Round& r, const uint32_t* a, const uint32_t* b, int64_t n_rows,
+RowBlock block_of(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t row, int64_t n_rows,
+                  int64_t task_rows) {
+  if (reads_in_place(kernel, p))
+    return {
+        reinterpret_cast<const uint32_t*>(p.a + row * p.a_stride + r.first), {p.a_stride, kWordBlock}, p.a_stride, 1};
+  uint32_t* a = reserve(scratch_a, task_rows * r.padded_words);
+  pack_block(kernel, p, r, row, n_rows, a);
+  return {a, {kWordBlock, kernel.rows * kWordBlock}, r.padded_words, kernel.rows};
+}
+
+// One panel of b with a block of a. When there is a next panel, each call fetches a part of it.
+void multiply_strip(const GemmKernel& kernel, const Round& r, const RowBlock& a, const uint32_t* b, int64_t n_rows,
                     bool add, bool has_next, const Strip& strip) noexcept {
   const int64_t panel = r.padded_words * kernel.cols;
   int64_t fetched = has_next ? 0 : panel;
   for (int64_t w = 0; w < r.words; w += kernel.panel_words) {
     const int64_t words = std::min(kernel.panel_words, r.words - w);
     for (int64_t i = 0; i < n_rows; i += kernel.rows) {
-      const uint32_t *a_panel = a + i * r.padded_words + w * kernel.rows, *b_panel = b + w * kernel.cols;
+      const uint32_t *a_panel = a.words + i * a.row_step + w * a.word_step, *b_panel = b + w * kernel.cols;
       const int64_t rows = std::min(kernel.rows, n_rows - i);
       float* c = strip.data + i * strip.stride;
       if (strip.in_c && (strip.n_cols < kernel.cols || rows < kernel.rows)) {
-        multiply_edge(kernel, words, a_panel, b_panel, c, strip.stride, rows, strip.n_cols, add || w > 0);
+        multiply_edge(kernel, words, a_panel, a.layout, b_panel, c, strip.stride, rows, strip.n_cols, add || w > 0);
         continue;
       }
       const uint32_t* ahead = fetched < panel ? b + panel + fetched : nullptr;
       fetched += blocks(words, kWordBlock) * kAheadWords;
-      kernel.multiply(words, a_panel, b_panel, c, strip.stride, rows, add || w > 0, ahead);
+      kernel.multiply(words, a_panel, a.layout, b_panel, c, strip.stride, rows, add || w > 0, ahead);
     }
   }
 }
@@ -224,13 +271,13 @@ void copy_tiles(const GemmKernel& kernel, Copy direction, MatView<float> c, floa
     }
 }
 
+// b: the packed panels of the round; nullptr: each is packed here, just before it is used.
 void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& r, const uint32_t* b,
                    const TaskShape& t, int64_t task) {
   const int64_t col_blocks = blocks(p.n, t.cols);
   const int64_t row = task / col_blocks * t.rows, first_col = task % col_blocks * t.cols;
   const int64_t n_rows = std::min(t.rows, p.m - row), end_col = std::min(p.n, first_col + t.cols);
-  uint32_t* a = reserve(scratch_a, t.rows * r.padded_words);
-  pack_block(kernel, p, r, row, n_rows, a);
+  const RowBlock a = block_of(kernel, p, r, row, n_rows, t.rows);
   const bool add = p.add || r.first > 0;
   // Rows that are far apart, a cache line or two of each in turn, are slow to write: such c is summed in scratch.
   const bool in_c = n_rows * p.c_stride <= kSumInPlace;
@@ -243,44 +290,52 @@ void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& 
       const int64_t n_cols = std::min(kernel.cols, c.cols - j);
       const Strip strip =
           in_c ? Strip{c.data + j, c.stride, n_cols, true} : Strip{sums + j * t.rows, kernel.cols, n_cols, false};
-      multiply_strip(kernel, r, a, b + (col + j) * r.padded_words, n_rows, add, col + j + kernel.cols < end_col, strip);
+      const uint32_t* panel = b != nullptr ? b + (col + j) * r.padded_words : pack_panel(kernel, p, r, col + j);
+      multiply_strip(kernel, r, a, panel, n_rows, add, b != nullptr && col + j + kernel.cols < end_col, strip);
     }
     if (!in_c) copy_tiles(kernel, Copy::from_tiles, c, sums, t.rows);
   }
   if (kernel.end != nullptr) kernel.end();
 }
 
-// One round of some problems: all of b is packed, then all tiles of c are added to.
+// One round of some problems. A b that several tasks read is packed first, by all threads; one that a single row of
+// tasks reads is packed there, panel by panel, and never leaves the cache of its thread.
 void run_round(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem* const> problems,
                int64_t index) {
   std::vector<Round> rounds;
-  std::vector<uint32_t*> packed;
-  TaskList pack, multiply;
-  int64_t words = 0, deepest = 0, pack_work = 0, work = 0;
+  int64_t deepest = 0, work = 0;
   for (const GemmProblem* p : problems) {
-    const Round r = round_of(kernel, p->k, index);
-    rounds.push_back(r);
-    deepest = std::max(deepest, r.padded_words);
-    work += p->m * p->n * r.depth;
-    pack.add(p->packed_b ? 0 : count_pack_tasks(kernel, p->b_transposed, p->n, r));
-    if (!p->packed_b) words += packed_round_words(kernel, p->n, r), pack_work += p->n * r.depth;
+    rounds.push_back(round_of(kernel, p->k, index));
+    deepest = std::max(deepest, rounds.back().padded_words);
+    work += p->m * p->n * rounds.back().depth;
+  }
+  const TaskShape shape = task_shape(kernel, problems, deepest, pool && work > kSerialWork ? pool->size() : 1);
+  const auto shared = [&](const GemmProblem& p) {
+    return p.packed_b == nullptr && (p.m > shape.rows || !(p.b_transposed || p.b.any_column()));
+  };
+  TaskList pack, multiply;
+  int64_t words = 0, pack_work = 0;
+  for (size_t i = 0; i < problems.size(); ++i) {
+    const GemmProblem& p = *problems[i];
+    multiply.add(count_tasks(p, shape));
+    pack.add(shared(p) ? count_pack_tasks(kernel, p.b_transposed, p.n, rounds[i]) : 0);
+    if (shared(p)) words += packed_round_words(kernel, p.n, rounds[i]), pack_work += p.n * rounds[i].depth;
   }
   uint32_t* next = words > 0 ? reserve(scratch_b, words) : nullptr;
+  std::vector<uint32_t*> packed;
   std::vector<const uint32_t*> b;
   for (size_t i = 0; i < problems.size(); ++i) {
     const GemmProblem& p = *problems[i];
-    packed.push_back(next);
+    packed.push_back(shared(p) ? next : nullptr);
     // Rounds before this one were whole.
-    b.push_back(p.packed_b ? p.packed_b + rounds[i].first / kernel.per_word * round_up(p.n, kernel.cols) : next);
-    if (!p.packed_b) next += packed_round_words(kernel, p.n, rounds[i]);
+    b.push_back(p.packed_b ? p.packed_b + rounds[i].first / kernel.per_word * round_up(p.n, kernel.cols) : packed[i]);
+    if (shared(p)) next += packed_round_words(kernel, p.n, rounds[i]);
   }
   run_tasks(pool, pack.size(), pack_work, [&](int64_t task) {
     const auto [i, number] = pack.find(task);
     const GemmProblem& p = *problems[i];
     pack_task(kernel, p.b, p.b_transposed, p.n, rounds[i], number, packed[i]);
   });
-  const TaskShape shape = task_shape(kernel, problems, deepest, pool && work > kSerialWork ? pool->size() : 1);
-  for (const GemmProblem* p : problems) multiply.add(count_tasks(*p, shape));
   run_tasks(pool, multiply.size(), work, [&](int64_t task) {
     const auto [i, number] = multiply.find(task);
     multiply_task(kernel, *problems[i], rounds[i], b[i], shape, number);

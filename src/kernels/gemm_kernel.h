@@ -23,12 +23,18 @@ inline constexpr int64_t kAheadWords = 64;
 
 using PackPanel = void (*)(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept;
 
+// Where words of a lie: word w of row i at a[w / 16 * block + i * row + w % 16].
+struct RowLayout {
+  int64_t row, block;
+};
+
 struct GemmKernel {
   const char* name;     // "amx", "avx512_bf16", ...
   int64_t rows, cols;   // of a panel
   int64_t per_word;     // elements of depth in a word: 1 or 2
   int64_t panel_words;  // depth that one call of multiply likes: one panel of b in the first level cache
-  int64_t block_bytes;  // of packed a that one task keeps: what the second level cache holds beside b and c
+  int64_t block_bytes;  // of a that one task keeps: what the second level cache holds beside b and c
+  bool reads_rows;      // words are floats as they are: multiply can read a's rows where they lie, without packing
 
   PackPanel pack_a;             // element (i, k) = src[i * stride + k]
   PackPanel pack_a_transposed;  // element (i, k) = src[k * stride + i]
@@ -39,9 +45,10 @@ struct GemmKernel {
   // itself when `add`, else 0. c has room for a whole tile (rows, cols), all of which may be written. The bits of an
   // element depend on its row of a and column of b alone. When the words are given in pieces (with add), pieces of
   // whole blocks give the bits of all at once. `ahead` is what calls to come will read, kAheadWords for each block of
-  // words, and is fetched meanwhile; nullptr: nothing.
-  void (*multiply)(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
-                   bool add, const uint32_t* ahead) noexcept;
+  // words, and is fetched meanwhile; nullptr: nothing. layout: a panel's, {16, rows * 16}; or, with reads_rows, that of
+  // a matrix, {stride, 16}.
+  void (*multiply)(int64_t words, const uint32_t* a, RowLayout layout, const uint32_t* b, float* c, int64_t stride,
+                   int64_t n_rows, bool add, const uint32_t* ahead) noexcept;
 
   // to[i * to_stride + j] = from[i * from_stride + j] for i < n_rows, j < n_cols <= cols: between tiles and the matrix.
   void (*copy)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,

@@ -30,6 +30,9 @@ class WeightRows {
   int64_t rows() const noexcept { return rows_; }
   int64_t cols() const noexcept { return cols_; }
 
+  // Elements stand alone, without blocks or scales: any `first` and `n` will do.
+  bool any_column() const noexcept { return block_elements_ == 1 && scale_inv_ == nullptr; }
+
   // Elements first .. first+n-1 of one row, first a multiple of kPiece, n too unless the row ends there.
   void decode(int64_t row, int64_t first, int64_t n, float* out) const noexcept {
     decode_(data_ + row * row_bytes_ + first / block_elements_ * block_bytes_, n, out);

@@ -14,28 +14,29 @@ void gqa_backward(Context& ctx, const ModelConfig& c, const AttentionSettings& s
   auto d_o = scratch(ctx, T, H * d), dq = scratch(ctx, T, H * d), dkv = scratch(ctx, T, 2 * G * d);
   linear_dweight(ctx.pool, ctx.products, dy, saved.o, gradients.of(w.o_proj));
   linear_dinput(ctx.pool, ctx.products, dy, w.o_proj, d_o, false);
+  std::vector<AttentionGradient> sequences;
   for (const BatchSequence& s : batch.sequences) {
-    const auto rows = [&](auto m) { return m.sub_rows(s.first_row, s.n); };
-    attention_backward(ctx.pool, ctx.arena, ctx.products,
-                       {.heads = H,
-                        .heads_per_kv = H / G,
-                        .scale = settings.scale,
-                        .q = rows(saved.q),
-                        .o = rows(saved.o),
-                        .d_o = rows(d_o),
-                        .key = rows(saved.key_value.sub_cols(0, G * d)),
-                        .shared_key = {},
-                        .value = rows(saved.key_value.sub_cols(G * d, G * d)),
-                        .key_dim = d,
-                        .key_stride = d,
-                        .value_dim = d,
-                        .value_stride = d,
-                        .states = saved.states + s.first_row * H,
-                        .dq = rows(dq),
-                        .dkey = rows(dkv.sub_cols(0, G * d)),
-                        .dvalue = rows(dkv.sub_cols(G * d, G * d)),
-                        .dshared = {}});
+    const auto rows = [&s](auto m) { return m.sub_rows(s.first_row, s.n); };
+    sequences.push_back({.heads = H,
+                         .heads_per_kv = H / G,
+                         .scale = settings.scale,
+                         .q = rows(saved.q),
+                         .o = rows(saved.o),
+                         .d_o = rows(d_o),
+                         .key = rows(saved.key_value.sub_cols(0, G * d)),
+                         .shared_key = {},
+                         .value = rows(saved.key_value.sub_cols(G * d, G * d)),
+                         .key_dim = d,
+                         .key_stride = d,
+                         .value_dim = d,
+                         .value_stride = d,
+                         .states = saved.states + s.first_row * H,
+                         .dq = rows(dq),
+                         .dkey = rows(dkv.sub_cols(0, G * d)),
+                         .dvalue = rows(dkv.sub_cols(G * d, G * d)),
+                         .dshared = {}});
   }
+  attention_backward(ctx.pool, ctx.arena, ctx.products, sequences);
   const RotaryRows back = reversed(ctx, rotary);
   rotate_heads(ctx, c.rope_layout, dq, 0, H, d, back);
   rotate_heads(ctx, c.rope_layout, dkv, 0, G, d, back);

@@ -26,6 +26,28 @@ KeyTile tile_of(MatView<const float> rows, int64_t first, int64_t kv_head, int64
           .value = rows.sub_cols((G + kv_head) * d, d)};
 }
 
+// Every sequence of the batch against itself, without a cache (training).
+void attend_in_batch(Context& ctx, const ModelConfig& c, float scale, const Batch& batch, MatView<const float> q,
+                     MatView<const float> kv, MatView<float> o, AttentionState* states) {
+  const int64_t H = c.num_attention_heads, G = c.num_key_value_heads, d = c.head_dim;
+  std::vector<AttentionForward> sequences;
+  for (const BatchSequence& s : batch.sequences)
+    sequences.push_back({.heads = H,
+                         .heads_per_kv = H / G,
+                         .scale = scale,
+                         .q = q.sub_rows(s.first_row, s.n),
+                         .key = kv.sub_cols(0, G * d).sub_rows(s.first_row, s.n),
+                         .shared_key = {},
+                         .value = kv.sub_cols(G * d, G * d).sub_rows(s.first_row, s.n),
+                         .key_dim = d,
+                         .key_stride = d,
+                         .value_dim = d,
+                         .value_stride = d,
+                         .o = o.sub_rows(s.first_row, s.n),
+                         .states = states + s.first_row * H});
+  attention_forward(ctx.pool, ctx.arena, ctx.products, sequences);
+}
+
 }  // namespace
 
 AttentionSaved plan_gqa(Context& ctx, const ModelConfig& c, int64_t T) {
@@ -49,42 +71,22 @@ void gqa_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& se
   rotate_heads(ctx, c.rope_layout, q, 0, H, d, rotary);
   round_activations(ctx, q);
   auto kv = project_keys_and_values(ctx, c, w, rotary, x, saved);
-  for (const BatchSequence& s : batch.sequences) {
-    Arena::Scope sequence_scope(ctx.arena);
-    AttentionState* states = saved != nullptr ? saved->states + s.first_row * H : nullptr;
-    const RunningAttention a =
-        start_attention(ctx, q.sub_rows(s.first_row, s.n), H, H / G, o.sub_rows(s.first_row, s.n), states);
-    if (cache == nullptr && ctx.training) {
-      attention_forward(ctx.pool, ctx.arena, ctx.products,
-                        {.heads = H,
-                         .heads_per_kv = H / G,
-                         .scale = settings.scale,
-                         .q = q.sub_rows(s.first_row, s.n),
-                         .key = kv.sub_cols(0, G * d).sub_rows(s.first_row, s.n),
-                         .shared_key = {},
-                         .value = kv.sub_cols(G * d, G * d).sub_rows(s.first_row, s.n),
-                         .key_dim = d,
-                         .key_stride = d,
-                         .value_dim = d,
-                         .value_stride = d,
-                         .o = o.sub_rows(s.first_row, s.n),
-                         .states = a.states});
-      continue;
-    }
-    if (cache == nullptr) {
-      const auto tile = [&](int64_t first, int64_t n, int64_t kv_head, float*) {
-        return tile_of(kv.sub_rows(s.first_row + first, n), first, kv_head, G, d);
-      };
-      attend(ctx, a, 0, settings.scale, 0, s.n, kBlockTokens, tile, 0);
-    } else {
+  if (cache == nullptr) {
+    AttentionState* states = saved != nullptr ? saved->states : ctx.arena.take<AttentionState>(x.rows * H);
+    attend_in_batch(ctx, c, settings.scale, batch, q, kv, o, states);
+  } else {
+    for (const BatchSequence& s : batch.sequences) {
+      Arena::Scope sequence_scope(ctx.arena);
+      const RunningAttention a =
+          start_attention(ctx, q.sub_rows(s.first_row, s.n), H, H / G, o.sub_rows(s.first_row, s.n), nullptr);
       for (int64_t i = 0; i < s.n; ++i) cache->store(*s.cache, layer, s.first_position + i, kv.vec(s.first_row + i));
       const auto tile = [&](int64_t first, int64_t n, int64_t kv_head, float* tile_scratch) {
         return tile_of(cache->rows(*s.cache, layer, first, n, tile_scratch), first, kv_head, G, d);
       };
       attend(ctx, a, s.first_position, settings.scale, 0, s.first_position + s.n, kBlockTokens, tile,
              kBlockTokens * 2 * G * d);
+      finish(ctx, a);
     }
-    finish(ctx, a);
   }
   round_activations(ctx, o);
   linear(ctx, o, w.o_proj, y);

@@ -55,28 +55,29 @@ void mla_backward(Context& ctx, const ModelConfig& c, const AttentionSettings& s
   norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, saved.latent.sub_cols(0, C), c_kv);
   const ExpandedLatents e = expand_latents(ctx, c, w, c_kv);
   auto dq = scratch(ctx, T, H * (N + R)), du = scratch(ctx, T, H * (N + V)), dshared = scratch(ctx, T, H * R);
+  std::vector<AttentionGradient> sequences;
   for (const BatchSequence& s : batch.sequences) {
-    const auto rows = [&](auto m) { return m.sub_rows(s.first_row, s.n); };
-    attention_backward(ctx.pool, ctx.arena, ctx.products,
-                       {.heads = H,
-                        .heads_per_kv = 1,
-                        .scale = settings.scale,
-                        .q = rows(saved.q),
-                        .o = rows(saved.o),
-                        .d_o = rows(d_o),
-                        .key = rows(e.key),
-                        .shared_key = rows(saved.latent.sub_cols(C, R)),
-                        .value = rows(e.value),
-                        .key_dim = N,
-                        .key_stride = e.key_stride,
-                        .value_dim = V,
-                        .value_stride = e.value_stride,
-                        .states = saved.states + s.first_row * H,
-                        .dq = rows(dq),
-                        .dkey = rows(du),
-                        .dvalue = rows(du.sub_cols(N, du.cols - N)),
-                        .dshared = rows(dshared)});
+    const auto rows = [&s](auto m) { return m.sub_rows(s.first_row, s.n); };
+    sequences.push_back({.heads = H,
+                         .heads_per_kv = 1,
+                         .scale = settings.scale,
+                         .q = rows(saved.q),
+                         .o = rows(saved.o),
+                         .d_o = rows(d_o),
+                         .key = rows(e.key),
+                         .shared_key = rows(saved.latent.sub_cols(C, R)),
+                         .value = rows(e.value),
+                         .key_dim = N,
+                         .key_stride = e.key_stride,
+                         .value_dim = V,
+                         .value_stride = e.value_stride,
+                         .states = saved.states + s.first_row * H,
+                         .dq = rows(dq),
+                         .dkey = rows(du),
+                         .dvalue = rows(du.sub_cols(N, du.cols - N)),
+                         .dshared = rows(dshared)});
   }
+  attention_backward(ctx.pool, ctx.arena, ctx.products, sequences);
   auto dlatent = scratch(ctx, T, C + R);
   sum_heads(ctx, dshared, H, dlatent.sub_cols(C, R));
   linear_dweight(ctx.pool, ctx.products, du, c_kv, gradients.of(w.kv_b_proj));

@@ -135,19 +135,17 @@ void attend_naive(Context& ctx, const ModelConfig& c, float scale, const MlaWeig
   finish(ctx, a);
 }
 
-// Every sequence of the batch against itself: no cache, all keys and values expanded at once. The tiles are those of
-// attend_naive, so the bits are too.
+// Every sequence of the batch against itself: no cache, all keys and values expanded at once (training).
 void attend_in_batch(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, const Batch& batch,
                      MatView<const float> latents, MatView<const float> q, MatView<float> o, AttentionState* states) {
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
                 C = c.kv_lora_rank;
   Arena::Scope scope(ctx.arena);
   const ExpandedLatents e = expand_latents(ctx, c, w, latents);
+  std::vector<AttentionForward> sequences;
   for (const BatchSequence& s : batch.sequences) {
-    if (ctx.training) {
-      const auto rows = [&](auto m) { return m.sub_rows(s.first_row, s.n); };
-      attention_forward(ctx.pool, ctx.arena, ctx.products,
-                        {.heads = H,
+    const auto rows = [&s](auto m) { return m.sub_rows(s.first_row, s.n); };
+    sequences.push_back({.heads = H,
                          .heads_per_kv = 1,
                          .scale = scale,
                          .q = rows(q),
@@ -160,21 +158,8 @@ void attend_in_batch(Context& ctx, const ModelConfig& c, float scale, const MlaW
                          .value_stride = e.value_stride,
                          .o = rows(o),
                          .states = states + s.first_row * H});
-      continue;
-    }
-    Arena::Scope sequence_scope(ctx.arena);
-    RunningAttention a = start_attention(ctx, q.sub_rows(s.first_row, s.n), H, 1, o.sub_rows(s.first_row, s.n),
-                                         states + s.first_row * H);
-    const auto tile = [&](int64_t first, int64_t n, int64_t head, float*) {
-      const int64_t row = s.first_row + first;
-      return KeyTile{.first_position = first,
-                     .key = e.key.sub_cols(head * e.key_stride, N).sub_rows(row, n),
-                     .shared_key = latents.sub_cols(C, R).sub_rows(row, n),
-                     .value = e.value.sub_cols(head * e.value_stride, V).sub_rows(row, n)};
-    };
-    attend(ctx, a, 0, scale, 0, s.n, kExpandTile, tile, 0);
-    finish(ctx, a);
   }
+  attention_forward(ctx.pool, ctx.arena, ctx.products, sequences);
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 
+#include "base/huge_pages.h"
 #include "tensor/view.h"
 
 namespace fathom {
@@ -19,8 +19,8 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(int64_t n)
-      : data_(
-            static_cast<T*>(::operator new[](sizeof(T) * static_cast<size_t>(n), std::align_val_t(kBufferAlignment)))),
+      : data_(static_cast<T*>(allocate_pages(sizeof(T) * static_cast<size_t>(n), kBufferAlignment)),
+              Free{sizeof(T) * static_cast<size_t>(n)}),
         size_(n) {
     for (int64_t i = 0; i < n; ++i) data_.get()[i] = T{};
   }
@@ -35,7 +35,8 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(T* p) const noexcept { ::operator delete[](p, std::align_val_t(kBufferAlignment)); }
+    size_t bytes = 0;
+    void operator()(T* p) const noexcept { free_pages(p, bytes, kBufferAlignment); }
   };
   std::unique_ptr<T, Free> data_;
   int64_t size_ = 0;

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <fstream>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -92,7 +94,19 @@ void write_optimizer(const fs::path& path, const Parameters& parameters, const A
   writer.commit();
 }
 
-uint64_t file_hash(const fs::path& path) { return xxh64(MappedFile(path).bytes()); }
+// Read in pieces: mapped, a whole checkpoint would count as this process's memory.
+uint64_t file_hash(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw_bad_input("{}: cannot be read: {}", path.string(), std::strerror(errno));
+  std::vector<char> piece(size_t{1} << 20);
+  Xxh64 hash;
+  while (in) {
+    in.read(piece.data(), std::ssize(piece));
+    hash.update(std::as_bytes(std::span(piece.data(), static_cast<size_t>(in.gcount()))));
+  }
+  if (in.bad()) throw_bad_input("{}: reading stopped: {}", path.string(), std::strerror(errno));
+  return hash.digest();
+}
 
 json::object file_list(const fs::path& folder) {
   std::vector<fs::path> files;

@@ -31,6 +31,17 @@ TEST(Xxh64, EqualsTheReferenceForEveryKindOfLength) {
   }
 }
 
+TEST(Xxh64, PiecesGiveTheHashOfTheWhole) {
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) bytes += static_cast<char>((i * 31) & 255);
+  const auto all = std::as_bytes(std::span(bytes));
+  for (const size_t piece : {1, 7, 31, 32, 33, 100, 299}) {
+    Xxh64 hash(5);
+    for (size_t at = 0; at < all.size(); at += piece) hash.update(all.subspan(at, std::min(piece, all.size() - at)));
+    EXPECT_EQ(hash.digest(), xxh64(bytes, 5)) << piece;
+  }
+}
+
 TEST(Xxh64, TextFormGoesBothWays) {
   uint64_t back = 0;
   for (const uint64_t hash : {uint64_t{0}, uint64_t{1}, ~uint64_t{0}, uint64_t{0x0123456789abcdef}}) {

@@ -256,20 +256,20 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
       std::vector<AttentionState> got_states(states.size());
       ThreadPool two(2);
       Arena scratch;
-      attention_forward(two, scratch, products,
-                        {.heads = heads,
-                         .heads_per_kv = per_kv,
-                         .scale = static_cast<float>(scale),
-                         .q = {qf.data(), n, heads * d},
-                         .key = {kf.data(), n, G * N},
-                         .shared_key = {sf.data(), n, R},
-                         .value = {vf.data(), n, G * V},
-                         .key_dim = N,
-                         .key_stride = N,
-                         .value_dim = V,
-                         .value_stride = V,
-                         .o = {got.data(), n, heads * V},
-                         .states = got_states.data()});
+      const AttentionForward forward = {.heads = heads,
+                                        .heads_per_kv = per_kv,
+                                        .scale = static_cast<float>(scale),
+                                        .q = {qf.data(), n, heads * d},
+                                        .key = {kf.data(), n, G * N},
+                                        .shared_key = {sf.data(), n, R},
+                                        .value = {vf.data(), n, G * V},
+                                        .key_dim = N,
+                                        .key_stride = N,
+                                        .value_dim = V,
+                                        .value_stride = V,
+                                        .o = {got.data(), n, heads * V},
+                                        .states = got_states.data()};
+      attention_forward(two, scratch, products, {&forward, 1});
       // bfloat16 operands: scores move by about 2^-8 of a few units, probabilities and values by 2^-9 each.
       EXPECT_LE(largest_error(got, o), products == Products::f32 ? 1e-5 : 0.03);
       for (size_t i = 0; i < states.size(); ++i)
@@ -279,25 +279,25 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
     std::vector<float> gq(q.size()), gk(key.size()), gv(value.size()), gs(dshared.size());
     ThreadPool pool(2);
     Arena arena;
-    attention_backward(pool, arena, Products::f32,
-                       {.heads = heads,
-                        .heads_per_kv = per_kv,
-                        .scale = static_cast<float>(scale),
-                        .q = {qf.data(), n, heads * d},
-                        .o = {of.data(), n, heads * V},
-                        .d_o = {dof.data(), n, heads * V},
-                        .key = {kf.data(), n, G * N},
-                        .shared_key = {sf.data(), n, R},
-                        .value = {vf.data(), n, G * V},
-                        .key_dim = N,
-                        .key_stride = N,
-                        .value_dim = V,
-                        .value_stride = V,
-                        .states = states.data(),
-                        .dq = {gq.data(), n, heads * d},
-                        .dkey = {gk.data(), n, G * N},
-                        .dvalue = {gv.data(), n, G * V},
-                        .dshared = {gs.data(), n, heads * R}});
+    const AttentionGradient gradient = {.heads = heads,
+                                        .heads_per_kv = per_kv,
+                                        .scale = static_cast<float>(scale),
+                                        .q = {qf.data(), n, heads * d},
+                                        .o = {of.data(), n, heads * V},
+                                        .d_o = {dof.data(), n, heads * V},
+                                        .key = {kf.data(), n, G * N},
+                                        .shared_key = {sf.data(), n, R},
+                                        .value = {vf.data(), n, G * V},
+                                        .key_dim = N,
+                                        .key_stride = N,
+                                        .value_dim = V,
+                                        .value_stride = V,
+                                        .states = states.data(),
+                                        .dq = {gq.data(), n, heads * d},
+                                        .dkey = {gk.data(), n, G * N},
+                                        .dvalue = {gv.data(), n, G * V},
+                                        .dshared = {gs.data(), n, heads * R}};
+    attention_backward(pool, arena, Products::f32, {&gradient, 1});
     EXPECT_LE(largest_error(gv, dvalue), 1e-5);
     if (n == 1) continue;  // one token: its probability is 1 whatever the scores, the other gradients are zero
     EXPECT_LE(largest_error(gq, dq), 1e-5);

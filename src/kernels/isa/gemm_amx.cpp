@@ -90,8 +90,8 @@ void multiply_one(int64_t words, const uint32_t* a, const uint32_t* b, float* c,
   _tile_stored(1, c + kTile, row);
 }
 
-void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows, bool add,
-              const uint32_t* ahead) noexcept {
+void multiply(int64_t words, const uint32_t* a, RowLayout, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
+              bool add, const uint32_t* ahead) noexcept {
   asm volatile("" ::: "memory");  // gcc 12 does not know that tile loads read memory
   (n_rows <= kTile ? multiply_one : multiply_two)(words, a, b, c, stride, add, ahead);
 }
@@ -124,6 +124,7 @@ const GemmKernel gemm_bf16 = {.name = "amx",
                               .per_word = 2,
                               .panel_words = 128,
                               .block_bytes = 1 << 20,
+                              .reads_rows = false,
                               .pack_a = pack_a<Pairs, kRows>,
                               .pack_a_transposed = pack_a_transposed<Pairs, kRows>,
                               .pack_b = pack_b<Pairs, kCols>,

@@ -1,6 +1,7 @@
 // The gemm kernels for AVX2 and FMA. What may be included and defined here: avx2.cpp.
 #include <immintrin.h>
 
+#include <type_traits>
 #include <utility>
 
 #include "kernels/isa/gemm_kernels.h"
@@ -9,7 +10,7 @@ namespace fathom::avx2 {
 namespace {
 #include "kernels/simd/avx2.h"
 // The order matters: the register type, then what is written against it.
-#include "kernels/isa/gemm_pack_plain.inl"
+#include "kernels/isa/gemm_pack_avx2.inl"
 #include "kernels/isa/gemm_peak.inl"
 #include "kernels/isa/gemm_tile.inl"
 
@@ -23,10 +24,11 @@ constexpr GemmKernel kernel() noexcept {
           .per_word = 1,
           .panel_words = 256,
           .block_bytes = 3 << 16,
-          .pack_a = pack_a<Words, kRows, false>,
-          .pack_a_transposed = pack_a<Words, kRows, true>,
-          .pack_b = pack_b<Words, kCols, false>,
-          .pack_b_transposed = pack_b<Words, kCols, true>,
+          .reads_rows = std::is_same_v<Words, AsFloat>,
+          .pack_a = pack_a<Words, kRows>,
+          .pack_a_transposed = pack_a_transposed<Words, kRows>,
+          .pack_b = pack_b<Words, kCols>,
+          .pack_b_transposed = pack_b_transposed<Words, kCols>,
           .multiply = multiply<FloatWords, kRows>,
           .copy = copy,
           .begin = nullptr,

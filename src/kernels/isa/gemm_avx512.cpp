@@ -1,6 +1,7 @@
 // The gemm kernels for AVX-512 F, BW, VL, DQ. What may be included and defined here: avx512.cpp.
 #include <immintrin.h>
 
+#include <type_traits>
 #include <utility>
 
 #include "kernels/isa/gemm_kernels.h"
@@ -37,6 +38,7 @@ constexpr GemmKernel kernel() noexcept {
           .per_word = 1,
           .panel_words = 256,
           .block_bytes = 1 << 19,
+          .reads_rows = std::is_same_v<Words, AsFloat>,
           .pack_a = pack_a<Words, kRows>,
           .pack_a_transposed = pack_a_transposed<Words, kRows>,
           .pack_b = pack_b<Words, kCols>,

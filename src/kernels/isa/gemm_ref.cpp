@@ -1,4 +1,6 @@
 // The gemm kernels in plain loops, for any machine.
+#include <type_traits>
+
 #include "kernels/isa/gemm_kernels.h"
 
 namespace fathom::ref {
@@ -13,13 +15,13 @@ float float_of(uint32_t word) noexcept {
   return f;
 }
 
-void multiply(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, int64_t n_rows, bool add,
-              const uint32_t*) noexcept {
+void multiply(int64_t words, const uint32_t* a, RowLayout layout, const uint32_t* b, float* c, int64_t stride,
+              int64_t n_rows, bool add, const uint32_t*) noexcept {
   for (int64_t i = 0; i < n_rows; ++i, c += stride) {
     float sum[kCols] = {};
     for (int64_t j = 0; add && j < kCols; ++j) sum[j] = c[j];
     for (int64_t d = 0; d < words; ++d) {
-      const float row = float_of(a[(d / kWordBlock * kRows + i) * kWordBlock + d % kWordBlock]);
+      const float row = float_of(a[d / kWordBlock * layout.block + i * layout.row + d % kWordBlock]);
       for (int64_t j = 0; j < kCols; ++j) sum[j] += row * float_of(b[d * kCols + j]);
     }
     for (int64_t j = 0; j < kCols; ++j) c[j] = sum[j];
@@ -40,6 +42,7 @@ constexpr GemmKernel kernel() noexcept {
           .per_word = 1,
           .panel_words = 256,
           .block_bytes = 1 << 18,
+          .reads_rows = std::is_same_v<Words, AsFloat>,
           .pack_a = pack_a<Words, kRows, false>,
           .pack_a_transposed = pack_a<Words, kRows, true>,
           .pack_b = pack_b<Words, kCols, false>,
