@@ -162,7 +162,8 @@ void add_generate(CLI::App& app) {
   command.add_flag("--ignore-eos", o->ignore_eos, "go on after an end-of-text token");
   command.add_flag("--json", o->json, "one JSON object at the end instead of text");
   command.footer(
-      "Examples:\n  fathom generate -m DeepSeek-V2-Lite -p \"An attention function can be described as\" -n 100\n"
+      "Examples:\n  fathom generate -p \"Once upon a time\"\n  fathom generate -m DeepSeek-V2-Lite -p \"An attention "
+      "function can be described as\" -n 100\n"
       "  fathom generate -m model.gguf -p - --temperature 0 < prompt.txt\n"
       "  fathom generate -m model.gguf -p \"def quicksort(\" --stop \"\\n\\n\" --json");
   command.callback([=] {

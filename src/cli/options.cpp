@@ -5,11 +5,16 @@
 #include <iostream>
 #include <iterator>
 
+#include "cli/bundled_model.h"
+
 namespace fathom {
 
 void add_model_options(CLI::App& command, ModelOptions& o) {
-  command.add_option("-m,--model", o.path, "folder with config.json and safetensors, or a .gguf file")
-      ->required()
+  o.path = bundled_model();
+  command
+      .add_option("-m,--model", o.path,
+                  "folder with config.json and safetensors, or a .gguf file; default: the model that comes with fathom")
+      ->required(o.path.empty())
       ->type_name("MODEL");
   command.add_option("-t,--threads", o.threads, "threads; default: the CPUs of this process")
       ->type_name("N")
