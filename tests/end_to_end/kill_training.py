@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A training that is killed again and again is the training that never stopped.
 
-    python3 tests/end_to_end/kill_training.py build/release/fathom [--seed N]
+    python3 tests/end_to_end/kill_training.py build/release/fathom [--seed N] [--kills N]
 
-A run that saves at every step is killed with SIGKILL 50 times: every other time while a checkpoint is being written
+A run that saves at every step is killed with SIGKILL --kills times: every other time while a checkpoint is being written
 (its temporary folder is watched for), else at a random moment of a step of eight micro-batches. After each kill the newest
 checkpoint must be whole, and the same command, with another number of threads, must go on from it. At the end weights,
 optimizer, state and metrics equal those of an uninterrupted run, byte for byte; what a clock measured is left out.
@@ -18,7 +18,7 @@ import time
 
 from training_runs import checkpoints, contents, is_whole, metrics, write_config
 
-KILLS, STEPS = 50, 120
+STEPS = 120
 TOKENS = 64 * 8 * STEPS
 
 
@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("fathom")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=50)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +64,7 @@ def main() -> None:
         subprocess.run([options.fathom, "train", config, "-o", whole, "-q"], check=True)
 
         in_save = 0
-        for kill in range(KILLS):
+        for kill in range(options.kills):
             before, left_before = newest(killed), saves_under_way(killed)
             process = start(options.fathom, config, killed, 1 + kill % 2)
             # Every fifth kill comes without a new checkpoint, perhaps before training began; else one step is certain.
