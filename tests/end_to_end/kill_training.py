@@ -95,7 +95,7 @@ def main() -> None:
         assert len(metrics(whole)) > STEPS
         assert not list(killed.glob("*.partial")), "something half-written stayed"
         assert in_save >= 10, f"only {in_save} kills hit a save"
-        print(f"{KILLS} kills, {in_save} of them during a save; {last.name} and {len(metrics(whole))} records are the same")
+        print(f"{options.kills} kills, {in_save} of them during a save; {last.name} and {len(metrics(whole))} records are the same")
 
 
 if __name__ == "__main__":
