@@ -1,4 +1,4 @@
-// The model that comes with fathom (docs/bundled-model.md): what commands run when no -m is given.
+// The model that comes with fathom (docs/bundled-model.md): what commands that run a model take when no -m is given.
 #pragma once
 #include <string>
 

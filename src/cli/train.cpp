@@ -103,11 +103,10 @@ void save(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const s
     trainer.save(run);
   } catch (const Error& e) {
     const auto before = newest_checkpoint(run);
-    throw Error(
-        e.kind(),
-        fmt::format("{}; step {} could not be saved, {}. When there is room, the same command goes on "
-                    "from there",
-                    e.what(), trainer.state().step, before ? before->string() + " is whole" : "no step was before"));
+    throw Error(e.kind(), fmt::format("{}; step {} could not be saved, {}. When that is mended, the same "
+                                      "command goes on from there",
+                                      e.what(), trainer.state().step,
+                                      before ? before->string() + " is whole" : "no step was before"));
   }
   prune_checkpoints(run, c.run.keep_checkpoints);
   if (!o.quiet) fmt::print(stderr, "step {:>6}  saved\n", trainer.state().step);
@@ -126,9 +125,9 @@ Speed speed_of(const StepResult& r, double flops_per_token, double peak) {
 void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const std::filesystem::path& run) {
   RunLog log(run, trainer.state().step > 0 ? trainer.state().step : -1);
   const double flops = flops_per_token(c).total(), peak = trainer.peak_flops();
-  const int64_t last_step = o.max_steps > 0 ? trainer.state().step + o.max_steps : INT64_MAX;
+  const int64_t first_step = trainer.state().step, max_steps = o.max_steps > 0 ? o.max_steps : INT64_MAX;
   int64_t saved_at = trainer.state().step;
-  while (!trainer.finished() && trainer.state().step < last_step && stop_requested == 0) {
+  while (!trainer.finished() && trainer.state().step - first_step < max_steps && stop_requested == 0) {
     const StepResult r = trainer.step();
     if (due(c.run.log_interval, r.step) || r.step == 1 || r.skipped) {
       const Speed speed = speed_of(r, flops, peak);
@@ -136,7 +135,7 @@ void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, c
       if (!o.quiet) print_step(r, c, speed);
     }
     // What a checkpoint's step reports is written before it: a run that resumes there need not say it again.
-    const bool last = trainer.finished() || r.step == last_step;
+    const bool last = trainer.finished() || r.step - first_step == max_steps;
     if (due(c.run.eval_interval, r.step) || last) evaluate_and_log(trainer, c, o, log);
     if (due(c.run.save_interval, r.step) || last) {
       save(trainer, c, o, run);
@@ -164,6 +163,7 @@ void run_train(const TrainOptions& o) {
   if (const auto checkpoint = newest_checkpoint(run)) {
     trainer.resume(*checkpoint);
     if (trainer.finished()) {
+      prune_checkpoints(run, c.run.keep_checkpoints);
       if (!o.quiet)
         fmt::print(stderr, "{}: this run is finished: {} steps, {} of {:.0f} tokens; nothing to do. Weights in {}\n",
                    run.string(), trainer.state().step, trainer.state().tokens, c.schedule.tokens, checkpoint->string());

@@ -18,9 +18,9 @@ namespace fathom {
 inline constexpr int64_t kWordBlock = 16;
 inline constexpr int64_t kMaxPanelRows = 32, kMaxPanelCols = 32;
 
-// n rows (or columns) of `depth` elements into one panel, from its first word on.
 inline constexpr int64_t kAheadWords = 64;
 
+// n rows (or columns) of `depth` elements into one panel, from its first word on.
 using PackPanel = void (*)(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept;
 
 // Where words of a lie: word w of row i at a[w / 16 * block + i * row + w % 16].

@@ -21,7 +21,7 @@
 // Weights have any DType; what a block format holds is decoded exactly (quant/decode.h) before it is rounded.
 // Shapes are checked (check()), throws nothing; when there is no memory for scratch the process ends. Scratch belongs
 // to the thread and is kept for the next call: about 2 MB on each, and on the calling one the packed weight (64 MB of
-// all experts at a time; of a single weight 2048 columns (f32: 1024) of all rows, 4 KB a row). Inputs and outputs do
+// all experts at a time; of a single weight a round of the kernel, at most 4 KB a row). Inputs and outputs do
 // not overlap. T = 0 is no work (y is empty, dw unchanged).
 #pragma once
 #include <span>

@@ -63,9 +63,8 @@ RotaryRows reversed(Context& ctx, const RotaryRows& rotary) {
 }
 
 RunningAttention start_attention(Context& ctx, MatView<const float> queries, int64_t heads, int64_t heads_per_kv,
-                                 MatView<float> values, AttentionState* states) {
-  if (states == nullptr) states = ctx.arena.take<AttentionState>(queries.rows * heads);
-  const RunningAttention a{heads, heads_per_kv, queries, values, states};
+                                 MatView<float> values) {
+  const RunningAttention a{heads, heads_per_kv, queries, values, ctx.arena.take<AttentionState>(queries.rows * heads)};
   std::fill(a.states, a.states + queries.rows * heads, AttentionState{});
   for (int64_t t = 0; t < values.rows; ++t) std::fill(values.row(t), values.row(t) + values.cols, 0.0f);
   return a;

@@ -24,9 +24,8 @@ struct RunningAttention {
   MatView<float> values;         // (n, heads * value width), zero at first
   AttentionState* states;        // (n, heads)
 };
-// states: (n, heads) to use, or nullptr to take them from the arena.
 RunningAttention start_attention(Context& ctx, MatView<const float> queries, int64_t heads, int64_t heads_per_kv,
-                                 MatView<float> values, AttentionState* states);
+                                 MatView<float> values);
 
 // The tile with these positions for one key/value head. scratch: tile_scratch floats of the calling thread.
 using TileFn = std::function<KeyTile(int64_t first, int64_t n, int64_t kv_head, float* scratch)>;

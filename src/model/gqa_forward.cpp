@@ -78,7 +78,7 @@ void gqa_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& se
     for (const BatchSequence& s : batch.sequences) {
       Arena::Scope sequence_scope(ctx.arena);
       const RunningAttention a =
-          start_attention(ctx, q.sub_rows(s.first_row, s.n), H, H / G, o.sub_rows(s.first_row, s.n), nullptr);
+          start_attention(ctx, q.sub_rows(s.first_row, s.n), H, H / G, o.sub_rows(s.first_row, s.n));
       for (int64_t i = 0; i < s.n; ++i) cache->store(*s.cache, layer, s.first_position + i, kv.vec(s.first_row + i));
       const auto tile = [&](int64_t first, int64_t n, int64_t kv_head, float* tile_scratch) {
         return tile_of(cache->rows(*s.cache, layer, first, n, tile_scratch), first, kv_head, G, d);

@@ -84,7 +84,7 @@ void attend_absorbed(Context& ctx, const ModelConfig& c, float scale, const MlaW
     }
   });
   round_activations(ctx, folded);
-  const RunningAttention a = start_attention(ctx, folded, H, H, z, nullptr);
+  const RunningAttention a = start_attention(ctx, folded, H, H, z);
   const auto tile = [&](int64_t first, int64_t n, int64_t, float* tile_scratch) {
     const MatView<const float> rows = cache.rows(*s.cache, layer, first, n, tile_scratch);
     return KeyTile{.first_position = first, .key = rows, .shared_key = {}, .value = rows.sub_cols(0, C)};
@@ -116,7 +116,7 @@ void attend_naive(Context& ctx, const ModelConfig& c, float scale, const MlaWeig
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
                 C = c.kv_lora_rank;
   Arena::Scope scope(ctx.arena);
-  const RunningAttention a = start_attention(ctx, q, H, 1, o, nullptr);
+  const RunningAttention a = start_attention(ctx, q, H, 1, o);
   auto gathered = scratch(ctx, kExpandTile, C + R);
   const int64_t n_positions = s.first_position + s.n;
   for (int64_t first = 0; first < n_positions; first += kExpandTile) {

@@ -1,17 +1,15 @@
 // The router of a mixture-of-experts layer: which experts a token uses, and with what weight.
 //     s = softmax over all E experts of (W_g u), in float32
 //     greedy:               the K largest s
-//     group_limited_greedy: experts [j E/n_group, (j+1) E/n_group) form group j; its score is the largest s in it; keep
-//     the topk_group best groups;
-//                           the K largest s among their experts (device-limited routing, arXiv:2405.04434
-//                           section 2.2.2)
-//     noaux_tc:             the K largest s + b, b a bias per expert; with more than one group, the score of a group is
-//     the
-//                           sum of its two largest s + b. b has no gradient: training moves it against the load
-//                           (train/score_bias.h). Source: arXiv:2408.15664, arXiv:2412.19437 section 2.1.2; the
+//     group_limited_greedy: experts [j E/n_group, (j+1) E/n_group) form group j, whose score is the largest s in it;
+//                           the K largest s among the experts of the topk_group best groups (device-limited routing,
+//                           arXiv:2405.04434 section 2.2.2)
+//     noaux_tc:             the K largest s + b, b a bias per expert; with more than one group, the score of a group
+//                           is the sum of its two largest s + b. b has no gradient: training moves it against the
+//                           load (train/score_bias.h). Source: arXiv:2408.15664, arXiv:2412.19437 section 2.1.2; the
 //                           published code of DeepSeek-V3, there with sigmoid scores.
-//     gate = routed_scaling_factor * s, or with norm_topk_prob routed_scaling_factor * s / (sum of the chosen s +
-//     1e-20)
+//     gate = routed_scaling_factor * s, or with norm_topk_prob
+//            routed_scaling_factor * s / (sum of the chosen s + 1e-20)
 // The gate never contains b. Ties go to the lower index, among experts and among groups. A NaN is never chosen before a
 // number, and never leads out of range.
 #pragma once

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "base/huge_pages.h"
 #include "tensor/view.h"
@@ -23,6 +24,12 @@ class Buffer {
               Free{sizeof(T) * static_cast<size_t>(n)}),
         size_(n) {
     for (int64_t i = 0; i < n; ++i) data_.get()[i] = T{};
+  }
+  Buffer(Buffer&& o) noexcept : data_(std::move(o.data_)), size_(std::exchange(o.size_, 0)) {}
+  Buffer& operator=(Buffer&& o) noexcept {
+    data_ = std::move(o.data_);
+    size_ = std::exchange(o.size_, 0);
+    return *this;
   }
   T* data() const noexcept { return data_.get(); }
   int64_t size() const noexcept { return size_; }

@@ -18,7 +18,7 @@ import time
 
 from training_runs import checkpoints, contents, is_whole, metrics, write_config
 
-STEPS = 120
+STEPS = 300
 TOKENS = 64 * 8 * STEPS
 
 
@@ -94,7 +94,7 @@ def main() -> None:
         assert metrics(killed) == metrics(whole), "the metrics differ"
         assert len(metrics(whole)) > STEPS
         assert not list(killed.glob("*.partial")), "something half-written stayed"
-        assert in_save >= 10, f"only {in_save} kills hit a save"
+        assert in_save >= options.kills // 5, f"only {in_save} kills hit a save"
         print(f"{options.kills} kills, {in_save} of them during a save; {last.name} and {len(metrics(whole))} records are the same")
 
 

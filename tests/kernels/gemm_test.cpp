@@ -1,6 +1,8 @@
 // The driver of the large products with every kernel that this machine can run, whatever FATHOM_ISA says.
 #include "kernels/gemm.h"
 
+#include <bit>
+
 #include "kernels/gemm_dispatch.h"
 #include "kernels/product_check.h"
 
@@ -50,6 +52,24 @@ TEST(Gemm, EveryKernelStaysWithinTheRoundingBoundOfTheDefinition) {
           c.expect_gaps_of(before);
           ASSERT_FALSE(testing::Test::HasFailure());
         }
+}
+
+// Float rows are read where they lie unless a page lies between them: both ways give the same bits.
+TEST(Gemm, RowsAPageApartGiveTheBitsOfRowsElsewhere) {
+  const int64_t M = 37, N = 40, K = 1024;
+  const Padded apart(M, K, 0, 1), b(N, K, 3, 2);
+  Padded elsewhere(M, K, 1, 4);
+  for (int64_t i = 0; i < M; ++i)
+    for (int64_t k = 0; k < K; ++k) elsewhere.view()(i, k) = apart.view()(i, k);
+  for (const Products products : kProducts)
+    for (const GemmKernel* kernel : runnable_gemm_kernels(products)) {
+      Padded c(M, N, 0, 3), same(M, N, 0, 5);
+      const Element be{products, b.view(), true};
+      multiply(nullptr, *kernel, of(products, apart.view()), be, c, false);
+      multiply(nullptr, *kernel, of(products, elsewhere.view()), be, same, false);
+      for (int64_t i = 0; i < M; ++i)
+        for (int64_t j = 0; j < N; ++j) ASSERT_EQ(c.view()(i, j), same.view()(i, j)) << kernel->name;
+    }
 }
 
 TEST(Gemm, BitsOfARowDoNotDependOnTheOtherRowsNorOnThreads) {
@@ -109,6 +129,21 @@ TEST(Gemm, Bfloat16IsRoundedToNearestEvenExactly) {
       const float want = bf16_to_f32(f32_to_bf16(values[static_cast<size_t>(i)]));
       EXPECT_EQ(c.view()(i, 0), want) << kernel->name << " " << i;
       EXPECT_EQ(ct.view()(0, i), want) << kernel->name << " " << i;
+    }
+  }
+}
+
+// A signalling NaN's payload must not round up into infinity.
+TEST(Gemm, Bfloat16KeepsEveryNotANumber) {
+  const float signalling = std::bit_cast<float>(0x7F800001u), negative = std::bit_cast<float>(0xFF800001u);
+  for (const GemmKernel* kernel : runnable_gemm_kernels(Products::bf16)) {
+    Padded c(2, 1, 0, 1), ct(1, 2, 0, 1);
+    const std::vector<float> values = {signalling, negative}, one = {1.0f};
+    multiply(nullptr, *kernel, of(Products::bf16, mat(values, 2, 1)), of(Products::bf16, mat(one, 1, 1)), c, false);
+    multiply(nullptr, *kernel, of(Products::bf16, mat(one, 1, 1)), of(Products::bf16, mat(values, 1, 2)), ct, false);
+    for (int64_t i = 0; i < 2; ++i) {
+      EXPECT_TRUE(std::isnan(c.view()(i, 0))) << kernel->name;
+      EXPECT_TRUE(std::isnan(ct.view()(0, i))) << kernel->name;
     }
   }
 }

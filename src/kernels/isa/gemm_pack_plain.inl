@@ -1,4 +1,4 @@
-// Packing in plain loops, for kernels whose words are floats: packing costs little beside so few products a cycle.
+// Packing in plain loops.
 // Included inside the anonymous namespace of an instruction set. Contracts: gemm_kernel.h.
 
 uint32_t bits_of(float f) noexcept {

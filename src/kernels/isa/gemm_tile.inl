@@ -1,7 +1,6 @@
 // multiply() for vector units, written once against the register type F32. Included inside the anonymous namespace of
 // an instruction set. Contract: gemm_kernel.h. A class Words has: load (a vector of words of b), all (one word of a in
-// every lane), and add_product(a, b, sum), `products` multiply-adds
-// in each lane.
+// every lane), and add_product(a, b, sum), `products` multiply-adds in each lane.
 
 struct FloatWords {
   using Vector = F32;
