@@ -135,7 +135,8 @@ TEST(BalanceInAStep, LoweringAllScoresOfARouterIsNoWayOut) {
   c.first_k_dense_replace = 2;
   RandomModel m(c, 3, false, 1.2);
   const TrainingBatch b = make_batch(c, 5);
-  const auto gate = gradient_of(m, run_step(m, b, balance_alone()), "model.layers.2.mlp.gate.weight");
+  const StepRun step = run_step(m, b, balance_alone());
+  const auto gate = gradient_of(m, step, "model.layers.2.mlp.gate.weight");
   const auto D = static_cast<size_t>(c.hidden_size);
   double along = 0;
   for (size_t i = 0; i < D; ++i) {

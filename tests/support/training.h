@@ -58,6 +58,8 @@ inline StepRun run_step(const RandomModel& m, const TrainingBatch& b, const Step
 }
 
 // The gradient of one tensor of a step.
+std::span<const float> gradient_of(const RandomModel& m, StepRun&& r,
+                                   const std::string& tensor) = delete;  // it would dangle
 inline std::span<const float> gradient_of(const RandomModel& m, const StepRun& r, const std::string& tensor) {
   ModelWeights tree = m.weights;
   std::span<const float> found;
