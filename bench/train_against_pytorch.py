@@ -40,7 +40,10 @@ def toml_of(config, data):
     for section, values in config.items():
         lines.append(f"[{section}]")
         values = dict(values, path=str(data)) if section == "data" else values
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
+        for key, table in values.items():  # [model.rope_scaling]
+            if isinstance(table, dict):
+                lines += [f"[{section}.{key}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -34,9 +34,7 @@ std::string attention_text(const ModelConfig& c) {
 
 std::string experts_text(const ModelConfig& c) {
   if (c.n_routed_experts == 0) return "none";
-  std::string routing = c.topk_method == TopkMethod::greedy                 ? "greedy"
-                        : c.topk_method == TopkMethod::group_limited_greedy ? "group_limited_greedy"
-                                                                            : "noaux_tc";
+  std::string routing(name(c.topk_method));
   if (c.topk_method != TopkMethod::greedy) routing += fmt::format(", {} of {} groups", c.topk_group, c.n_group);
   return fmt::format("{} of {} routed + {} shared, width {}, {} layers ({}; scaling {}{})", c.num_experts_per_tok,
                      c.n_routed_experts, c.n_shared_experts, c.moe_intermediate_size, c.n_moe_layers(), routing,

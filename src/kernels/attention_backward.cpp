@@ -1,9 +1,9 @@
 #include "kernels/attention_backward.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
+#include "kernels/attention_heads.h"
 #include "kernels/dispatch.h"
 
 namespace fathom {
@@ -72,14 +72,9 @@ void head_backward(const KernelTable& k, Products products, const AttentionGradi
   }
 }
 
-void copy_block(MatView<const float> from, MatView<float> to) {
-  for (int64_t t = 0; t < from.rows; ++t) std::copy_n(from.row(t), from.cols, to.row(t));
-}
-
 void kv_head_backward(const KernelTable& k, Products products, const AttentionGradient& g, int64_t kv, Work& w) {
   const int64_t N = g.key_dim, R = g.shared_key.cols;
-  copy_block(g.key.sub_cols(kv * g.key_stride, N), w.key.sub_cols(0, N));
-  if (R > 0) copy_block(g.shared_key, w.key.sub_cols(N, R));
+  join_key(g, kv, w.key);
   const MatView<float> dvalue = g.dvalue.sub_cols(kv * g.value_stride, g.value_dim),
                        dkey = g.dkey.sub_cols(kv * g.key_stride, N);
   const auto zero = [](MatView<float> m) {
@@ -100,22 +95,10 @@ void kv_head_backward(const KernelTable& k, Products products, const AttentionGr
 
 void attention_backward(ThreadPool& pool, Arena& arena, Products products,
                         std::span<const AttentionGradient> sequences) noexcept {
-  if (sequences.empty()) return;
   const KernelTable& k = kernels();
-  const AttentionGradient& any = sequences[0];
-  const int64_t d = any.key_dim + any.shared_key.cols, kv_heads = any.heads / any.heads_per_kv;
-  int64_t longest = 0;
-  for (const AttentionGradient& g : sequences) longest = std::max(longest, g.q.rows);
-  Arena::Scope scope(arena);
-  const int64_t per_thread = Work::floats(longest, d), n_tasks = std::ssize(sequences) * kv_heads;
-  float* memory = arena.take<float>(per_thread * pool.size());
-  std::atomic<int64_t> next{0};
-  pool.run([&](int thread) {
-    for (int64_t task = next.fetch_add(1); task < n_tasks; task = next.fetch_add(1)) {
-      const AttentionGradient& g = sequences[static_cast<size_t>(task / kv_heads)];
-      Work work(memory + thread * per_thread, g.q.rows, d);
-      kv_head_backward(k, products, g, task % kv_heads, work);
-    }
+  for_each_kv_head(pool, arena, sequences, Work::floats, [&](const AttentionGradient& g, int64_t kv, float* memory) {
+    Work work(memory, g.q.rows, g.key_dim + g.shared_key.cols);
+    kv_head_backward(k, products, g, kv, work);
   });
 }
 

@@ -1,9 +1,9 @@
 #include "kernels/attention_forward.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
+#include "kernels/attention_heads.h"
 #include "kernels/dispatch.h"
 
 namespace fathom {
@@ -56,12 +56,9 @@ void head_forward(const KernelTable& k, Products products, const AttentionForwar
 }
 
 void kv_head_forward(const KernelTable& k, Products products, const AttentionForward& a, int64_t kv, float* memory) {
-  const int64_t n = a.q.rows, R = a.shared_key.cols, d = a.key_dim + R;
-  const MatView<float> key(memory, n, d);  // both parts side by side
-  for (int64_t t = 0; t < n; ++t) {
-    std::copy_n(a.key.row(t) + kv * a.key_stride, a.key_dim, key.row(t));
-    if (R > 0) std::copy_n(a.shared_key.row(t), R, key.row(t) + a.key_dim);
-  }
+  const int64_t n = a.q.rows, d = a.key_dim + a.shared_key.cols;
+  const MatView<float> key(memory, n, d);
+  join_key(a, kv, key);
   for (int64_t head = kv * a.heads_per_kv; head < (kv + 1) * a.heads_per_kv; ++head)
     head_forward(k, products, a, head, key, memory + n * d);
 }
@@ -70,21 +67,10 @@ void kv_head_forward(const KernelTable& k, Products products, const AttentionFor
 
 void attention_forward(ThreadPool& pool, Arena& arena, Products products,
                        std::span<const AttentionForward> sequences) noexcept {
-  if (sequences.empty()) return;
   const KernelTable& k = kernels();
-  const AttentionForward& any = sequences[0];
-  const int64_t d = any.key_dim + any.shared_key.cols, kv_heads = any.heads / any.heads_per_kv;
-  int64_t longest = 0;
-  for (const AttentionForward& a : sequences) longest = std::max(longest, a.q.rows);
-  Arena::Scope scope(arena);
-  const int64_t per_thread = longest * d + kQueries * kKeys, n_tasks = std::ssize(sequences) * kv_heads;
-  float* memory = arena.take<float>(per_thread * pool.size());
-  std::atomic<int64_t> next{0};
-  pool.run([&](int thread) {
-    for (int64_t task = next.fetch_add(1); task < n_tasks; task = next.fetch_add(1))
-      kv_head_forward(k, products, sequences[static_cast<size_t>(task / kv_heads)], task % kv_heads,
-                      memory + thread * per_thread);
-  });
+  for_each_kv_head(
+      pool, arena, sequences, [](int64_t n, int64_t d) { return n * d + kQueries * kKeys; },
+      [&](const AttentionForward& a, int64_t kv, float* memory) { kv_head_forward(k, products, a, kv, memory); });
 }
 
 }  // namespace fathom

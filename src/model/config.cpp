@@ -18,6 +18,18 @@ std::string_view name(Family family) noexcept {
   return "llama";
 }
 
+std::string_view name(TopkMethod method) noexcept {
+  switch (method) {
+    case TopkMethod::greedy:
+      return "greedy";
+    case TopkMethod::group_limited_greedy:
+      return "group_limited_greedy";
+    case TopkMethod::noaux_tc:
+      break;
+  }
+  return "noaux_tc";
+}
+
 int64_t ModelConfig::n_moe_layers() const noexcept {
   int64_t n = 0;
   for (int64_t i = 0; i < num_hidden_layers; ++i) n += layer_is_moe(i);

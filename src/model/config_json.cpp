@@ -95,9 +95,9 @@ constexpr std::array kSingleValued = std::to_array<SingleValued>({
     {"attention_bias", "false", "no projection has a bias"},
     {"mlp_bias", "false", "no projection has a bias"},
     {"is_encoder_decoder", "false", "the models are decoders"},
-    {"is_decoder", "false", "cross attention is not implemented"},
-    {"add_cross_attention", "false", "cross attention is not implemented"},
-    {"chunk_size_feed_forward", "0", "not implemented"},
+    {"is_decoder", "false", "the models have no cross attention"},
+    {"add_cross_attention", "false", "the models have no cross attention"},
+    {"chunk_size_feed_forward", "0", "feed-forward layers run whole"},
     {"partial_rotary_factor", "1.0", "the whole rotary part rotates"},
     {"rope_interleave", "true", "the rotary rows of deepseek_v2 are interleaved"},
     {"num_nextn_predict_layers", "0", "multi-token prediction layers are DeepSeek-V3"},
@@ -208,8 +208,7 @@ void read_rope(JsonFields& f, ModelConfig& c) {
 void expect_equal(JsonFields& f, const char* key, int64_t want, const char* what) {
   const auto found = f.maybe_integer(key);
   if (found && *found != want)
-    throw_unsupported("{}: {} is {}, but {} is {}; other values are not implemented", f.where(), key, *found, what,
-                      want);
+    throw_unsupported("{}: {} is {}, but {} is {}, and the two must be equal", f.where(), key, *found, what, want);
 }
 
 void read_latent_attention(JsonFields& f, ModelConfig& c) {

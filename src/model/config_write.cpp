@@ -47,18 +47,6 @@ void write_rope(json::object& o, const ModelConfig& c) {
   o["rope_scaling"] = std::move(yarn);
 }
 
-const char* topk_method(TopkMethod method) {
-  switch (method) {
-    case TopkMethod::greedy:
-      return "greedy";
-    case TopkMethod::group_limited_greedy:
-      return "group_limited_greedy";
-    case TopkMethod::noaux_tc:
-      break;
-  }
-  return "noaux_tc";
-}
-
 void write_experts(json::object& o, const ModelConfig& c) {
   if (c.n_routed_experts == 0) {
     o["first_k_dense_replace"] = c.num_hidden_layers;  // what transformers understands: every layer is dense
@@ -73,7 +61,7 @@ void write_experts(json::object& o, const ModelConfig& c) {
   o["norm_topk_prob"] = c.norm_topk_prob;
   o["scoring_func"] = "softmax";
   if (c.uses_mla()) {
-    o["topk_method"] = topk_method(c.topk_method);
+    o["topk_method"] = name(c.topk_method);
     o["n_group"] = c.n_group;
     o["topk_group"] = c.topk_group;
   }

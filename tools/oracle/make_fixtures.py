@@ -10,7 +10,6 @@ A fixture is kept only if it can tell right from wrong: greedy tokens lead by fa
 decision is a near-tie, the 64 tokens are not one loop of a few, softmax scale and device limit change the result.
 The seed is the first for which that holds, so the script is deterministic for given versions of torch and transformers.
 """
-import argparse
 import json
 import pathlib
 import shutil
@@ -24,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from transformers import DeepseekV2Config, DeepseekV2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
 import deepseek_moe
-from oracle_common import greedy_of, load_model, logits_of, relative_difference, write_json
+from oracle_common import fixture_arguments, greedy_of, load_model, logits_of, relative_difference, write_json
 
 GREEDY_TOKENS = 64
 MIN_LEAD = 1e-3           # of the largest logit: ten times the tolerance of a comparison
@@ -340,13 +339,7 @@ def make(name, fixture, into):
 
 def main():
     root = pathlib.Path(__file__).resolve().parents[2]
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--into", type=pathlib.Path, default=root / "tests/golden/models")
-    parser.add_argument("--only", nargs="*", choices=FIXTURES, default=list(FIXTURES))
-    arguments = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    arguments.into.mkdir(parents=True, exist_ok=True)
+    arguments = fixture_arguments(__doc__, root / "tests/golden/models", FIXTURES)
     for name in arguments.only:
         make(name, FIXTURES[name], arguments.into)
 

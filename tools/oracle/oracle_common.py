@@ -8,6 +8,7 @@ norm_topk_prob    the native DeepseekV2 router of transformers never reads norm_
 latent_norm_eps   the native class (like DeepSeek's own) builds q_a_layernorm and kv_a_layernorm with the class default
                   of 1e-6 and not with rms_norm_eps. The patch sets rms_norm_eps; no release is affected, all use 1e-6.
 """
+import argparse
 import json
 import math
 import pathlib
@@ -16,6 +17,7 @@ import tempfile
 
 import numpy as np
 import torch
+import transformers
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
@@ -171,3 +173,15 @@ class Fathom:
         text = self.run("generate", "-m", model, "--ids", " ".join(map(str, ids)), "-n", n, "--temperature", 0,
                         "--ignore-eos", "--json", *options)
         return json.loads(text)["ids"]
+
+
+def fixture_arguments(description, folder, names):
+    """--into FOLDER (made if it is not there) and --only NAME ..., with torch set up to give the same bits every time."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--into", type=pathlib.Path, default=folder)
+    parser.add_argument("--only", nargs="*", choices=names, default=list(names))
+    arguments = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    arguments.into.mkdir(parents=True, exist_ok=True)
+    return arguments

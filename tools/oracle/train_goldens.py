@@ -12,7 +12,6 @@ A fixture is kept only if it can tell right from wrong: clipping is active, ever
 router decision is a near-tie, and float64 gives the same update. The last excludes batches where some gradient is zero
 but for rounding: AdamW's first update is nearly the sign of the gradient.
 """
-import argparse
 import pathlib
 import sys
 
@@ -22,7 +21,7 @@ import transformers
 from safetensors.torch import save_file
 
 from make_fixtures import MIN_ROUTER_GAP, RouterWatch
-from oracle_common import load_model, write_json
+from oracle_common import fixture_arguments, load_model, write_json
 
 LENGTH = 80  # tokens of a sequence; with YaRN beyond original_max_position_embeddings
 OPTIMIZER = dict(rate=1e-2, beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, grad_clip=1.0)
@@ -169,13 +168,7 @@ def write(name, case, seed, found, inputs, targets, proof, into):
 
 def main():
     root = pathlib.Path(__file__).resolve().parents[2]
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--into", type=pathlib.Path, default=root / "tests/golden/training")
-    parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
-    arguments = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    arguments.into.mkdir(parents=True, exist_ok=True)
+    arguments = fixture_arguments(__doc__, root / "tests/golden/training", CASES)
     for name in arguments.only:
         case = CASES[name]
         for seed in range(1, 201):

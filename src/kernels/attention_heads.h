@@ -1,0 +1,44 @@
+// What attention_forward.cpp and attention_backward.cpp share: their tasks, and the key of a head.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <span>
+
+#include "base/arena.h"
+#include "base/threads.h"
+#include "tensor/view.h"
+
+namespace fathom {
+
+// to[t] = from[t] for every row.
+inline void copy_block(MatView<const float> from, MatView<float> to) {
+  for (int64_t t = 0; t < from.rows; ++t) std::copy_n(from.row(t), from.cols, to.row(t));
+}
+
+// key (n, key_dim + R) of one key/value head: its own part and the shared one side by side.
+template <class Sequence>
+void join_key(const Sequence& s, int64_t kv, MatView<float> key) {
+  copy_block(s.key.sub_cols(kv * s.key_stride, s.key_dim), key.sub_cols(0, s.key_dim));
+  if (s.shared_key.cols > 0) copy_block(s.shared_key, key.sub_cols(s.key_dim, s.shared_key.cols));
+}
+
+// task(sequence, key/value head, scratch) for every head of every sequence, as threads become free. The scratch of a
+// thread has floats(rows, key width) floats for the longest sequence.
+template <class Sequence, class Floats, class Task>
+void for_each_kv_head(ThreadPool& pool, Arena& arena, std::span<const Sequence> sequences, Floats floats, Task task) {
+  if (sequences.empty()) return;
+  const Sequence& any = sequences[0];
+  const int64_t kv_heads = any.heads / any.heads_per_kv, n_tasks = std::ssize(sequences) * kv_heads;
+  int64_t longest = 0;
+  for (const Sequence& s : sequences) longest = std::max(longest, s.q.rows);
+  Arena::Scope scope(arena);
+  const int64_t per_thread = floats(longest, any.key_dim + any.shared_key.cols);
+  float* memory = arena.take<float>(per_thread * pool.size());
+  std::atomic<int64_t> next{0};
+  pool.run([&](int thread) {
+    for (int64_t i = next.fetch_add(1); i < n_tasks; i = next.fetch_add(1))
+      task(sequences[static_cast<size_t>(i / kv_heads)], i % kv_heads, memory + thread * per_thread);
+  });
+}
+
+}  // namespace fathom
