@@ -31,7 +31,7 @@ enum class RopeLayout : uint8_t {
 
 // noaux_tc: a bias per expert, which balances the load, is added to the scores for the choice alone (router.h).
 enum class TopkMethod : uint8_t { greedy, group_limited_greedy, noaux_tc };
-const char* name(TopkMethod method) noexcept;  // as config.json spells it
+std::string_view name(TopkMethod method) noexcept;  // as config.json spells it
 
 // YaRN. With m(a) = 0.1 * a * ln(factor) + 1 for factor > 1, else 1:
 //     cos and sin are multiplied by m(mscale) / m(mscale_all_dim), the softmax scale by m(mscale_all_dim)^2.
