@@ -30,6 +30,11 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
                   "f32, or bf16: round as a bfloat16 framework does (to compare with one)")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
+  command
+      .add_option("--arithmetic", o.arithmetic,
+                  "fast, or exact: never round what is multiplied below float32 (to compare with a reference)")
+      ->check(CLI::IsMember({"fast", "exact"}))
+      ->capture_default_str();
   command.add_flag("-q,--quiet", o.quiet, "no progress and no figures on stderr");
 }
 
@@ -37,7 +42,8 @@ EngineOptions engine_options(const ModelOptions& o) {
   return {.threads = o.threads,
           .context_tokens = o.ctx,
           .cache_dtype = *dtype_from_name(o.cache_type),
-          .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32};
+          .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32,
+          .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast};
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {

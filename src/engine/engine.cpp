@@ -36,6 +36,7 @@ Engine::Engine(const Model& model, const EngineOptions& o)
       context_tokens_(context_size(model.config, o)),
       chunk_tokens_(o.chunk_tokens),
       activations_(o.activations),
+      arithmetic_(o.activations == Activations::f32 ? o.arithmetic : Arithmetic::exact),
       cache_(cache_layout(model.config, o.cache_dtype), context_tokens_) {
   check(o.chunk_tokens >= 1, "a chunk has at least one token");
 }
@@ -59,7 +60,7 @@ MatView<float> Engine::step(const Batch& batch) {
   const int64_t V = model_.config.vocab_size;
   if (logits_.size() < rows * V) logits_ = Buffer<float>(rows * V);
   const MatView<float> logits = logits_.mat(rows, V);
-  Context ctx{pool_, arena_, activations_};
+  Context ctx{.pool = pool_, .arena = arena_, .activations = activations_, .arithmetic = arithmetic_};
   transformer_forward(ctx, network_, batch, cache_, logits);
   return logits;
 }

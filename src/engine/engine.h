@@ -16,6 +16,7 @@ struct EngineOptions {
   int64_t chunk_tokens = 512;  // most tokens of one step; long prompts are run in chunks
   DType cache_dtype = DType::f32;
   Activations activations = Activations::f32;
+  Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
 };
 
 enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };
@@ -65,6 +66,7 @@ class Engine {
   Arena arena_;
   int64_t context_tokens_, chunk_tokens_;
   Activations activations_;
+  Arithmetic arithmetic_;
   KvCache cache_;
   Buffer<float> logits_;
 };

@@ -14,11 +14,17 @@ namespace fathom {
 // compared with such a run.
 enum class Activations : uint8_t { f32, bf16 };
 
+// How much a product may round. exact: float32 operands everywhere, which is what the comparisons with other
+// implementations need. fast: products with a quantised weight round each block of 32 activations to 8 bits, and
+// attention rounds its operands to 16: less than such a weight, or a cache in bfloat16, has rounded already.
+enum class Arithmetic : uint8_t { exact, fast };
+
 struct Context {
   ThreadPool& pool;
   Arena& arena;
   Activations activations = Activations::f32;
   Products products = Products::f32;  // bf16: large products round their operands to bfloat16 (training)
+  Arithmetic arithmetic = Arithmetic::exact;
   bool training = false;              // many rows, weights of a plain type: products and attention in large tiles
 };
 

@@ -46,7 +46,7 @@ def write_checkpoint(folder, tokenizer, seed):
 
 
 def generated(fathom, model, prompt):
-    command = [fathom, "generate", "-m", model, "-p", prompt, "-n", N_TOKENS, "--temperature", 0]
+    command = [fathom, "generate", "-m", model, "-p", prompt, "-n", N_TOKENS, "--temperature", 0, "--arithmetic", "exact"]
     done = subprocess.run([*map(str, command), "--ignore-eos", "--json"], capture_output=True, check=True)
     streamed = subprocess.run([*map(str, command), "--ignore-eos", "--quiet"], capture_output=True, check=True)
     return json.loads(done.stdout), streamed.stdout.decode()
