@@ -2,7 +2,7 @@
 # clang-tidy over src/, with the flags of the release build; warnings are errors. `recent`: only files that the last ten commits touched, at most 24 of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ -f build/release/compile_commands.json ] || cmake --preset release >/dev/null
+cmake --preset release -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >/dev/null  # those of gcc are not clang's
 files=$(git ls-files 'src/*.cpp' | grep -v -e json_boost.cpp -e unicode_tables.cpp)
 if [ "${1:-}" = recent ]; then
   since=$(git rev-list -11 HEAD | tail -1)
@@ -10,6 +10,6 @@ if [ "${1:-}" = recent ]; then
 fi
 [ -n "$files" ] || exit 0
 out=$(mktemp)
-echo "$files" | xargs -P "$(nproc)" -n 2 clang-tidy-14 -p build/release --quiet --extra-arg=-Wno-unknown-warning-option >"$out" 2>/dev/null || { cat "$out"; exit 1; }
+echo "$files" | xargs -P "$(nproc)" -n 2 clang-tidy-14 -p build/tidy --quiet --extra-arg=-Wno-unknown-warning-option >"$out" 2>/dev/null || { cat "$out"; exit 1; }
 rm -f "$out"
 echo "clang-tidy: $(echo "$files" | wc -l) files, nothing found"

@@ -141,6 +141,19 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
+void forget_mapped(std::span<const std::byte> bytes) noexcept {
+  constexpr uintptr_t kPage = 4096;
+  const auto first = (reinterpret_cast<uintptr_t>(bytes.data()) + kPage - 1) / kPage * kPage;
+  const auto end = (reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size()) / kPage * kPage;
+  if (first >= end) return;
+  for (const MappedRange& r : mapped_ranges) {
+    const uintptr_t begin = r.begin.load(std::memory_order_acquire);
+    if (begin == 0 || first < begin || end > r.end.load(std::memory_order_relaxed)) continue;
+    ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // the mapping is shared: nothing is lost
+    return;
+  }
+}
+
 MappedFile::~MappedFile() {
   if (data_ == nullptr) return;
   unguard_range(data_);

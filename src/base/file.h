@@ -32,6 +32,10 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// Lets the system take back the memory of mapped bytes that are not needed for now; reading them again reads the file.
+// Bytes outside every MappedFile are left alone.
+void forget_mapped(std::span<const std::byte> bytes) noexcept;
+
 // Writes to `path` + ".partial", then flushes, fsyncs and renames in commit(). Destroyed without commit(): the partial
 // file is removed and `path` is as it was. A full disk or a read-only folder is a resource / bad_input Error with the
 // system's reason.

@@ -35,6 +35,12 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
                   "fast, or exact: never round what is multiplied below float32 (to compare with a reference)")
       ->check(CLI::IsMember({"fast", "exact"}))
       ->capture_default_str();
+  command
+      .add_option("--weights", o.weights,
+                  "packed: a copy laid out for speed; mapped: used in the file, for machines short of memory; auto: "
+                  "packed where it fits")
+      ->check(CLI::IsMember({"auto", "packed", "mapped"}))
+      ->capture_default_str();
   command.add_flag("-q,--quiet", o.quiet, "no progress and no figures on stderr");
 }
 
@@ -43,7 +49,11 @@ EngineOptions engine_options(const ModelOptions& o) {
           .context_tokens = o.ctx,
           .cache_dtype = *dtype_from_name(o.cache_type),
           .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32,
-          .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast};
+          .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast,
+          .weights = o.weights == "packed"   ? WeightPlace::packed
+                     : o.weights == "mapped" ? WeightPlace::mapped
+                                             : WeightPlace::automatic,
+          .load_progress = {}};
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {

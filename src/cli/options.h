@@ -12,12 +12,13 @@ namespace fathom {
 
 struct ModelOptions {
   std::string path;
-  std::string cache_type = "f32", activations = "f32", arithmetic = "fast";
+  std::string cache_type = "f32", activations = "f32", arithmetic = "fast", weights = "auto";
   int64_t ctx = 0;
   int threads = 0;
   bool quiet = false;
 };
-// -m, and what running it needs: --threads --ctx --cache-type --activations --arithmetic --quiet.
+// -m, and what running it needs: --threads --ctx --cache-type --activations --arithmetic --weights
+// --quiet.
 void add_model_options(CLI::App& command, ModelOptions& options);
 EngineOptions engine_options(const ModelOptions& options);
 

@@ -31,7 +31,8 @@ uint64_t available_memory_bytes() {
 
 Engine::Engine(const Model& model, const EngineOptions& o)
     : model_(model),
-      network_(make_network(model.config, model.weights)),
+      weights_(model.weights),
+      network_(make_network(model.config, weights_)),
       pool_(o.threads > 0 ? o.threads : default_thread_count()),
       context_tokens_(context_size(model.config, o)),
       chunk_tokens_(o.chunk_tokens),
@@ -39,6 +40,21 @@ Engine::Engine(const Model& model, const EngineOptions& o)
       arithmetic_(o.activations == Activations::f32 ? o.arithmetic : Arithmetic::exact),
       cache_(cache_layout(model.config, o.cache_dtype), context_tokens_) {
   check(o.chunk_tokens >= 1, "a chunk has at least one token");
+  pack_weights(o);
+}
+
+void Engine::pack_weights(const EngineOptions& o) {
+  if (arithmetic_ != Arithmetic::fast || o.weights == WeightPlace::mapped) return;
+  const int64_t needed = PanelWeights::bytes(model_.config, weights_);
+  const auto available = static_cast<int64_t>(available_memory_bytes());
+  // The file's own pages count as available: they are given back as the copy grows.
+  const bool fits = available == 0 || needed <= available - available / 16;
+  if (needed == 0 || (!fits && o.weights == WeightPlace::automatic)) return;
+  if (!fits)
+    throw_resource("packed weights need {} of memory, but only {} is available; try --weights mapped",
+                   human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
+  panels_ = PanelWeights(pool_, model_.config, weights_, o.load_progress);
+  packed_bytes_ = needed;
 }
 
 void Engine::check_room(const SequenceCache& sequence, int64_t n) const {

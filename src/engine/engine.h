@@ -6,9 +6,13 @@
 #include <vector>
 
 #include "engine/sampler.h"
+#include "model/load.h"
+#include "model/panel_weights.h"
 #include "model/transformer.h"
 
 namespace fathom {
+
+enum class WeightPlace : uint8_t { automatic, packed, mapped };
 
 struct EngineOptions {
   int threads = 0;             // 0: default_thread_count()
@@ -17,6 +21,10 @@ struct EngineOptions {
   DType cache_dtype = DType::f32;
   Activations activations = Activations::f32;
   Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
+  // Copies of quantised weights, laid out for the kernels, where memory has room for them: fast arithmetic only.
+  // mapped: weights stay in their file, which needs no memory of its own and is slower.
+  WeightPlace weights = WeightPlace::automatic;
+  std::function<void(int64_t bytes_done, int64_t bytes)> load_progress;
 };
 
 enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };
@@ -40,6 +48,7 @@ class Engine {
   const ModelConfig& config() const noexcept { return model_.config; }
   int64_t context_tokens() const noexcept { return context_tokens_; }
   int threads() const noexcept { return pool_.size(); }
+  int64_t packed_bytes() const noexcept { return packed_bytes_; }  // of copied weights; 0: they are used where they lie
   KvCache& cache() noexcept { return cache_; }
 
   // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the
@@ -60,9 +69,14 @@ class Engine {
   void check_room(const SequenceCache& sequence, int64_t n) const;
   MatView<float> step(const Batch& batch);
 
+  void pack_weights(const EngineOptions& options);
+
   const Model& model_;
+  ModelWeights weights_;  // those of the model, with panels
   Network network_;
   ThreadPool pool_;
+  PanelWeights panels_;
+  int64_t packed_bytes_ = 0;
   Arena arena_;
   int64_t context_tokens_, chunk_tokens_;
   Activations activations_;

@@ -18,6 +18,11 @@ enum class Isa : uint8_t { ref, avx2, avx512 };
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
+// Panels (kernels/panels.h): y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < 8, t < n. cols
+// a multiple of the unit of the format. The same bits in every table: ref/panels.h.
+using PanelProductFn = void (*)(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
+                                float* y, int64_t y_stride) noexcept;
+
 inline constexpr int kDecoders = 14;        // one for each DType
 inline constexpr int64_t kMaxLanes = 16;    // of every table
 inline constexpr int64_t kTileWeights = 8;  // rows of w that dot_tile likes best: any number works
@@ -68,6 +73,12 @@ struct KernelTable {
   void (*rope_interleaved)(float* x, const float* cos, const float* sin, int64_t n_pairs) noexcept;  // x[2i], x[2i+1]
   void (*rope_half_split)(float* x, const float* cos, const float* sin,
                           int64_t n_pairs) noexcept;  // x[i], x[i+n_pairs]
+
+  PanelProductFn panel_product[kDecoders];  // by DType; null for types without panels
+  // Activations of 8 bits (QuantisedRows): n a multiple of 32; block b to codes + b * code_stride and sums + b *
+  // sum_stride.
+  void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
+                       int64_t sum_stride) noexcept;
 };
 
 }  // namespace fathom

@@ -1,9 +1,12 @@
 // What every layer is handed: threads, scratch memory, and how activations are kept.
 #pragma once
+#include <array>
+
 #include "base/arena.h"
 #include "base/threads.h"
 #include "kernels/linear.h"
 #include "kernels/matmul.h"
+#include "kernels/panel_linear.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -25,15 +28,21 @@ struct Context {
   Activations activations = Activations::f32;
   Products products = Products::f32;  // bf16: large products round their operands to bfloat16 (training)
   Arithmetic arithmetic = Arithmetic::exact;
-  bool training = false;              // many rows, weights of a plain type: products and attention in large tiles
+  bool training = false;  // many rows, weights of a plain type: products and attention in large tiles
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.
 //
-// Inference by kernels/matmul.h, which streams a stored weight of any type once and is the faster the fewer the rows;
-// training by kernels/linear.h, which packs the weight first and is made for many.
+// Inference by kernels/panel_linear.h where the weight has panels and rounding is allowed, else by kernels/matmul.h,
+// which streams a stored weight of any type once; training by kernels/linear.h, which packs the weight first and is
+// made for many rows.
+inline bool in_panels(const Context& ctx, const Weight& w) noexcept {
+  return ctx.arithmetic == Arithmetic::fast && w.panels != nullptr;
+}
 inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatView<float> y) {
-  if (!ctx.training)
+  if (in_panels(ctx, w))
+    panel_linear(ctx.pool, ctx.arena, x, std::array{PanelOutput{&w, y}});
+  else if (!ctx.training)
     matmul(ctx.pool, x, w, y);
   else
     linear(ctx.pool, ctx.products, x, w, y);

@@ -22,8 +22,33 @@ void gated_activation(Context& ctx, MatView<const float> gate, MatView<const flo
   round_activations(ctx, act);
 }
 
+namespace {
+
+void mlp_in_panels(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y) {
+  const std::array counts{x.rows};
+  const QuantisedTiles tiles = plan_tiles(ctx.arena, counts, x.cols),
+                       act = plan_tiles(ctx.arena, counts, w.gate_proj.rows);
+  quantise(ctx.pool, x, {}, tiles);
+  std::vector<GatedJob> gated;
+  std::vector<PanelJob> down;
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    gated.push_back({tiles[i].rows, &w.gate_proj, &w.up_proj, act[i].rows});
+    down.push_back({act[i].rows, &w.down_proj, y.sub_rows(act[i].first, act[i].rows.n)});
+  }
+  run_gated_jobs(ctx.pool, gated);
+  run_panel_jobs(ctx.pool, down);
+}
+
+}  // namespace
+
+bool in_panels(const Context& ctx, const MlpWeights& w) noexcept {
+  return in_panels(ctx, w.gate_proj) && in_panels(ctx, w.up_proj) && in_panels(ctx, w.down_proj) &&
+         w.gate_proj.rows % kPanelBlock == 0;
+}
+
 void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved) {
   Arena::Scope scope(ctx.arena);
+  if (saved == nullptr && in_panels(ctx, w)) return mlp_in_panels(ctx, w, x, y);
   const MlpSaved own = saved != nullptr ? *saved : plan_mlp(ctx, x.rows, w.gate_proj.rows);
   linear(ctx, x, w.gate_proj, own.gate);
   linear(ctx, x, w.up_proj, own.up);

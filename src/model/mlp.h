@@ -13,6 +13,9 @@ MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width);
 // x (T, D) read, y (T, D) written. saved: from plan_mlp, or nullptr.
 void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved);
 
+// Whether its three products run over panels (kernels/panel_linear.h).
+bool in_panels(const Context& ctx, const MlpWeights& w) noexcept;
+
 // dx (T, D) written, or added to when `add`; weight gradients added to.
 void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
                   MatView<const float> dy, MatView<float> dx, bool add, const Gradients& gradients);

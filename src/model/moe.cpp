@@ -56,6 +56,49 @@ void combine(Context& ctx, const MoeSaved& s, MatView<const float> out, MatView<
   });
 }
 
+bool in_panels(const Context& ctx, const MoeWeights& w) {
+  const auto has = [&](const MlpWeights& mlp) { return in_panels(ctx, mlp); };
+  return std::all_of(w.experts.begin(), w.experts.end(), has) && (!w.shared_experts.gate_proj || has(w.shared_experts));
+}
+
+// One expert's tiles: the jobs of its products, act between them.
+void add_jobs(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y,
+              std::vector<GatedJob>& gated, std::vector<PanelJob>& down) {
+  gated.push_back({x, &w.gate_proj, &w.up_proj, act.rows});
+  down.push_back({act.rows, &w.down_proj, y.sub_rows(act.first, act.rows.n)});
+}
+
+// All experts, the shared ones among them, in two sections: what goes in is rounded, then gate and up, then down. A
+// single token is rounded once for all of its experts.
+void experts_in_panels(Context& ctx, const ModelConfig& c, const MoeWeights& w, const Dispatch& d,
+                       MatView<const float> x, MatView<float> out, MatView<float> shared) {
+  Arena::Scope scope(ctx.arena);
+  std::vector<int64_t> counts;
+  for (size_t e = 0; e + 1 < d.offsets.size(); ++e) counts.push_back(d.offsets[e + 1] - d.offsets[e]);
+  const std::array one{x.rows};
+  const QuantisedTiles whole = plan_tiles(ctx.arena, one, x.cols);
+  quantise(ctx.pool, x, {}, whole);
+  QuantisedTiles routed;
+  if (x.rows > 1) {
+    routed = plan_tiles(ctx.arena, counts, x.cols);
+    quantise(ctx.pool, x, d.token, routed);
+  }
+  std::vector<GatedJob> gated;
+  std::vector<PanelJob> down;
+  const QuantisedTiles act = plan_tiles(ctx.arena, counts, c.moe_intermediate_size);
+  for (size_t i = 0; i < act.size(); ++i)
+    add_jobs(w.experts[static_cast<size_t>(act[i].group)], x.rows > 1 ? routed[i].rows : whole[0].rows, act[i], out,
+             gated, down);
+  QuantisedTiles shared_act;
+  if (shared.rows > 0) {
+    shared_act = plan_tiles(ctx.arena, one, w.shared_experts.gate_proj.rows);
+    for (size_t i = 0; i < whole.size(); ++i)
+      add_jobs(w.shared_experts, whole[i].rows, shared_act[i], shared, gated, down);
+  }
+  run_gated_jobs(ctx.pool, gated);
+  run_panel_jobs(ctx.pool, down);
+}
+
 }  // namespace
 
 void plan_routing(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
@@ -73,15 +116,21 @@ void moe_forward(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatVie
                  MoeSaved* saved, const MoeTraining* training, bool reuse_routing) {
   const int64_t T = x.rows, D = c.hidden_size, F = c.moe_intermediate_size;
   Arena::Scope scope(ctx.arena);
+  const bool panels = saved == nullptr && in_panels(ctx, w);
   MoeSaved own;
   if (saved == nullptr) {
     plan_routing(ctx, c, T, own);
-    plan_moe(ctx, c, T, own);
+    if (!panels) plan_moe(ctx, c, T, own);
   }
   MoeSaved& s = saved != nullptr ? *saved : own;
   if (!reuse_routing) route_tokens(ctx, c, w, x, training, s);
 
   const int64_t n_rows = s.dispatch.offsets.back();
+  if (panels) {
+    auto rows = scratch(ctx, n_rows, D), shared = scratch(ctx, c.n_shared_experts > 0 ? T : 0, D);
+    experts_in_panels(ctx, c, w, s.dispatch, x, rows, shared);
+    return combine(ctx, s, rows, shared, y);
+  }
   const MatView<float> gate = s.experts.gate.sub_rows(0, n_rows), up = s.experts.up.sub_rows(0, n_rows);
   auto gathered = scratch(ctx, n_rows, D), act = scratch(ctx, n_rows, F), out = scratch(ctx, n_rows, D);
   gather_rows(ctx, s.dispatch, x, gathered);

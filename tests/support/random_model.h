@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "model/transformer.h"
+#include "quant/encode.h"
 #include "tensor/buffer.h"
 
 namespace fathom::testing {
@@ -89,9 +90,22 @@ class RandomModel {
 
   VecView<float> parameters() const { return parameters_.vec(); }
 
+  // Stores every matrix whose rows are whole blocks in `type` from now on.
+  void quantise(DType type) {
+    for_each_tensor(weights, config, [&](const std::string&, Weight& w, const Shape& shape) {
+      if (shape.size() != 2 || w.cols % info(type).block_elements != 0) return;
+      Buffer<std::byte>& bytes = quantised_.emplace_back(w.rows * row_bytes(type, w.cols));
+      for (int64_t r = 0; r < w.rows; ++r)
+        encode_row(type, reinterpret_cast<const float*>(w.row(r)), w.cols, bytes.data() + r * row_bytes(type, w.cols));
+      w = Weight{.dtype = type, .rows = w.rows, .cols = w.cols, .data = bytes.data()};
+    });
+    if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
+  }
+
  private:
   static int64_t elements(const Shape& shape) { return shape.size() == 1 ? shape[0] : shape[0] * shape[1]; }
   Buffer<float> parameters_;
+  std::vector<Buffer<std::byte>> quantised_;
 };
 
 // Owns threads, scratch and cache; runs one sequence or several.
@@ -102,7 +116,7 @@ struct Runner {
   // Logits of all rows of a batch.
   std::vector<float> forward(const Batch& batch) {
     std::vector<float> logits(batch.logit_rows.size() * static_cast<size_t>(model.config.vocab_size));
-    Context ctx{pool, arena, activations};
+    Context ctx{.pool = pool, .arena = arena, .activations = activations, .arithmetic = arithmetic};
     Network network = model.network;
     network.attention.mla_form = form;
     transformer_forward(ctx, network, batch, cache,
@@ -128,6 +142,7 @@ struct Runner {
   Arena arena;
   KvCache cache;
   Activations activations = Activations::f32;
+  Arithmetic arithmetic = Arithmetic::exact;
   MlaForm form = MlaForm::automatic;
 };
 

@@ -14,6 +14,7 @@ namespace {
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
+#include "kernels/isa/panels_avx2.inl"
 }  // namespace
 
 const KernelTable table = {
@@ -36,6 +37,11 @@ const KernelTable table = {
     .softmax_row = softmax_row,
     .rope_interleaved = rope_interleaved,
     .rope_half_split = rope_half_split,
+    .panel_product = {nullptr, nullptr, nullptr, nullptr, panels::product<panels::Q8_0>, panels::product<panels::Q4_0>,
+                      panels::product<panels::WithMin<4>>, panels::product<panels::Q5_0>,
+                      panels::product<panels::WithMin<5>>, nullptr, nullptr, panels::product<panels::SuperBlock<4>>,
+                      panels::product<panels::SuperBlock<5>>, panels::product<panels::Q6K>},
+    .quantise_row = panels::quantise_row,
 };
 
 }  // namespace fathom::avx2

@@ -1,6 +1,7 @@
 // The reference table: the definitions of kernels/ref/ in float, compiled for the baseline of the platform.
 #include "kernels/isa/isa_tables.h"
 #include "kernels/ref/dot.h"
+#include "kernels/ref/panels.h"
 #include "kernels/ref/rmsnorm.h"
 #include "kernels/ref/rope.h"
 #include "kernels/ref/softmax.h"
@@ -58,6 +59,10 @@ const KernelTable table = {
     .softmax_row = softmax<float>,
     .rope_interleaved = rope_interleaved<float>,
     .rope_half_split = rope_half_split<float>,
+    .panel_product = {nullptr, nullptr, nullptr, nullptr, panel_product<DType::q8_0>, panel_product<DType::q4_0>,
+                      panel_product<DType::q4_1>, panel_product<DType::q5_0>, panel_product<DType::q5_1>, nullptr,
+                      nullptr, panel_product<DType::q4_k>, panel_product<DType::q5_k>, panel_product<DType::q6_k>},
+    .quantise_row = quantise_row,
 };
 
 }  // namespace fathom::ref
