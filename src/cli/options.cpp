@@ -4,7 +4,9 @@
 #include <charconv>
 #include <iostream>
 #include <iterator>
+#include <memory>
 
+#include "base/progress.h"
 #include "cli/bundled_model.h"
 
 namespace fathom {
@@ -44,6 +46,18 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
   command.add_flag("-q,--quiet", o.quiet, "no progress and no figures on stderr");
 }
 
+namespace {
+
+std::function<void(int64_t, int64_t)> load_progress(bool quiet) {
+  return [quiet, bar = std::shared_ptr<Progress>()](int64_t done, int64_t total) mutable {
+    if (bar == nullptr) bar = std::make_shared<Progress>("packing weights", static_cast<uint64_t>(total), "B", quiet);
+    bar->set(static_cast<uint64_t>(done));
+    if (done == total) bar.reset();
+  };
+}
+
+}  // namespace
+
 EngineOptions engine_options(const ModelOptions& o) {
   return {.threads = o.threads,
           .context_tokens = o.ctx,
@@ -53,7 +67,7 @@ EngineOptions engine_options(const ModelOptions& o) {
           .weights = o.weights == "packed"   ? WeightPlace::packed
                      : o.weights == "mapped" ? WeightPlace::mapped
                                              : WeightPlace::automatic,
-          .load_progress = {}};
+          .load_progress = load_progress(o.quiet)};
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {

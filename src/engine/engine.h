@@ -24,7 +24,7 @@ struct EngineOptions {
   // Copies of quantised weights, laid out for the kernels, where memory has room for them: fast arithmetic only.
   // mapped: weights stay in their file, which needs no memory of its own and is slower.
   WeightPlace weights = WeightPlace::automatic;
-  std::function<void(int64_t bytes_done, int64_t bytes)> load_progress;
+  std::function<void(int64_t bytes_done, int64_t bytes)> load_progress = {};
 };
 
 enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };

@@ -11,30 +11,46 @@ namespace {
 constexpr int64_t kGroup = kPanelBlock / kPanelRows;  // panels of one task: a whole block of what a gated job writes
 constexpr int64_t kTasksPerThread = 16;               // enough that the last ones end together
 
+// With few rows of activations memory is what limits, and it is read at its full rate in runs of some hundred
+// kilobytes: in pieces of 64 KB two cores get half of it.
+constexpr int64_t kFewRows = 4, kRunBytes = 1 << 19;
+
 // Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
 constexpr int64_t kSerialWork = 1 << 17;
 
-const Weight& weight_of(const PanelJob& job) noexcept { return *job.w; }
-const Weight& weight_of(const GatedJob& job) noexcept { return *job.gate; }
+int64_t weight_bytes(const Weight& w) noexcept { return n_panels(w.rows) * panel_bytes(w.dtype, w.cols); }
+int64_t weight_bytes(const PanelJob& job) noexcept { return weight_bytes(*job.w); }
+int64_t weight_bytes(const GatedJob& job) noexcept { return weight_bytes(*job.gate) + weight_bytes(*job.up); }
+int64_t rows(const PanelJob& job) noexcept { return job.w->rows; }
+int64_t rows(const GatedJob& job) noexcept { return job.gate->rows; }
 
 int64_t groups(int64_t rows) noexcept { return (n_panels(rows) + kGroup - 1) / kGroup; }
 
-// Tasks first[j] .. first[j + 1] - 1 are job j's. body(job, group) once for each.
+// Tasks that a thread takes at a time, of n over weights of so many bytes.
+int64_t grain(const ThreadPool& pool, int64_t n, int64_t bytes, int64_t work, bool few_rows) noexcept {
+  if (work <= kSerialWork) return n;
+  const int64_t runs = std::max<int64_t>(1, bytes / kRunBytes / pool.size()) * pool.size();
+  return few_rows ? (n + runs - 1) / runs : std::max<int64_t>(1, n / (kTasksPerThread * pool.size()));
+}
+
+// Tasks first[j] .. first[j + 1] - 1 are job j's. body(job, begin, end): some groups of it that follow each other.
 template <class Job, class Body>
 void run_jobs(ThreadPool& pool, std::span<const Job> jobs, Body body) {
   std::vector<int64_t> first(jobs.size() + 1, 0);
-  int64_t work = 0;
+  int64_t work = 0, bytes = 0, most_rows = 0;
   for (size_t j = 0; j < jobs.size(); ++j) {
-    first[j + 1] = first[j] + groups(weight_of(jobs[j]).rows);
-    work += jobs[j].x.n * weight_of(jobs[j]).rows * jobs[j].x.cols;
+    first[j + 1] = first[j] + groups(rows(jobs[j]));
+    work += jobs[j].x.n * rows(jobs[j]) * jobs[j].x.cols;
+    bytes += weight_bytes(jobs[j]);
+    most_rows = std::max(most_rows, jobs[j].x.n);
   }
   const int64_t n = first.back();
-  const int64_t grain = work <= kSerialWork ? n : std::max<int64_t>(1, n / (kTasksPerThread * pool.size()));
-  pool.parallel_for_dynamic(n, grain, [&](int64_t begin, int64_t end) {
+  pool.parallel_for_dynamic(n, grain(pool, n, bytes, work, most_rows <= kFewRows), [&](int64_t begin, int64_t end) {
     auto job = static_cast<size_t>(std::upper_bound(first.begin(), first.end(), begin) - first.begin()) - 1;
-    for (int64_t i = begin; i < end; ++i) {
-      while (i >= first[job + 1]) ++job;
-      body(jobs[job], i - first[job]);
+    for (; begin < end; ++job) {
+      const int64_t stop = std::min(end, first[job + 1]);
+      if (begin < stop) body(jobs[job], begin - first[job], stop - first[job]);
+      begin = std::max(begin, stop);
     }
   });
 }
@@ -55,17 +71,25 @@ void multiply_panel(const KernelTable& k, const Weight& w, int64_t p, const Quan
   for (int64_t t = 0; t < x.n; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * stride);
 }
 
-void gated_block(const KernelTable& k, const GatedJob& job, int64_t block) {
-  alignas(64) float gate[QuantisedRows::kMaxRows * kPanelBlock], up[QuantisedRows::kMaxRows * kPanelBlock];
-  for (int64_t p = 0; p < kGroup; ++p)
-    multiply_panel(k, *job.gate, block * kGroup + p, job.x, gate + p * kPanelRows, kPanelBlock);
-  for (int64_t p = 0; p < kGroup; ++p)
-    multiply_panel(k, *job.up, block * kGroup + p, job.x, up + p * kPanelRows, kPanelBlock);
-  k.swiglu_row(gate, up, job.x.n * kPanelBlock, gate);
-  for (int64_t t = 0; t < job.x.n; ++t) {
-    const int64_t at = block * job.y.n + t;
-    k.quantise_row(gate + t * kPanelBlock, kPanelBlock, job.y.codes + at * kPanelBlock, 0,
-                   job.y.sums + at * QuantisedRows::kSums, 0);
+// Blocks [begin, end) of what a gated job writes.
+void gated_blocks(const KernelTable& k, const GatedJob& job, int64_t begin, int64_t end) {
+  constexpr int64_t kRoom = QuantisedRows::kMaxRows * kPanelBlock;
+  alignas(64) float gate[kRoom], up[kRoom];
+  const int64_t most = QuantisedRows::kMaxRows / job.x.n;
+  for (int64_t block = begin; block < end; block += most) {
+    const int64_t width = std::min(most, end - block) * kPanelBlock;
+    const auto multiply = [&](const Weight& w, float* y) {
+      for (int64_t p = 0; p < width / kPanelRows; ++p)
+        multiply_panel(k, w, block * kGroup + p, job.x, y + p * kPanelRows, width);
+    };
+    multiply(*job.gate, gate);
+    multiply(*job.up, up);
+    k.swiglu_row(gate, up, job.x.n * width, gate);
+    for (int64_t t = 0; t < job.x.n; ++t) {
+      const int64_t at = block * job.y.n + t;
+      k.quantise_row(gate + t * width, width, job.y.codes + at * kPanelBlock, job.y.n * kPanelBlock,
+                     job.y.sums + at * QuantisedRows::kSums, job.y.n * QuantisedRows::kSums);
+    }
   }
 }
 
@@ -77,9 +101,8 @@ void run_panel_jobs(ThreadPool& pool, std::span<const PanelJob> jobs) {
     check(j.y.rows == j.x.n && j.y.cols == j.w->rows, "panel job: y (n, rows of w)");
   }
   const KernelTable& k = kernels();
-  run_jobs(pool, jobs, [&](const PanelJob& j, int64_t group) {
-    const int64_t end = std::min(n_panels(j.w->rows), (group + 1) * kGroup);
-    for (int64_t p = group * kGroup; p < end; ++p)
+  run_jobs(pool, jobs, [&](const PanelJob& j, int64_t begin, int64_t end) {
+    for (int64_t p = begin * kGroup; p < std::min(n_panels(j.w->rows), end * kGroup); ++p)
       multiply_panel(k, *j.w, p, j.x, j.y.data + p * kPanelRows, j.y.stride);
   });
 }
@@ -92,7 +115,7 @@ void run_gated_jobs(ThreadPool& pool, std::span<const GatedJob> jobs) {
           "gated job: y (n, rows of gate and of up), whole blocks");
   }
   const KernelTable& k = kernels();
-  run_jobs(pool, jobs, [&](const GatedJob& j, int64_t block) { gated_block(k, j, block); });
+  run_jobs(pool, jobs, [&](const GatedJob& j, int64_t begin, int64_t end) { gated_blocks(k, j, begin, end); });
 }
 
 QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t cols) {
