@@ -47,7 +47,7 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
 EngineOptions engine_options(const ModelOptions& o) {
   return {.threads = o.threads,
           .context_tokens = o.ctx,
-          .cache_dtype = *dtype_from_name(o.cache_type),
+          .cache_type = *cache_type_from_name(o.cache_type),
           .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32,
           .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast,
           .weights = o.weights == "packed"   ? WeightPlace::packed

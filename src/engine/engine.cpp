@@ -38,7 +38,7 @@ Engine::Engine(const Model& model, const EngineOptions& o)
       chunk_tokens_(o.chunk_tokens),
       activations_(o.activations),
       arithmetic_(o.activations == Activations::f32 ? o.arithmetic : Arithmetic::exact),
-      cache_(cache_layout(model.config, o.cache_dtype), context_tokens_) {
+      cache_(cache_layout(model.config, o.cache_type), context_tokens_) {
   check(o.chunk_tokens >= 1, "a chunk has at least one token");
   pack_weights(o);
 }
@@ -67,7 +67,7 @@ void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
   const auto available = static_cast<double>(available_memory_bytes());
   if (available > 0 && needed > available)
     throw_resource(
-        "{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type bf16",
+        "{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type q8",
         n, human_bytes(needed), human_bytes(available));
 }
 

@@ -18,7 +18,7 @@ struct EngineOptions {
   int threads = 0;             // 0: default_thread_count()
   int64_t context_tokens = 0;  // room in the cache, over all sequences; 0: max_position_embeddings of the model
   int64_t chunk_tokens = 512;  // most tokens of one step; long prompts are run in chunks
-  DType cache_dtype = DType::f32;
+  CacheType cache_type = CacheType::f32;
   Activations activations = Activations::f32;
   Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
   // Copies of quantised weights, laid out for the kernels, where memory has room for them: fast arithmetic only.
