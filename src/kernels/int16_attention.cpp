@@ -59,14 +59,15 @@ void start(LaneState& state) noexcept {
   }
 }
 
-void score(const Int16Kernel& k, const Int16Tile& tile, std::span<QueryPanel> panels, const TileScratch& s) noexcept {
+void score(const Int16Kernel& k, const Int16Tile& tile, std::span<QueryPanel> panels, Ahead& ahead,
+           const TileScratch& s) noexcept {
   int64_t first_word = 0;
   for (size_t g = 0; g < tile.keys.size(); ++g) {
     const CodeGroup& group = tile.keys[g];
     const Words keys = key_words(k, group, tile.n, s.wide);
     for (size_t p = 0; p < panels.size(); ++p)
       k.multiply(tile.n, n_words(group.n), keys, panels[p].words + first_word * kLanes, group.scales,
-                 group.scale_stride, panels[p].scales + static_cast<int64_t>(g) * kLanes, g > 0,
+                 group.scale_stride, panels[p].scales + static_cast<int64_t>(g) * kLanes, g > 0, ahead,
                  s.scores_of(static_cast<int64_t>(p)));
     first_word += n_words(group.n);
   }
@@ -85,7 +86,7 @@ void weight_scales(const QueryPanel& p, const TileScratch& s) noexcept {
 }
 
 void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::span<QueryPanel> panels,
-                const TileScratch& s) noexcept {
+                Ahead& ahead, const TileScratch& s) noexcept {
   int64_t column = 0;
   for (const CodeGroup& group : tile.values) {
     value_words(k, group, tile.n, s.values);
@@ -99,7 +100,7 @@ void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::sp
       weight_scales(panels[p], s);
       k.round_weights(s.scores_of(static_cast<int64_t>(p)), tile.n, group.scales, group.scale_stride, s.inverse,
                       s.weights);
-      k.multiply(group.n, n_words(tile.n), {s.values, 1, kGroup}, s.weights, nullptr, 0, s.factor, !first,
+      k.multiply(group.n, n_words(tile.n), {s.values, 1, kGroup}, s.weights, nullptr, 0, s.factor, !first, ahead,
                  panels[p].z + column * kLanes);
     }
     column += group.n;
@@ -131,7 +132,8 @@ void clear_lane(const QueryShape& shape, int64_t lane, QueryPanel& panel) noexce
 void attend_tile(const Int16Kernel& k, const Int16Tile& tile, float scale, bool first, std::span<QueryPanel> panels,
                  float* scratch) noexcept {
   const TileScratch s(scratch);
-  score(k, tile, panels, s);
+  Ahead ahead = tile.ahead;
+  score(k, tile, panels, ahead, s);
   int64_t columns = 0;
   for (const CodeGroup& group : tile.values) columns += group.n;
   for (size_t p = 0; p < panels.size(); ++p) {
@@ -139,7 +141,7 @@ void attend_tile(const Int16Kernel& k, const Int16Tile& tile, float scale, bool 
     const bool changed = k.softmax(s.scores_of(static_cast<int64_t>(p)), tile.n, panels[p].visible, scale, *panels[p].state);
     if (changed && !first) k.scale_lanes(panels[p].z, columns, panels[p].state->keep);
   }
-  add_values(k, tile, first, panels, s);
+  add_values(k, tile, first, panels, ahead, s);
 }
 
 void merge_partial(const KernelTable& k, const Partial& other, VecView<const float> other_z, Partial& partial,

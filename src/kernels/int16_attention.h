@@ -35,6 +35,7 @@ struct CodeGroup {
 struct Int16Tile {
   int64_t n = 0;  // cells, at most kTileCells
   std::span<const CodeGroup> keys, values;
+  Ahead ahead = {};  // of the tile that comes next, if any
 };
 
 constexpr int64_t n_groups(int64_t n) noexcept { return (n + kGroup - 1) / kGroup; }

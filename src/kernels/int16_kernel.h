@@ -43,13 +43,19 @@ struct Words {
   int64_t row, word;
 };
 
+// Memory that will be read soon, fetched while something else is multiplied: some lines for each call.
+struct Ahead {
+  const char *at = nullptr, *end = nullptr;
+};
+
 struct Int16Kernel {
   const char* name;
 
   // c[i * kLanes + l] = (add ? itself : 0) + (sum of dot(a(i, w), b[w * kLanes + l])) * row_scale[i * row_stride] *
-  // lane_scale[l], for i < n_rows, w < words; the last product and sum are one fma. row_scale nullptr: ones.
+  // lane_scale[l], for i < n_rows, w < words; the last product and sum are one fma. row_scale nullptr: ones. Moves
+  // `ahead` on.
   void (*multiply)(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale,
-                   int64_t row_stride, const float* lane_scale, bool add, float* c) noexcept;
+                   int64_t row_stride, const float* lane_scale, bool add, Ahead& ahead, float* c) noexcept;
 
   // Scores s (n, kLanes), n <= kTileCells, become probabilities: 0 for cells from visible[lane] on, else e^(scale * s -
   // shift); the state follows. Returns whether some keep is not 1.

@@ -172,13 +172,22 @@ void count_visible(const AbsorbedStep& step, const Absorbed& x, int64_t panel, i
   }
 }
 
+// The cached tile at `first`, if there is one.
+Ahead stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
+  if (first >= x.n_positions()) return {};
+  const auto* at = reinterpret_cast<const char*>(step.a.cache.stored(*x.s.cache, step.a.layer, first));
+  const int64_t n = std::min(kBlockTokens, x.n_positions() - first);
+  return {at, at + n * step.a.cache.layout().row().bytes()};
+}
+
 void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begin, int64_t end,
                   std::span<QueryPanel> panels, AttendScratch& s) {
   const Absorbed& x = *task.x;
   for (int64_t first = begin; first < end; first += kBlockTokens) {
     const int64_t n = std::min(kBlockTokens, end - first);
     const auto groups = s.tile.load(step.k, step.a.cache.stored(*x.s.cache, step.a.layer, first), n, s.rounded);
-    const Int16Tile tile{n, groups, groups.first(static_cast<size_t>(s.tile.body_groups()))};
+    const Int16Tile tile{n, groups, groups.first(static_cast<size_t>(s.tile.body_groups())),
+                         stored_ahead(step, x, first + kBlockTokens)};
     for (int64_t p = 0; p < task.n; ++p)
       count_visible(step, x, task.first + p, first, n, panels[static_cast<size_t>(p)].visible);
     attend_tile(step.k, tile, step.a.settings.scale, first == begin, panels, s.tile_scratch);

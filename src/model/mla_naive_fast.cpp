@@ -128,7 +128,7 @@ class TileGroups {
       for (int64_t first = 0; first < n; first += kGroup) groups_.push_back({.n = std::min(kGroup, n - first)});
   }
 
-  Int16Tile of(int64_t block, int64_t head, int64_t n) {
+  Int16Tile of(int64_t block, int64_t head, int64_t n, bool more) {
     const std::byte* tile = step_.tile(block, head);
     const auto* scales = reinterpret_cast<const float*>(tile + step_.layout.scales_at);
     const int64_t at = block * kTileCells, keys = n_groups(step_.N), rotated = n_groups(step_.R),
@@ -147,7 +147,9 @@ class TileGroups {
           rotated);
     point(values, tile + step_.layout.values_at, step_.layout.value_row, scales + keys, step_.layout.n_scales);
     const std::span<const CodeGroup> all(groups_);
-    return {n, all.first(static_cast<size_t>(keys + rotated)), all.last(static_cast<size_t>(values))};
+    const auto* next = reinterpret_cast<const char*>(step_.tile(block + 1, head));
+    return {n, all.first(static_cast<size_t>(keys + rotated)), all.last(static_cast<size_t>(values)),
+            more ? Ahead{next, next + step_.layout.bytes} : Ahead{}};
   }
 
  private:
@@ -193,7 +195,7 @@ void attend_tokens(const NaiveStep& step, int64_t head, int64_t first, int64_t b
       const int64_t sees = step.s.first_position + first_token + t - at + 1;
       s.visible[t] = t < n_tokens ? static_cast<int32_t>(std::clamp<int64_t>(sees, 0, n)) : 0;
     }
-    attend_tile(step.k, s.groups.of((at - begin) / kTileCells, head, n), step.a.settings.scale, at == 0,
+    attend_tile(step.k, s.groups.of((at - begin) / kTileCells, head, n, at + kTileCells < end), step.a.settings.scale, at == 0,
                 {panels, static_cast<size_t>(n_panels)}, s.tile);
   }
   if (last_position < end)

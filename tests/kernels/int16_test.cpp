@@ -55,8 +55,10 @@ TEST(Int16, ProductsAreTheSameBitsInEveryTable) {
           const Words rows{a.data(), in_rows ? words : 1, in_rows ? 1 : n};
           for (const bool add : {true, false}) {
             const float* row_scale = in_rows ? scales.data() : nullptr;
-            runnable_int16_kernels()[0]->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, want.data());
-            k->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, got.data());
+            Ahead none;
+            runnable_int16_kernels()[0]->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, none,
+                                                  want.data());
+            k->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, none, got.data());
             ASSERT_TRUE(same(got, want)) << k->name << ' ' << n << ' ' << words;
           }
         }
@@ -78,7 +80,8 @@ TEST(Int16, TheLargestSumsDoNotOverflow) {
     for (const Int16Kernel* k : runnable_int16_kernels()) {
       const auto rows = filled(depth / 2, a), lanes = filled(depth / 2 * kLanes, b);
       Buffer<float> c(kLanes);
-      k->multiply(1, depth / 2, {rows.data(), 0, 1}, lanes.data(), nullptr, 0, ones.data(), false, c.data());
+      Ahead none;
+      k->multiply(1, depth / 2, {rows.data(), 0, 1}, lanes.data(), nullptr, 0, ones.data(), false, none, c.data());
       for (const float v : c.vec()) EXPECT_EQ(v, static_cast<float>(depth * a * b)) << k->name;
     }
   };
@@ -219,7 +222,7 @@ std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const In
       visible[static_cast<size_t>(r)] =
           static_cast<int32_t>(std::clamp<int64_t>(c.positions[static_cast<size_t>(r)] - first + 1, 0, n));
     for (size_t p = 0; p < panels.size(); p += kMaxPanels)
-      attend_tile(k, {n, groups, groups.first(static_cast<size_t>(cached.body_groups()))}, c.scale, first == 0,
+      attend_tile(k, {n, groups, groups.first(static_cast<size_t>(cached.body_groups())), {}}, c.scale, first == 0,
                   std::span(panels).subspan(p, std::min<size_t>(kMaxPanels, panels.size() - p)), scratch.data());
   }
   std::vector<float> o;

@@ -53,10 +53,16 @@ void multiply_last(int64_t n_rows, int64_t words, Words a, const uint32_t* b, co
          ...);
 }
 
+void fetch(Ahead& ahead) noexcept {
+  constexpr int kLines = 10;  // for each tile of rows: a cached tile is fetched while the one before is multiplied once
+  for (int i = 0; i < kLines && ahead.at < ahead.end; ++i, ahead.at += 64) _mm_prefetch(ahead.at, _MM_HINT_T1);
+}
+
 void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-              const float* lane_scale, bool add, float* c) noexcept {
+              const float* lane_scale, bool add, Ahead& ahead, float* c) noexcept {
   int64_t i = 0;
   for (; i + kRows <= n_rows; i += kRows, a.data += kRows * a.row, c += kRows * kLanes) {
+    fetch(ahead);
     multiply_fixed<kRows>(words, a, b, row_scale, row_stride, lane_scale, add, c);
     if (row_scale != nullptr) row_scale += kRows * row_stride;
   }

@@ -19,7 +19,7 @@ uint32_t word_of(int32_t first, int32_t second) noexcept {
 }
 
 void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-              const float* lane_scale, bool add, float* c) noexcept {
+              const float* lane_scale, bool add, Ahead&, float* c) noexcept {
   for (int64_t i = 0; i < n_rows; ++i) {
     for (int64_t l = 0; l < kLanes; ++l) {
       int64_t sum = 0;  // wraps as int32 when NaN made a code of an operand
