@@ -4,9 +4,9 @@
 //     build/release/attention_bench --benchmark_filter='fast/.*' --benchmark_repetitions=5
 //     --benchmark_report_aggregates_only=true
 //
-// One layer: a step of `new` tokens of each of `sequences` after `past` cached ones; all that lies between the projected
-// queries and o_proj. mac/s counts the multiply-adds of scores and sums that the causal mask leaves (of the form that
-// runs), not those of kv_b_proj; %peak holds them against the int16 peak of as many threads.
+// One layer: a step of `new` tokens of each of `sequences` after `past` cached ones; all that lies between the
+// projected queries and o_proj. mac/s counts the multiply-adds of scores and sums that the causal mask leaves (of the
+// form that runs), not those of kv_b_proj; %peak holds them against the int16 peak of as many threads.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -59,7 +59,8 @@ struct Setup {
         o(n_sequences * n_new * 16 * 128) {
     const Buffer<float> weights = normals(kv_b.size(), 3, 0.05), rows = normals(1024 * 576, 4, 1);
     for (int64_t i = 0; i < kv_b.size(); ++i) kv_b[i] = f32_to_bf16(weights[i]);
-    w.kv_b_proj = {.dtype = DType::bf16, .rows = 16 * 256, .cols = 512, .data = reinterpret_cast<std::byte*>(kv_b.data())};
+    w.kv_b_proj = {
+        .dtype = DType::bf16, .rows = 16 * 256, .cols = 512, .data = reinterpret_cast<std::byte*>(kv_b.data())};
     const std::vector<int32_t> ids(static_cast<size_t>(n_new));
     for (SequenceCache& s : sequences) {
       cache.extend(s, past);
@@ -95,7 +96,8 @@ void attention(benchmark::State& state, MlaForm form, CacheType type, int64_t se
   Setup setup(threads, type, sequences, past, n_new);
   const double peak = int16_peak(setup.pool);
   for (auto _ : state) setup.run(form);
-  const double pairs = static_cast<double>(sequences * n_new) * (static_cast<double>(past) + static_cast<double>(n_new + 1) / 2);
+  const double pairs =
+      static_cast<double>(sequences * n_new) * (static_cast<double>(past) + static_cast<double>(n_new + 1) / 2);
   const double macs = pairs * 16 * (form == MlaForm::naive ? 192 + 128 : 576 + 512);
   using C = benchmark::Counter;
   state.counters["mac/s"] = C(macs, C::kIsIterationInvariantRate, C::kIs1000);
@@ -104,8 +106,9 @@ void attention(benchmark::State& state, MlaForm form, CacheType type, int64_t se
 }
 
 void add(MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new) {
-  const std::string name = fmt::format("fast/{}/{}/sequences:{}/past:{}/new:{}", form == MlaForm::naive ? "naive" : "absorbed",
-                                       kCacheTypeNames[static_cast<size_t>(type)], sequences, past, n_new);
+  const std::string name =
+      fmt::format("fast/{}/{}/sequences:{}/past:{}/new:{}", form == MlaForm::naive ? "naive" : "absorbed",
+                  kCacheTypeNames[static_cast<size_t>(type)], sequences, past, n_new);
   benchmark::RegisterBenchmark(name.c_str(), attention, form, type, sequences, past, n_new)
       ->ArgName("threads")
       ->Arg(1)

@@ -85,8 +85,8 @@ void weight_scales(const QueryPanel& p, const TileScratch& s) noexcept {
   }
 }
 
-void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::span<QueryPanel> panels,
-                Ahead& ahead, const TileScratch& s) noexcept {
+void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::span<QueryPanel> panels, Ahead& ahead,
+                const TileScratch& s) noexcept {
   int64_t column = 0;
   for (const CodeGroup& group : tile.values) {
     value_words(k, group, tile.n, s.values);
@@ -138,7 +138,8 @@ void attend_tile(const Int16Kernel& k, const Int16Tile& tile, float scale, bool 
   for (const CodeGroup& group : tile.values) columns += group.n;
   for (size_t p = 0; p < panels.size(); ++p) {
     if (first) start(*panels[p].state);
-    const bool changed = k.softmax(s.scores_of(static_cast<int64_t>(p)), tile.n, panels[p].visible, scale, *panels[p].state);
+    const bool changed =
+        k.softmax(s.scores_of(static_cast<int64_t>(p)), tile.n, panels[p].visible, scale, *panels[p].state);
     if (changed && !first) k.scale_lanes(panels[p].z, columns, panels[p].state->keep);
   }
   add_values(k, tile, first, panels, ahead, s);

@@ -4,13 +4,14 @@
 //     s_j = scale <q, k_j>,  p_j = e^(s_j - shift),  z += sum_j p_j v_j,  l += sum_j p_j,   o = z / l
 //
 // What is rounded, and how much it can change a result:
-//     q, k, v   codes with a scale for each group of kGroup numbers: |error| <= m / 8190, m the largest magnitude of the
+//     q, k, v   codes with a scale for each group of kGroup numbers: |error| <= m / 8190, m the largest magnitude of
+//     the
 //               group (k and v of a q8 cache: m / 254, when they were stored). With d the largest error of a score of a
 //               row, a probability changes by at most a factor e^(2 d).
 //     p         of a tile, times the scale of v's group: |error| <= top / (2 * 8191), top the largest probability of
 //               the tile times the largest scale among the cells that the row sees.
-// All else is float32. A row's bits depend on the row, its visible cells, their tiles and the order of the tiles: not on
-// the other rows of its panel, nor on cells that it does not see.
+// All else is float32. A row's bits depend on the row, its visible cells, their tiles and the order of the tiles: not
+// on the other rows of its panel, nor on cells that it does not see.
 #pragma once
 #include <span>
 
@@ -43,11 +44,11 @@ constexpr int64_t n_words(int64_t n) noexcept { return (n + 1) / 2; }  // of a p
 
 // kLanes rows of queries, packed by pack_lane, with their sums so far.
 struct QueryPanel {
-  uint32_t* words = nullptr;    // (words of all key groups, kLanes)
-  float* scales = nullptr;      // (key groups, kLanes)
-  int32_t* visible = nullptr;   // (kLanes): cells of the tile at hand that each row sees
+  uint32_t* words = nullptr;   // (words of all key groups, kLanes)
+  float* scales = nullptr;     // (key groups, kLanes)
+  int32_t* visible = nullptr;  // (kLanes): cells of the tile at hand that each row sees
   LaneState* state = nullptr;
-  float* z = nullptr;           // (value columns, kLanes)
+  float* z = nullptr;  // (value columns, kLanes)
 };
 
 // Bytes of words and scales of a panel whose keys have parts of these widths (latent and rotated: two parts).

@@ -12,17 +12,17 @@
 //     scores   groups of kGroup numbers, both at most kMaxCode: 128 * 4095^2         = 2,146,435,200 < 2^31
 //     sums     tiles of kTileCells cells, kMaxWeight by kMaxCode: 64 * 8191 * 4095  = 2,146,697,280 < 2^31
 // Each group's sum is scaled and added in float32. Every function gives the same bits in every table, and the bits of a
-// lane depend on that lane alone. Kernels start no threads, allocate nothing, throw nothing; pointers need the alignment
-// of their type.
+// lane depend on that lane alone. Kernels start no threads, allocate nothing, throw nothing; pointers need the
+// alignment of their type.
 #pragma once
 #include <cstdint>
 
 namespace fathom {
 
 inline constexpr int64_t kLanes = 16;
-inline constexpr int64_t kGroup = 128;      // numbers that share a scale
-inline constexpr int64_t kTileCells = 64;   // cached positions of a tile
-inline constexpr int64_t kMaxCode = 4095;   // of queries, keys and values
+inline constexpr int64_t kGroup = 128;       // numbers that share a scale
+inline constexpr int64_t kTileCells = 64;    // cached positions of a tile
+inline constexpr int64_t kMaxCode = 4095;    // of queries, keys and values
 inline constexpr int64_t kMaxWeight = 8191;  // of probabilities
 static_assert(kGroup * kMaxCode * kMaxCode < int64_t{1} << 31);
 static_assert(kTileCells * kMaxWeight * kMaxCode < int64_t{1} << 31);

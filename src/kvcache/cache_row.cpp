@@ -74,7 +74,8 @@ void store_row(const CacheRow& row, const float* x, std::byte* bytes) noexcept {
       store_codes<int8_t>(x, row.body(), kCode8, bytes, scales);
     else
       store_codes<int16_t>(x, row.body(), kCode16, bytes, scales);
-    store_codes<int16_t>(x + row.body(), row.tail, kCode16, bytes + row.tail_at(), scales + cache_groups(row.body()) * 4);
+    store_codes<int16_t>(x + row.body(), row.tail, kCode16, bytes + row.tail_at(),
+                         scales + cache_groups(row.body()) * 4);
   }
 }
 

@@ -21,6 +21,7 @@ struct FastAttention {
   const AttentionSettings& settings;
   int64_t layer;
   KvCache& cache;
+  int64_t expanded_bytes = int64_t{1} << 27;  // of keys and values that the naive form keeps at a time, about
 };
 
 // Stores latents (T, C + R) of the batch in the cache; o (T, H V) written from q (T, H (N + R)).

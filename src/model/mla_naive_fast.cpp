@@ -8,8 +8,7 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kExpandedBytes = int64_t{1} << 27;  // of codes that are kept at a time, where a chunk is not more
-constexpr int64_t kChunk = 1024;                      // positions expanded by one product
+constexpr int64_t kChunk = 1024;  // positions expanded by one product
 constexpr int64_t kTaskTokens = kMaxPanels * kLanes;
 
 // Where the codes of one (head, cache block) are, in bytes from its start: rows of keys and of values, then scales.
@@ -93,8 +92,8 @@ MatView<const float> gather(const NaiveStep& step, int64_t first, int64_t n, int
   float* scratch = ctx.arena.take<float>(ctx.pool.size() * kBlockTokens * into.cols);
   for_each_task(ctx.pool, (n + kBlockTokens - 1) / kBlockTokens, [&](int thread, int64_t b) {
     const int64_t row = b * kBlockTokens, count = std::min(kBlockTokens, n - row);
-    const MatView<const float> rows = step.a.cache.rows(*step.s.cache, step.a.layer, first + row, count,
-                                                        scratch + thread * kBlockTokens * into.cols);
+    const MatView<const float> rows =
+        step.a.cache.rows(*step.s.cache, step.a.layer, first + row, count, scratch + thread * kBlockTokens * into.cols);
     for (int64_t j = 0; j < count; ++j) std::copy_n(rows.row(j), step.C, into.row(row + j));
     code_rows(step.k, rows.sub_cols(step.C, step.R), step.rotated + (at + row) * step.rotated_row, step.rotated_row,
               step.rotated_scales + (at + row) * n_groups(step.R), n_groups(step.R));
@@ -195,8 +194,8 @@ void attend_tokens(const NaiveStep& step, int64_t head, int64_t first, int64_t b
       const int64_t sees = step.s.first_position + first_token + t - at + 1;
       s.visible[t] = t < n_tokens ? static_cast<int32_t>(std::clamp<int64_t>(sees, 0, n)) : 0;
     }
-    attend_tile(step.k, s.groups.of((at - begin) / kTileCells, head, n, at + kTileCells < end), step.a.settings.scale, at == 0,
-                {panels, static_cast<size_t>(n_panels)}, s.tile);
+    attend_tile(step.k, s.groups.of((at - begin) / kTileCells, head, n, at + kTileCells < end), step.a.settings.scale,
+                at == 0, {panels, static_cast<size_t>(n_panels)}, s.tile);
   }
   if (last_position < end)
     for (int64_t p = 0; p < n_panels; ++p) write_panel(step, head, first + p, s.rows);
@@ -223,7 +222,7 @@ void attend_naive_fast(const FastAttention& a, const BatchSequence& s, MatView<c
   NaiveStep step{.a = a, .s = s, .q = q, .o = o};
   pack_queries(step);
   const int64_t n_positions = s.first_position + s.n;
-  const int64_t fits = kExpandedBytes / (step.H * step.layout.bytes / kTileCells) / kChunk * kChunk;
+  const int64_t fits = a.expanded_bytes / (step.H * step.layout.bytes / kTileCells) / kChunk * kChunk;
   const int64_t part = std::max(kChunk, std::min(fits, (n_positions + kChunk - 1) / kChunk * kChunk));
   step.codes = a.ctx.arena.take<std::byte>(part / kTileCells * step.H * step.layout.bytes);
   step.rotated = a.ctx.arena.take<std::byte>(part * step.rotated_row);

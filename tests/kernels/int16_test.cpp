@@ -68,7 +68,8 @@ TEST(Int16, ProductsAreTheSameBitsInEveryTable) {
 TEST(Int16, TheLargestSumsDoNotOverflow) {
   const auto filled = [](int64_t n, int64_t code) {
     Buffer<uint32_t> words(n);
-    for (int64_t i = 0; i < n; ++i) words[i] = (static_cast<uint32_t>(code) & 0xFFFFu) | static_cast<uint32_t>(code) << 16;
+    for (int64_t i = 0; i < n; ++i)
+      words[i] = (static_cast<uint32_t>(code) & 0xFFFFu) | static_cast<uint32_t>(code) << 16;
     return words;
   };
   const auto ones = [] {
@@ -105,7 +106,8 @@ TEST(Int16, SoftmaxAndRoundingAreTheSameBitsInEveryTable) {
       }
       visible[0] = static_cast<int32_t>(n);
       got_state = want_state;
-      EXPECT_EQ(k->softmax(got.data(), n, visible, 0.7f, got_state), plain.softmax(want.data(), n, visible, 0.7f, want_state));
+      EXPECT_EQ(k->softmax(got.data(), n, visible, 0.7f, got_state),
+                plain.softmax(want.data(), n, visible, 0.7f, want_state));
       ASSERT_TRUE(same(got, want)) << k->name << ' ' << n;
       ASSERT_EQ(std::memcmp(&got_state, &want_state, sizeof got_state), 0) << k->name << ' ' << n;
       want[0] = got[0] = 0.5f;
@@ -165,7 +167,8 @@ TEST(Int16, CodesAreTheSameBitsInEveryTable) {
 
 // ---- Attention over tiles, against the definition in double. ----
 
-// Rows of one panel that see positions 0 .. position of a cache; keys are whole rows, values their first body() columns.
+// Rows of one panel that see positions 0 .. position of a cache; keys are whole rows, values their first body()
+// columns.
 struct Case {
   CacheRow row;
   int64_t n_positions, n_rows;

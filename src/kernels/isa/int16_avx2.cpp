@@ -48,8 +48,7 @@ template <int... I>
 void multiply_last(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale,
                    int64_t row_stride, const float* lane_scale, bool add, float* c,
                    std::integer_sequence<int, I...>) noexcept {
-  (void)((n_rows == I + 1 &&
-          (multiply_fixed<I + 1>(words, a, b, row_scale, row_stride, lane_scale, add, c), true)) ||
+  (void)((n_rows == I + 1 && (multiply_fixed<I + 1>(words, a, b, row_scale, row_stride, lane_scale, add, c), true)) ||
          ...);
 }
 
@@ -92,8 +91,7 @@ bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState
     const F32 largest = scale_scores(s + v, n, visible + v, scale), before = F32::load(state.shift + v);
     const __m256 raised = _mm256_cmp_ps(largest.v, (before + F32::all(kShiftSlack)).v, _CMP_GT_OQ);
     const F32 shift = choose(raised, largest, before);
-    const F32 base =
-        choose(_mm256_cmp_ps(shift.v, F32::all(-__builtin_inff()).v, _CMP_EQ_OQ), F32::zero(), shift);
+    const F32 base = choose(_mm256_cmp_ps(shift.v, F32::all(-__builtin_inff()).v, _CMP_EQ_OQ), F32::zero(), shift);
     F32 sum = F32::zero(), top = F32::zero();
     float* at = s + v;
     for (int64_t j = 0; j < n; ++j, at += kLanes) {
@@ -191,7 +189,8 @@ float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
   const F32 inverse = F32::all(top / largest);
   int64_t i = 0;
   for (; i + 16 <= n; i += 16)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i), round_16(F32::load(x + i), F32::load(x + i + 8), inverse));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i),
+                        round_16(F32::load(x + i), F32::load(x + i + 8), inverse));
   if (i < n) {
     int16_t part[16];
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(part),
@@ -246,10 +245,9 @@ double peak(int64_t rounds) noexcept {
 #define FATHOM_CHAIN(i) "vpmaddwd %%ymm15, %%ymm14, %%ymm13; vpaddd %%ymm13, %%ymm" #i ", %%ymm" #i ";"
   for (int64_t i = 0; i < rounds; ++i)
     asm volatile(FATHOM_CHAIN(0) FATHOM_CHAIN(1) FATHOM_CHAIN(2) FATHOM_CHAIN(3) FATHOM_CHAIN(4) FATHOM_CHAIN(5)
-                     FATHOM_CHAIN(6) FATHOM_CHAIN(7) FATHOM_CHAIN(8) FATHOM_CHAIN(9) FATHOM_CHAIN(10)
-                         FATHOM_CHAIN(11)::
-                             : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-                               "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+                     FATHOM_CHAIN(6) FATHOM_CHAIN(7) FATHOM_CHAIN(8) FATHOM_CHAIN(9) FATHOM_CHAIN(10) FATHOM_CHAIN(11)::
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                           "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 #undef FATHOM_CHAIN
   return 2.0 * 16 * 12 * static_cast<double>(rounds);
 }
