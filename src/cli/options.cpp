@@ -24,9 +24,11 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
   command.add_option("-c,--ctx", o.ctx, "tokens that the cache has room for; default: what the model allows")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
-  command.add_option("--cache-type", o.cache_type, "element type of the cache: f32 or bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
+  command
+      .add_option("--cache-type", o.cache_type,
+                  "how the cache keeps its numbers: f32, bf16, q16 (13 bits) or q8; default: q16, or f32 where "
+                  "arithmetic is exact or attention is not latent")
+      ->check(CLI::IsMember({"f32", "bf16", "q16", "q8"}));
   command
       .add_option("--activations", o.activations,
                   "f32, or bf16: round as a bfloat16 framework does (to compare with one)")
@@ -61,7 +63,7 @@ std::function<void(int64_t, int64_t)> load_progress(bool quiet) {
 EngineOptions engine_options(const ModelOptions& o) {
   return {.threads = o.threads,
           .context_tokens = o.ctx,
-          .cache_dtype = *dtype_from_name(o.cache_type),
+          .cache_type = cache_type_from_name(o.cache_type),
           .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32,
           .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast,
           .weights = o.weights == "packed"   ? WeightPlace::packed

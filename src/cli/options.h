@@ -12,7 +12,7 @@ namespace fathom {
 
 struct ModelOptions {
   std::string path;
-  std::string cache_type = "f32", activations = "f32", arithmetic = "fast", weights = "auto";
+  std::string cache_type, activations = "f32", arithmetic = "fast", weights = "auto";
   int64_t ctx = 0;
   int threads = 0;
   bool quiet = false;

@@ -16,6 +16,15 @@ int64_t context_size(const ModelConfig& config, const EngineOptions& o) {
   return o.context_tokens > 0 ? o.context_tokens : config.max_position_embeddings;
 }
 
+Arithmetic usable_arithmetic(const EngineOptions& o) {
+  return o.activations == Activations::f32 ? o.arithmetic : Arithmetic::exact;
+}
+
+CacheType usable_cache_type(const ModelConfig& config, const EngineOptions& o) {
+  const bool coded = config.uses_mla() && usable_arithmetic(o) == Arithmetic::fast;
+  return o.cache_type.value_or(coded ? CacheType::q16 : CacheType::f32);
+}
+
 }  // namespace
 
 uint64_t available_memory_bytes() {
@@ -37,8 +46,8 @@ Engine::Engine(const Model& model, const EngineOptions& o)
       context_tokens_(context_size(model.config, o)),
       chunk_tokens_(o.chunk_tokens),
       activations_(o.activations),
-      arithmetic_(o.activations == Activations::f32 ? o.arithmetic : Arithmetic::exact),
-      cache_(cache_layout(model.config, o.cache_dtype), context_tokens_) {
+      arithmetic_(usable_arithmetic(o)),
+      cache_(cache_layout(model.config, usable_cache_type(model.config, o)), context_tokens_) {
   check(o.chunk_tokens >= 1, "a chunk has at least one token");
   pack_weights(o);
 }
@@ -67,8 +76,8 @@ void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
   const auto available = static_cast<double>(available_memory_bytes());
   if (available > 0 && needed > available)
     throw_resource(
-        "{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type bf16",
-        n, human_bytes(needed), human_bytes(available));
+        "{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type q8", n,
+        human_bytes(needed), human_bytes(available));
 }
 
 MatView<float> Engine::step(const Batch& batch) {

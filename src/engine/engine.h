@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,7 +19,7 @@ struct EngineOptions {
   int threads = 0;             // 0: default_thread_count()
   int64_t context_tokens = 0;  // room in the cache, over all sequences; 0: max_position_embeddings of the model
   int64_t chunk_tokens = 512;  // most tokens of one step; long prompts are run in chunks
-  DType cache_dtype = DType::f32;
+  std::optional<CacheType> cache_type;  // nullopt: q16 for latent attention in fast arithmetic, else f32
   Activations activations = Activations::f32;
   Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
   // Copies of quantised weights, laid out for the kernels, where memory has room for them: fast arithmetic only.

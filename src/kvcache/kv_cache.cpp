@@ -1,11 +1,8 @@
 #include "kvcache/kv_cache.h"
 
-#include <cstring>
-
 namespace fathom {
 
 KvCache::KvCache(const CacheLayout& layout, int64_t max_tokens) : layout_(layout) {
-  check(layout.dtype == DType::f32 || layout.dtype == DType::bf16, "the cache holds f32 or bf16");
   const int64_t n_blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
   blocks_.resize(static_cast<size_t>(n_blocks));
   free_.reserve(blocks_.size());
@@ -44,27 +41,21 @@ std::byte* KvCache::row_at(const SequenceCache& sequence, int64_t layer, int64_t
   dcheck(position >= 0 && position < sequence.length && layer >= 0 && layer < layout_.layers, "a stored row");
   const int32_t block = sequence.blocks[static_cast<size_t>(position / kBlockTokens)];
   const int64_t row = layer * kBlockTokens + position % kBlockTokens;
-  return blocks_[static_cast<size_t>(block)].data() + row * row_bytes(layout_.dtype, layout_.width);
+  return blocks_[static_cast<size_t>(block)].data() + row * layout_.row().bytes();
 }
 
 void KvCache::store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept {
   dcheck(row.size == layout_.width, "a whole row");
-  std::byte* out = row_at(sequence, layer, position);
-  if (layout_.dtype == DType::f32) {
-    std::memcpy(out, row.data, static_cast<size_t>(row.size) * sizeof(float));
-  } else {
-    auto* half = reinterpret_cast<uint16_t*>(out);
-    for (int64_t i = 0; i < row.size; ++i) half[i] = f32_to_bf16(row[i]);
-  }
+  store_row(layout_.row(), row.data, row_at(sequence, layer, position));
 }
 
 MatView<const float> KvCache::rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                                    float* scratch) const noexcept {
   dcheck(first / kBlockTokens == (first + n - 1) / kBlockTokens, "rows of one block");
   const std::byte* stored = row_at(sequence, layer, first);
-  if (layout_.dtype == DType::f32) return {reinterpret_cast<const float*>(stored), n, layout_.width};
-  const auto* half = reinterpret_cast<const uint16_t*>(stored);
-  for (int64_t i = 0; i < n * layout_.width; ++i) scratch[i] = bf16_to_f32(half[i]);
+  if (layout_.type == CacheType::f32) return {reinterpret_cast<const float*>(stored), n, layout_.width};
+  const CacheRow row = layout_.row();
+  for (int64_t i = 0; i < n; ++i) load_row(row, stored + i * row.bytes(), scratch + i * row.width);
   return {scratch, n, layout_.width};
 }
 

@@ -9,8 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "kvcache/cache_row.h"
 #include "tensor/buffer.h"
-#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 namespace fathom {
@@ -19,9 +19,10 @@ inline constexpr int64_t kBlockTokens = 64;
 
 struct CacheLayout {
   int64_t layers = 0;
-  int64_t width = 0;         // numbers per row
-  DType dtype = DType::f32;  // f32 or bf16
-  int64_t bytes_per_token() const noexcept { return layers * row_bytes(dtype, width); }
+  int64_t width = 0, tail = 0;  // numbers per row, and how many of them (the last) are never below 13 bits
+  CacheType type = CacheType::f32;
+  CacheRow row() const noexcept { return {type, width, tail}; }
+  int64_t bytes_per_token() const noexcept { return layers * row().bytes(); }
 };
 
 // The blocks of one sequence, in order. Owned by the sequence; only KvCache changes it.
@@ -49,9 +50,14 @@ class KvCache {
   void store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept;
 
   // Rows of positions [first, first + n) as float32, all inside one block. For an f32 cache this is a view of the
-  // cache; otherwise the rows are widened (exactly) into `scratch`, which holds n * width numbers.
+  // cache; otherwise the rows are widened into `scratch`, which holds n * width numbers.
   MatView<const float> rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                             float* scratch) const noexcept;
+
+  // The stored bytes of a position; those of the positions after it in the same block follow, row().bytes() apart.
+  const std::byte* stored(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept {
+    return row_at(sequence, layer, position);
+  }
 
  private:
   std::byte* row_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept;

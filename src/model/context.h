@@ -28,7 +28,7 @@ struct Context {
   Activations activations = Activations::f32;
   Products products = Products::f32;  // bf16: large products round their operands to bfloat16 (training)
   Arithmetic arithmetic = Arithmetic::exact;
-  bool training = false;  // many rows, weights of a plain type: products and attention in large tiles
+  bool training = false;              // many rows, weights of a plain type: products and attention in large tiles
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.

@@ -4,6 +4,8 @@
 #include "kernels/matmul.h"
 #include "model/attention_core.h"
 #include "model/mla.h"
+#include "model/mla_fast.h"
+#include "model/mla_heads.h"
 #include "model/norm.h"
 
 namespace fathom {
@@ -51,23 +53,6 @@ MatView<float> project_latents(Context& ctx, const ModelConfig& c, const MlaWeig
 void store_latents(int64_t layer, const Batch& batch, MatView<const float> latents, KvCache& cache) {
   for (const BatchSequence& s : batch.sequences)
     for (int64_t i = 0; i < s.n; ++i) cache.store(*s.cache, layer, s.first_position + i, latents.vec(s.first_row + i));
-}
-
-// y (n, N + V of one head's rows) ... the two products with a head's part of kv_b_proj, in either stored layout.
-//     fold_query:   q~ (n, C) = q_n (n, N) W_UK,i        unfold_value: o (n, V) = z (n, C) W_UV,i^T
-void fold_query(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView<const float> q_nope,
-                MatView<float> q_latent) {
-  const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
-  if (w.kv_b_proj) {
-    matmul_transposed_serial(q_nope, w.kv_b_proj.sub_rows(head * (N + V), N), q_latent);
-  } else {
-    matmul_serial(q_nope, w.k_b_proj.sub_rows(head * C, C), q_latent);
-  }
-}
-
-void unfold_value(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView<const float> z, MatView<float> o) {
-  const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim;
-  matmul_serial(z, w.kv_b_proj ? w.kv_b_proj.sub_rows(head * (N + V) + N, V) : w.v_b_proj.sub_rows(head * V, V), o);
 }
 
 // o (n, H V) of one sequence; q (n, H (N + R)). Keys and values are the latents themselves: one key/value head for all.
@@ -214,6 +199,8 @@ void mla_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& se
     AttentionState* states =
         saved != nullptr ? saved->states : ctx.arena.take<AttentionState>(x.rows * c.num_attention_heads);
     attend_in_batch(ctx, c, settings.scale, w, batch, latents, q, o, states);
+  } else if (ctx.arithmetic == Arithmetic::fast) {
+    attend_fast({ctx, c, w, settings, layer, *cache}, batch, latents, q, o);
   } else {
     store_latents(layer, batch, latents, *cache);
     for (const BatchSequence& s : batch.sequences) {

@@ -71,8 +71,11 @@ void copy_rows(Context& ctx, MatView<const float> from, MatView<float> to) {
   });
 }
 
-CacheLayout cache_layout(const ModelConfig& config, DType dtype) {
-  return {.layers = config.num_hidden_layers, .width = config.cache_width(), .dtype = dtype};
+CacheLayout cache_layout(const ModelConfig& config, CacheType type) {
+  return {.layers = config.num_hidden_layers,
+          .width = config.cache_width(),
+          .tail = config.uses_mla() ? config.qk_rope_head_dim : 0,
+          .type = type};
 }
 
 Network make_network(const ModelConfig& config, const ModelWeights& weights) {

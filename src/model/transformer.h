@@ -10,7 +10,7 @@
 namespace fathom {
 
 // What a cache for this model must look like.
-CacheLayout cache_layout(const ModelConfig& config, DType dtype);
+CacheLayout cache_layout(const ModelConfig& config, CacheType type);
 
 // A loaded model with what is derived from its config once.
 struct Network {

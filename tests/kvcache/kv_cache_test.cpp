@@ -2,12 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
+#include "tensor/dtype.h"
+
 namespace fathom {
 namespace {
 
 TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
-  for (const DType dtype : {DType::f32, DType::bf16}) {
-    KvCache cache({.layers = 3, .width = 10, .dtype = dtype}, 300);
+  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
+    KvCache cache({.layers = 3, .width = 10, .tail = 4, .type = type}, 300);
     SequenceCache a, b;
     for (int step = 0; step < 10; ++step) {  // grow in turns, so that blocks interleave
       cache.extend(a, 13);
@@ -31,10 +36,56 @@ TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
       const auto got = cache.rows(sequence, layer, p, 1, scratch.data());
       for (int64_t i = 0; i < 10; ++i) {
         const float want = value(s, layer, p, i);
-        ASSERT_EQ(got(0, i), dtype == DType::f32 ? want : bf16_to_f32(f32_to_bf16(want)));
+        if (type == CacheType::f32 || type == CacheType::bf16)
+          ASSERT_EQ(got(0, i), type == CacheType::f32 ? want : bf16_to_f32(f32_to_bf16(want)));
+        else  // the largest of the row's part is its last number
+          ASSERT_NEAR(got(0, i), want,
+                      value(s, layer, p, i < 6 ? 5 : 9) / (type == CacheType::q8 && i < 6 ? 2 * kCode8 : 2 * kCode16) *
+                          (1 + 0x1p-20f));
       }
     });
   }
+}
+
+TEST(CacheRow, CodesComeBackWithinHalfAStepOfEachGroup) {
+  for (const CacheType type : {CacheType::q16, CacheType::q8})
+    for (const int64_t body : {1, 2, 127, 128, 129, 300})
+      for (const int64_t tail : {0, 1, 8, 131}) {
+        const CacheRow row{type, body + tail, tail};
+        std::vector<float> x(static_cast<size_t>(row.width)), got(x.size());
+        for (size_t i = 0; i < x.size(); ++i)
+          x[i] = std::sin(static_cast<float>(i * i)) * static_cast<float>(1 + i / 100);  // groups of other sizes
+        std::vector<std::byte> bytes(static_cast<size_t>(row.bytes()) + 4, std::byte{0x5A});
+        store_row(row, x.data(), bytes.data());
+        EXPECT_EQ(bytes[static_cast<size_t>(row.bytes())], std::byte{0x5A});
+        load_row(row, bytes.data(), got.data());
+        const auto check_part = [&](int64_t begin, int64_t end, int limit) {
+          for (int64_t first = begin; first < end; first += kCacheGroup) {
+            const int64_t last = std::min(first + kCacheGroup, end);
+            float largest = 0;
+            for (int64_t i = first; i < last; ++i) largest = std::max(largest, std::abs(x[static_cast<size_t>(i)]));
+            const float step = largest / static_cast<float>(limit);
+            for (int64_t i = first; i < last; ++i)
+              EXPECT_NEAR(got[static_cast<size_t>(i)], x[static_cast<size_t>(i)], step / 2 * (1 + 0x1p-12f)) << i;
+          }
+        };
+        check_part(0, body, type == CacheType::q8 ? kCode8 : kCode16);
+        check_part(body, row.width, kCode16);
+      }
+}
+
+TEST(CacheRow, AGroupThatIsNotFiniteComesBackAsNaN) {
+  for (const CacheType type : {CacheType::q16, CacheType::q8})
+    for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+      const CacheRow row{type, 12, 4};
+      const std::vector<float> x = {1, 2, bad, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+      std::vector<float> got(12);
+      std::vector<std::byte> bytes(static_cast<size_t>(row.bytes()));
+      store_row(row, x.data(), bytes.data());
+      load_row(row, bytes.data(), got.data());
+      for (size_t i = 0; i < 8; ++i) EXPECT_TRUE(std::isnan(got[i]));
+      EXPECT_NEAR(got[8], 9, 2e-3);
+    }
 }
 
 TEST(KvCache, TruncatedBlocksAreUsedAgain) {

@@ -99,7 +99,7 @@ TEST(Transformer, WithOneFormChunksAreTheSameBits) {
 
 TEST(Transformer, ABatchOfMixedLengthsIsEachSequenceAloneBitForBit) {
   for (const ModelConfig& c : {testing::tiny_v2_config(), testing::tiny_llama_config()}) {
-    for (const DType cache_type : {DType::f32, DType::bf16}) {
+    for (const CacheType cache_type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
       const RandomModel model(c);
       const std::vector<std::vector<int32_t>> pasts = {
           {}, random_ids(70, c.vocab_size, 3), random_ids(5, c.vocab_size, 4)};
@@ -169,7 +169,7 @@ TEST(Transformer, NaNInARouterNeverLeadsOutOfRange) {
 
 TEST(Transformer, AFullCacheIsAResourceErrorAndChangesNothing) {
   const RandomModel model(testing::tiny_v2_config());
-  Runner r(model, 1, DType::f32, 64);
+  Runner r(model, 1, CacheType::f32, 64);
   SequenceCache sequence;
   Batch batch;
   EXPECT_THROW(batch.add(r.cache, sequence, random_ids(65, 97, 1), Batch::Logits::all), Error);

@@ -110,7 +110,8 @@ class RandomModel {
 
 // Owns threads, scratch and cache; runs one sequence or several.
 struct Runner {
-  explicit Runner(const RandomModel& m, int threads = 1, DType cache_type = DType::f32, int64_t max_tokens = 4096)
+  explicit Runner(const RandomModel& m, int threads = 1, CacheType cache_type = CacheType::f32,
+                  int64_t max_tokens = 4096)
       : model(m), pool(threads), cache(cache_layout(m.config, cache_type), max_tokens) {}
 
   // Logits of all rows of a batch.

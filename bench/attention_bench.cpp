@@ -1,0 +1,137 @@
+// Attention over a cache at V2-Lite's shape, in both forms and both arithmetics, beside the rate of int16 products that
+// this machine reaches between registers, measured in the same run.
+//
+//     build/release/attention_bench --benchmark_filter='fast/.*' --benchmark_repetitions=5
+//     --benchmark_report_aggregates_only=true
+//
+// One layer: a step of `new` tokens of each of `sequences` after `past` cached ones; all that lies between the
+// projected queries and o_proj. mac/s counts the multiply-adds of scores and sums that the causal mask leaves (of the
+// form that runs), not those of kv_b_proj; %peak holds them against the int16 peak of as many threads.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include "base/random.h"
+#include "kernels/int16_dispatch.h"
+#include "kernels/peak.h"
+#include "model/mla_fast.h"
+#include "tensor/buffer.h"
+
+namespace fathom::bench {
+namespace {
+
+ModelConfig lite() {
+  ModelConfig c;
+  c.hidden_size = 2048;
+  c.num_attention_heads = c.num_key_value_heads = 16;
+  c.kv_lora_rank = 512;
+  c.qk_nope_head_dim = c.v_head_dim = 128;
+  c.qk_rope_head_dim = 64;
+  return c;
+}
+
+Buffer<float> normals(int64_t n, uint64_t stream, double deviation) {
+  Buffer<float> x(n);
+  const int64_t period = std::min<int64_t>(n, 65521);  // a prime: rows differ
+  for (int64_t i = 0; i < period; ++i)
+    x[i] = static_cast<float>(deviation * standard_normal(5, stream, static_cast<uint64_t>(i)));
+  for (int64_t i = period; i < n; ++i) x[i] = x[i - period];
+  return x;
+}
+
+struct Setup {
+  ModelConfig c = lite();
+  ThreadPool pool;
+  Arena arena;
+  KvCache cache;
+  Buffer<uint16_t> kv_b;
+  MlaWeights w;
+  std::vector<SequenceCache> sequences;
+  Batch batch;
+  Buffer<float> latents, q, o;
+
+  Setup(int threads, CacheType type, int64_t n_sequences, int64_t past, int64_t n_new)
+      : pool(threads),
+        cache({.layers = 1, .width = 576, .tail = 64, .type = type}, n_sequences * (past + n_new + kBlockTokens)),
+        kv_b(16 * 256 * 512),
+        sequences(static_cast<size_t>(n_sequences)),
+        latents(normals(n_sequences * n_new * 576, 1, 1)),
+        q(normals(n_sequences * n_new * 16 * 192, 2, 1)),
+        o(n_sequences * n_new * 16 * 128) {
+    const Buffer<float> weights = normals(kv_b.size(), 3, 0.05), rows = normals(1024 * 576, 4, 1);
+    for (int64_t i = 0; i < kv_b.size(); ++i) kv_b[i] = f32_to_bf16(weights[i]);
+    w.kv_b_proj = {
+        .dtype = DType::bf16, .rows = 16 * 256, .cols = 512, .data = reinterpret_cast<std::byte*>(kv_b.data())};
+    const std::vector<int32_t> ids(static_cast<size_t>(n_new));
+    for (SequenceCache& s : sequences) {
+      cache.extend(s, past);
+      for (int64_t p = 0; p < past; ++p) cache.store(s, 0, p, {rows.data() + p % 1024 * 576, 576});
+      batch.add(cache, s, ids, Batch::Logits::none);
+    }
+  }
+
+  void run(MlaForm form) {
+    Context ctx{.pool = pool, .arena = arena, .arithmetic = Arithmetic::fast};
+    const AttentionSettings settings{.scale = 0.07f, .mla_form = form};
+    attend_fast({ctx, c, w, settings, 0, cache}, batch, latents.mat(batch.rows(), 576), q.mat(batch.rows(), 16 * 192),
+                o.mat(batch.rows(), 16 * 128));
+  }
+};
+
+double int16_peak(ThreadPool& pool) {
+  const Int16Kernel& k = int16_kernel();
+  if (k.peak == nullptr) return 0;
+  constexpr int64_t kRounds = 20000;
+  const double products = k.peak(1) / 2 * static_cast<double>(kRounds) * pool.size();
+  double best = 0;
+  for (int i = 0; i < 200; ++i) {
+    const double start = clock_seconds();
+    pool.run([&](int) { k.peak(kRounds); });
+    best = std::max(best, products / (clock_seconds() - start));
+  }
+  return best;
+}
+
+void attention(benchmark::State& state, MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new) {
+  const auto threads = static_cast<int>(state.range(0));
+  Setup setup(threads, type, sequences, past, n_new);
+  const double peak = int16_peak(setup.pool);
+  for (auto _ : state) setup.run(form);
+  const double pairs =
+      static_cast<double>(sequences * n_new) * (static_cast<double>(past) + static_cast<double>(n_new + 1) / 2);
+  const double macs = pairs * 16 * (form == MlaForm::naive ? 192 + 128 : 576 + 512);
+  using C = benchmark::Counter;
+  state.counters["mac/s"] = C(macs, C::kIsIterationInvariantRate, C::kIs1000);
+  state.counters["peak"] = C(peak, C::kDefaults, C::kIs1000);
+  state.counters["%peak"] = C(100 * macs / peak, C::kIsIterationInvariantRate);
+}
+
+void add(MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new) {
+  const std::string name =
+      fmt::format("fast/{}/{}/sequences:{}/past:{}/new:{}", form == MlaForm::naive ? "naive" : "absorbed",
+                  kCacheTypeNames[static_cast<size_t>(type)], sequences, past, n_new);
+  benchmark::RegisterBenchmark(name.c_str(), attention, form, type, sequences, past, n_new)
+      ->ArgName("threads")
+      ->Arg(1)
+      ->Arg(default_thread_count())
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+}  // namespace
+}  // namespace fathom::bench
+
+int main(int argc, char** argv) {
+  using namespace fathom;
+  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8})
+    for (const int64_t past : {128, 4096, 14336}) bench::add(MlaForm::absorbed, type, 1, past, 1);
+  for (const int64_t n_new : {2, 8, 32, 100}) bench::add(MlaForm::absorbed, CacheType::q16, 1, 4096, n_new);
+  for (const int64_t sequences : {8, 32}) bench::add(MlaForm::absorbed, CacheType::q16, sequences, 1024, 1);
+  for (const int64_t n_new : {64, 128, 256}) {
+    bench::add(MlaForm::absorbed, CacheType::q16, 1, 8192, n_new);
+    bench::add(MlaForm::naive, CacheType::q16, 1, 8192, n_new);
+  }
+  bench::add(MlaForm::naive, CacheType::q16, 1, 0, 512);
+  bench::add(MlaForm::naive, CacheType::q16, 1, 8192, 2048);
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}

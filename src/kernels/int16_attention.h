@@ -1,0 +1,87 @@
+// Softmax attention in 16-bit integers, tile by tile, for panels of query rows (kernels/int16_kernel.h): what
+// Arithmetic::fast runs. Rows of a panel read the same keys and values: heads of one or several tokens for a latent
+// that all heads share, tokens of one head for expanded keys.
+//     s_j = scale <q, k_j>,  p_j = e^(s_j - shift),  z += sum_j p_j v_j,  l += sum_j p_j,   o = z / l
+//
+// What is rounded, and how much it can change a result:
+//     q, k, v   codes with a scale for each group of kGroup numbers: |error| <= m / 8190, m the largest magnitude of
+//     the
+//               group (k and v of a q8 cache: m / 254, when they were stored). With d the largest error of a score of a
+//               row, a probability changes by at most a factor e^(2 d).
+//     p         of a tile, times the scale of v's group: |error| <= top / (2 * 8191), top the largest probability of
+//               the tile times the largest scale among the cells that the row sees.
+// All else is float32. A row's bits depend on the row, its visible cells, their tiles and the order of the tiles: not
+// on the other rows of its panel, nor on cells that it does not see.
+#pragma once
+#include <span>
+
+#include "kernels/int16_kernel.h"
+#include "kernels/kernel_table.h"
+#include "tensor/view.h"
+
+namespace fathom {
+
+inline constexpr int64_t kMaxPanels = 4;  // done together, so that a tile is widened once for all
+
+// Codes of one group of columns of a tile: `n` of them for each cell, cells `stride` bytes apart.
+struct CodeGroup {
+  const std::byte* codes = nullptr;
+  int64_t stride = 0;
+  const float* scales = nullptr;  // of cell j: scales[j * scale_stride]
+  int64_t scale_stride = 0;
+  int64_t n = 0;        // at most kGroup
+  bool narrow = false;  // int8; else int16, where a word of an odd last column must be readable
+};
+
+struct Int16Tile {
+  int64_t n = 0;  // cells, at most kTileCells
+  std::span<const CodeGroup> keys, values;
+  Ahead ahead = {};  // of the tile that comes next, if any
+};
+
+constexpr int64_t n_groups(int64_t n) noexcept { return (n + kGroup - 1) / kGroup; }
+constexpr int64_t n_words(int64_t n) noexcept { return (n + 1) / 2; }  // of a part: even groups, one odd end
+
+// kLanes rows of queries, packed by pack_lane, with their sums so far.
+struct QueryPanel {
+  uint32_t* words = nullptr;   // (words of all key groups, kLanes)
+  float* scales = nullptr;     // (key groups, kLanes)
+  int32_t* visible = nullptr;  // (kLanes): cells of the tile at hand that each row sees
+  LaneState* state = nullptr;
+  float* z = nullptr;  // (value columns, kLanes)
+};
+
+// Bytes of words and scales of a panel whose keys have parts of these widths (latent and rotated: two parts).
+struct QueryShape {
+  int64_t words = 0, groups = 0;
+  void add_part(int64_t n) noexcept {
+    words += n_words(n);
+    groups += n_groups(n);
+  }
+};
+
+// The columns of one part of a query into a lane: words from `first_word`, scales from `first_group`.
+void pack_lane(const Int16Kernel& k, VecView<const float> part, int64_t first_word, int64_t first_group, int64_t lane,
+               QueryPanel& panel) noexcept;
+// A lane that is no row: zeros.
+void clear_lane(const QueryShape& shape, int64_t lane, QueryPanel& panel) noexcept;
+
+// Scratch of attend_tile: floats of one thread.
+inline constexpr int64_t kTileScratch =
+    kMaxPanels * kTileCells * kLanes + kTileCells * kGroup + kTileCells / 2 * kLanes + kTileCells + 2 * kLanes;
+
+// All panels against one tile, the first of their tiles or one more. scratch: kTileScratch floats, 64-byte aligned.
+void attend_tile(const Int16Kernel& k, const Int16Tile& tile, float scale, bool first, std::span<QueryPanel> panels,
+                 float* scratch) noexcept;
+
+// A softmax over some of the cells: row by row, unlike a panel.
+struct Partial {
+  float shift, sum;
+};
+
+// (sum, z) += (other_sum, other_z), the two brought to the larger shift; z as long as other_z. Not commutative in its
+// bits: partial results are merged in order of position.
+void merge_partial(const KernelTable& k, const Partial& other, VecView<const float> other_z, Partial& partial,
+                   VecView<float> z) noexcept;
+
+}  // namespace fathom

@@ -1,0 +1,270 @@
+// The int16 kernels for AVX2 and FMA. What may be included and defined here: avx2.cpp.
+#include <immintrin.h>
+
+#include <utility>
+
+#include "kernels/isa/gemm_kernels.h"
+#include "kernels/isa/int16_kernels.h"
+
+namespace fathom::avx2 {
+namespace {
+#include "kernels/simd/avx2.h"
+// The order matters: the register type, then what is written against it.
+#include "kernels/isa/body.inl"
+#include "kernels/isa/gemm_pack_avx2.inl"
+
+static_assert(kLanes == 16, "two registers of lanes");
+constexpr int kRows = 6;  // 6 x 2 sums, 2 vectors of b, a word of a, a product: all 16 registers
+
+__m256i load_words(const uint32_t* p) noexcept { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+void store_words(__m256i v, uint32_t* p) noexcept { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+
+template <int R>
+void multiply_fixed(int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
+                    const float* lane_scale, bool add, float* c) noexcept {
+  __m256i sum[R][2];
+  unroll<R>([&](int i) { sum[i][0] = sum[i][1] = _mm256_setzero_si256(); });
+  const uint32_t* p = a.data;
+  for (int64_t w = 0; w < words; ++w, p += a.word, b += kLanes) {
+    const __m256i b0 = load_words(b), b1 = load_words(b + 8);
+    unroll<R>([&](int i) {
+      const __m256i row = _mm256_set1_epi32(static_cast<int>(p[i * a.row]));
+      sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(row, b0));
+      sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(row, b1));
+    });
+  }
+  unroll<2>([&](int v) {
+    const F32 lanes = F32::load(lane_scale + v * 8);
+    unroll<R>([&](int i) {
+      F32 product{_mm256_cvtepi32_ps(sum[i][v])};
+      if (row_scale != nullptr) product = product * F32::all(row_scale[i * row_stride]);
+      float* out = c + i * kLanes + v * 8;
+      fma(product, lanes, add ? F32::load(out) : F32::zero()).store(out);
+    });
+  });
+}
+
+template <int... I>
+void multiply_last(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale,
+                   int64_t row_stride, const float* lane_scale, bool add, float* c,
+                   std::integer_sequence<int, I...>) noexcept {
+  (void)((n_rows == I + 1 && (multiply_fixed<I + 1>(words, a, b, row_scale, row_stride, lane_scale, add, c), true)) ||
+         ...);
+}
+
+void fetch(Ahead& ahead) noexcept {
+  constexpr int kLines = 10;  // for each tile of rows: a cached tile is fetched while the one before is multiplied once
+  for (int i = 0; i < kLines && ahead.at < ahead.end; ++i, ahead.at += 64) _mm_prefetch(ahead.at, _MM_HINT_T1);
+}
+
+void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
+              const float* lane_scale, bool add, Ahead& ahead, float* c) noexcept {
+  int64_t i = 0;
+  for (; i + kRows <= n_rows; i += kRows, a.data += kRows * a.row, c += kRows * kLanes) {
+    fetch(ahead);
+    multiply_fixed<kRows>(words, a, b, row_scale, row_stride, lane_scale, add, c);
+    if (row_scale != nullptr) row_scale += kRows * row_stride;
+  }
+  multiply_last(n_rows - i, words, a, b, row_scale, row_stride, lane_scale, add, c,
+                std::make_integer_sequence<int, kRows - 1>{});
+}
+
+F32 choose(__m256 mask, F32 yes, F32 no) noexcept { return {_mm256_blendv_ps(no.v, yes.v, mask)}; }
+
+// The scaled and masked scores of eight lanes, written back; returns the largest of each.
+F32 scale_scores(float* s, int64_t n, const int32_t* visible, float scale) noexcept {
+  const F32 lowest = F32::all(-__builtin_inff()), factor = F32::all(scale);
+  const __m256i end = load_words(reinterpret_cast<const uint32_t*>(visible));
+  F32 largest = lowest;
+  for (int64_t j = 0; j < n; ++j, s += kLanes) {
+    const __m256i sees = _mm256_cmpgt_epi32(end, _mm256_set1_epi32(static_cast<int>(j)));
+    const F32 x = choose(_mm256_castsi256_ps(sees), F32::load(s) * factor, lowest);
+    x.store(s);
+    largest = max(x, largest);  // NaN: the largest so far stays
+  }
+  return largest;
+}
+
+bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState& state) noexcept {
+  int changed = 0;
+  for (int64_t v = 0; v < kLanes; v += 8) {
+    const F32 largest = scale_scores(s + v, n, visible + v, scale), before = F32::load(state.shift + v);
+    const __m256 raised = _mm256_cmp_ps(largest.v, (before + F32::all(kShiftSlack)).v, _CMP_GT_OQ);
+    const F32 shift = choose(raised, largest, before);
+    const F32 base = choose(_mm256_cmp_ps(shift.v, F32::all(-__builtin_inff()).v, _CMP_EQ_OQ), F32::zero(), shift);
+    F32 sum = F32::zero(), top = F32::zero();
+    float* at = s + v;
+    for (int64_t j = 0; j < n; ++j, at += kLanes) {
+      const F32 p = exp(F32::load(at) - base);
+      p.store(at);
+      sum = sum + p;
+      top = max(p, top);
+    }
+    const F32 keep = exp(before - base);
+    fma(F32::load(state.sum + v), keep, sum).store(state.sum + v);
+    shift.store(state.shift + v);
+    keep.store(state.keep + v);
+    top.store(state.top + v);
+    changed |= _mm256_movemask_ps(_mm256_cmp_ps(keep.v, F32::all(1.0f).v, _CMP_NEQ_UQ));
+  }
+  return changed != 0;
+}
+
+void round_weights(const float* p, int64_t n, const float* scales, int64_t stride, const float* inverse,
+                   uint32_t* words) noexcept {
+  const F32 inverses[2] = {F32::load(inverse), F32::load(inverse + 8)};
+  const auto code = [&](int64_t j, int64_t v) {
+    return _mm256_cvtps_epi32((F32::load(p + j * kLanes + v * 8) * F32::all(scales[j * stride]) * inverses[v]).v);
+  };
+  for (int64_t j = 0; j < n; j += 2, words += kLanes)
+    for (int64_t v = 0; v < 2; ++v) {
+      const __m256i odd = j + 1 < n ? _mm256_slli_epi32(code(j + 1, v), 16) : _mm256_setzero_si256();
+      store_words(_mm256_blend_epi16(code(j, v), odd, 0xAA), words + v * 8);
+    }
+}
+
+void scale_lanes(float* z, int64_t n, const float* keep) noexcept {
+  const F32 low = F32::load(keep), high = F32::load(keep + 8);
+  for (int64_t i = 0; i < n; ++i, z += kLanes) {
+    (F32::load(z) * low).store(z);
+    (F32::load(z + 8) * high).store(z + 8);
+  }
+}
+
+void transpose_panel(const float* z, int64_t n, float* out, int64_t stride) noexcept {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t v = 0; v < kLanes; v += 8) {
+      __m256 r[8];
+      for (int64_t k = 0; k < 8; ++k) r[k] = F32::load(z + (i + k) * kLanes + v).v;
+      transpose(r);
+      for (int64_t k = 0; k < 8; ++k) F32{r[k]}.store(out + (v + k) * stride + i);
+    }
+  for (; i < n; ++i)
+    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = z[i * kLanes + l];
+}
+
+// The first n of eight numbers, the others zero; n may be negative.
+F32 load_some(const float* p, int64_t n) noexcept { return {load_first(p, n)}; }
+F32 load_some(const uint16_t* p, int64_t n) noexcept {
+  if (n >= 8) return F32::load(p);
+  uint16_t part[8] = {};
+  for (int64_t i = 0; i < n; ++i) part[i] = p[i];
+  return F32::load(part);
+}
+
+__m256i magnitude(F32 x) noexcept { return _mm256_and_si256(_mm256_set1_epi32(0x7FFFFFFF), _mm256_castps_si256(x.v)); }
+
+// As integers magnitudes are ordered, NaN above infinity.
+template <class T>
+float largest_magnitude(const T* x, int64_t n) noexcept {
+  __m256i a = _mm256_setzero_si256(), b = a;
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    a = _mm256_max_epu32(a, magnitude(F32::load(x + i)));
+    b = _mm256_max_epu32(b, magnitude(F32::load(x + i + 8)));
+  }
+  for (; i < n; i += 8) a = _mm256_max_epu32(a, magnitude(load_some(x + i, n - i)));
+  a = _mm256_max_epu32(a, b);
+  __m128i four = _mm_max_epu32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  four = _mm_max_epu32(four, _mm_unpackhi_epi64(four, four));
+  four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x55));
+  return _mm_cvtss_f32(_mm_castsi128_ps(four));
+}
+
+__m256i round_16(F32 low, F32 high, F32 inverse) noexcept {
+  const __m256i packed =
+      _mm256_packs_epi32(_mm256_cvtps_epi32((low * inverse).v), _mm256_cvtps_epi32((high * inverse).v));
+  return _mm256_permute4x64_epi64(packed, 0xD8);
+}
+
+template <class T>
+float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
+  const float largest = largest_magnitude(x, n), top = static_cast<float>(limit);
+  const bool usable = largest >= 1e-30f && largest <= 3.40282347e38f;
+  if (!usable) {
+    for (int64_t i = 0; i < n; ++i) codes[i] = 0;
+    return largest < 1e-30f ? 0.0f : __builtin_nanf("");
+  }
+  const F32 inverse = F32::all(top / largest);
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i),
+                        round_16(F32::load(x + i), F32::load(x + i + 8), inverse));
+  if (i < n) {
+    int16_t part[16];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(part),
+                        round_16(load_some(x + i, n - i), load_some(x + i + 8, n - i - 8), inverse));
+    for (int64_t k = 0; i + k < n; ++k) codes[i + k] = part[k];
+  }
+  return largest / top;
+}
+
+void widen(const int8_t* bytes, int64_t n, int16_t* codes) noexcept {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i), _mm256_cvtepi8_epi16(b));
+  }
+  for (; i < n; ++i) codes[i] = bytes[i];
+}
+
+template <class Code>
+void interleave_rest(const Code* even, const Code* odd, int64_t first, int64_t n, uint32_t* words) noexcept {
+  for (int64_t i = first; i < n; ++i) {
+    const int second = odd == nullptr ? 0 : odd[i];
+    words[i] = (static_cast<uint32_t>(int{even[i]}) & 0xFFFFu) | static_cast<uint32_t>(second) << 16;
+  }
+}
+
+void interleave(const int16_t* even, const int16_t* odd, int64_t n, uint32_t* words) noexcept {
+  int64_t i = 0;
+  for (; odd != nullptr && i + 16 <= n; i += 16) {
+    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(even + i)),
+                  b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd + i));
+    const __m256i low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
+    store_words(_mm256_permute2x128_si256(low, high, 0x20), words + i);
+    store_words(_mm256_permute2x128_si256(low, high, 0x31), words + i + 8);
+  }
+  interleave_rest(even, odd, i, n, words);
+}
+
+void interleave_bytes(const int8_t* even, const int8_t* odd, int64_t n, uint32_t* words) noexcept {
+  int64_t i = 0;
+  for (; odd != nullptr && i + 16 <= n; i += 16) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(even + i)),
+                  b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(odd + i));
+    store_words(_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)), words + i);
+    store_words(_mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b)), words + i + 8);
+  }
+  interleave_rest(even, odd, i, n, words);
+}
+
+// vpmaddwd and vpaddd of twelve chains, as the compiler would leave them out or repeat them.
+double peak(int64_t rounds) noexcept {
+#define FATHOM_CHAIN(i) "vpmaddwd %%ymm15, %%ymm14, %%ymm13; vpaddd %%ymm13, %%ymm" #i ", %%ymm" #i ";"
+  for (int64_t i = 0; i < rounds; ++i)
+    asm volatile(FATHOM_CHAIN(0) FATHOM_CHAIN(1) FATHOM_CHAIN(2) FATHOM_CHAIN(3) FATHOM_CHAIN(4) FATHOM_CHAIN(5)
+                     FATHOM_CHAIN(6) FATHOM_CHAIN(7) FATHOM_CHAIN(8) FATHOM_CHAIN(9) FATHOM_CHAIN(10) FATHOM_CHAIN(11)::
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                           "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+#undef FATHOM_CHAIN
+  return 2.0 * 16 * 12 * static_cast<double>(rounds);
+}
+
+}  // namespace
+
+const Int16Kernel int16 = {.name = "avx2",
+                           .multiply = multiply,
+                           .softmax = softmax,
+                           .round_weights = round_weights,
+                           .scale_lanes = scale_lanes,
+                           .transpose = transpose_panel,
+                           .quantize = quantize<float>,
+                           .quantize_bf16 = quantize<uint16_t>,
+                           .widen = widen,
+                           .interleave = interleave,
+                           .interleave_bytes = interleave_bytes,
+                           .peak = peak};
+
+}  // namespace fathom::avx2

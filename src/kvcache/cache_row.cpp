@@ -1,0 +1,98 @@
+#include "kvcache/cache_row.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "tensor/dtype.h"
+
+namespace fathom {
+namespace {
+
+// The largest magnitude, NaN counting as the largest of all.
+float largest_magnitude(const float* x, int64_t n) noexcept {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::bit_cast<uint32_t>(x[i]) & 0x7FFFFFFFu);
+  return std::bit_cast<float>(largest);
+}
+
+template <class Code>
+void store_codes(const float* x, int64_t n, int largest, std::byte* codes, std::byte* scales) noexcept {
+  int16_t wide[kCacheGroup];
+  Code narrow[kCacheGroup];
+  for (int64_t first = 0; first < n; first += kCacheGroup) {
+    const int64_t count = std::min(kCacheGroup, n - first);
+    const float scale = encode_group(x + first, count, largest, wide);
+    for (int64_t i = 0; i < count; ++i) narrow[i] = static_cast<Code>(wide[i]);
+    std::memcpy(codes + first * static_cast<int64_t>(sizeof(Code)), narrow, static_cast<size_t>(count) * sizeof(Code));
+    std::memcpy(scales + first / kCacheGroup * 4, &scale, 4);
+  }
+}
+
+template <class Code>
+void load_codes(const std::byte* codes, const std::byte* scales, int64_t n, float* x) noexcept {
+  for (int64_t i = 0; i < n; ++i) {
+    Code code;
+    float scale;
+    std::memcpy(&code, codes + i * static_cast<int64_t>(sizeof(Code)), sizeof code);
+    std::memcpy(&scale, scales + i / kCacheGroup * 4, 4);
+    x[i] = scale * static_cast<float>(code);
+  }
+}
+
+}  // namespace
+
+std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept {
+  for (size_t i = 0; i < std::size(kCacheTypeNames); ++i)
+    if (kCacheTypeNames[i] == name) return static_cast<CacheType>(i);
+  return std::nullopt;
+}
+
+float encode_group(const float* x, int64_t n, int largest, int16_t* codes) noexcept {
+  const float max = largest_magnitude(x, n), top = static_cast<float>(largest);
+  if (!(max >= 1e-30f && max <= std::numeric_limits<float>::max())) {
+    std::fill(codes, codes + n, int16_t{0});
+    return max < 1e-30f ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+  }
+  const float inverse = top / max;
+  // 1.5 * 2^23 leaves the whole number, rounded to even, in the low bits of the sum.
+  for (int64_t i = 0; i < n; ++i)
+    codes[i] = static_cast<int16_t>(std::bit_cast<uint32_t>(x[i] * inverse + 0x1.8p23f) & 0xFFFFu);
+  return max / top;
+}
+
+void store_row(const CacheRow& row, const float* x, std::byte* bytes) noexcept {
+  if (row.type == CacheType::f32) {
+    std::memcpy(bytes, x, static_cast<size_t>(row.width) * sizeof(float));
+  } else if (row.type == CacheType::bf16) {
+    auto* half = reinterpret_cast<uint16_t*>(bytes);
+    for (int64_t i = 0; i < row.width; ++i) half[i] = f32_to_bf16(x[i]);
+  } else {
+    std::byte* scales = bytes + row.scales_at();
+    if (row.type == CacheType::q8)
+      store_codes<int8_t>(x, row.body(), kCode8, bytes, scales);
+    else
+      store_codes<int16_t>(x, row.body(), kCode16, bytes, scales);
+    store_codes<int16_t>(x + row.body(), row.tail, kCode16, bytes + row.tail_at(),
+                         scales + cache_groups(row.body()) * 4);
+  }
+}
+
+void load_row(const CacheRow& row, const std::byte* bytes, float* x) noexcept {
+  if (row.type == CacheType::f32) {
+    std::memcpy(x, bytes, static_cast<size_t>(row.width) * sizeof(float));
+  } else if (row.type == CacheType::bf16) {
+    const auto* half = reinterpret_cast<const uint16_t*>(bytes);
+    for (int64_t i = 0; i < row.width; ++i) x[i] = bf16_to_f32(half[i]);
+  } else {
+    const std::byte* scales = bytes + row.scales_at();
+    if (row.type == CacheType::q8)
+      load_codes<int8_t>(bytes, scales, row.body(), x);
+    else
+      load_codes<int16_t>(bytes, scales, row.body(), x);
+    load_codes<int16_t>(bytes + row.tail_at(), scales + cache_groups(row.body()) * 4, row.tail, x + row.body());
+  }
+}
+
+}  // namespace fathom

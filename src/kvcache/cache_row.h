@@ -1,0 +1,59 @@
+// How one row of the cache is stored: the element types, and the exact meaning of their bytes.
+//     f32, bf16   the numbers themselves, bf16 rounded to nearest even
+//     q16, q8     x ~ scale * code, one float32 scale for each group of kCacheGroup numbers of a row:
+//                 scale = max|x| / L,  code = round(x L / max|x|), to nearest even, |code| <= L
+//                 L = 4095 (q16: 13 bits), 127 (q8: 8 bits); |error| <= max|x| / (2 L) (1 + 2^-20)
+// The last `tail` numbers of a row (the rotated key of latent attention, whose large pairs carry positions) have groups
+// of their own and stay in 13 bits whatever the type. 4095 is the largest L whose products fit attention's int32 sums
+// (kernels/int16_kernel.h), so that q16 is multiplied as it is stored.
+//
+// Bytes of a q row: [codes of the body][codes of the tail, int16][scales: body groups, then tail groups], each part
+// starting at a multiple of 4. A type of fewer bits needs a case in body_bytes, store_row and load_row, and a way into
+// int16 in kernels/int16_tile.cpp.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace fathom {
+
+enum class CacheType : uint8_t { f32, bf16, q16, q8 };
+
+inline constexpr std::string_view kCacheTypeNames[] = {"f32", "bf16", "q16", "q8"};  // by CacheType
+std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept;
+
+inline constexpr int64_t kCacheGroup = 128;
+inline constexpr int kCode16 = 4095, kCode8 = 127;  // largest codes
+
+constexpr int64_t cache_groups(int64_t n) noexcept { return (n + kCacheGroup - 1) / kCacheGroup; }
+
+struct CacheRow {
+  CacheType type = CacheType::f32;
+  int64_t width = 0, tail = 0;  // numbers; the tail is the last of them
+
+  constexpr int64_t body() const noexcept { return width - tail; }
+  constexpr bool coded() const noexcept { return type == CacheType::q16 || type == CacheType::q8; }
+  constexpr int64_t groups() const noexcept { return cache_groups(body()) + cache_groups(tail); }
+
+  // Offsets in bytes, of a coded row.
+  constexpr int64_t tail_at() const noexcept { return whole(body() * (type == CacheType::q8 ? 1 : 2)); }
+  constexpr int64_t scales_at() const noexcept { return tail_at() + whole(tail * 2); }
+  constexpr int64_t bytes() const noexcept {
+    if (!coded()) return width * (type == CacheType::f32 ? 4 : 2);
+    return scales_at() + groups() * 4;
+  }
+
+ private:
+  static constexpr int64_t whole(int64_t bytes) noexcept { return (bytes + 3) / 4 * 4; }
+};
+
+// n numbers as codes of at most `largest`; returns the scale. Zero codes and scale when all are below 1e-30; a number
+// that is not finite makes the scale NaN, so that what reads the group becomes NaN too.
+float encode_group(const float* x, int64_t n, int largest, int16_t* codes) noexcept;
+
+// One row of row.width numbers into its bytes (row.bytes(), 4-byte aligned), and back.
+void store_row(const CacheRow& row, const float* x, std::byte* bytes) noexcept;
+void load_row(const CacheRow& row, const std::byte* bytes, float* x) noexcept;
+
+}  // namespace fathom

@@ -1,0 +1,56 @@
+// Latent attention over the cache in 16-bit integers (kernels/int16_attention.h): Arithmetic::fast. The two forms and
+// the letters are those of mla.h; every result is within the bounds of int16_attention.h of the exact one.
+//
+// Same bits for any number of threads, any other sequences of the batch and, with the form fixed, any cutting of a
+// sequence into steps: tiles are the blocks of the cache; the absorbed form takes kSplit positions at a time and merges
+// them in order, the naive one goes through all tiles in order.
+#pragma once
+#include <atomic>
+
+#include "model/mla.h"
+
+namespace fathom {
+
+inline constexpr int64_t kSplit = 4 * kBlockTokens;  // positions of one partial result of the absorbed form
+
+// What one layer attends with.
+struct FastAttention {
+  Context& ctx;
+  const ModelConfig& c;
+  const MlaWeights& w;
+  const AttentionSettings& settings;
+  int64_t layer;
+  KvCache& cache;
+  int64_t expanded_bytes = int64_t{1} << 27;  // of keys and values that the naive form keeps at a time, about
+};
+
+// Stores latents (T, C + R) of the batch in the cache; o (T, H V) written from q (T, H (N + R)).
+void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float> latents, MatView<const float> q,
+                 MatView<float> o);
+
+// The form that takes less time, by n_new and n_past alone.
+MlaForm cheaper_fast_form(const ModelConfig& config, int64_t n_past, int64_t n_new);
+
+// Rows [first, first + n) of the batch into the cache, those that there are.
+void store_latents(const FastAttention& a, const Batch& batch, MatView<const float> latents, int64_t first, int64_t n);
+
+// The absorbed form of some sequences of the batch, in its order, together. In its first section the rows of the whole
+// batch are stored.
+void attend_absorbed_fast(const FastAttention& a, const Batch& batch, std::span<const BatchSequence> sequences,
+                          MatView<const float> latents, MatView<const float> q, MatView<float> o);
+
+// The naive form of one sequence, whose rows are stored already.
+void attend_naive_fast(const FastAttention& a, const BatchSequence& s, MatView<const float> q, MatView<float> o);
+
+// body(thread, i) for i = 0 .. count-1, each by the thread that is free first.
+template <class Body>
+void for_each_task(ThreadPool& pool, int64_t count, Body&& body) {
+  std::atomic<int64_t> next{0};
+  pool.run([&](int thread) {
+    for (int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
+         i = next.fetch_add(1, std::memory_order_relaxed))
+      body(thread, i);
+  });
+}
+
+}  // namespace fathom

@@ -1,0 +1,22 @@
+#include "model/mla_heads.h"
+
+#include "kernels/matmul.h"
+
+namespace fathom {
+
+void fold_query(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView<const float> q_nope,
+                MatView<float> q_latent) {
+  const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
+  if (w.kv_b_proj) {
+    matmul_transposed_serial(q_nope, w.kv_b_proj.sub_rows(head * (N + V), N), q_latent);
+  } else {
+    matmul_serial(q_nope, w.k_b_proj.sub_rows(head * C, C), q_latent);
+  }
+}
+
+void unfold_value(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView<const float> z, MatView<float> o) {
+  const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim;
+  matmul_serial(z, w.kv_b_proj ? w.kv_b_proj.sub_rows(head * (N + V) + N, V) : w.v_b_proj.sub_rows(head * V, V), o);
+}
+
+}  // namespace fathom

@@ -1,0 +1,392 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/random.h"
+#include "kernels/dispatch.h"
+#include "kernels/int16_attention.h"
+#include "kernels/int16_dispatch.h"
+#include "kernels/int16_tile.h"
+#include "tensor/buffer.h"
+#include "tensor/dtype.h"
+
+namespace fathom {
+namespace {
+
+float normal(uint64_t stream, int64_t i) {
+  return static_cast<float>(standard_normal(11, stream, static_cast<uint64_t>(i)));
+}
+
+Buffer<float> normals(int64_t n, uint64_t stream, float deviation = 1) {
+  Buffer<float> x(n);
+  for (int64_t i = 0; i < n; ++i) x[i] = deviation * normal(stream, i);
+  return x;
+}
+
+// ---- Every table has the same bits as the plain one. ----
+
+Buffer<uint32_t> random_words(int64_t n, uint64_t stream, int limit) {
+  Buffer<uint32_t> words(n);
+  for (int64_t i = 0; i < n; ++i) {
+    const auto code = [&](uint64_t half) {
+      const double u = uniform01(7, stream, 2 * static_cast<uint64_t>(i) + half);
+      return static_cast<int>(std::nearbyint((2 * u - 1) * limit));
+    };
+    words[i] = (static_cast<uint32_t>(code(0)) & 0xFFFFu) | static_cast<uint32_t>(code(1)) << 16;
+  }
+  return words;
+}
+
+template <class T>
+bool same(const Buffer<T>& a, const Buffer<T>& b) {
+  return std::memcmp(a.data(), b.data(), static_cast<size_t>(a.size()) * sizeof(T)) == 0;
+}
+
+TEST(Int16, ProductsAreTheSameBitsInEveryTable) {
+  for (const Int16Kernel* k : runnable_int16_kernels())
+    for (const int64_t n : {1, 5, 6, 7, 13, 64})
+      for (const int64_t words : {1, 2, 31, 64})
+        for (const bool in_rows : {true, false}) {
+          const auto a = random_words(n * words, 1, kMaxCode), b = random_words(words * kLanes, 2, kMaxCode);
+          const auto scales = normals(2 * n, 3), lanes = normals(kLanes, 4);
+          Buffer<float> want = normals(n * kLanes, 5), got = normals(n * kLanes, 5);
+          const Words rows{a.data(), in_rows ? words : 1, in_rows ? 1 : n};
+          for (const bool add : {true, false}) {
+            const float* row_scale = in_rows ? scales.data() : nullptr;
+            Ahead none;
+            runnable_int16_kernels()[0]->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, none,
+                                                  want.data());
+            k->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, none, got.data());
+            ASSERT_TRUE(same(got, want)) << k->name << ' ' << n << ' ' << words;
+          }
+        }
+}
+
+// The largest operands that are allowed: exact in 64 bits, so no int32 sum has wrapped.
+TEST(Int16, TheLargestSumsDoNotOverflow) {
+  const auto filled = [](int64_t n, int64_t code) {
+    Buffer<uint32_t> words(n);
+    for (int64_t i = 0; i < n; ++i)
+      words[i] = (static_cast<uint32_t>(code) & 0xFFFFu) | static_cast<uint32_t>(code) << 16;
+    return words;
+  };
+  const auto ones = [] {
+    Buffer<float> x(kLanes);
+    for (float& v : x.vec()) v = 1;
+    return x;
+  }();
+  const auto check_product = [&](int64_t depth, int64_t a, int64_t b) {
+    for (const Int16Kernel* k : runnable_int16_kernels()) {
+      const auto rows = filled(depth / 2, a), lanes = filled(depth / 2 * kLanes, b);
+      Buffer<float> c(kLanes);
+      Ahead none;
+      k->multiply(1, depth / 2, {rows.data(), 0, 1}, lanes.data(), nullptr, 0, ones.data(), false, none, c.data());
+      for (const float v : c.vec()) EXPECT_EQ(v, static_cast<float>(depth * a * b)) << k->name;
+    }
+  };
+  check_product(kGroup, kMaxCode, kMaxCode);
+  check_product(kGroup, -kMaxCode, kMaxCode);
+  check_product(kTileCells, -kMaxCode, kMaxWeight);
+}
+
+TEST(Int16, SoftmaxAndRoundingAreTheSameBitsInEveryTable) {
+  for (const Int16Kernel* k : runnable_int16_kernels())
+    for (const int64_t n : {1, 2, 7, 63, 64}) {
+      const Int16Kernel& plain = *runnable_int16_kernels()[0];
+      Buffer<float> want = normals(n * kLanes, 1, 6), got = normals(n * kLanes, 1, 6);
+      want[0] = got[0] = NAN;
+      LaneState want_state, got_state;
+      int32_t visible[kLanes];
+      for (int64_t l = 0; l < kLanes; ++l) {
+        visible[l] = static_cast<int32_t>((l * 5) % (n + 1));
+        want_state.shift[l] = l % 3 == 0 ? -INFINITY : normal(2, l) * 9;
+        want_state.sum[l] = l % 3 == 0 ? 0 : 1.5f;
+      }
+      visible[0] = static_cast<int32_t>(n);
+      got_state = want_state;
+      EXPECT_EQ(k->softmax(got.data(), n, visible, 0.7f, got_state),
+                plain.softmax(want.data(), n, visible, 0.7f, want_state));
+      ASSERT_TRUE(same(got, want)) << k->name << ' ' << n;
+      ASSERT_EQ(std::memcmp(&got_state, &want_state, sizeof got_state), 0) << k->name << ' ' << n;
+      want[0] = got[0] = 0.5f;
+      const auto scales = normals(3 * n, 3), inverse = normals(kLanes, 4, 900);
+      Buffer<uint32_t> want_words((n + 1) / 2 * kLanes), got_words((n + 1) / 2 * kLanes);
+      plain.round_weights(want.data(), n, scales.data(), 3, inverse.data(), want_words.data());
+      k->round_weights(got.data(), n, scales.data(), 3, inverse.data(), got_words.data());
+      ASSERT_TRUE(same(got_words, want_words)) << k->name << ' ' << n;
+    }
+}
+
+TEST(Int16, CodesAreTheSameBitsInEveryTable) {
+  const Int16Kernel& plain = *runnable_int16_kernels()[0];
+  for (const Int16Kernel* k : runnable_int16_kernels())
+    for (const int64_t n : {1, 2, 7, 8, 15, 16, 17, 31, 100, 128}) {
+      auto x = normals(n, static_cast<uint64_t>(n));
+      Buffer<uint16_t> half(n);
+      for (const float special : {0.0f, 3e-31f, INFINITY, NAN}) {
+        x[n / 2] = special;
+        if (special == 3e-31f)
+          for (float& v : x.vec()) v = special;
+        for (int64_t i = 0; i < n; ++i) half[i] = f32_to_bf16(x[i]);
+        Buffer<int16_t> want(n), got(n);
+        for (const int limit : {kCode8, kCode16}) {
+          const auto check_same = [&](float got_scale, float want_scale) {
+            EXPECT_EQ(std::bit_cast<uint32_t>(got_scale), std::bit_cast<uint32_t>(want_scale)) << k->name << n;
+            EXPECT_TRUE(same(got, want)) << k->name << ' ' << n << ' ' << special;
+          };
+          const float want_scale = plain.quantize(x.data(), n, limit, want.data());
+          check_same(k->quantize(x.data(), n, limit, got.data()), want_scale);
+          const float want_half = plain.quantize_bf16(half.data(), n, limit, want.data());
+          check_same(k->quantize_bf16(half.data(), n, limit, got.data()), want_half);
+        }
+      }
+      std::vector<int8_t> bytes(static_cast<size_t>(2 * n));
+      Buffer<int16_t> wide(2 * n), plain_wide(2 * n);
+      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<int8_t>(normal(9, static_cast<int64_t>(i)) * 60);
+      k->widen(bytes.data(), 2 * n, wide.data());
+      plain.widen(bytes.data(), 2 * n, plain_wide.data());
+      EXPECT_TRUE(same(wide, plain_wide)) << k->name;
+      for (const bool both : {true, false}) {
+        Buffer<uint32_t> want(n), got(n), from_bytes(n);
+        plain.interleave(wide.data(), both ? wide.data() + n : nullptr, n, want.data());
+        k->interleave(wide.data(), both ? wide.data() + n : nullptr, n, got.data());
+        k->interleave_bytes(bytes.data(), both ? bytes.data() + n : nullptr, n, from_bytes.data());
+        EXPECT_TRUE(same(got, want) && same(from_bytes, want)) << k->name << ' ' << n;
+      }
+      const auto z = normals(n * kLanes, 12);
+      Buffer<float> turned(n * kLanes), want_turned(n * kLanes), scaled = normals(n * kLanes, 12);
+      k->transpose(z.data(), n, turned.data(), n);
+      plain.transpose(z.data(), n, want_turned.data(), n);
+      EXPECT_TRUE(same(turned, want_turned)) << k->name;
+      k->scale_lanes(scaled.data(), n, z.data());
+      for (int64_t i = 0; i < n * kLanes; ++i) EXPECT_EQ(scaled[i], z[i] * z[i % kLanes]);
+    }
+}
+
+// ---- Attention over tiles, against the definition in double. ----
+
+// Rows of one panel that see positions 0 .. position of a cache; keys are whole rows, values their first body()
+// columns.
+struct Case {
+  CacheRow row;
+  int64_t n_positions, n_rows;
+  std::vector<int64_t> positions;  // of each row
+  float scale;
+};
+
+struct Inputs {
+  std::vector<std::byte> stored;
+  Buffer<float> rows, q;  // what is stored, read back; queries
+  explicit Inputs(const Case& c)
+      : stored(static_cast<size_t>(c.n_positions * c.row.bytes())),
+        rows(c.n_positions * c.row.width),
+        q(normals(c.n_rows * c.row.width, 2)) {
+    const auto x = normals(c.n_positions * c.row.width, 1);
+    for (int64_t p = 0; p < c.n_positions; ++p) {
+      store_row(c.row, x.data() + p * c.row.width, stored.data() + p * c.row.bytes());
+      load_row(c.row, stored.data() + p * c.row.bytes(), rows.data() + p * c.row.width);
+    }
+  }
+};
+
+// n_rows rows of queries from first_row on, panel by panel, tiles in order: o (n_rows, body).
+std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const Inputs& in, int64_t first_row = 0) {
+  const int64_t body = c.row.body(), tail = c.row.tail;
+  QueryShape shape;
+  shape.add_part(body);
+  shape.add_part(tail);
+  const int64_t n_panels = (c.n_rows + kLanes - 1) / kLanes;
+  Buffer<uint32_t> words(n_panels * shape.words * kLanes);
+  Buffer<float> scales(n_panels * shape.groups * kLanes), z(n_panels * body * kLanes), scratch(kTileScratch);
+  std::vector<LaneState> states(static_cast<size_t>(n_panels));
+  std::vector<int32_t> visible(static_cast<size_t>(n_panels * kLanes));
+  std::vector<QueryPanel> panels;
+  for (int64_t p = 0; p < n_panels; ++p)
+    panels.push_back({words.data() + p * shape.words * kLanes, scales.data() + p * shape.groups * kLanes,
+                      visible.data() + p * kLanes, &states[static_cast<size_t>(p)], z.data() + p * body * kLanes});
+  for (int64_t r = 0; r < n_panels * kLanes; ++r) {
+    QueryPanel& panel = panels[static_cast<size_t>(r / kLanes)];
+    if (r >= c.n_rows) {
+      clear_lane(shape, r % kLanes, panel);
+      continue;
+    }
+    const float* q = in.q.data() + (first_row + r) * c.row.width;
+    pack_lane(k, {q, body}, 0, 0, r % kLanes, panel);
+    pack_lane(k, {q + body, tail}, n_words(body), n_groups(body), r % kLanes, panel);
+  }
+  CachedTile cached(c.row);
+  Buffer<float> rounded(cached.scratch_floats());
+  for (int64_t first = 0; first < c.n_positions; first += kTileCells) {
+    const int64_t n = std::min(kTileCells, c.n_positions - first);
+    const auto groups = cached.load(k, in.stored.data() + first * c.row.bytes(), n, rounded.data());
+    for (int64_t r = 0; r < c.n_rows; ++r)
+      visible[static_cast<size_t>(r)] =
+          static_cast<int32_t>(std::clamp<int64_t>(c.positions[static_cast<size_t>(r)] - first + 1, 0, n));
+    for (size_t p = 0; p < panels.size(); p += kMaxPanels)
+      attend_tile(k, {n, groups, groups.first(static_cast<size_t>(cached.body_groups())), {}}, c.scale, first == 0,
+                  std::span(panels).subspan(p, std::min<size_t>(kMaxPanels, panels.size() - p)), scratch.data());
+  }
+  std::vector<float> o;
+  for (int64_t r = 0; r < c.n_rows; ++r)
+    for (int64_t i = 0; i < body; ++i)
+      o.push_back(panels[static_cast<size_t>(r / kLanes)].z[i * kLanes + r % kLanes] /
+                  states[static_cast<size_t>(r / kLanes)].sum[r % kLanes]);
+  return o;
+}
+
+double largest_of(const float* x, int64_t n) {
+  double m = 0;
+  for (int64_t i = 0; i < n; ++i) m = std::max(m, std::abs(static_cast<double>(x[i])));
+  return m;
+}
+
+constexpr double kRound = 1 + 0x1p-10;  // for the float32 roundings of scales and inverses
+
+// Of a score: rounding q, and k where the cache does not hold codes; products and sums in float32 beside it.
+double score_error(const Case& c, const float* q, const float* k) {
+  double error = 0, magnitude = 0;
+  const auto add_part = [&](int64_t begin, int64_t n) {
+    for (int64_t first = begin; first < begin + n; first += kGroup) {
+      const int64_t count = std::min(kGroup, begin + n - first);
+      const double dq = largest_of(q + first, count) / (2 * kMaxCode) * kRound,
+                   dk = c.row.coded() ? 0 : largest_of(k + first, count) / (2 * kMaxCode) * kRound;
+      for (int64_t i = first; i < first + count; ++i) {
+        error += dq * std::abs(k[i]) + dk * std::abs(q[i]) + dq * dk;
+        magnitude += std::abs(static_cast<double>(q[i]) * k[i]);
+      }
+    }
+  };
+  add_part(0, c.row.body());
+  add_part(c.row.body(), c.row.tail);
+  return c.scale * (error + 16 * 0x1p-24 * magnitude);
+}
+
+// One row in double, and how far from it int16_attention.h allows a result to be.
+struct Exact {
+  std::vector<double> output, bound;
+};
+
+Exact exact_attention(const Case& c, const Inputs& in, int64_t r) {
+  const int64_t n = c.positions[static_cast<size_t>(r)] + 1, W = c.row.width, body = c.row.body();
+  const float* q = in.q.data() + r * W;
+  std::vector<double> p(static_cast<size_t>(n));
+  double error = 0, largest = -INFINITY, sum = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    double s = 0;
+    for (int64_t i = 0; i < W; ++i) s += static_cast<double>(q[i]) * in.rows[j * W + i];
+    p[static_cast<size_t>(j)] = s * c.scale;
+    largest = std::max(largest, s * c.scale);
+    error = std::max(error, score_error(c, q, in.rows.data() + j * W));
+  }
+  for (double& v : p) sum += v = std::exp(v - largest);
+  Exact e{std::vector<double>(static_cast<size_t>(body)), std::vector<double>(static_cast<size_t>(body))};
+  const double factor = std::exp(2 * error);  // of a probability over the sum
+  for (int64_t first = 0; first < n; first += kTileCells) {
+    const int64_t end = std::min(n, first + kTileCells);
+    double top = 0;
+    for (int64_t j = first; j < end; ++j) top = std::max(top, p[static_cast<size_t>(j)] / sum * factor);
+    for (int64_t g = 0; g < body; g += kGroup) {
+      double scale = 0, dv = 0;
+      for (int64_t j = first; j < end; ++j) {
+        const double m = largest_of(in.rows.data() + j * W + g, std::min(kGroup, body - g));
+        // A q8 group's largest code is 127; its scale is then larger than that of 4095 codes.
+        scale = std::max(scale, m / (c.row.type == CacheType::q8 ? kCode8 : kCode16) * kRound);
+        dv = std::max(dv, c.row.coded() ? 0 : m / (2 * kCode16) * kRound);
+      }
+      const double weight = top * scale / (2 * kMaxWeight) * kRound;
+      for (int64_t i = g; i < std::min(g + kGroup, body); ++i)
+        for (int64_t j = first; j < end; ++j) {
+          const double v = in.rows[j * W + i], share = p[static_cast<size_t>(j)] / sum;
+          e.output[static_cast<size_t>(i)] += share * v;
+          const double cell_scale = largest_of(in.rows.data() + j * W + g, std::min(kGroup, body - g)) /
+                                    (c.row.type == CacheType::q8 ? kCode8 : kCode16);
+          const double code = cell_scale > 0 ? std::abs(v) / cell_scale + 0.5 : 0;
+          e.bound[static_cast<size_t>(i)] +=
+              share * ((factor - 1) * std::abs(v) + factor * dv) + weight * code + 64 * 0x1p-24 * std::abs(v) * share;
+        }
+    }
+  }
+  return e;
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
+    all.push_back({{type, 576, 64}, 300, 16, std::vector<int64_t>(16, 299), 0.07f});
+    all.push_back({{type, 56, 8}, 130, 3, {129, 77, 5}, 0.3f});
+    all.push_back({{type, 158, 11}, 65, 20, {}, 0.15f});
+    for (int64_t r = 0; r < 20; ++r) all.back().positions.push_back(45 + r);
+    all.push_back({{type, 1, 0}, 2, 1, {0}, 1.0f});
+  }
+  return all;
+}
+
+TEST(Int16Attention, EveryTableStaysWithinTheBoundOfTheDefinition) {
+  for (const Case& c : cases()) {
+    const Inputs in(c);
+    for (const Int16Kernel* k : runnable_int16_kernels()) {
+      const auto got = panel_attention(*k, c, in);
+      for (int64_t r = 0; r < c.n_rows; r += 4) {
+        const Exact want = exact_attention(c, in, r);
+        for (int64_t i = 0; i < c.row.body(); ++i)
+          ASSERT_NEAR(got[static_cast<size_t>(r * c.row.body() + i)], want.output[static_cast<size_t>(i)],
+                      want.bound[static_cast<size_t>(i)])
+              << k->name << ' ' << c.row.width << ' ' << static_cast<int>(c.row.type) << ' ' << r << ' ' << i;
+      }
+    }
+  }
+}
+
+TEST(Int16Attention, ARowIsTheSameBitsWhateverStandsBesideOrAfterIt) {
+  for (const Case& c : cases()) {
+    const Inputs in(c);
+    for (const Int16Kernel* k : runnable_int16_kernels()) {
+      const auto together = panel_attention(*k, c, in);
+      for (int64_t r = 0; r < c.n_rows; r += 5) {
+        Case one = c;
+        one.n_rows = 1;
+        one.positions = {c.positions[static_cast<size_t>(r)]};
+        one.n_positions = one.positions[0] + 1;  // nothing after it
+        const auto got = panel_attention(*k, one, in, r);
+        EXPECT_TRUE(std::equal(got.begin(), got.end(), together.begin() + r * c.row.body())) << k->name << ' ' << r;
+      }
+    }
+  }
+}
+
+TEST(Int16Attention, NaNReachesTheRowsThatSeeItAndNoOther) {
+  const Case c{{CacheType::q16, 24, 8}, 100, 2, {99, 50}, 0.2f};
+  Inputs in(c);
+  std::vector<float> bad(24, 1.0f);
+  bad[3] = NAN;
+  store_row(c.row, bad.data(), in.stored.data() + 70 * c.row.bytes());
+  for (const Int16Kernel* k : runnable_int16_kernels()) {
+    const auto o = panel_attention(*k, c, in);
+    for (int64_t i = 0; i < 16; ++i) {
+      EXPECT_TRUE(std::isnan(o[static_cast<size_t>(i)])) << k->name;
+      EXPECT_TRUE(std::isfinite(o[static_cast<size_t>(16 + i)])) << k->name;
+    }
+  }
+}
+
+TEST(Int16Attention, MergedPartsAreTheWhole) {
+  const KernelTable& k = kernels();
+  const Partial a{.shift = 2, .sum = 3}, b{.shift = 4, .sum = 1}, none{.shift = -INFINITY, .sum = 0};
+  const float za[] = {1, 2}, zb[] = {-3, 5};
+  Partial p = a;
+  float z[] = {1, 2};
+  merge_partial(k, none, {zb, 2}, p, {z, 2});
+  EXPECT_EQ(p.shift, 2);
+  EXPECT_EQ(z[0], 1);
+  merge_partial(k, b, {zb, 2}, p, {z, 2});
+  EXPECT_EQ(p.shift, 4);
+  const double keep = std::exp(-2.0);
+  EXPECT_NEAR(p.sum, 3 * keep + 1, 1e-6);
+  EXPECT_NEAR(z[0], za[0] * keep - 3, 1e-6);
+  EXPECT_NEAR(z[1], za[1] * keep + 5, 1e-6);
+}
+
+}  // namespace
+}  // namespace fathom
