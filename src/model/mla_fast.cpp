@@ -18,8 +18,9 @@ void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float
                  MatView<float> o) {
   std::vector<BatchSequence> absorbed, naive;
   for (const BatchSequence& s : batch.sequences) {
-    const MlaForm form =
-        a.settings.mla_form == MlaForm::automatic ? cheaper_fast_form(a.c, s.first_position, s.n) : a.settings.mla_form;
+    const MlaForm form = a.settings.mla_form == MlaForm::automatic
+                             ? cheaper_fast_form(a.c, in_panels(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
+                             : a.settings.mla_form;
     (form == MlaForm::naive ? naive : absorbed).push_back(s);
   }
   if (!absorbed.empty())
@@ -31,15 +32,16 @@ void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float
     attend_naive_fast(a, s, q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
 }
 
-MlaForm cheaper_fast_form(const ModelConfig& c, int64_t n_past, int64_t n_new) {
+MlaForm cheaper_fast_form(const ModelConfig& c, bool packed, int64_t n_past, int64_t n_new) {
   // Time of a multiply-add, that of the absorbed form with full panels being 1 (bench/attention_bench.cpp, Zen 3):
-  constexpr double kExpand = 1.9, kFold = 2, kNaive = 1.1;
+  constexpr double kFold = 2, kNaive = 1.1;
+  const double expand = packed ? 0.7 : 1.9;
   const auto padded = [](int64_t rows) { return static_cast<double>((rows + kLanes - 1) / kLanes * kLanes); };
   const auto C = static_cast<double>(c.kv_lora_rank), N = static_cast<double>(c.qk_nope_head_dim),
              R = static_cast<double>(c.qk_rope_head_dim), V = static_cast<double>(c.v_head_dim),
              H = static_cast<double>(c.num_attention_heads), P = static_cast<double>(n_past),
              S = static_cast<double>(n_new);
-  const double naive = H * (kExpand * C * (N + V) * (P + S) + kNaive * (N + R + V) * padded(n_new) * (P + S / 2));
+  const double naive = H * (expand * C * (N + V) * (P + S) + kNaive * (N + R + V) * padded(n_new) * (P + S / 2));
   const double absorbed =
       H * kFold * C * (N + V) * S + (2 * C + R) * padded(n_new * c.num_attention_heads) * (P + S / 2);
   return naive <= absorbed ? MlaForm::naive : MlaForm::absorbed;

@@ -28,8 +28,8 @@ struct FastAttention {
 void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float> latents, MatView<const float> q,
                  MatView<float> o);
 
-// The form that takes less time, by n_new and n_past alone.
-MlaForm cheaper_fast_form(const ModelConfig& config, int64_t n_past, int64_t n_new);
+// The form that takes less time, by n_new and n_past alone. packed: kv_b_proj is in panels, whose products are faster.
+MlaForm cheaper_fast_form(const ModelConfig& config, bool packed, int64_t n_past, int64_t n_new);
 
 // Rows [first, first + n) of the batch into the cache, those that there are.
 void store_latents(const FastAttention& a, const Batch& batch, MatView<const float> latents, int64_t first, int64_t n);

@@ -142,11 +142,12 @@ TEST(MlaFast, TheCheaperFormIsAbsorbedForFewTokensAndNaiveForMany) {
   c.kv_lora_rank = 512;
   c.qk_nope_head_dim = c.v_head_dim = 128;
   c.qk_rope_head_dim = 64;
-  for (const int64_t past : {0, 1000, 100000}) {
-    EXPECT_EQ(cheaper_fast_form(c, past, 2048), MlaForm::naive) << past;
-    if (past > 0) EXPECT_EQ(cheaper_fast_form(c, past, 1), MlaForm::absorbed) << past;
-  }
-  EXPECT_EQ(cheaper_fast_form(c, 8192, 32), MlaForm::absorbed);
+  for (const bool packed : {false, true})
+    for (const int64_t past : {0, 1000, 100000}) {
+      EXPECT_EQ(cheaper_fast_form(c, packed, past, 2048), MlaForm::naive) << past;
+      if (past > 0) EXPECT_EQ(cheaper_fast_form(c, packed, past, 1), MlaForm::absorbed) << past;
+    }
+  for (const bool packed : {false, true}) EXPECT_EQ(cheaper_fast_form(c, packed, 8192, 32), MlaForm::absorbed);
 }
 
 }  // namespace
