@@ -17,7 +17,7 @@ struct LogitsOptions {
   ModelOptions model;
   std::string ids, format = "json", output = "-";
   bool all = false;
-  int64_t chunk = 512;
+  int64_t chunk = kChunkTokens;
 };
 
 // The header of a .npy file, version 1.0: magic, version, length, a Python dict padded with spaces so that the data

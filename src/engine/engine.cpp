@@ -25,6 +25,8 @@ CacheType usable_cache_type(const ModelConfig& config, const EngineOptions& o) {
   return o.cache_type.value_or(coded ? CacheType::q16 : CacheType::f32);
 }
 
+constexpr int64_t kScoredTokens = 512;  // of one step whose logits are all wanted: a row has vocab_size numbers
+
 }  // namespace
 
 uint64_t available_memory_bytes() {
@@ -44,11 +46,11 @@ Engine::Engine(const Model& model, const EngineOptions& o)
       network_(make_network(model.config, weights_)),
       pool_(o.threads > 0 ? o.threads : default_thread_count()),
       context_tokens_(context_size(model.config, o)),
-      chunk_tokens_(o.chunk_tokens),
+      chunk_tokens_(o.chunk_tokens > 0 ? o.chunk_tokens : kChunkTokens),
       activations_(o.activations),
       arithmetic_(usable_arithmetic(o)),
       cache_(cache_layout(model.config, usable_cache_type(model.config, o)), context_tokens_) {
-  check(o.chunk_tokens >= 1, "a chunk has at least one token");
+  check(o.chunk_tokens >= 0, "a chunk has at least one token");
   pack_weights(o);
 }
 
@@ -80,12 +82,16 @@ void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
         human_bytes(needed), human_bytes(available));
 }
 
-MatView<float> Engine::step(const Batch& batch) {
+MatView<float> Engine::step(const Batch& batch, const LayerFn& layer_done) {
   const auto rows = static_cast<int64_t>(batch.logit_rows.size());
   const int64_t V = model_.config.vocab_size;
   if (logits_.size() < rows * V) logits_ = Buffer<float>(rows * V);
   const MatView<float> logits = logits_.mat(rows, V);
-  Context ctx{.pool = pool_, .arena = arena_, .activations = activations_, .arithmetic = arithmetic_};
+  Context ctx{.pool = pool_,
+              .arena = arena_,
+              .activations = activations_,
+              .arithmetic = arithmetic_,
+              .layer_done = layer_done ? &layer_done : nullptr};
   transformer_forward(ctx, network_, batch, cache_, logits);
   return logits;
 }
@@ -93,14 +99,22 @@ MatView<float> Engine::step(const Batch& batch) {
 std::span<const float> Engine::feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress) {
   check(!ids.empty(), "feed needs at least one id");
   check_room(sequence, std::ssize(ids));
+  const int64_t before = sequence.length;
   MatView<float> logits;
   for (size_t at = 0; at < ids.size();) {
     const size_t n = std::min(static_cast<size_t>(chunk_tokens_), ids.size() - at);
     Batch batch;
     batch.add(cache_, sequence, ids.subspan(at, n), at + n == ids.size() ? Batch::Logits::last : Batch::Logits::none);
-    logits = step(batch);
+    const auto layer_done = [&](int64_t layers) {
+      progress(static_cast<int64_t>(at) + static_cast<int64_t>(n) * layers / model_.config.num_hidden_layers);
+    };
+    try {
+      logits = step(batch, progress && n > 1 ? LayerFn(layer_done) : LayerFn());
+    } catch (...) {
+      cache_.truncate(sequence, before + static_cast<int64_t>(at));
+      throw;
+    }
     at += n;
-    if (progress) progress(static_cast<int64_t>(at));
   }
   return {logits.data, static_cast<size_t>(logits.cols)};
 }
@@ -108,7 +122,7 @@ std::span<const float> Engine::feed(SequenceCache& sequence, std::span<const int
 void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row) {
   check_room(sequence, std::ssize(ids));
   for (int64_t at = 0; at < std::ssize(ids);) {
-    const int64_t n = std::min(chunk_tokens_, std::ssize(ids) - at);
+    const int64_t n = std::min({chunk_tokens_, kScoredTokens, std::ssize(ids) - at});
     Batch batch;
     batch.add(cache_, sequence, ids.subspan(static_cast<size_t>(at), static_cast<size_t>(n)), Batch::Logits::all);
     const int64_t skip = std::clamp<int64_t>(first_wanted - at, 0, n);

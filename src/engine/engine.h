@@ -15,10 +15,14 @@ namespace fathom {
 
 enum class WeightPlace : uint8_t { automatic, packed, mapped };
 
+// Weights stream from memory once a step, and experts get the more rows at a time the longer it is; beyond this the
+// activations (some hundred kilobytes a token) cost more than is gained.
+inline constexpr int64_t kChunkTokens = 2048;
+
 struct EngineOptions {
   int threads = 0;             // 0: default_thread_count()
   int64_t context_tokens = 0;  // room in the cache, over all sequences; 0: max_position_embeddings of the model
-  int64_t chunk_tokens = 512;  // most tokens of one step; long prompts are run in chunks
+  int64_t chunk_tokens = 0;    // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
   std::optional<CacheType> cache_type;  // nullopt: q16 for latent attention in fast arithmetic, else f32
   Activations activations = Activations::f32;
   Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
@@ -52,8 +56,9 @@ class Engine {
   int64_t packed_bytes() const noexcept { return packed_bytes_; }  // of copied weights; 0: they are used where they lie
   KvCache& cache() noexcept { return cache_; }
 
-  // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the
-  // next call. resource Error when the context is full, before anything is run.
+  // Appends ids (at least one) to a sequence, chunk by chunk. progress may throw to stop between two layers: the
+  // sequence then keeps the chunks before. Returns the logits after the last one, valid until the next call. resource
+  // Error when the context is full, before anything is run.
   std::span<const float> feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
 
   // The same, and hands the logits after every id from index `first_wanted` on to `row`, in order.
@@ -68,7 +73,8 @@ class Engine {
 
  private:
   void check_room(const SequenceCache& sequence, int64_t n) const;
-  MatView<float> step(const Batch& batch);
+  using LayerFn = std::function<void(int64_t layers_done)>;
+  MatView<float> step(const Batch& batch, const LayerFn& layer_done = {});
 
   void pack_weights(const EngineOptions& options);
 

@@ -18,8 +18,8 @@ enum class Isa : uint8_t { ref, avx2, avx512 };
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
-// Panels (kernels/panels.h): y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < 8, t < n. cols
-// a multiple of the unit of the format. The same bits in every table: ref/panels.h.
+// Panels (kernels/panels.h): y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < 8, t < n <= 64.
+// cols a multiple of the unit of the format. The same bits in every table: ref/panels.h.
 using PanelProductFn = void (*)(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
                                 float* y, int64_t y_stride) noexcept;
 

@@ -1,6 +1,7 @@
 // What every layer is handed: threads, scratch memory, and how activations are kept.
 #pragma once
 #include <array>
+#include <functional>
 
 #include "base/arena.h"
 #include "base/threads.h"
@@ -28,7 +29,8 @@ struct Context {
   Activations activations = Activations::f32;
   Products products = Products::f32;  // bf16: large products round their operands to bfloat16 (training)
   Arithmetic arithmetic = Arithmetic::exact;
-  bool training = false;              // many rows, weights of a plain type: products and attention in large tiles
+  const std::function<void(int64_t layers)>* layer_done = nullptr;  // called by the network's forward; may throw
+  bool training = false;  // many rows, weights of a plain type: products and attention in large tiles
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.

@@ -93,8 +93,10 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
 
   gather_rows(n.weights->embed_tokens, batch.tokens, x);
   round_activations(ctx, x);
-  for (int64_t i = 0; i < n.config->num_hidden_layers; ++i)
+  for (int64_t i = 0; i < n.config->num_hidden_layers; ++i) {
     layer_forward(ctx, n, i, batch, rotary, &cache, x, nullptr, nullptr, false);
+    if (ctx.layer_done != nullptr) (*ctx.layer_done)(i + 1);
+  }
   auto last = scratch(ctx, n_logits, D);
   for (int64_t r = 0; r < n_logits; ++r) std::copy_n(x.row(batch.logit_rows[static_cast<size_t>(r)]), D, last.row(r));
   norm_forward(ctx, n.weights->norm, eps, last, last);
