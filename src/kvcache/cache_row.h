@@ -2,7 +2,7 @@
 //     f32, bf16   the numbers themselves, bf16 rounded to nearest even
 //     q16, q8     x ~ scale * code, one float32 scale for each group of kCacheGroup numbers of a row:
 //                 scale = max|x| / L,  code = round(x L / max|x|), to nearest even, |code| <= L
-//                 L = 4095 (q16: 13 bits), 127 (q8: 8 bits); |error| <= max|x| / (2 L) (1 + 2^-20)
+//                 L = 4095 (q16: 13 bits), 127 (q8: 8 bits); |error| <= max|x| (1 / (2 L) + 2^-22)
 // The last `tail` numbers of a row (the rotated key of latent attention, whose large pairs carry positions) have groups
 // of their own and stay in 13 bits whatever the type. 4095 is the largest L whose products fit attention's int32 sums
 // (kernels/int16_kernel.h), so that q16 is multiplied as it is stored.
