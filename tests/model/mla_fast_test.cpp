@@ -145,7 +145,9 @@ TEST(MlaFast, TheCheaperFormIsAbsorbedForFewTokensAndNaiveForMany) {
   for (const bool packed : {false, true})
     for (const int64_t past : {0, 1000, 100000}) {
       EXPECT_EQ(cheaper_fast_form(c, packed, past, 2048), MlaForm::naive) << past;
-      if (past > 0) EXPECT_EQ(cheaper_fast_form(c, packed, past, 1), MlaForm::absorbed) << past;
+      if (past > 0) {
+        EXPECT_EQ(cheaper_fast_form(c, packed, past, 1), MlaForm::absorbed) << past;
+      }
     }
   for (const bool packed : {false, true}) EXPECT_EQ(cheaper_fast_form(c, packed, 8192, 32), MlaForm::absorbed);
 }
