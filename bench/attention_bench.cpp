@@ -1,4 +1,4 @@
-// Attention over a cache at V2-Lite's shape, in both forms and both arithmetics, beside the rate of int16 products that
+// Fast attention over a cache at V2-Lite's shape, in both forms, beside the rate of int16 products that
 // this machine reaches between registers, measured in the same run.
 //
 //     build/release/attention_bench --benchmark_filter='fast/.*' --benchmark_repetitions=5

@@ -8,7 +8,7 @@ namespace fathom {
 const Int16Kernel& int16_kernel() {
   static const Int16Kernel& chosen = []() -> const Int16Kernel& {
     const Isa isa = kernels().isa;
-    const Int16Kernel* best = nullptr;
+    const Int16Kernel* best = compiled_int16().front().kernel;
     for (const CompiledInt16& k : compiled_int16())
       if (k.isa <= isa) best = k.kernel;
     return *best;

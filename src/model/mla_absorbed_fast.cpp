@@ -235,6 +235,7 @@ void attend(const AbsorbedStep& step) {
   Arena& arena = step.a.ctx.arena;
   Arena::Scope scope(arena);
   std::vector<AttendScratch> scratch;
+  scratch.reserve(static_cast<size_t>(step.a.ctx.pool.size()));
   for (int i = 0; i < step.a.ctx.pool.size(); ++i) scratch.emplace_back(step, arena);
   const std::vector<AttendTask> tasks = attend_tasks(step);
   for_each_task(step.a.ctx.pool, static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {

@@ -36,7 +36,10 @@ MlaForm cheaper_fast_form(const ModelConfig& c, bool packed, int64_t n_past, int
   // Time of a multiply-add, that of the absorbed form with full panels being 1 (bench/attention_bench.cpp, Zen 3):
   constexpr double kFold = 2, kNaive = 1.1;
   const double expand = packed ? 0.7 : 1.9;
-  const auto padded = [](int64_t rows) { return static_cast<double>((rows + kLanes - 1) / kLanes * kLanes); };
+  const auto padded = [](int64_t rows) {
+    const int64_t lanes = (rows + kLanes - 1) / kLanes * kLanes;
+    return static_cast<double>(lanes);
+  };
   const auto C = static_cast<double>(c.kv_lora_rank), N = static_cast<double>(c.qk_nope_head_dim),
              R = static_cast<double>(c.qk_rope_head_dim), V = static_cast<double>(c.v_head_dim),
              H = static_cast<double>(c.num_attention_heads), P = static_cast<double>(n_past),

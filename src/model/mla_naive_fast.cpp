@@ -205,6 +205,7 @@ void attend_part(const NaiveStep& step, int64_t begin, int64_t end) {
   Context& ctx = step.a.ctx;
   Arena::Scope scope(ctx.arena);
   std::vector<NaiveScratch> scratch;
+  scratch.reserve(static_cast<size_t>(ctx.pool.size()));
   for (int i = 0; i < ctx.pool.size(); ++i) scratch.emplace_back(step, ctx.arena);
   const int64_t groups = (step.n_panels + kMaxPanels - 1) / kMaxPanels;
   // Tokens see more the later they are: the longest first. Those that ended in an earlier part have nothing to do.
