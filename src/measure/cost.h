@@ -48,7 +48,7 @@ class CostModel {
  private:
   double attention_flops(int64_t n_past, int64_t n_new) const;  // of one sequence, beyond its linear layers
 
-  const ModelConfig& config_;
+  ModelConfig config_;
   CacheLayout cache_;
   ActiveParameters active_;
   double embedding_bytes_ = 0, embedding_row_bytes_ = 0, head_bytes_ = 0, routed_bytes_ = 0, other_bytes_ = 0;

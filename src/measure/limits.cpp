@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <numeric>
 
 #include "base/error.h"
 #include "kernels/gemm_dispatch.h"
@@ -13,45 +14,40 @@
 namespace fathom {
 namespace {
 
-constexpr size_t kLine = 64, kPrefetchAhead = 2048;
-constexpr size_t kBufferBytes = size_t{512} << 20;  // beyond any last level cache that a core of today can fill
+constexpr int64_t kLineWords = 8, kPrefetchAhead = 256;  // of 8 bytes: one cache line, 2 KB
+constexpr size_t kBufferBytes = size_t{512} << 20;       // beyond any last level cache that a core can fill
 constexpr double kSeconds = 0.6;
 
-using Word = uint64_t __attribute__((vector_size(16), aligned(16), may_alias));
-
-// The sum of all words of S streams of `bytes` each, read side by side.
-template <size_t S>
-uint64_t read_streams(const std::byte* first, size_t bytes) noexcept {
-  std::array<Word, 4> sums{};
-  for (size_t at = 0; at < bytes; at += kLine)
-    for (size_t s = 0; s < S; ++s) {
-      const std::byte* line = first + s * bytes + at;
+// The sum of all words of S streams of n words each, one after the other in memory, read side by side.
+template <int64_t S>
+uint64_t read_streams(const uint64_t* first, int64_t n) noexcept {
+  std::array<uint64_t, kLineWords> sums{};
+  for (int64_t at = 0; at < n; at += kLineWords)
+    for (int64_t s = 0; s < S; ++s) {
+      const uint64_t* line = first + s * n + at;
       __builtin_prefetch(line + kPrefetchAhead);
-      const auto* words = reinterpret_cast<const Word*>(line);
-      for (size_t i = 0; i < sums.size(); ++i) sums[i] += words[i];
+      for (size_t i = 0; i < sums.size(); ++i) sums[i] += line[i];
     }
-  const Word sum = sums[0] + sums[1] + sums[2] + sums[3];
-  return sum[0] + sum[1];
+  return std::accumulate(sums.begin(), sums.end(), uint64_t{0});
 }
 
 }  // namespace
 
 double read_bandwidth(ThreadPool& pool, size_t buffer_bytes, double seconds) {
-  const auto n = static_cast<size_t>(pool.size());
-  const size_t part = buffer_bytes / n / (2 * kLine) * (2 * kLine);
+  const int64_t part = static_cast<int64_t>(buffer_bytes) / 8 / pool.size() / (2 * kLineWords) * (2 * kLineWords);
   check(part > 0, "a part of the buffer for every thread");
-  Buffer<std::byte> buffer(static_cast<int64_t>(part * n));
-  pool.run([&](int t) { std::fill_n(buffer.data() + static_cast<size_t>(t) * part, part, std::byte{1}); });
+  Buffer<uint64_t> buffer(part * pool.size());
+  buffer[0] = 1;
   std::atomic<uint64_t> sink{0};
   double best = 0, total = 0;
   for (int i = 0; i < 4 || total < seconds; ++i) {
     const double start = clock_seconds();
     pool.run([&](int t) {
-      const std::byte* mine = buffer.data() + static_cast<size_t>(t) * part;
+      const uint64_t* mine = buffer.data() + t * part;
       sink += i % 2 == 0 ? read_streams<1>(mine, part) : read_streams<2>(mine, part / 2);
     });
     const double taken = clock_seconds() - start;
-    best = std::max(best, static_cast<double>(part * n) / taken);
+    best = std::max(best, 8.0 * static_cast<double>(part * pool.size()) / taken);
     total += taken;
   }
   check(sink != 0, "the words were read");

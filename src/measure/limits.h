@@ -5,8 +5,8 @@
 namespace fathom {
 
 struct MachineLimits {
-  double read_bytes_per_second = 0;   // all threads streaming over memory
-  double fp32_flops_per_second = 0;   // all threads, fma between registers; 0: not known for this instruction set
+  double read_bytes_per_second = 0;  // all threads streaming over memory
+  double fp32_flops_per_second = 0;  // all threads, fma between registers; 0: not known for this instruction set
 };
 
 // Bytes per second at which the pool's threads together read a buffer far larger than the caches, each its own part, in

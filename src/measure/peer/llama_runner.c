@@ -3,6 +3,7 @@
 // release (src/measure/peer.h).
 //
 //     llama_runner BACKENDS MODEL THREADS FILL WORK...       one process, one model in memory
+//     BACKENDS is the folder of the CPU libraries, of which the best is taken, or one of them
 //     WORK is prefill:P:D:F:U   P tokens after D, flash attention F (0 or 1), micro-batches of U tokens
 //          or decode:N:D:F:B    N steps of B sequences, each D tokens deep
 //     FILL is copies (the first 512 tokens of a depth are computed, the others are copies of them with their keys
@@ -175,7 +176,10 @@ int main(int argc, char** argv) {
   if (argc < 6) return 2;
   const double start = now();
   llama_log_set(print_errors, NULL);
-  ggml_backend_load_all_from_path(argv[1]);
+  if (strstr(argv[1], ".so"))
+    ggml_backend_load(argv[1]);
+  else
+    ggml_backend_load_all_from_path(argv[1]);
   llama_backend_init();
   threads = atoi(argv[3]);
   fill_by_copies = strcmp(argv[4], "copies") == 0;
