@@ -41,6 +41,6 @@ refused() {
   [ "$code" = 2 ] && [ "$(wc -l < "$dir/error")" = 1 ] && grep -q -e "$wanted" "$dir/error" || fail "$* gives $code: $(cat "$dir/error")"
 }
 refused "npm install" --against llama.cpp --peer "$dir"
-refused "max_position_embeddings\|context" --depth 100000000 --prompt 8
+refused "max_position_embeddings\|context" --depth 10000000 --prompt 8
 refused "is no work" --work walk:5
 refused "\-\-threads" --threads 1,none
