@@ -79,6 +79,9 @@ struct KernelTable {
   // sum_stride.
   void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
                        int64_t sum_stride) noexcept;
+  // Products of bytes between registers, `rounds` times some (kernels/peak.h); returns the operations of all of them,
+  // two for each multiply-add. nullptr: not known.
+  double (*byte_peak)(int64_t rounds) noexcept;
 };
 
 }  // namespace fathom

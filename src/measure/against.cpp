@@ -7,25 +7,23 @@
 namespace fathom {
 namespace {
 
+std::string_view name(WeightPlace place) {
+  return place == WeightPlace::packed ? "packed" : place == WeightPlace::mapped ? "mapped" : "auto";
+}
+
 // One turn of fathom: all works once, in a process of its own.
 BenchReport fathom_turn(const BenchOptions& o, const std::string& program, int threads) {
-  std::vector<std::string> command = {program,
-                                      "bench",
-                                      "--json",
-                                      "--quiet",
-                                      "--no-limits",
-                                      "-m",
-                                      o.model,
-                                      "-t",
-                                      std::to_string(threads),
-                                      "--repetitions",
-                                      "1",
-                                      "--fill",
-                                      o.measure.fill == Fill::random ? "random" : "prefill",
-                                      "--cache-type",
-                                      std::string(name(o.engine.cache_dtype)),
-                                      "--arithmetic",
-                                      o.engine.arithmetic == Arithmetic::fast ? "fast" : "exact"};
+  const EngineOptions& e = o.engine;
+  std::vector<std::string> command = {program, "bench", "--json", "--quiet", "--no-limits", "--repetitions", "1"};
+  for (const auto& [option, value] : std::initializer_list<std::pair<const char*, std::string>>{
+           {"-m", o.model},
+           {"-t", std::to_string(threads)},
+           {"--fill", o.measure.fill == Fill::random ? "random" : "prefill"},
+           {"--cache-type", std::string(name(e.cache_dtype))},
+           {"--activations", e.activations == Activations::bf16 ? "bf16" : "f32"},
+           {"--arithmetic", e.arithmetic == Arithmetic::fast ? "fast" : "exact"},
+           {"--weights", std::string(name(e.weights))}})
+    command.insert(command.end(), {option, value});
   for (const Work& w : o.works) command.insert(command.end(), {"--work", to_text(w)});
   const ProcessResult r = run_process(command);
   if (r.status != 0) throw_bad_input("fathom bench ends with {}: {}", r.status, last_line(r.errors));

@@ -46,6 +46,10 @@ std::vector<std::string> explain(const Engine& engine, const Model& model, const
   lines.push_back(fmt::format("arithmetic: {}", options.activations == Activations::bf16 ? "exact, rounded to bfloat16"
                                                 : options.arithmetic == Arithmetic::fast ? "fast"
                                                                                          : "exact"));
+  lines.push_back(engine.packed_bytes() > 0
+                      ? fmt::format("weights: {} of quantised ones copied into panels of rows for these kernels",
+                                    human_bytes(static_cast<double>(engine.packed_bytes())))
+                      : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
   lines.push_back(fmt::format("cache: {}, {} numbers a row, {} a token over {} layers", name(layout.dtype),
                               layout.width, human_bytes(static_cast<double>(layout.bytes_per_token())), layout.layers));
   lines.push_back(fmt::format("prompts run in chunks of {} tokens", engine.chunk_tokens()));

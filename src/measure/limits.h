@@ -6,6 +6,7 @@ namespace fathom {
 
 struct MachineLimits {
   double read_bytes_per_second = 0;  // all threads streaming over memory
+  double int8_ops_per_second = 0;    // all threads, products of bytes between registers; 0: not known
   double fp32_flops_per_second = 0;  // all threads, fma between registers; 0: not known for this instruction set
 };
 

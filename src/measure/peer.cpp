@@ -138,7 +138,10 @@ PeerRun Peer::run(const fs::path& model, int threads, Fill fill, const std::vect
     const size_t space = std::min(line.find(' '), line.size());
     const std::string key = line.substr(0, space), value = space < line.size() ? line.substr(space + 1) : "";
     if (key == "system") run.system = value;
-    if (key == "load") run.load_seconds = number(value);
+    if (key == "load") {
+      run.load_seconds = number(value);
+      if (on_work) on_work(describe(works.front().work));
+    }
     if (key == "peak") run.peak_memory_bytes = number(value);
     if (key == "error") failure = value;
     if (key == "done") done = true;

@@ -47,6 +47,8 @@ json::object work_to_json(const EngineRun& run, size_t i, const EngineRun* peer)
     out["gigaflops_per_second"] = c.flops / s / 1e9;
     if (run.limits) {
       out["percent_of_read"] = 100 * c.bytes() / s / run.limits->read_bytes_per_second;
+      if (run.limits->int8_ops_per_second > 0)
+        out["percent_of_int8"] = 100 * c.flops / s / run.limits->int8_ops_per_second;
       if (run.limits->fp32_flops_per_second > 0)
         out["percent_of_fp32"] = 100 * c.flops / s / run.limits->fp32_flops_per_second;
     }
@@ -61,6 +63,7 @@ json::object run_to_json(const EngineRun& run, const EngineRun* peer) {
       {"threads", run.threads}, {"load_seconds", run.load_seconds}, {"peak_memory_bytes", run.peak_memory_bytes}};
   if (run.limits)
     out["limits"] = json::object{{"read_bytes_per_second", run.limits->read_bytes_per_second},
+                                 {"int8_ops_per_second", run.limits->int8_ops_per_second},
                                  {"fp32_flops_per_second", run.limits->fp32_flops_per_second}};
   json::array works;
   for (size_t i = 0; i < run.timings.size(); ++i) works.push_back(work_to_json(run, i, peer));
@@ -75,6 +78,7 @@ EngineRun run_from_json(const json::value& v) {
   run.peak_memory_bytes = v.at("peak_memory_bytes").to_number<double>();
   if (const json::value* l = v.as_object().if_contains("limits"))
     run.limits = MachineLimits{l->at("read_bytes_per_second").to_number<double>(),
+                               l->at("int8_ops_per_second").to_number<double>(),
                                l->at("fp32_flops_per_second").to_number<double>()};
   for (const json::value& w : v.at("works").as_array()) {
     Timing t{.work = parse_work(std::string_view(w.at("work").as_string())), .seconds = {}};
@@ -99,10 +103,11 @@ std::string own_row(const EngineRun& run, size_t i) {
   const double seconds = median(t.seconds);
   const Cost c = i < run.costs.size() ? run.costs[i] : Cost{};
   const MachineLimits limits = run.limits.value_or(MachineLimits{});
-  return fmt::format("{:<32}{:>10.2f}  {:<22}{:>8.2f} {:>6}{:>9.1f} {:>6}", describe(t.work), s.median,
+  return fmt::format("{:<32}{:>10.2f}  {:<22}{:>8.2f} {:>6}{:>9.1f} {:>6} {:>6}", describe(t.work), s.median,
                      fmt::format("({:.2f} to {:.2f})", s.low, s.high), c.bytes() / seconds / 1e9,
                      percent(c.bytes() / seconds, limits.read_bytes_per_second), c.flops / seconds / 1e9,
-                     percent(c.flops / seconds, limits.fp32_flops_per_second));
+                     percent(c.flops / seconds, limits.fp32_flops_per_second),
+                     percent(c.flops / seconds, limits.int8_ops_per_second));
 }
 
 std::string against_rows(const EngineRun& own, const EngineRun& peer) {
@@ -173,8 +178,12 @@ std::string to_table(const BenchReport& r) {
     out += fmt::format("\n{} threads: load and first token {:.2f} s, peak memory {}", run.threads, run.load_seconds,
                        human_bytes(run.peak_memory_bytes));
     if (run.limits)
-      out += fmt::format("; this machine now: reads {:.1f} GB/s, {:.0f} GFLOP/s in float32",
-                         run.limits->read_bytes_per_second / 1e9, run.limits->fp32_flops_per_second / 1e9);
+      out += fmt::format(
+          "\nthis machine now (100 %): reads {:.1f} GB/s, multiplies and adds {:.0f} GFLOP/s in float32, {:.0f} Gop/s "
+          "in "
+          "bytes",
+          run.limits->read_bytes_per_second / 1e9, run.limits->fp32_flops_per_second / 1e9,
+          run.limits->int8_ops_per_second / 1e9);
     out += fmt::format("\n{:<32}{:>10}  {:<22}{:>8} {:>6}{:>9} {:>6}\n", "", "tokens/s", "(least to most)", "GB/s", "",
                        "GFLOP/s", "");
     for (size_t w = 0; w < run.timings.size(); ++w) out += own_row(run, w) + "\n";

@@ -13,6 +13,19 @@ Model model_of(const testing::RandomModel& m) {
   return {.config = m.config, .weights = m.weights, .source = nullptr, .path = "random"};
 }
 
+// Widths that q8_0 has panels for.
+testing::RandomModel quantised_model() {
+  ModelConfig c = testing::tiny_v2_config();
+  c.hidden_size = 64;
+  c.q_lora_rank = 32;
+  c.kv_lora_rank = 32;
+  c.v_head_dim = 16;
+  c.moe_intermediate_size = 32;
+  testing::RandomModel model(c, 3);
+  model.quantise(DType::q8_0);
+  return model;
+}
+
 std::vector<float> copy(std::span<const float> x) { return {x.begin(), x.end()}; }
 
 // Sequences of different depths, some in their first block, some past it; steps of one id and of a few.
@@ -20,12 +33,14 @@ const std::vector<int64_t> kDepths = {0, 1, 63, 64, 130, 5, 64, 17};
 const std::vector<int64_t> kNew = {1, 3, 1, 1, 2, 1, 1, 5};
 
 TEST(EngineDecode, LogitsOfEverySequenceAreThoseOfItAlone) {
-  for (const bool split_kv_b : {false, true}) {
-    const testing::RandomModel random(testing::tiny_v2_config(), 3, split_kv_b);
+  for (const bool packed : {false, true}) {
+    const testing::RandomModel random = packed ? quantised_model() : testing::RandomModel(testing::tiny_v2_config(), 3);
+    const Arithmetic arithmetic = packed ? Arithmetic::fast : Arithmetic::exact;
     const Model model = model_of(random);
     for (const int threads : {1, 3}) {
-      Engine together(model, {.threads = threads, .context_tokens = 256, .cache_tokens = 4096});
-      Engine alone(model, {.threads = 1, .context_tokens = 256});
+      Engine together(model,
+                      {.threads = threads, .context_tokens = 256, .cache_tokens = 4096, .arithmetic = arithmetic});
+      Engine alone(model, {.threads = 1, .context_tokens = 256, .arithmetic = arithmetic});
       std::vector<SequenceCache> sequences(kDepths.size());
       std::vector<std::vector<int32_t>> prompts, ids;
       std::vector<StepInput> inputs;
@@ -45,6 +60,7 @@ TEST(EngineDecode, LogitsOfEverySequenceAreThoseOfItAlone) {
           std::vector<float> want;
           for (int s = 0; s <= step; ++s) want = copy(alone.feed(own, ids[i]));
           alone.cache().truncate(own, 0);
+          ASSERT_EQ(together.packed_bytes() > 0, packed);
           EXPECT_TRUE(testing::same_bits(std::span(got).subspan(i * 97, 97), want))
               << "sequence " << i << ", step " << step << ", " << threads << " threads";
         }
