@@ -18,8 +18,8 @@ enum class Isa : uint8_t { ref, avx2, avx512 };
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
-// Panels (kernels/panels.h): y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < 8, t < n. cols
-// a multiple of the unit of the format. The same bits in every table: ref/panels.h.
+// Panels (kernels/panels.h): y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < 8, t < n <= 64.
+// cols a multiple of the unit of the format. The same bits in every table: ref/panels.h.
 using PanelProductFn = void (*)(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
                                 float* y, int64_t y_stride) noexcept;
 
@@ -79,9 +79,6 @@ struct KernelTable {
   // sum_stride.
   void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
                        int64_t sum_stride) noexcept;
-  // Products of bytes between registers, `rounds` times some (kernels/peak.h); returns the operations of all of them,
-  // two for each multiply-add. nullptr: not known.
-  double (*byte_peak)(int64_t rounds) noexcept;
 };
 
 }  // namespace fathom

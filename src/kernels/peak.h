@@ -2,7 +2,6 @@
 #pragma once
 #include "base/threads.h"
 #include "kernels/gemm_kernel.h"
-#include "kernels/kernel_table.h"
 
 namespace fathom {
 
@@ -13,8 +12,5 @@ double clock_seconds(bool cpu = false) noexcept;
 // tries that fit in `seconds`. A machine that others use too gives less. With `cpu` in CPU time of the calling thread:
 // for a pool of one. 0 for the reference kernels, whose rate depends on the compiler.
 double peak_products(ThreadPool& pool, const GemmKernel& kernel, double seconds, bool cpu = false);
-
-// The same for the products of bytes of panel_product.
-double peak_byte_products(ThreadPool& pool, const KernelTable& kernels, double seconds);
 
 }  // namespace fathom

@@ -19,11 +19,12 @@ BenchReport fathom_turn(const BenchOptions& o, const std::string& program, int t
            {"-m", o.model},
            {"-t", std::to_string(threads)},
            {"--fill", o.measure.fill == Fill::random ? "random" : "prefill"},
-           {"--cache-type", std::string(name(e.cache_dtype))},
            {"--activations", e.activations == Activations::bf16 ? "bf16" : "f32"},
            {"--arithmetic", e.arithmetic == Arithmetic::fast ? "fast" : "exact"},
            {"--weights", std::string(name(e.weights))}})
     command.insert(command.end(), {option, value});
+  if (e.cache_type)
+    command.insert(command.end(), {"--cache-type", std::string(kCacheTypeNames[static_cast<size_t>(*e.cache_type)])});
   for (const Work& w : o.works) command.insert(command.end(), {"--work", to_text(w)});
   const ProcessResult r = run_process(command);
   if (r.status != 0) throw_bad_input("fathom bench ends with {}: {}", r.status, last_line(r.errors));

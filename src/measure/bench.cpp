@@ -48,7 +48,7 @@ EngineRun run_threads(const BenchOptions& o, const Model& model, int threads, co
   run.peak_memory_bytes = static_cast<double>(peak_memory_bytes());
   const CostModel cost(model.config, model.weights, engine.cache().layout());
   for (const Work& w : works) run.costs.push_back(cost.work(w, engine.chunk_tokens()));
-  explanation = explain(engine, model, works, options);
+  explanation = explain(engine, works, options);
   return run;
 }
 
@@ -84,7 +84,7 @@ BenchReport run_bench(const BenchOptions& o) {
   report.types = stored_types(model.config, model.weights);
   report.cpu = cpu_model_name();
   report.isa = name(kernels().isa);
-  const CostModel cost(model.config, model.weights, cache_layout(model.config, o.engine.cache_dtype));
+  const CostModel cost(model.config, model.weights, cache_layout(model.config, CacheType::f32));
   report.model_bytes = cost.total_bytes();
   report.active_parameters = cost.active().total();
   std::vector<int> threads = o.threads;

@@ -56,8 +56,7 @@ BenchReport run_bench(const BenchOptions& options);
 BenchReport run_against(const BenchOptions& options, const Peer& peer, int rounds, const std::string& fathom);
 
 // One sentence each: instruction set, arithmetic, cache, chunk, form of attention at the works' depths, huge pages.
-std::vector<std::string> explain(const Engine& engine, const Model& model, const std::vector<Work>& works,
-                                 const EngineOptions& options);
+std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works, const EngineOptions& options);
 
 json::value to_json(const BenchReport& report);
 BenchReport report_from_json(const json::value& value, const std::string& where);

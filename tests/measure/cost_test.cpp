@@ -22,8 +22,9 @@ ModelWeights described(const ModelConfig& config, DType matrix) {
 }
 
 struct Lite {
-  explicit Lite(DType matrix, DType cache = DType::bf16)
-      : weights(described(config, matrix)), cost(config, weights, {.layers = 27, .width = 576, .dtype = cache}) {}
+  explicit Lite(DType matrix, CacheType cache = CacheType::bf16)
+      : weights(described(config, matrix)),
+        cost(config, weights, {.layers = 27, .width = 576, .tail = 64, .type = cache}) {}
   ModelConfig config = config_from_json(test::kV2Lite, "config.json");
   ModelWeights weights;
   CostModel cost;
@@ -48,7 +49,7 @@ TEST(Cost, BytesOfADecodedToken) {
                    2'451'308'544.0 * 34 / 32 + kNorms * 4 + 2048 * 34 / 32);  // 2.605 GB
   EXPECT_DOUBLE_EQ(q4.cache_bytes, 31'104);                                   // 576 numbers of 2 bytes in 27 layers
   EXPECT_DOUBLE_EQ(Lite(DType::q4_0).cost.step(1, 4095, 1).cache_bytes, 4096 * 31'104.0);
-  EXPECT_DOUBLE_EQ(Lite(DType::q4_0, DType::f32).cost.step(8, 99, 1).cache_bytes, 8 * 100 * 62'208.0);
+  EXPECT_DOUBLE_EQ(Lite(DType::q4_0, CacheType::f32).cost.step(8, 99, 1).cache_bytes, 8 * 100 * 62'208.0);
 }
 
 TEST(Cost, WorkOfADecodedToken) {
@@ -86,7 +87,8 @@ TEST(Cost, Prefill) {
 
 TEST(Cost, ADecodeIsTheSumOfItsSteps) {
   const CostModel cost = Lite(DType::q4_0).cost;
-  const Cost both = cost.work({WorkKind::decode, 2, 1000, 8}, 512), a = cost.step(8, 1001, 1), b = cost.step(8, 1002, 1);
+  const Cost both = cost.work({WorkKind::decode, 2, 1000, 8}, 512), a = cost.step(8, 1001, 1),
+             b = cost.step(8, 1002, 1);
   EXPECT_DOUBLE_EQ(both.flops, a.flops + b.flops);
   EXPECT_DOUBLE_EQ(both.bytes(), a.bytes() + b.bytes());
 }
@@ -94,7 +96,7 @@ TEST(Cost, ADecodeIsTheSumOfItsSteps) {
 TEST(Cost, AModelWithoutExpertsOrLatents) {
   const ModelConfig config = config_from_json(test::kDense7B, "config.json");
   const ModelWeights weights = described(config, DType::bf16);
-  const CostModel cost(config, weights, {.layers = 30, .width = 2 * 4096, .dtype = DType::bf16});
+  const CostModel cost(config, weights, {.layers = 30, .width = 2 * 4096, .tail = 0, .type = CacheType::bf16});
   const double matrices = 30.0 * (4 * 4096 * 4096 + 3.0 * 4096 * 11008) + 102400.0 * 4096;
   EXPECT_DOUBLE_EQ(cost.active().total() - cost.active().norms, matrices);
   EXPECT_DOUBLE_EQ(cost.step(1, 99, 1).flops, 2 * (matrices + 30.0 * 32 * (128 + 128) * 100));

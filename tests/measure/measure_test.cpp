@@ -12,16 +12,18 @@ Model model_of(const testing::RandomModel& m) {
   return {.config = m.config, .weights = m.weights, .source = nullptr, .path = "random"};
 }
 
-const std::vector<Work> kWorks = {{WorkKind::prefill, 20, 0, 1}, {WorkKind::prefill, 5, 70, 1},
-                                  {WorkKind::decode, 3, 0, 1},   {WorkKind::decode, 3, 130, 1},
+const std::vector<Work> kWorks = {{WorkKind::prefill, 20, 0, 1},
+                                  {WorkKind::prefill, 5, 70, 1},
+                                  {WorkKind::decode, 3, 0, 1},
+                                  {WorkKind::decode, 3, 130, 1},
                                   {WorkKind::decode, 2, 64, 3}};
 
 TEST(Measure, EveryWorkIsTimedAsOftenAsAskedAndTheCacheIsEmptyAfterwards) {
   const testing::RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
   for (const Fill fill : {Fill::random, Fill::prefill})
-    for (const DType type : {DType::f32, DType::bf16}) {
-      Engine engine(model, {.threads = 2, .cache_tokens = cache_tokens_for(kWorks), .cache_dtype = type});
+    for (const CacheType type : {CacheType::f32, CacheType::q16}) {
+      Engine engine(model, {.threads = 2, .cache_tokens = cache_tokens_for(kWorks), .cache_type = type});
       const int64_t room = engine.cache().free_tokens();
       std::vector<Work> started;
       const std::vector<Timing> timings =

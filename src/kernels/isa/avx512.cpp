@@ -15,7 +15,6 @@ namespace {
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
 #include "kernels/isa/panels_avx2.inl"
-#include "kernels/isa/panels_peak_avx2.inl"
 }  // namespace
 
 const KernelTable table = {
@@ -43,7 +42,6 @@ const KernelTable table = {
                       panels::product<panels::WithMin<5>>, nullptr, nullptr, panels::product<panels::SuperBlock<4>>,
                       panels::product<panels::SuperBlock<5>>, panels::product<panels::Q6K>},
     .quantise_row = panels::quantise_row,
-    .byte_peak = byte_peak,
 };
 
 }  // namespace fathom::avx512

@@ -4,7 +4,7 @@
 
 namespace panels {
 
-constexpr int64_t kBlock = 32, kSums = 4;
+constexpr int64_t kBlock = 32, kSums = 4, kMostRows = 64;
 
 // On a lambda that unroll() calls many times, or a function that it calls: as a call it would pass registers through
 // memory.
@@ -229,23 +229,27 @@ void product_few(const std::byte* panel, int64_t cols, const int8_t* x, const fl
   unroll<N>([&](int t) FATHOM_INLINE { _mm256_storeu_ps(y + t * y_stride, sum[t]); });
 }
 
-// Many: the codes of a block stay in registers while all rows of activations pass; the sums of rows lie in y.
+// Many: the codes of a block stay in registers while all rows of activations pass. The sums lie side by side: in y,
+// some kilobytes apart, they would fall on the same few lines of the first cache.
 template <class Format>
 void product_many(const std::byte* panel, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
                   int64_t y_stride) noexcept {
-  for (int64_t t = 0; t < n; ++t) _mm256_storeu_ps(y + t * y_stride, _mm256_setzero_ps());
+  alignas(64) float rows[kMostRows * 8];
+  for (int64_t t = 0; t < n; ++t) _mm256_store_ps(rows + t * 8, _mm256_setzero_ps());
   each_block<Format>(panel, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
+    ask_for<32 * Format::bits + Format::header / Format::blocks>(codes + kFar);
     __m256i parts[8];
     unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept(codes_part<Format::bits>(codes, p)); });
     const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
     const int8_t* block_x = x + block * n * kBlock;
     const float* block_sums = sums + block * n * kSums;
     for (int64_t t = 0; t < n; ++t) {
-      __m256 sum[1] = {_mm256_loadu_ps(y + t * y_stride)};
+      __m256 sum[1] = {_mm256_load_ps(rows + t * 8)};
       multiply_block<Format, 1>(part, w, block_x + t * kBlock, block_sums + t * kSums, sum);
-      _mm256_storeu_ps(y + t * y_stride, sum[0]);
+      _mm256_store_ps(rows + t * 8, sum[0]);
     }
   });
+  for (int64_t t = 0; t < n; ++t) _mm256_storeu_ps(y + t * y_stride, _mm256_load_ps(rows + t * 8));
 }
 
 template <class Format>
