@@ -17,6 +17,7 @@ KERNELS = QUANT | {"kernels", "checkpoint", "tokenizer"}
 DATA = TENSOR | {"tokenizer"}
 MODEL = KERNELS | {"model"}
 ENGINE = MODEL | {"engine", "convert", "data", "train", "plot"}
+MEASURE = MODEL | {"engine", "plot"}
 MAY_USE = {
     "base": set(),
     "tensor": BASE,
@@ -31,7 +32,8 @@ MAY_USE = {
     "convert": MODEL,
     "train": MODEL | {"data"},
     "plot": BASE,
-    "cli": ENGINE,
+    "measure": MEASURE,
+    "cli": ENGINE | {"measure"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

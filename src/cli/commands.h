@@ -17,6 +17,7 @@ void add_detokenize(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_plot(CLI::App& app);
+void add_bench(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_synth(CLI::App& app);
 

@@ -49,7 +49,8 @@ Engine::Engine(const Model& model, const EngineOptions& o)
       chunk_tokens_(o.chunk_tokens > 0 ? o.chunk_tokens : kChunkTokens),
       activations_(o.activations),
       arithmetic_(usable_arithmetic(o)),
-      cache_(cache_layout(model.config, usable_cache_type(model.config, o)), context_tokens_) {
+      cache_(cache_layout(model.config, usable_cache_type(model.config, o)),
+             o.cache_tokens > 0 ? o.cache_tokens : context_tokens_) {
   check(o.chunk_tokens >= 0, "a chunk has at least one token");
   pack_weights(o);
 }
@@ -74,6 +75,10 @@ void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
         "the context is full: {} tokens are stored, {} more do not fit in {}; try a larger --ctx (the model allows {}) "
         "or a shorter text",
         sequence.length, n, context_tokens_, model_.config.max_position_embeddings);
+  check_memory(n);
+}
+
+void Engine::check_memory(int64_t n) const {
   const double needed = static_cast<double>(cache_.layout().bytes_per_token() * n);
   const auto available = static_cast<double>(available_memory_bytes());
   if (available > 0 && needed > available)
@@ -117,6 +122,23 @@ std::span<const float> Engine::feed(SequenceCache& sequence, std::span<const int
     at += n;
   }
   return {logits.data, static_cast<size_t>(logits.cols)};
+}
+
+MatView<const float> Engine::decode(std::span<const StepInput> inputs) {
+  int64_t blocks = 0;
+  for (const StepInput& in : inputs) {
+    check(!in.ids.empty(), "decode needs at least one id of each sequence");
+    check_room(*in.sequence, std::ssize(in.ids));
+    blocks += (in.sequence->length + std::ssize(in.ids) + kBlockTokens - 1) / kBlockTokens -
+              std::ssize(in.sequence->blocks);
+  }
+  if (blocks * kBlockTokens > cache_.free_tokens())
+    throw_resource("the cache is full: {} sequences need {} more blocks of {} tokens, {} are free; try a larger --ctx or "
+                   "fewer sequences", inputs.size(), blocks, kBlockTokens, cache_.free_tokens() / kBlockTokens);
+  check_memory(blocks * kBlockTokens);
+  Batch batch;
+  for (const StepInput& in : inputs) batch.add(cache_, *in.sequence, in.ids, Batch::Logits::last);
+  return step(batch);
 }
 
 void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row) {

@@ -21,7 +21,8 @@ inline constexpr int64_t kChunkTokens = 2048;
 
 struct EngineOptions {
   int threads = 0;             // 0: default_thread_count()
-  int64_t context_tokens = 0;  // room in the cache, over all sequences; 0: max_position_embeddings of the model
+  int64_t context_tokens = 0;  // most tokens of a sequence; 0: max_position_embeddings of the model
+  int64_t cache_tokens = 0;    // room in the cache, over all sequences; 0: context_tokens
   int64_t chunk_tokens = 0;    // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
   std::optional<CacheType> cache_type;  // nullopt: q16 for latent attention in fast arithmetic, else f32
   Activations activations = Activations::f32;
@@ -41,6 +42,12 @@ struct GenerateRequest {
   int64_t n_usable_ids = 0;       // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
 };
 
+// What one step adds to one sequence.
+struct StepInput {
+  SequenceCache* sequence;
+  std::span<const int32_t> ids;  // at least one
+};
+
 // One thread calls it. The model must outlive it.
 class Engine {
  public:
@@ -52,6 +59,7 @@ class Engine {
 
   const ModelConfig& config() const noexcept { return model_.config; }
   int64_t context_tokens() const noexcept { return context_tokens_; }
+  int64_t chunk_tokens() const noexcept { return chunk_tokens_; }
   int threads() const noexcept { return pool_.size(); }
   int64_t packed_bytes() const noexcept { return packed_bytes_; }  // of copied weights; 0: they are used where they lie
   KvCache& cache() noexcept { return cache_; }
@@ -61,7 +69,12 @@ class Engine {
   // Error when the context is full, before anything is run.
   std::span<const float> feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
 
-  // The same, and hands the logits after every id from index `first_wanted` on to `row`, in order.
+  // Appends ids to several sequences, each a different one, in one step: every weight is read once for all of them.
+  // logits (inputs.size(), vocab_size): row i after the last id of input i, the same bits as if that sequence ran alone,
+  // valid until the next call. resource Error when they do not all fit, before anything is run or stored.
+  MatView<const float> decode(std::span<const StepInput> inputs);
+
+  // As feed, and hands the logits after every id from index `first_wanted` on to `row`, in order.
   void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
 
   // Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and
@@ -73,6 +86,7 @@ class Engine {
 
  private:
   void check_room(const SequenceCache& sequence, int64_t n) const;
+  void check_memory(int64_t n) const;
   using LayerFn = std::function<void(int64_t layers_done)>;
   MatView<float> step(const Batch& batch, const LayerFn& layer_done = {});
 

@@ -32,13 +32,23 @@ struct Bounds {
   }
 };
 
-// Points that are all one: the range is widened by the axis.
+void add_x(const Panel& panel, Bounds& b) {
+  for (const Curve& curve : panel.curves)
+    for (const Point& p : curve.points) b.add(p.x);
+}
+
+// Of the panels that share their x. Points that are all one: the range is widened by the axis.
 Bounds x_bounds(const Figure& figure) {
   Bounds b;
   for (const Panel& panel : figure.panels)
-    for (const Curve& curve : panel.curves)
-      for (const Point& p : curve.points) b.add(p.x);
+    if (!panel.own_x) add_x(panel, b);
   return b.low <= b.high ? b : Bounds{0, 1};
+}
+
+Bounds own_x_bounds(const Panel& panel) {
+  Bounds b{0, 0};
+  add_x(panel, b);
+  return b;
 }
 
 struct VerticalAxis {
@@ -126,8 +136,9 @@ class Drawer {
     double label_width = 24;
     for (const Tick& t : y.axis.ticks) label_width = std::max(label_width, c_.text_width(t.label, labels));
     const Rect area{box.x + label_width + 8, box.y + kTitle, box.width - label_width - 8, height};
-    const double x_space = 0.01 * (x_bounds_.high - x_bounds_.low);
-    const Axis x = linear_axis(x_bounds_.low - x_space, x_bounds_.high + x_space, static_cast<int>(area.width / 75));
+    const Bounds b = p.own_x ? own_x_bounds(p) : x_bounds_;
+    const double x_space = 0.01 * (b.high - b.low);
+    const Axis x = linear_axis(b.low - x_space, b.high + x_space, static_cast<int>(area.width / 75));
     title(p, box, area, y.is_cut);
     grid(area, x, y.axis, labels);
     for (const Curve& curve : p.curves) behind(curve, area, x, y.axis, p.curves.size());

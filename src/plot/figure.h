@@ -22,6 +22,7 @@ struct Panel {
   bool from_zero = false;           // the scale begins at 0 (or below)
   // What solid and dashed curves mean, when the panel has both.
   std::string solid_means = "", dashed_means = "";  // NOLINT(readability-redundant-string-init): they may be left out
+  bool own_x = false;  // its x has a range of its own, begins at 0, and is named in the title
 };
 
 struct LegendEntry {

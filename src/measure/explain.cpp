@@ -1,0 +1,70 @@
+#include <fstream>
+
+#include "base/cpu.h"
+#include "base/progress.h"
+#include "kernels/dispatch.h"
+#include "kernels/gemm_dispatch.h"
+#include "measure/bench.h"
+#include "model/mla_fast.h"
+
+namespace fathom {
+namespace {
+
+// Bytes of this process that lie in huge pages; nothing when the system does not say.
+std::optional<double> huge_page_bytes() {
+  std::ifstream in("/proc/self/smaps_rollup");
+  for (std::string key; in >> key;) {
+    double kilobytes = 0;
+    if (key == "AnonHugePages:" && in >> kilobytes) return kilobytes * 1024;
+  }
+  return std::nullopt;
+}
+
+std::string huge_page_setting() {
+  std::ifstream in("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string text;
+  std::getline(in, text);
+  const size_t open = text.find('['), close = text.find(']');
+  return open == std::string::npos || close == std::string::npos ? "not there"
+                                                                 : text.substr(open + 1, close - open - 1);
+}
+
+std::string form_of(const ModelConfig& config, const Work& w, int64_t chunk_tokens, bool fast) {
+  const int64_t n = w.kind == WorkKind::prefill ? std::min(chunk_tokens, w.tokens) : 1;
+  const bool naive = (fast ? cheaper_fast_form : cheaper_mla_form)(config, w.depth, n) == MlaForm::naive;
+  return fmt::format("attention of {}: {}, which {} for {} new after {}", describe(w),
+                     naive ? "keys and values expanded" : "heads folded into the latent",
+                     fast ? "takes less time" : "costs fewer multiply-adds", n, w.depth);
+}
+
+}  // namespace
+
+std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works, const EngineOptions& options) {
+  const CacheLayout& layout = engine.cache().layout();
+  const ModelConfig& config = engine.config();
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("kernels: {} (best of this CPU, or FATHOM_ISA), products of training shapes by {}",
+                              name(kernels().isa), gemm_kernel(Products::f32).name));
+  const bool fast = options.activations == Activations::f32 && options.arithmetic == Arithmetic::fast;
+  lines.push_back(fast ? "arithmetic: fast (quantised weights by 8-bit activations, attention in 16-bit integers)"
+                       : "arithmetic: exact (float32 operands)");
+  lines.push_back(engine.packed_bytes() > 0
+                      ? fmt::format("weights: {} of quantised ones copied into panels of rows for these kernels",
+                                    human_bytes(static_cast<double>(engine.packed_bytes())))
+                      : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
+  lines.push_back(fmt::format("cache: {}, {} numbers a row, {} a token over {} layers",
+                              kCacheTypeNames[static_cast<size_t>(layout.type)], layout.width,
+                              human_bytes(static_cast<double>(layout.bytes_per_token())), layout.layers));
+  lines.push_back(fmt::format("prompts run in chunks of {} tokens", engine.chunk_tokens()));
+  if (config.uses_mla())
+    for (const Work& w : works) lines.push_back(form_of(config, w, engine.chunk_tokens(), fast));
+  if (const auto bytes = huge_page_bytes())
+    lines.push_back(
+        fmt::format("huge pages: {} (transparent huge pages: {})", human_bytes(*bytes), huge_page_setting()));
+  if (config.n_routed_experts > 0)
+    lines.push_back(
+        "bytes of routed experts: expected number of distinct ones for tokens that choose independently and evenly");
+  return lines;
+}
+
+}  // namespace fathom

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# fathom bench on a small model: JSON with every work, a table, a picture, and sentences for what cannot be done.
+set -euo pipefail
+fathom=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+unset FATHOM_PEER
+fail() { printf 'bench.sh: %s\n' "$1"; exit 1; }
+
+"$fathom" synth --shape tiny --type q4_0 --seed 1 "$dir/tiny.gguf" > "$dir/log" 2>&1 || fail "$(cat "$dir/log")"
+"$fathom" bench -m "$dir/tiny.gguf" --prompt 40 --depth 0,100 --batch 1,3 -n 4 --repetitions 2 --threads 1,2 --json --plot "$dir/speed.svg" \
+  > "$dir/speed.json" 2> "$dir/progress"
+grep -q "decode 3 sequences" "$dir/progress" || fail "no progress: $(cat "$dir/progress")"
+grep -q "<svg" "$dir/speed.svg" || fail "no picture"
+python3 - "$dir/speed.json" <<'P'
+import json, sys
+report = json.load(open(sys.argv[1]))
+assert [run["threads"] for run in report["runs"]] == [1, 2]
+for run in report["runs"]:
+    works = {w["work"]: w for w in run["works"]}
+    assert list(works) == ["prefill:40:0", "prefill:40:100", "decode:4:0:1", "decode:4:100:1", "decode:4:0:3"], list(works)
+    for w in works.values():
+        assert len(w["seconds"]) == 2 and min(w["seconds"]) > 0
+        assert w["tokens_per_second"]["min"] <= w["tokens_per_second"]["median"] <= w["tokens_per_second"]["max"]
+        assert w["weight_bytes"] > 0 and w["flops"] > 0 and 0 < w["percent_of_read"] < 200, w
+    assert works["decode:4:100:1"]["cache_bytes"] > 10 * works["decode:4:0:1"]["cache_bytes"]
+    assert works["decode:4:0:3"]["weight_bytes"] > works["decode:4:0:1"]["weight_bytes"]
+    assert run["load_seconds"] > 0 and run["peak_memory_bytes"] > 1e6 and run["limits"]["read_bytes_per_second"] > 0
+assert any("cache" in line for line in report["explanation"])
+P
+"$fathom" bench -q --plot "$dir/again.svg" --plot-from "$dir/speed.json"
+cmp -s "$dir/speed.svg" "$dir/again.svg" || fail "another picture from the same figures"
+"$fathom" bench -q -m "$dir/tiny.gguf" --work decode:2:10:2 --repetitions 1 --fill prefill --no-limits --explain > "$dir/table"
+grep -q "decode 2 sequences at 10" "$dir/table" && grep -q "^cache: " "$dir/table" || fail "$(cat "$dir/table")"
+
+# One sentence and exit code 2.
+refused() {
+  local wanted=$1 code=0
+  shift
+  "$fathom" bench -q -m "$dir/tiny.gguf" --no-limits "$@" > "$dir/out" 2> "$dir/error" || code=$?
+  [ "$code" = 2 ] && [ "$(wc -l < "$dir/error")" = 1 ] && grep -q -e "$wanted" "$dir/error" || fail "$* gives $code: $(cat "$dir/error")"
+}
+refused "npm install" --against llama.cpp --peer "$dir"
+refused "max_position_embeddings\|context" --depth 10000000 --prompt 8
+refused "is no work" --work walk:5
+refused "\-\-threads" --threads 1,none
