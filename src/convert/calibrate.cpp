@@ -100,7 +100,7 @@ Importance collect_importance(ThreadPool& pool, const Model& model, std::span<co
   Collector collector(pool, model);
   Arena arena;
   Context ctx{.pool = pool, .arena = arena, .observer = &collector};
-  KvCache cache(cache_layout(model.config, DType::f32), window);
+  KvCache cache(cache_layout(model.config, CacheType::f32), window);
   Buffer<float> logits(window * model.config.vocab_size);
   for (int64_t at = 0; at < n; at += window) {
     std::vector<int32_t> ids(all_ids.begin() + at, all_ids.begin() + std::min(n, at + window));

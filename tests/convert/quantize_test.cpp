@@ -84,7 +84,7 @@ TEST_F(Quantize, EveryTypeRunsAndIsNearerTheMoreBitsItHas) {
     Network n = make_network(m.config, m.weights);
     Arena arena;
     Context ctx{.pool = pool_, .arena = arena};
-    KvCache cache(cache_layout(m.config, DType::f32), 8);
+    KvCache cache(cache_layout(m.config, CacheType::f32), 8);
     SequenceCache sequence;
     Batch batch;
     const std::vector<int32_t> ids = {382, 5, 80, 200, 7, 9, 101, 3};
