@@ -19,6 +19,7 @@ void add_perplexity(CLI::App& app);
 void add_plot(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_convert(CLI::App& app);
+void add_quantize(CLI::App& app);
 void add_synth(CLI::App& app);
 
 }  // namespace fathom

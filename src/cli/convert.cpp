@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "base/file.h"
-#include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/write_progress.h"
 #include "convert/convert.h"
 #include "convert/shapes.h"
 #include "convert/synth.h"
@@ -12,28 +12,9 @@
 namespace fathom {
 namespace {
 
-// A progress bar that is made when the total is known.
-class WriteProgress {
- public:
-  WriteProgress(std::string label, bool quiet) : label_(std::move(label)), quiet_(quiet) {}
-  ProgressFn fn() {
-    return [this](uint64_t done, uint64_t total) {
-      if (!bar_) bar_ = std::make_unique<Progress>(label_, total, "B", quiet_);
-      bar_->set(done);
-      total_ = total;
-    };
-  }
-  void finish(const std::string& out) {
-    bar_.reset();
-    if (!quiet_) fmt::print(stderr, "{}: {}\n", out, human_bytes(static_cast<double>(total_)));
-  }
-
- private:
-  std::string label_;
-  bool quiet_;
-  uint64_t total_ = 0;
-  std::unique_ptr<Progress> bar_;
-};
+void say_size(const std::string& out, const WriteProgress& progress, bool quiet) {
+  if (!quiet) fmt::print(stderr, "{}: {}\n", out, human_bytes(static_cast<double>(progress.total())));
+}
 
 struct WriteOptions {
   std::string out, type;
@@ -66,9 +47,9 @@ struct ConvertOptions {
 
 void run_convert(const ConvertOptions& o) {
   ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
-  WriteProgress progress("converting", o.write.quiet);
+  WriteProgress progress("converting", "B", o.write.quiet);
   convert_model(pool, o.in, o.write.out, output_options(o.write), progress.fn());
-  progress.finish(o.write.out);
+  say_size(o.write.out, progress, o.write.quiet);
 }
 
 struct SynthCommand {
@@ -89,9 +70,9 @@ void run_synth(const SynthCommand& o) {
   ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
   SynthOptions options{.seed = o.seed, .output = output_options(o.write), .tokenizer = {}};
   if (!o.tokenizer.empty()) options.tokenizer = o.tokenizer;
-  WriteProgress progress("writing", o.write.quiet);
+  WriteProgress progress("writing", "B", o.write.quiet);
   synth_model(pool, read_shape(o.shape), o.write.out, options, progress.fn());
-  progress.finish(o.write.out);
+  say_size(o.write.out, progress, o.write.quiet);
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ int run(int argc, char** argv) {
       "upon a time\"\n"
       "  fathom COMMAND --help");
   for (const auto add : {add_generate, add_chat, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect,
-                         add_convert, add_synth, add_tokenizer, add_data, add_train, add_plot, add_bench})
+                         add_convert, add_quantize, add_synth, add_tokenizer, add_data, add_train, add_plot, add_bench})
     add(app);
   try {
     app.parse(argc, argv);

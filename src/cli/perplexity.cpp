@@ -5,6 +5,9 @@
 // tokenizer adds one), and the tokens in the second half are scored, each given all before it in the window. Perplexity
 // = exp(mean negative log-likelihood); its error is the standard error of that mean, carried through exp. Bits per byte
 // = the same sum in bits over the bytes that the scored tokens stand for; it does not depend on the tokenizer.
+//
+// --against runs a second model, the reference, over the same windows side by side, some tokens at a time: memory does
+// not grow with the text, nor with the window beyond the caches.
 #include <cmath>
 #include <memory>
 
@@ -13,6 +16,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "engine/divergence.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -20,7 +24,7 @@ namespace {
 
 struct PerplexityOptions {
   ModelOptions model;
-  std::string file;
+  std::string file, against;
   int64_t window = 512, max_windows = 0;
   bool json = false;
 };
@@ -29,6 +33,10 @@ struct Totals {
   double nll = 0, nll_squared = 0;  // natural logarithm
   int64_t tokens = 0, bytes = 0, windows = 0;
 
+  void add(double token_nll, int64_t token_bytes) {
+    nll += token_nll, nll_squared += token_nll * token_nll;
+    ++tokens, bytes += token_bytes;
+  }
   double mean() const { return nll / static_cast<double>(tokens); }
   double perplexity() const { return std::exp(mean()); }
   double error() const {
@@ -39,26 +47,110 @@ struct Totals {
   double bits_per_byte() const { return nll / std::log(2.0) / static_cast<double>(bytes); }
 };
 
-void score_window(Engine& engine, const Tokenizer& tokenizer, std::span<const int32_t> ids, Totals& totals) {
-  std::vector<int32_t> window(ids.begin(), ids.end());
-  if (tokenizer.adds_bos()) window[0] = *tokenizer.bos();
+void check_finite(double x) {
+  if (!std::isfinite(x))
+    throw_bad_input(
+        "the model's logits are not finite; `fathom inspect MODEL --check` names the tensors that hold NaN or "
+        "infinity");
+}
+
+// Ids whose last is predicted but not run.
+using Window = std::span<const int32_t>;
+
+void score_window(Engine& engine, const Tokenizer& tokenizer, Window window, Totals& totals) {
   const int64_t n = std::ssize(window), first = n / 2;
   SequenceCache sequence;
-  engine.score(sequence, std::span(window).first(static_cast<size_t>(n - 1)), first,
+  engine.score(sequence, window.first(static_cast<size_t>(n - 1)), first,
                [&](int64_t index, VecView<const float> logits) {
                  const int32_t target = window[static_cast<size_t>(index) + 1];
                  const double nll = log_sum_exp({logits.data, static_cast<size_t>(logits.size)}) - logits[target];
-                 if (!std::isfinite(nll))
-                   throw_bad_input(
-                       "the model's logits are not finite; `fathom inspect MODEL --check` names the tensors that hold "
-                       "NaN or infinity");
-                 totals.nll += nll;
-                 totals.nll_squared += nll * nll;
-                 ++totals.tokens;
-                 totals.bytes += std::ssize(tokenizer.token_bytes(target));
+                 check_finite(nll);
+                 totals.add(nll, std::ssize(tokenizer.token_bytes(target)));
                });
-  ++totals.windows;
   engine.cache().truncate(sequence, 0);
+}
+
+// The reference's logits are kept for kPiece tokens, until the model has seen the same.
+class SideBySide {
+ public:
+  SideBySide(const Model& reference, const EngineOptions& options)
+      : reference_(reference, options), kept_(kPiece * reference.config.vocab_size) {}
+
+  void score_window(Engine& engine, const Tokenizer& tokenizer, Window window, Totals& totals) {
+    const int64_t n = std::ssize(window), first = n / 2, V = engine.config().vocab_size;
+    const MatView<float> kept = kept_.mat(kPiece, V);
+    SequenceCache sequence, reference_sequence;
+    for (int64_t begin = 0, end = 0; end < n - 1; begin = end) {
+      end = std::min(std::max(begin, first) + kPiece, n - 1);
+      const int64_t skip = std::max<int64_t>(first - begin, 0);
+      const Window ids = window.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+      reference_.score(reference_sequence, ids, skip, [&](int64_t index, VecView<const float> logits) {
+        std::copy_n(logits.data, V, kept.row(index - skip));
+      });
+      engine.score(sequence, ids, skip, [&](int64_t index, VecView<const float> logits) {
+        const int32_t target = window[static_cast<size_t>(begin + index) + 1];
+        const TokenDivergence token = compare_logits(kept.vec(index - skip), logits, target);
+        check_finite(token.kl + token.nll);
+        divergence_.add(token);
+        totals.add(token.nll, std::ssize(tokenizer.token_bytes(target)));
+      });
+    }
+    engine.cache().truncate(sequence, 0);
+    reference_.cache().truncate(reference_sequence, 0);
+  }
+
+  const Divergence& divergence() const { return divergence_; }
+
+ private:
+  static constexpr int64_t kPiece = 128;
+
+  Engine reference_;
+  Buffer<float> kept_;
+  Divergence divergence_;
+};
+
+void check_comparable(const PerplexityOptions& o, const Model& model, const Model& reference, const std::string& text,
+                      const std::vector<int32_t>& ids) {
+  if (model.config.vocab_size != reference.config.vocab_size)
+    throw_bad_input("--against {}: has {} ids, {} has {}; logits are compared id by id, so both must have the same",
+                    o.against, reference.config.vocab_size, o.model.path, model.config.vocab_size);
+  if (load_tokenizer(reference).encode(text, {.add_special = true, .parse_special = false}) != ids)
+    throw_bad_input("--against {}: cuts {} into other tokens than {} does; give two models with the same tokenizer",
+                    o.against, o.file, o.model.path);
+}
+
+void print_json(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
+  json::object out{{"perplexity", t.perplexity()},
+                   {"error", t.error()},
+                   {"bits_per_byte", t.bits_per_byte()},
+                   {"tokens_scored", t.tokens},
+                   {"bytes_scored", t.bytes},
+                   {"windows", t.windows},
+                   {"ctx", o.window}};
+  if (d != nullptr)
+    out["against"] = json::object{{"model", o.against},
+                                  {"perplexity", d->reference_perplexity()},
+                                  {"perplexity_ratio", d->perplexity_ratio()},
+                                  {"perplexity_ratio_error", d->perplexity_ratio_error()},
+                                  {"kl_mean", d->mean_kl()},
+                                  {"kl_mean_error", d->mean_kl_error()},
+                                  {"kl_median", d->kl_percentile(0.5)},
+                                  {"kl_99", d->kl_percentile(0.99)},
+                                  {"kl_max", d->kl_percentile(1)},
+                                  {"same_top", d->same_top()},
+                                  {"same_top_error", d->same_top_error()}};
+  fmt::print("{}\n", json::serialize(out));
+}
+
+void print_text(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
+  fmt::print("perplexity {:.4f} +/- {:.4f}   {:.4f} bits per byte   ({} tokens, {} bytes, {} windows of {})\n",
+             t.perplexity(), t.error(), t.bits_per_byte(), t.tokens, t.bytes, t.windows, o.window);
+  if (d == nullptr) return;
+  fmt::print("against {}\n  perplexity {:.4f}, ratio {:.5f} +/- {:.5f}\n", o.against, d->reference_perplexity(),
+             d->perplexity_ratio(), d->perplexity_ratio_error());
+  fmt::print("  KL divergence {:.3e} +/- {:.1e} nats   median {:.3e}, 99 % {:.3e}, largest {:.3e}\n", d->mean_kl(),
+             d->mean_kl_error(), d->kl_percentile(0.5), d->kl_percentile(0.99), d->kl_percentile(1));
+  fmt::print("  same most likely token {:.2f} % +/- {:.2f}\n", 100 * d->same_top(), 100 * d->same_top_error());
 }
 
 void run_perplexity(const PerplexityOptions& o) {
@@ -67,7 +159,15 @@ void run_perplexity(const PerplexityOptions& o) {
   ModelOptions model_options = o.model;
   model_options.ctx = o.window;
   Engine engine(model, engine_options(model_options));
-  const std::vector<int32_t> ids = tokenizer.encode(read_file(o.file), {.add_special = true, .parse_special = false});
+  const std::string text = read_file(o.file);
+  std::vector<int32_t> ids = tokenizer.encode(text, {.add_special = true, .parse_special = false});
+  std::optional<Model> reference;
+  std::optional<SideBySide> both;
+  if (!o.against.empty()) {
+    reference = load_model(o.against);
+    check_comparable(o, model, *reference, text, ids);
+    both.emplace(*reference, engine_options(model_options));
+  }
   const int64_t n_windows = std::ssize(ids) / o.window;
   if (n_windows < 1)
     throw_bad_input("{}: has {} tokens, fewer than one window of {}; give a longer text or a smaller --ctx", o.file,
@@ -75,24 +175,16 @@ void run_perplexity(const PerplexityOptions& o) {
   const int64_t todo = o.max_windows > 0 ? std::min(o.max_windows, n_windows) : n_windows;
   Totals totals;
   Progress progress("perplexity", static_cast<uint64_t>(todo), "windows", o.model.quiet);
-  for (int64_t w = 0; w < todo; ++w) {
-    score_window(engine, tokenizer,
-                 std::span(ids).subspan(static_cast<size_t>(w * o.window), static_cast<size_t>(o.window)), totals);
-    progress.set(static_cast<uint64_t>(w + 1));
+  for (; totals.windows < todo; progress.set(static_cast<uint64_t>(++totals.windows))) {
+    const auto window =
+        std::span(ids).subspan(static_cast<size_t>(totals.windows * o.window), static_cast<size_t>(o.window));
+    if (tokenizer.adds_bos()) window[0] = *tokenizer.bos();
+    if (both)
+      both->score_window(engine, tokenizer, window, totals);
+    else
+      score_window(engine, tokenizer, window, totals);
   }
-  if (o.json) {
-    fmt::print("{}\n", json::serialize(json::object{{"perplexity", totals.perplexity()},
-                                                    {"error", totals.error()},
-                                                    {"bits_per_byte", totals.bits_per_byte()},
-                                                    {"tokens_scored", totals.tokens},
-                                                    {"bytes_scored", totals.bytes},
-                                                    {"windows", totals.windows},
-                                                    {"ctx", o.window}}));
-  } else {
-    fmt::print("perplexity {:.4f} +/- {:.4f}   {:.4f} bits per byte   ({} tokens, {} bytes, {} windows of {})\n",
-               totals.perplexity(), totals.error(), totals.bits_per_byte(), totals.tokens, totals.bytes, totals.windows,
-               o.window);
-  }
+  (o.json ? print_json : print_text)(o, totals, both ? &both->divergence() : nullptr);
 }
 
 }  // namespace
@@ -103,6 +195,11 @@ void add_perplexity(CLI::App& app) {
   add_model_options(command, o->model);
   command.remove_option(command.get_option("--ctx"));  // here it is the window, with another default
   command.add_option("-f,--file", o->file, "text to score")->required()->type_name("FILE");
+  command
+      .add_option("--against", o->against,
+                  "a reference model with the same tokenizer, usually the unquantised one: KL divergence from its "
+                  "predictions, share of equal most likely tokens, ratio of perplexities")
+      ->type_name("MODEL");
   command.add_option("-c,--ctx", o->window, "tokens of one window")
       ->type_name("N")
       ->check(CLI::Range(4, 1 << 20))
@@ -112,7 +209,9 @@ void add_perplexity(CLI::App& app) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_flag("--json", o->json, "as JSON");
-  command.footer("Examples:\n  fathom perplexity -m MODEL -f wiki.test.raw --ctx 512");
+  command.footer(
+      "Examples:\n  fathom perplexity -m MODEL -f wiki.test.raw --ctx 512\n"
+      "  fathom perplexity -m q4.gguf -f wiki.test.raw --against DeepSeek-V2-Lite/ --json");
   command.callback([=] { run_perplexity(*o); });
 }
 

@@ -9,5 +9,8 @@ namespace fathom {
 // loads such a GGUF for token ids). Throws like load_model; unsupported for what the other container cannot say.
 void convert_model(ThreadPool& pool, const std::filesystem::path& in, const std::filesystem::path& out,
                    const OutputOptions& options, const ProgressFn& progress);
+// The same of a model that is loaded. Our own recipes always search thoroughly.
+void convert_model(ThreadPool& pool, Model& model, const std::filesystem::path& out, OutputOptions options,
+                   const ProgressFn& progress);
 
 }  // namespace fathom

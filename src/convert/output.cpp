@@ -97,7 +97,7 @@ void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& o
   SafetensorsWriter writer(out, std::move(planned),
                            options.max_shard_bytes != 0 ? options.max_shard_bytes : kFolderShardBytes);
   write_tensors(
-      pool, in_order_of(writer, std::move(plan)), source,
+      pool, in_order_of(writer, std::move(plan)), source, options.encoding,
       [&](std::span<const std::byte> bytes) { writer.write(bytes); }, progress);
   writer.commit();
   for (const auto& [name, text] : files) write_file(out / name, text);
@@ -119,7 +119,7 @@ void write_gguf(ThreadPool& pool, const ModelRows& original, const fs::path& out
   check_room(out, plan);
   GgufWriter writer(out, metadata, std::move(planned), options.max_shard_bytes);
   write_tensors(
-      pool, plan, source, [&](std::span<const std::byte> bytes) { writer.append(bytes); }, progress);
+      pool, plan, source, options.encoding, [&](std::span<const std::byte> bytes) { writer.append(bytes); }, progress);
   writer.finish();
 }
 

@@ -22,6 +22,7 @@ void check_output_free(const std::filesystem::path& out);
 struct OutputOptions {
   WrittenType type;
   uint64_t max_shard_bytes = 0;  // 0: GGUF in one file, a folder in shards of 5 GB as transformers writes
+  Encoding encoding = {};
 };
 
 // Writes the tensors of `source` and, for a folder, config.json, then `files` (name -> text). Refuses with the numbers

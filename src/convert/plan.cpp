@@ -44,20 +44,58 @@ DType gguf_dtype(const ModelRows& source, const std::string& name, const std::ve
   return is_plain(*rows.origin) || rows.stored_row ? *rows.origin : fitting_dtype(DType::q8_0, shape.back());
 }
 
+// Whether the rule is meant for this piece: by its own name, or by that of the kv_b_proj that it is a part of.
+bool names_piece(const TensorRule& rule, const std::string& piece) {
+  if (matches(rule.pattern, piece)) return true;
+  for (std::string_view part : {".k_b_proj.", ".v_b_proj."})
+    if (const size_t at = piece.find(part); at != std::string::npos)
+      return matches(rule.pattern, std::string(piece).replace(at, part.size(), ".kv_b_proj."));
+  return false;
+}
+
+bool names_tensor(const TensorRule& rule, const OutTensor& t) {
+  const auto n = std::count_if(t.pieces.begin(), t.pieces.end(), [&](const auto& p) { return names_piece(rule, p); });
+  if (n != 0 && n != std::ssize(t.pieces))
+    throw_bad_input(
+        "--tensor {}: matches {} of the {} experts in {}; GGUF stores them as one tensor of one type, so the pattern "
+        "must match all (a * in place of the expert's number)",
+        quoted_for_message(rule.pattern), n, t.pieces.size(), t.name);
+  return n != 0;
+}
+
+void apply_rules(const std::vector<TensorRule>& rules, std::vector<OutTensor>& plan) {
+  std::vector<bool> decided(plan.size());
+  for (const TensorRule& rule : rules) {
+    bool used = false;
+    for (size_t i = 0; i < plan.size(); ++i) {
+      if (plan[i].shape.size() < 2 || !names_tensor(rule, plan[i])) continue;
+      used = true;
+      if (!decided[i]) plan[i].dtype = fitting_dtype(rule.dtype, plan[i].shape.back());
+      decided[i] = true;
+    }
+    if (!used)
+      throw_bad_input(
+          "--tensor {}: matches no matrix of the model; patterns are for Hugging Face names such as {}, and "
+          "`fathom inspect MODEL` lists all",
+          quoted_for_message(rule.pattern), plan.back().pieces.front());
+  }
+}
+
 }  // namespace
 
 WrittenType parse_written_type(const std::string& text) {
-  if (text == kF8Name) return {.type = {}, .f8_blocks = true};
+  if (text == kF8Name) return {.type = {}, .rules = {}, .f8_blocks = true};
   const auto type = output_type_from_name(text);
   if (!type)
     throw_bad_input("--type {}: there is no such element type; known are {}", quoted_for_message(text, 40),
                     written_type_names());
-  return {.type = type, .f8_blocks = false};
+  return {.type = type, .rules = {}, .f8_blocks = false};
 }
 
 std::string written_type_names() { return fmt::format("{}, {} (folders only)", output_type_names(), kF8Name); }
 
 std::vector<OutTensor> plan_folder(const ModelRows& source, const WrittenType& type) {
+  if (!type.rules.empty()) throw_unsupported("--tensor is for GGUF files; name the output something.gguf");
   if (type.type) {
     const auto dtype = dtype_from_name(name(*type.type));
     if (!dtype || !is_plain(*dtype))
@@ -109,17 +147,18 @@ std::vector<OutTensor> plan_gguf(const ModelRows& source, const WrittenType& typ
     place.emplace(stored, plan.size());
     plan.push_back({stored, gguf_dtype(source, name, stored_shape, type), stored_shape, {name}, false});
   });
+  apply_rules(type.rules, plan);
   return plan;
 }
 
 uint32_t file_type_of(const std::vector<OutTensor>& plan, const WrittenType& type) {
-  if (type.type) return gguf_file_type(*type.type);
+  if (type.type && gguf_file_type(*type.type)) return *gguf_file_type(*type.type);
   std::map<DType, int64_t> elements;
   for (const OutTensor& t : plan)
     elements[t.dtype] += std::accumulate(t.shape.begin(), t.shape.end(), int64_t{1}, std::multiplies<>());
   const auto most = std::max_element(elements.begin(), elements.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
-  return gguf_file_type(output_type_from_name(name(most->first)).value_or(OutputType::f32));
+  return gguf_file_type(output_type_from_name(name(most->first)).value_or(OutputType::f32)).value_or(0);
 }
 
 uint64_t byte_count(const OutTensor& t) {

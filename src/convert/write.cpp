@@ -16,8 +16,20 @@ constexpr int64_t kUnitElements =
 
 class PieceWriter {
  public:
-  PieceWriter(ThreadPool& pool, const Rows& rows, DType dtype, const std::string& name)
-      : pool_(pool), rows_(rows), dtype_(dtype), name_(name), row_bytes_(row_bytes(dtype, rows.cols)) {}
+  PieceWriter(ThreadPool& pool, const Rows& rows, DType dtype, const std::string& name, const Encoding& encoding)
+      : pool_(pool),
+        rows_(rows),
+        dtype_(dtype),
+        name_(name),
+        row_bytes_(row_bytes(dtype, rows.cols)),
+        search_(encoding.search) {
+    if (encoding.importance != nullptr && search_ == Search::thorough) columns_ = encoding.importance->find(name);
+    if (columns_.cols != 0 && (columns_.cols != rows.cols || rows.rows % columns_.groups != 0))
+      throw_bad_input(
+          "the importance data of {} is for {} x {} columns, but the tensor has {} of {} rows; was it made for another "
+          "model?",
+          name, columns_.groups, columns_.cols, rows.cols, rows.rows);
+  }
 
   bool is_stored() const { return rows_.stored_row != nullptr && rows_.origin == dtype_; }
 
@@ -59,7 +71,7 @@ class PieceWriter {
         const int64_t from = u * unit, count = std::min(unit, n - from);
         x.resize(static_cast<size_t>(count * rows_.cols));
         rows_.decode(first + from, count, x.data());
-        const int64_t bad = encode_unit({x.data(), count, rows_.cols}, from, out, scale_inv);
+        const int64_t bad = encode_unit({x.data(), count, rows_.cols}, first, from, out, scale_inv);
         if (bad >= 0) note_lowest(bad_row, first + from + bad);
       }
     });
@@ -67,18 +79,25 @@ class PieceWriter {
   }
 
   // The first row of x that the type cannot hold; -1 when all went well.
-  int64_t encode_unit(MatView<const float> x, int64_t from, std::byte* out, float* scale_inv) const {
+  int64_t encode_unit(MatView<const float> x, int64_t first, int64_t from, std::byte* out, float* scale_inv) const {
     const int64_t scale_cols = (rows_.cols + kFp8Block - 1) / kFp8Block;
     for (int64_t i = 0; i < x.rows; ++i)
       if (find_unencodable(dtype_, x.row(i), x.cols) >= 0) return i;
     if (dtype_ != DType::f8_e4m3) {
-      for (int64_t i = 0; i < x.rows; ++i) encode_row(dtype_, x.row(i), x.cols, out + (from + i) * row_bytes_);
+      for (int64_t i = 0; i < x.rows; ++i) encode_one(first + from + i, x.vec(i), out + (from + i) * row_bytes_);
       return -1;
     }
     for (int64_t i = 0; i < x.rows; i += kFp8Block)
       encode_f8_stripe(x.sub_rows(i, std::min(kFp8Block, x.rows - i)), out + (from + i) * row_bytes_,
                        scale_inv + (from + i) / kFp8Block * scale_cols);
     return -1;
+  }
+
+  void encode_one(int64_t row, VecView<const float> x, std::byte* out) const {
+    if (search_ == Search::plain) return encode_row(dtype_, x.data, x.size, out);
+    const int64_t group = columns_.cols == 0 ? 0 : row / (rows_.rows / columns_.groups);
+    const float* weights = columns_.cols == 0 ? nullptr : columns_.mean_squares.data() + group * columns_.cols;
+    encode_row_thorough(dtype_, x.data, weights, x.size, out);
   }
 
   static void note_lowest(std::atomic<int64_t>& lowest, int64_t row) {
@@ -99,12 +118,15 @@ class PieceWriter {
   DType dtype_;
   const std::string& name_;
   int64_t row_bytes_;
+  Search search_;
+  ColumnStatistics columns_;
 };
 
 }  // namespace
 
 void write_tensors(ThreadPool& pool, const std::vector<OutTensor>& plan, const ModelRows& source,
-                   const std::function<void(std::span<const std::byte>)>& sink, const ProgressFn& progress) {
+                   const Encoding& encoding, const std::function<void(std::span<const std::byte>)>& sink,
+                   const ProgressFn& progress) {
   uint64_t done = 0;
   const uint64_t total = std::accumulate(plan.begin(), plan.end(), uint64_t{0},
                                          [](uint64_t sum, const OutTensor& t) { return sum + byte_count(t); });
@@ -116,7 +138,7 @@ void write_tensors(ThreadPool& pool, const std::vector<OutTensor>& plan, const M
   for (const OutTensor& t : plan) {
     for (const std::string& piece : t.pieces) {
       const Rows rows = source.find(piece);
-      const PieceWriter writer(pool, rows, t.scales ? DType::f8_e4m3 : t.dtype, piece);
+      const PieceWriter writer(pool, rows, t.scales ? DType::f8_e4m3 : t.dtype, piece, encoding);
       if (!writer.is_stored())
         writer.encode(t.scales, counted);
       else if (!t.scales)

@@ -129,12 +129,14 @@ MatView<const float> Engine::decode(std::span<const StepInput> inputs) {
   for (const StepInput& in : inputs) {
     check(!in.ids.empty(), "decode needs at least one id of each sequence");
     check_room(*in.sequence, std::ssize(in.ids));
-    blocks += (in.sequence->length + std::ssize(in.ids) + kBlockTokens - 1) / kBlockTokens -
-              std::ssize(in.sequence->blocks);
+    blocks +=
+        (in.sequence->length + std::ssize(in.ids) + kBlockTokens - 1) / kBlockTokens - std::ssize(in.sequence->blocks);
   }
   if (blocks * kBlockTokens > cache_.free_tokens())
-    throw_resource("the cache is full: {} sequences need {} more blocks of {} tokens, {} are free; try a larger --ctx or "
-                   "fewer sequences", inputs.size(), blocks, kBlockTokens, cache_.free_tokens() / kBlockTokens);
+    throw_resource(
+        "the cache is full: {} sequences need {} more blocks of {} tokens, {} are free; try a larger --ctx or "
+        "fewer sequences",
+        inputs.size(), blocks, kBlockTokens, cache_.free_tokens() / kBlockTokens);
   check_memory(blocks * kBlockTokens);
   Batch batch;
   for (const StepInput& in : inputs) batch.add(cache_, *in.sequence, in.ids, Batch::Logits::last);

@@ -20,10 +20,10 @@ enum class WeightPlace : uint8_t { automatic, packed, mapped };
 inline constexpr int64_t kChunkTokens = 2048;
 
 struct EngineOptions {
-  int threads = 0;             // 0: default_thread_count()
-  int64_t context_tokens = 0;  // most tokens of a sequence; 0: max_position_embeddings of the model
-  int64_t cache_tokens = 0;    // room in the cache, over all sequences; 0: context_tokens
-  int64_t chunk_tokens = 0;    // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
+  int threads = 0;                      // 0: default_thread_count()
+  int64_t context_tokens = 0;           // most tokens of a sequence; 0: max_position_embeddings of the model
+  int64_t cache_tokens = 0;             // room in the cache, over all sequences; 0: context_tokens
+  int64_t chunk_tokens = 0;             // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
   std::optional<CacheType> cache_type;  // nullopt: q16 for latent attention in fast arithmetic, else f32
   Activations activations = Activations::f32;
   Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
@@ -70,8 +70,8 @@ class Engine {
   std::span<const float> feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
 
   // Appends ids to several sequences, each a different one, in one step: every weight is read once for all of them.
-  // logits (inputs.size(), vocab_size): row i after the last id of input i, the same bits as if that sequence ran alone,
-  // valid until the next call. resource Error when they do not all fit, before anything is run or stored.
+  // logits (inputs.size(), vocab_size): row i after the last id of input i, the same bits as if that sequence ran
+  // alone, valid until the next call. resource Error when they do not all fit, before anything is run or stored.
   MatView<const float> decode(std::span<const StepInput> inputs);
 
   // As feed, and hands the logits after every id from index `first_wanted` on to `row`, in order.

@@ -23,6 +23,15 @@ enum class Activations : uint8_t { f32, bf16 };
 // attention rounds its operands to 16: less than such a weight, or a cache in bfloat16, has rounded already.
 enum class Arithmetic : uint8_t { exact, fast };
 
+// Is told of every product with a stored matrix after it was made: x (T, K), w (N, K) as it lies in ModelWeights, y (T,
+// N). On the calling thread, outside sections of the pool. (Attention in its absorbed form multiplies inside them and
+// is not seen; the expanded form is.)
+class ProductObserver {
+ public:
+  virtual ~ProductObserver() = default;
+  virtual void saw(const Weight& w, MatView<const float> x, MatView<const float> y) = 0;
+};
+
 struct Context {
   ThreadPool& pool;
   Arena& arena;
@@ -31,6 +40,7 @@ struct Context {
   Arithmetic arithmetic = Arithmetic::exact;
   const std::function<void(int64_t layers)>* layer_done = nullptr;  // called by the network's forward; may throw
   bool training = false;  // many rows, weights of a plain type: products and attention in large tiles
+  ProductObserver* observer = nullptr;
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.
@@ -48,6 +58,7 @@ inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatVie
     matmul(ctx.pool, x, w, y);
   else
     linear(ctx.pool, ctx.products, x, w, y);
+  if (ctx.observer != nullptr) ctx.observer->saw(w, x, y);
 }
 inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const int64_t> offsets,
                            std::span<const Weight> weights, MatView<float> y) {
@@ -55,6 +66,9 @@ inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const
     grouped_matmul(ctx.pool, x, offsets, weights, y);
   else
     grouped_linear(ctx.pool, ctx.products, x, offsets, weights, y);
+  for (size_t e = 0; ctx.observer != nullptr && e < weights.size(); ++e)
+    if (const int64_t first = offsets[e], n = offsets[e + 1] - first; n > 0)
+      ctx.observer->saw(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));
 }
 
 // Uninitialised, until the caller's arena scope closes.

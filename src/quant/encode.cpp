@@ -5,138 +5,83 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "base/error.h"
+#include "quant/decode.h"
 #include "quant/encode_k.h"
+#include "quant/encode_small.h"
 #include "quant/formats.h"
-#include "quant/lanes.h"
+#include "quant/group_fit.h"
 #include "tensor/weight.h"
 
 namespace fathom {
 namespace {
-
-// Where numpy's encoder converts a float that no byte can hold (1 / d overflows for a subnormal d), x86 and truncate4()
-// give 0.
-
-float inverse_or_zero(float d) noexcept { return d == 0 ? 0.0f : 1 / d; }
-
-float max_magnitude(const float* x) noexcept {
-  Float4 m{};
-  for (int64_t i = 0; i < kSmallBlock; i += 4) m = max4(abs4(load4(x + i)), m);
-  return largest(m);
-}
-
-// The first element of largest magnitude, with its sign.
-float extreme(const float* x) noexcept {
-  const float magnitude = max_magnitude(x);
-  for (int64_t i = 0; i < kSmallBlock; ++i)
-    if (std::abs(x[i]) == magnitude) return x[i];
-  return x[0];
-}
-
-struct Range {
-  float min, max;
-};
-Range range_of(const float* x) noexcept {
-  Float4 low = load4(x), high = low;
-  for (int64_t i = 4; i < kSmallBlock; i += 4) low = min4(load4(x + i), low), high = max4(load4(x + i), high);
-  return {smallest(low) + 0.0f, largest(high) + 0.0f};  // -0 becomes +0
-}
-
-BlockQ8_0 encode_q8_0(const float* x) noexcept {
-  BlockQ8_0 b;
-  const float d = max_magnitude(x) / 127;
-  const float id = inverse_or_zero(d);
-  b.d = f32_to_f16(d);
-  for (int j = 0; j < 32; j += 4) {
-    const Int4 q = round_away4(load4(x + j) * id);
-    for (int k = 0; k < 4; ++k) b.qs[j + k] = static_cast<int8_t>(q[k]);
-  }
-  return b;
-}
-
-// Codes of the 32-element formats: the low bytes of trunc(v), which lie in 0 .. max_code + 1.
-using Codes = std::array<uint8_t, 32>;
-
-void put_codes(Codes& codes, int64_t at, Float4 v, int max_code) noexcept {
-  const Int4 q = truncate4(v);
-  for (int k = 0; k < 4; ++k) codes[static_cast<size_t>(at + k)] = static_cast<uint8_t>(std::min(q[k] & 255, max_code));
-}
-
-// round(x / d) + offset
-Codes codes_around_zero(const float* x, float d, int offset) noexcept {
-  Codes codes;
-  const float id = inverse_or_zero(d), shift = static_cast<float>(offset) + 0.5f;
-  for (int64_t j = 0; j < 32; j += 4) put_codes(codes, j, load4(x + j) * id + shift, 2 * offset - 1);
-  return codes;
-}
-
-// round((x - min) / d)
-Codes codes_above_min(const float* x, float d, float min, int max_code) noexcept {
-  Codes codes;
-  const float id = inverse_or_zero(d);
-  for (int64_t j = 0; j < 32; j += 4) put_codes(codes, j, (load4(x + j) - min) * id + 0.5f, max_code);
-  return codes;
-}
-
-void pack_low_bits(const Codes& q, uint8_t (&qs)[16]) noexcept {
-  for (size_t j = 0; j < 16; ++j) qs[j] = static_cast<uint8_t>((q[j] & 15) | (q[j + 16] & 15) << 4);
-}
-
-void pack_fifth_bits(const Codes& q, uint8_t (&qh)[4]) noexcept {
-  uint32_t bits = 0;
-  for (size_t j = 0; j < 32; ++j) bits |= static_cast<uint32_t>(q[j] >> 4) << j;
-  std::memcpy(qh, &bits, sizeof(bits));
-}
-
-BlockQ4_0 encode_q4_0(const float* x) noexcept {
-  BlockQ4_0 b;
-  const float d = extreme(x) / -8;
-  b.d = f32_to_f16(d);
-  pack_low_bits(codes_around_zero(x, d, 8), b.qs);
-  return b;
-}
-
-BlockQ4_1 encode_q4_1(const float* x) noexcept {
-  BlockQ4_1 b;
-  const Range r = range_of(x);
-  const float d = (r.max - r.min) / 15;
-  b.d = f32_to_f16(d);
-  b.m = f32_to_f16(r.min);
-  pack_low_bits(codes_above_min(x, d, r.min, 15), b.qs);
-  return b;
-}
-
-BlockQ5_0 encode_q5_0(const float* x) noexcept {
-  BlockQ5_0 b;
-  const float d = extreme(x) / -16;
-  b.d = f32_to_f16(d);
-  const Codes q = codes_around_zero(x, d, 16);
-  pack_low_bits(q, b.qs);
-  pack_fifth_bits(q, b.qh);
-  return b;
-}
-
-BlockQ5_1 encode_q5_1(const float* x) noexcept {
-  BlockQ5_1 b;
-  const Range r = range_of(x);
-  const float d = (r.max - r.min) / 31;
-  b.d = f32_to_f16(d);
-  b.m = f32_to_f16(r.min);
-  const Codes q = codes_above_min(x, d, r.min, 31);
-  pack_low_bits(q, b.qs);
-  pack_fifth_bits(q, b.qh);
-  return b;
-}
 
 template <class T>
 void store(std::byte* out, int64_t i, const T& value) noexcept {
   std::memcpy(out + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
 }
 
-template <class EncodeBlock>
-void encode_all(const float* x, int64_t n, std::byte* out, int64_t per_block, EncodeBlock encode_block) noexcept {
-  for (int64_t i = 0; i < n / per_block; ++i) store(out, i, encode_block(x + i * per_block));
+// fn(encoder), the encoder of one block: (numbers, weights, Search) -> its bytes.
+template <class Fn>
+void with_encoder(DType dtype, Fn&& fn) noexcept {
+  switch (dtype) {
+    case DType::f32:
+      return fn([](const float* p, const float*, Search) { return *p; });
+    case DType::f16:
+      return fn([](const float* p, const float*, Search) { return f32_to_f16(*p); });
+    case DType::bf16:
+      return fn([](const float* p, const float*, Search) { return f32_to_bf16(*p); });
+    case DType::q8_0:
+      return fn(encode_q8_0);
+    case DType::q4_0:
+      return fn(encode_q4_0);
+    case DType::q4_1:
+      return fn(encode_q4_1);
+    case DType::q5_0:
+      return fn(encode_q5_0);
+    case DType::q5_1:
+      return fn(encode_q5_1);
+    case DType::q2_k:
+      return fn(encode_q2_k);
+    case DType::q3_k:
+      return fn(encode_q3_k);
+    case DType::q4_k:
+      return fn(encode_q4_k);
+    case DType::q5_k:
+      return fn(encode_q5_k);
+    case DType::q6_k:
+      return fn(encode_q6_k);
+    case DType::f8_e4m3:
+      break;
+  }
+  check(false, "f8_e4m3 is encoded by encode_f8_stripe");
+}
+
+using BlockWeights = std::array<float, kSuperBlock>;
+
+// The weights of one block, the largest 1 and none below kLeastWeight; equal where there are none, or all are zero.
+BlockWeights usable_weights(const float* w, int64_t n) noexcept {
+  constexpr float kLeastWeight = 1e-6f;
+  BlockWeights out = kEqualWeights;
+  const float largest = w == nullptr ? 0.0f : *std::max_element(w, w + n);
+  if (!(largest > kTiny && largest <= std::numeric_limits<float>::max())) return out;
+  for (int64_t i = 0; i < n; ++i) out[static_cast<size_t>(i)] = std::max(w[i] / largest, kLeastWeight);
+  return out;
+}
+
+double weighted_error(DType dtype, const void* block, const float* x, const float* w) noexcept {
+  const int64_t n = info(dtype).block_elements;
+  std::array<float, kSuperBlock> y;
+  decode_blocks(dtype, static_cast<const std::byte*>(block), n, y.data());
+  double error = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double off = double{y[static_cast<size_t>(i)]} - x[i];
+    error += w[i] * off * off;
+  }
+  return error;
 }
 
 // Magnitudes above the limit are reported, up to (without) `end`: the float bits of non-negative numbers order as
@@ -176,38 +121,31 @@ bool is_unencodable(float x, const Limits& limits) noexcept {
 
 void encode_row(DType dtype, const float* x, int64_t n, std::byte* out) noexcept {
   dcheck(n % info(dtype).block_elements == 0, "whole blocks");
-  switch (dtype) {
-    case DType::f32:
-      std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
-      return;
-    case DType::f16:
-      return encode_all(x, n, out, 1, [](const float* p) { return f32_to_f16(*p); });
-    case DType::bf16:
-      return encode_all(x, n, out, 1, [](const float* p) { return f32_to_bf16(*p); });
-    case DType::q8_0:
-      return encode_all(x, n, out, kSmallBlock, encode_q8_0);
-    case DType::q4_0:
-      return encode_all(x, n, out, kSmallBlock, encode_q4_0);
-    case DType::q4_1:
-      return encode_all(x, n, out, kSmallBlock, encode_q4_1);
-    case DType::q5_0:
-      return encode_all(x, n, out, kSmallBlock, encode_q5_0);
-    case DType::q5_1:
-      return encode_all(x, n, out, kSmallBlock, encode_q5_1);
-    case DType::q2_k:
-      return encode_all(x, n, out, kSuperBlock, encode_q2_k);
-    case DType::q3_k:
-      return encode_all(x, n, out, kSuperBlock, encode_q3_k);
-    case DType::q4_k:
-      return encode_all(x, n, out, kSuperBlock, encode_q4_k);
-    case DType::q5_k:
-      return encode_all(x, n, out, kSuperBlock, encode_q5_k);
-    case DType::q6_k:
-      return encode_all(x, n, out, kSuperBlock, encode_q6_k);
-    case DType::f8_e4m3:
-      break;
+  if (dtype == DType::f32) {
+    std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
+    return;
   }
-  check(false, "f8_e4m3 is encoded by encode_f8_stripe");
+  with_encoder(dtype, [&](auto encode_block) {
+    for (int64_t i = 0, per_block = info(dtype).block_elements; i < n / per_block; ++i)
+      store(out, i, encode_block(x + i * per_block, kEqualWeights.data(), Search::plain));
+  });
+}
+
+void encode_row_thorough(DType dtype, const float* x, const float* w, int64_t n, std::byte* out) noexcept {
+  if (info(dtype).block_elements == 1) return encode_row(dtype, x, n, out);
+  dcheck(n % info(dtype).block_elements == 0, "whole blocks");
+  const int64_t per_block = info(dtype).block_elements;
+  with_encoder(dtype, [&](auto encode_block) {
+    for (int64_t i = 0; i < n / per_block; ++i) {
+      const float* block = x + i * per_block;
+      const BlockWeights weights = usable_weights(w == nullptr ? nullptr : w + i * per_block, per_block);
+      const auto searched = encode_block(block, weights.data(), Search::thorough);
+      const auto plain = encode_block(block, kEqualWeights.data(), Search::plain);
+      const bool worse = weighted_error(dtype, &searched, block, weights.data()) >
+                         weighted_error(dtype, &plain, block, weights.data());
+      store(out, i, worse ? plain : searched);
+    }
+  });
 }
 
 int64_t find_unencodable(DType dtype, const float* x, int64_t n) noexcept {

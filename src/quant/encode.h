@@ -5,6 +5,9 @@
 // The K formats have no such definition; their encoders search for the scales that make the squared error small
 // (quant/encode_k.cpp says how). f16, bf16: rounded to nearest even. Results do not depend on compiler, instruction set
 // or threads.
+//
+// encode_row_thorough searches longer, in every quantised type, and minimises a weighted error: with the mean square of
+// the activations that a column is multiplied with as its weight, that of the products (docs/quantisation.md).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -16,10 +19,18 @@
 
 namespace fathom {
 
+// plain: what encode_row gives. thorough: encode_row_thorough.
+enum class Search : uint8_t { plain, thorough };
+
 // n elements (a multiple of the type's block_elements) of x to row_bytes(dtype, n) bytes at out, aligned or not. Any
 // type but f8_e4m3, whose scales belong to a matrix. Elements that find_unencodable() would report give some bytes
 // without meaning, never a fault.
 void encode_row(DType dtype, const float* x, int64_t n, std::byte* out) noexcept;
+
+// The same with a search for the block that makes  sum over i of w[i] (x[i] - decoded[i])^2  small. It is never larger
+// than encode_row's (where weights below a millionth of the block's largest count as that). w: n numbers >= 0; nullptr,
+// and in a block all zeros: equal weights. About ten times slower. Plain types: encode_row.
+void encode_row_thorough(DType dtype, const float* x, const float* w, int64_t n, std::byte* out) noexcept;
 
 // The first element that the type cannot hold; -1 when there is none. Quantised types (f8_e4m3 too) hold no NaN and no
 // infinity, and their f16 scales end at magnitudes of 65504 (q4_1, q5_1, K formats) or that times the largest code

@@ -234,7 +234,7 @@ TEST(Convert, AFailedWriteLeavesNothingBehindAndNothingIsOverwritten) {
   EXPECT_TRUE(contains(refusal("a", "f32"), "exists already"));
   EXPECT_TRUE(contains(refusal("no/b.gguf", "f32"), "does not exist"));
   EXPECT_TRUE(contains(refusal("b.safetensors", "f32"), "name a folder"));
-  EXPECT_TRUE(contains(error_of([] { parse_written_type("q4"); }), "there is no such element type"));
+  EXPECT_TRUE(contains(error_of([] { parse_written_type("q7"); }), "there is no such element type"));
   // A number that the type cannot hold, in the last tensor.
   const fs::path weights = folder.path() / "a" / "model.safetensors";
   std::string bytes = bytes_of(weights);

@@ -77,7 +77,8 @@ TEST(Peer, WorksAreHandedOverAndItsFiguresRead) {
 TEST(Peer, ItsRefusalIsSaidInItsOwnWords) {
   const FakePeer refuses("echo error llama.cpp does not load the model; echo 'unknown arch' >&2; exit 1\n");
   const std::string text = sentence([&] { refuses.run({kDecode}); });
-  EXPECT_TRUE(contains(text, "does not load the model") && contains(text, "unknown arch") && contains(text, "some.gguf"))
+  EXPECT_TRUE(contains(text, "does not load the model") && contains(text, "unknown arch") &&
+              contains(text, "some.gguf"))
       << text;
   const FakePeer dies("echo system AVX2 = 1; echo load 1; kill -9 $$\n");
   EXPECT_TRUE(contains(sentence([&] { dies.run({kDecode}); }), "137"));

@@ -12,8 +12,10 @@ BenchReport report() {
   EngineRun one, two;
   one.threads = 1;
   two.threads = 2;
-  two.timings = {{{WorkKind::prefill, 512, 100, 1}, {2, 4, 8}}, {{WorkKind::prefill, 512, 0, 1}, {2}},
-                 {{WorkKind::decode, 10, 0, 1}, {1}},           {{WorkKind::decode, 10, 100, 1}, {2}},
+  two.timings = {{{WorkKind::prefill, 512, 100, 1}, {2, 4, 8}},
+                 {{WorkKind::prefill, 512, 0, 1}, {2}},
+                 {{WorkKind::decode, 10, 0, 1}, {1}},
+                 {{WorkKind::decode, 10, 100, 1}, {2}},
                  {{WorkKind::decode, 10, 0, 8}, {4}}};
   r.runs = {one, two};
   r.peer = "llama.cpp v9 (AVX2 = 1)";

@@ -80,10 +80,87 @@ TEST(Encode, KFormatsGiveTheSameBytesWithEveryCompiler) {
     EXPECT_EQ(fnv1a(encoded(kKFormats[f], x)), expected[f]) << name(kKFormats[f]);
 }
 
+std::vector<std::byte> encoded_thoroughly(DType dtype, const std::vector<float>& x, const std::vector<float>& w) {
+  std::vector<std::byte> bytes(static_cast<size_t>(row_bytes(dtype, static_cast<int64_t>(x.size()))));
+  encode_row_thorough(dtype, x.data(), w.empty() ? nullptr : w.data(), static_cast<int64_t>(x.size()), bytes.data());
+  return bytes;
+}
+
+double weighted_error(const std::vector<float>& x, const std::vector<float>& y, const std::vector<float>& w,
+                      size_t begin, size_t end) {
+  double error = 0;
+  for (size_t i = begin; i < end; ++i) error += (w.empty() ? 1.0 : w[i]) * std::pow(double{y[i]} - x[i], 2);
+  return error;
+}
+
+// Mean squares of activations are spread over orders of magnitude: w = u^-2.
+std::vector<float> random_importance(int64_t n, uint64_t seed) {
+  std::vector<float> w(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i)
+    w[static_cast<size_t>(i)] = static_cast<float>(std::pow(0.02 + uniform01(seed, 99, static_cast<uint64_t>(i)), -2));
+  return w;
+}
+
+TEST(EncodeThoroughly, NoBlockIsWorseThanThePlainOne) {
+  const auto x = random_weights(256 * 32, 11);
+  for (const auto& w : {std::vector<float>{}, random_importance(256 * 32, 12)})
+    for (DType dtype : kQuantised) {
+      const auto plain = decoded(dtype, encoded(dtype, x), x.size());
+      const auto thorough = decoded(dtype, encoded_thoroughly(dtype, x, w), x.size());
+      const auto block = static_cast<size_t>(info(dtype).block_elements);
+      for (size_t i = 0; i < x.size(); i += block)
+        ASSERT_LE(weighted_error(x, thorough, w, i, i + block), weighted_error(x, plain, w, i, i + block) * (1 + 1e-6))
+            << name(dtype) << ", block " << i / block;
+    }
+}
+
+// Root of the weighted error, thorough by plain: measured here, so that a search that got worse is seen.
+TEST(EncodeThoroughly, LowersTheWeightedError) {
+  const auto x = random_weights(256 * 64, 13);
+  const auto w = random_importance(256 * 64, 14);
+  const std::array<double, 10> equal = {0.89, 0.945, 0.90, 0.945, 0.89, 0.975, 0.9995, 0.985, 0.97, 0.97};
+  const std::array<double, 10> weighted = {0.53, 0.64, 0.49, 0.60, 0.48, 0.53, 0.66, 0.57, 0.61, 0.64};
+  for (size_t f = 0; f < kQuantised.size(); ++f) {
+    const DType dtype = kQuantised[f];
+    const auto plain = decoded(dtype, encoded(dtype, x), x.size());
+    const auto ratio = [&](const std::vector<float>& weights) {
+      const auto thorough = decoded(dtype, encoded_thoroughly(dtype, x, weights), x.size());
+      return std::sqrt(weighted_error(x, thorough, weights, 0, x.size()) /
+                       weighted_error(x, plain, weights, 0, x.size()));
+    };
+    EXPECT_LT(ratio({}), equal[f]) << name(dtype);
+    EXPECT_LT(ratio(w), weighted[f]) << name(dtype);
+  }
+}
+
+TEST(EncodeThoroughly, WeightsThatSayNothingAreEqualWeights) {
+  const auto x = random_weights(512, 15);
+  std::vector<float> zeros(512, 0.0f), same(512, 3e-9f);
+  for (DType dtype : kQuantised) {
+    const auto expected = encoded_thoroughly(dtype, x, {});
+    EXPECT_EQ(encoded_thoroughly(dtype, x, zeros), expected) << name(dtype);
+    EXPECT_EQ(encoded_thoroughly(dtype, x, same), expected) << name(dtype);
+  }
+}
+
+TEST(EncodeThoroughly, ABlockWithOneColumnThatCountsGetsThatColumnRight) {
+  for (DType dtype : kQuantised) {
+    auto x = random_weights(256, 16);
+    std::vector<float> w(256, 1.0f);
+    for (size_t i = 5; i < 256; i += 32) w[i] = 1e6f, x[i] = 0.731f;
+    const auto y = decoded(dtype, encoded_thoroughly(dtype, x, w), 256);
+    const auto plain = decoded(dtype, encoded(dtype, x), 256);
+    double off = 0, plain_off = 0;
+    for (size_t i = 5; i < 256; i += 32) off += std::abs(y[i] - x[i]), plain_off += std::abs(plain[i] - x[i]);
+    EXPECT_LT(off, plain_off / 2) << name(dtype);
+  }
+}
+
 TEST(Encode, ZerosDecodeToZeros) {
   for (DType dtype : kQuantised)
-    for (float y : decoded(dtype, encoded(dtype, std::vector<float>(256, 0.0f)), 256))
-      EXPECT_EQ(y, 0.0f) << name(dtype);
+    for (const auto& bytes : {encoded(dtype, std::vector<float>(256, 0.0f)),
+                              encoded_thoroughly(dtype, std::vector<float>(256, 0.0f), random_importance(256, 1))})
+      for (float y : decoded(dtype, bytes, 256)) EXPECT_EQ(y, 0.0f) << name(dtype);
 }
 
 // Blocks of a shape that breaks a careless search. Each format must stay within one of its coarsest steps: the block's
@@ -111,6 +188,9 @@ TEST(Encode, EdgeBlocksStayWithinAStep) {
                  magnitude = std::max(std::abs(*low), std::abs(*high));
     for (size_t f = 0; f < kQuantised.size(); ++f) {
       const auto y = decoded(kQuantised[f], encoded(kQuantised[f], blocks[b]), 256);
+      const auto thorough = decoded(kQuantised[f], encoded_thoroughly(kQuantised[f], blocks[b], {}), 256);
+      ASSERT_LE(weighted_error(blocks[b], thorough, {}, 0, 256), weighted_error(blocks[b], y, {}, 0, 256) * (1 + 1e-6))
+          << name(kQuantised[f]) << ", block " << b;
       const double bound = 2 * std::max(range, magnitude) / steps[f] + magnitude * 0x1p-10 + 512 * 0x1p-24;
       for (size_t i = 0; i < 256; ++i)
         ASSERT_NEAR(y[i], blocks[b][i], bound) << name(kQuantised[f]) << ", block " << b << ", " << i;
@@ -134,6 +214,7 @@ TEST(Encode, NonFiniteNumbersAreReportedAndDoNoHarm) {
       x[300] = bad;
       EXPECT_EQ(find_unencodable(dtype, x.data(), 512), 300) << name(dtype) << " " << bad;
       encoded(dtype, x);
+      encoded_thoroughly(dtype, x, random_importance(512, 2));
     }
     std::vector<float> all(256, nan);
     encoded(dtype, all);

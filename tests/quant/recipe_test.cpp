@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "support/files.h"
+
 namespace fathom {
 namespace {
 
@@ -64,12 +66,49 @@ TEST(Recipe, RowsThatAreNoWholeBlocksFallBack) {
 }
 
 TEST(Recipe, NamesRoundTrip) {
-  for (int i = 0; i < 14; ++i) {
+  for (int i = 0; i < 17; ++i) {
     const auto type = static_cast<OutputType>(i);
     EXPECT_EQ(output_type_from_name(name(type)), type);
   }
   EXPECT_EQ(output_type_from_name("q9_9"), std::nullopt);
   EXPECT_EQ(output_type_from_name("f8_e4m3"), std::nullopt);
+}
+
+TEST(Recipe, OwnRecipesGiveEveryPartATypeAndFallBackToTheSameBytes) {
+  const char* down = "model.layers.4.mlp.experts.5.down_proj.weight";
+  const char* up = "model.layers.4.mlp.experts.5.up_proj.weight";
+  EXPECT_EQ(of(OutputType::q4, up, {64, 1408, 2048}), DType::q4_k);
+  EXPECT_EQ(of(OutputType::q4, down, {64, 2048, 1408}), DType::q4_0) << "4.5 bits, as q4_k";
+  EXPECT_EQ(of(OutputType::q5, down, {64, 2048, 1408}), DType::q5_0);
+  EXPECT_EQ(of(OutputType::q8, down, {64, 2048, 1408}), DType::q8_0);
+  EXPECT_EQ(of(OutputType::q4, down, {64, 2048, 24}), DType::f16);
+  EXPECT_EQ(of(OutputType::q4, "model.layers.4.mlp.gate.weight", {64, 2048}), DType::f32);
+  const RecipeModel tied{.n_layers = 27, .tied_output = true};
+  EXPECT_EQ(of(OutputType::q4, "model.embed_tokens.weight", {102400, 2048}, tied),
+            of(OutputType::q4, "lm_head.weight", {102400, 2048}));
+}
+
+TEST(TensorRule, PatternsMatchWholeNames) {
+  const char* name = "model.layers.12.mlp.experts.3.up_proj.weight";
+  for (const char* yes : {"*", "**", name, "model.*", "*.up_proj.weight", "*.experts.*.up_proj.*", "model.layers.1?.*",
+                          "*weight*", "?odel*proj?weigh?"})
+    EXPECT_TRUE(matches(yes, name)) << yes;
+  for (const char* no : {"", "model", "*.up_proj", "model.layers.?.*", "*.down_proj.weight", "*.experts.4.*", "*z*",
+                         "model.layers.12.mlp.experts.3.up_proj.weight?"})
+    EXPECT_FALSE(matches(no, name)) << no;
+  EXPECT_TRUE(matches("", ""));
+  EXPECT_TRUE(matches("***", ""));
+  // Time stays in proportion to the lengths' product however many stars there are.
+  EXPECT_FALSE(matches(std::string(100, '*') + "b", std::string(10000, 'a')));
+  EXPECT_FALSE(matches("*a*a*a*a*a*a*a*a*b", std::string(3000, 'a')));
+}
+
+TEST(TensorRule, IsAPatternAndATypeOfGguf) {
+  const TensorRule rule = parse_tensor_rule("*.o_proj.weight=q5_k");
+  EXPECT_EQ(rule.pattern, "*.o_proj.weight");
+  EXPECT_EQ(rule.dtype, DType::q5_k);
+  for (const char* bad : {"q5_k", "=q5_k", "", "*=", "*=q4_k_m", "*=q9", "*=f8_e4m3"})
+    EXPECT_TRUE(test::contains(test::error_of([&] { parse_tensor_rule(bad); }), "--tensor")) << bad;
 }
 
 }  // namespace

@@ -1,0 +1,101 @@
+// fathom quantize: a model in fewer bits.
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/write_progress.h"
+#include "convert/quantize.h"
+
+namespace fathom {
+namespace {
+
+struct QuantizeCommand {
+  std::string model, out, type, importance, calibration, save_importance;
+  std::vector<std::string> rules;
+  CalibrationOptions calibration_options{.window = 512, .max_tokens = 131072};
+  uint64_t max_shard_bytes = 0;
+  int threads = 0;
+  bool requantize = false, quiet = false;
+};
+
+QuantizeOptions quantize_options(const QuantizeCommand& c) {
+  const auto path = [](const std::string& text) {
+    return text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
+  };
+  QuantizeOptions o{.output = {.type = parse_written_type(c.type), .max_shard_bytes = c.max_shard_bytes},
+                    .requantize = c.requantize,
+                    .importance = path(c.importance),
+                    .calibration_text = path(c.calibration),
+                    .calibration = c.calibration_options,
+                    .save_importance = path(c.save_importance)};
+  for (const std::string& rule : c.rules) o.output.type.rules.push_back(parse_tensor_rule(rule));
+  return o;
+}
+
+void print_summary(const std::string& out, const QuantizeSummary& s) {
+  fmt::print(stderr, "{}: {}, {:.2f} bits per weight\n", out, human_bytes(static_cast<double>(s.bytes)),
+             s.bits_per_weight());
+  for (const auto& [type, share] : s.by_type)
+    fmt::print(stderr, "  {:<6} {:5} tensors {:12} weights {:>10}\n", type, share.tensors, share.elements,
+               human_bytes(static_cast<double>(share.bytes)));
+  if (!s.without_importance.empty())
+    fmt::print(stderr, "  without importance data, all columns alike: {}{}\n", s.without_importance.front(),
+               s.without_importance.size() > 1 ? fmt::format(" and {} more", s.without_importance.size() - 1) : "");
+}
+
+void run_quantize(const QuantizeCommand& c) {
+  ThreadPool pool(c.threads > 0 ? c.threads : default_thread_count());
+  WriteProgress calibrating("calibrating", "tokens", c.quiet), writing("quantising", "B", c.quiet);
+  const QuantizeSummary summary =
+      quantize_model(pool, c.model, c.out, quantize_options(c), {calibrating.fn(), writing.fn()});
+  if (!c.quiet) print_summary(c.out, summary);
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("quantize", "a model in fewer bits, as GGUF");
+  const auto o = std::make_shared<QuantizeCommand>();
+  command.add_option("-m,--model", o->model, "folder with config.json and safetensors, or a .gguf file")
+      ->required()
+      ->type_name("MODEL");
+  command
+      .add_option("--type", o->type,
+                  output_type_names() + "; q4, q5 and q8 are fathom's own: a type for each part of the model")
+      ->required()
+      ->type_name("TYPE");
+  command.add_option("-o,--out", o->out, "the .gguf file to make")->required()->type_name("OUT");
+  command
+      .add_option("--tensor", o->rules,
+                  "element type of the matrices whose Hugging Face name matches (* and ?); repeat it: the first that "
+                  "matches decides, --type is for the rest")
+      ->type_name("PATTERN=TYPE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command.add_option("--calibration", o->calibration, "text to run the model over, to learn which columns count")
+      ->type_name("FILE");
+  command.add_option("--calibration-tokens", o->calibration_options.max_tokens, "tokens of it to use; 0: all")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--importance", o->importance, "what an earlier run learnt and saved")->type_name("FILE");
+  command.add_option("--save-importance", o->save_importance, "keep what --calibration learns, as .safetensors")
+      ->type_name("FILE");
+  command.add_flag("--requantize", o->requantize, "take a model that is quantised already");
+  command
+      .add_option("--max-shard-size", o->max_shard_bytes,
+                  "split the file into parts of at most this size (2GB, 500MB, ...); default: one file")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(true));
+  command.add_option("-t,--threads", o->threads, "threads; default: the CPUs of this process")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  command.add_flag("-q,--quiet", o->quiet, "no progress and no figures on stderr");
+  command.footer(
+      "Examples:\n  fathom quantize -m DeepSeek-V2-Lite/ --type q4 --calibration text.txt -o lite-q4.gguf\n"
+      "  fathom quantize -m lite-bf16.gguf --type q4_0 --tensor '*.self_attn.*=q8_0' --tensor 'lm_head.*=q6_k' -o "
+      "lite.gguf");
+  command.callback([=] { run_quantize(*o); });
+}
+
+}  // namespace fathom

@@ -1,0 +1,91 @@
+#include "convert/quantize.h"
+
+#include <numeric>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "model/text.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_block_type(DType t) { return info(t).block_elements > 1; }
+
+void refuse_quantised(Model& model) {
+  for_each_tensor(model.weights, model.config, [&](const std::string& name, const Weight& w, const Shape&) {
+    if (is_block_type(w.dtype))
+      throw_bad_input(
+          "{}: {} is {} already, and rounding it again loses more than rounding the original once; start from the "
+          "f32, f16 or bf16 model, or give --requantize",
+          model.path.string(), name, fathom::name(w.dtype));
+  });
+}
+
+Importance calibrate(ThreadPool& pool, const Model& model, const QuantizeOptions& o, const ProgressFn& progress) {
+  const Tokenizer tokenizer = load_tokenizer(model);
+  const auto ids = tokenizer.encode(read_file(*o.calibration_text), {.add_special = true, .parse_special = false});
+  const auto counted = [&](int64_t done, int64_t total) {
+    if (progress) progress(static_cast<uint64_t>(done), static_cast<uint64_t>(total));
+  };
+  return collect_importance(pool, model, ids, tokenizer.adds_bos() ? tokenizer.bos() : std::nullopt, o.calibration,
+                            counted);
+}
+
+// The first matrix that both know must have the same columns in both.
+void check_same_model(const Importance& importance, const fs::path& path, const ModelRows& source,
+                      const std::vector<OutTensor>& plan) {
+  bool known = false;
+  for (const OutTensor& t : plan)
+    for (const std::string& piece : t.pieces) {
+      const ColumnStatistics columns = importance.find(piece);
+      if (columns.cols == 0) continue;
+      known = true;
+      if (const int64_t cols = source.find(piece).cols; columns.cols != cols)
+        throw_bad_input(
+            "{}: {} has importance data for {} columns, but the model's has {}; was it made for another one?",
+            path.string(), piece, columns.cols, cols);
+    }
+  if (!known) throw_bad_input("{}: has importance data for none of the model's matrices", path.string());
+}
+
+QuantizeSummary summarise(const std::vector<OutTensor>& plan, const Importance* importance) {
+  QuantizeSummary s;
+  for (const OutTensor& t : plan) {
+    const int64_t elements = std::accumulate(t.shape.begin(), t.shape.end(), int64_t{1}, std::multiplies<>());
+    QuantizeSummary::Share& share = s.by_type[std::string(name(t.dtype))];
+    ++share.tensors, share.elements += elements, share.bytes += byte_count(t);
+    s.elements += elements, s.bytes += byte_count(t);
+    if (importance != nullptr && is_block_type(t.dtype) && importance->find(t.pieces.front()).cols == 0)
+      s.without_importance.push_back(t.pieces.front());
+  }
+  return s;
+}
+
+}  // namespace
+
+QuantizeSummary quantize_model(ThreadPool& pool, const fs::path& in, const fs::path& out, const QuantizeOptions& o,
+                               const QuantizeProgress& progress) {
+  if (!names_gguf(out)) throw_bad_input("{}: the output is a GGUF file; let its name end in .gguf", out.string());
+  check_output_free(out);
+  if (o.importance && o.calibration_text)
+    throw_bad_input("--importance and --calibration both give importance data; give one of them");
+  Model model = load_model(in);
+  if (!o.requantize) refuse_quantised(model);
+  const ModelRows source = in_layout(rows_of_model(model), gguf_layout(model.config));
+  const std::vector<OutTensor> plan = plan_gguf(source, o.output.type);
+  std::optional<Importance> importance;
+  if (o.importance) {
+    importance = read_importance(*o.importance);
+    check_same_model(*importance, *o.importance, source, plan);
+  }
+  if (o.calibration_text) importance = calibrate(pool, model, o, progress.calibrating);
+  if (importance && o.save_importance) save_importance(*importance, *o.save_importance);
+  OutputOptions output = o.output;
+  if (importance) output.encoding = {.search = Search::thorough, .importance = &*importance};
+  convert_model(pool, model, out, output, progress.writing);
+  return summarise(plan, importance ? &*importance : nullptr);
+}
+
+}  // namespace fathom
