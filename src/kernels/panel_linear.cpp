@@ -165,4 +165,21 @@ void panel_linear(ThreadPool& pool, Arena& arena, MatView<const float> x, std::s
   run_panel_jobs(pool, jobs);
 }
 
+void panel_linear_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
+  check_weight(w, x.cols);
+  check(x.cols <= kSerialCols && y.rows == x.rows && y.cols == w.rows, "panel_linear_serial: y (T, rows of w)");
+  const KernelTable& k = kernels();
+  alignas(64) int8_t codes[kSerialCols];
+  alignas(64) float sums[kSerialCols / kPanelBlock * QuantisedRows::kSums];
+  const int64_t most = std::min(QuantisedRows::kMaxRows, kSerialCols / x.cols);
+  for (int64_t first = 0; first < x.rows; first += most) {
+    const int64_t n = std::min(most, x.rows - first);
+    for (int64_t t = 0; t < n; ++t)
+      k.quantise_row(x.row(first + t), x.cols, codes + t * kPanelBlock, n * kPanelBlock,
+                     sums + t * QuantisedRows::kSums, n * QuantisedRows::kSums);
+    for (int64_t p = 0; p < n_panels(w.rows); ++p)
+      multiply_panel(k, w, p, {n, x.cols, codes, sums}, y.row(first) + p * kPanelRows, y.stride);
+  }
+}
+
 }  // namespace fathom

@@ -49,4 +49,9 @@ struct PanelOutput {
 };
 void panel_linear(ThreadPool& pool, Arena& arena, MatView<const float> x, std::span<const PanelOutput> outputs);
 
+// The same for one weight on the calling thread, inside a section of the pool. Needs x.cols <= kSerialCols; scratch is
+// on the stack.
+inline constexpr int64_t kSerialCols = 16384;
+void panel_linear_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept;
+
 }  // namespace fathom

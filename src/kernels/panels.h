@@ -67,6 +67,14 @@ constexpr int64_t panel_bytes(DType dtype, int64_t cols) noexcept {
 }
 constexpr int64_t n_panels(int64_t rows) noexcept { return (rows + kPanelRows - 1) / kPanelRows; }
 
+// Rows [first, first + n) of w, with their panels where first is the start of one.
+inline Weight panel_rows(const Weight& w, int64_t first, int64_t n) noexcept {
+  Weight rows = w.sub_rows(first, n);
+  if (w.panels != nullptr && first % kPanelRows == 0)
+    rows.panels = w.panels + first / kPanelRows * panel_bytes(w.dtype, w.cols);
+  return rows;
+}
+
 // Writes panel_bytes() for the rows [8 panel, 8 panel + 8) of w.
 void pack_panel(const Weight& w, int64_t panel, std::byte* out) noexcept;
 

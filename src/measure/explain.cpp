@@ -29,9 +29,10 @@ std::string huge_page_setting() {
                                                                  : text.substr(open + 1, close - open - 1);
 }
 
-std::string form_of(const ModelConfig& config, const Work& w, int64_t chunk_tokens, bool fast) {
+std::string form_of(const ModelConfig& config, const Work& w, int64_t chunk_tokens, bool fast, bool packed) {
   const int64_t n = w.kind == WorkKind::prefill ? std::min(chunk_tokens, w.tokens) : 1;
-  const bool naive = (fast ? cheaper_fast_form : cheaper_mla_form)(config, w.depth, n) == MlaForm::naive;
+  const bool naive =
+      (fast ? cheaper_fast_form(config, packed, w.depth, n) : cheaper_mla_form(config, w.depth, n)) == MlaForm::naive;
   return fmt::format("attention of {}: {}, which {} for {} new after {}", describe(w),
                      naive ? "keys and values expanded" : "heads folded into the latent",
                      fast ? "takes less time" : "costs fewer multiply-adds", n, w.depth);
@@ -57,7 +58,8 @@ std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works,
                               human_bytes(static_cast<double>(layout.bytes_per_token())), layout.layers));
   lines.push_back(fmt::format("prompts run in chunks of {} tokens", engine.chunk_tokens()));
   if (config.uses_mla())
-    for (const Work& w : works) lines.push_back(form_of(config, w, engine.chunk_tokens(), fast));
+    for (const Work& w : works)
+      lines.push_back(form_of(config, w, engine.chunk_tokens(), fast, engine.packed_bytes() > 0));
   if (const auto bytes = huge_page_bytes())
     lines.push_back(
         fmt::format("huge pages: {} (transparent huge pages: {})", human_bytes(*bytes), huge_page_setting()));

@@ -49,7 +49,7 @@ struct Context {
 // which streams a stored weight of any type once; training by kernels/linear.h, which packs the weight first and is
 // made for many rows.
 inline bool in_panels(const Context& ctx, const Weight& w) noexcept {
-  return ctx.arithmetic == Arithmetic::fast && w.panels != nullptr;
+  return ctx.arithmetic == Arithmetic::fast && w.panels != nullptr && ctx.observer == nullptr;
 }
 inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatView<float> y) {
   if (in_panels(ctx, w))

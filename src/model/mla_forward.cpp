@@ -78,7 +78,8 @@ void attend_absorbed(Context& ctx, const ModelConfig& c, float scale, const MlaW
   finish(ctx, a);
   round_activations(ctx, z);
   ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t h = begin; h < end; ++h) unfold_value(c, w, h, z.sub_cols(h * C, C), o.sub_cols(h * V, V));
+    for (int64_t h = begin; h < end; ++h)
+      unfold_value(c, w, h, ctx.arithmetic, z.sub_cols(h * C, C), o.sub_cols(h * V, V));
   });
 }
 

@@ -1,6 +1,7 @@
 #include "model/mla_heads.h"
 
 #include "kernels/matmul.h"
+#include "kernels/panel_linear.h"
 
 namespace fathom {
 
@@ -14,9 +15,15 @@ void fold_query(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView
   }
 }
 
-void unfold_value(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView<const float> z, MatView<float> o) {
+void unfold_value(const ModelConfig& c, const MlaWeights& w, int64_t head, Arithmetic arithmetic,
+                  MatView<const float> z, MatView<float> o) {
   const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim;
-  matmul_serial(z, w.kv_b_proj ? w.kv_b_proj.sub_rows(head * (N + V) + N, V) : w.v_b_proj.sub_rows(head * V, V), o);
+  const Weight value =
+      w.kv_b_proj ? panel_rows(w.kv_b_proj, head * (N + V) + N, V) : panel_rows(w.v_b_proj, head * V, V);
+  if (arithmetic == Arithmetic::fast && value.panels != nullptr && value.cols <= kSerialCols)
+    panel_linear_serial(z, value, o);
+  else
+    matmul_serial(z, value, o);
 }
 
 }  // namespace fathom
