@@ -1,5 +1,6 @@
 #include "convert/quantize.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -240,7 +241,7 @@ TEST(Importance, ExpertsWithFewRowsLeanOnTheirLayer) {
   const auto of = [](double rows, float x) {
     return ColumnStatistics{.groups = 1, .cols = 2, .rows = rows, .mean_squares = {x, 2 * x}};
   };
-  const auto expert = [](int i) { return "model.layers.1.mlp.experts." + std::to_string(i) + ".up_proj.weight"; };
+  const auto expert = [](int i) { return fmt::format("model.layers.1.mlp.experts.{}.up_proj.weight", i); };
   const Importance importance({{expert(0), of(96, 1)}, {expert(1), of(32, 5)}, {"lm_head.weight", of(3, 7)}});
   const float mean = (96 * 1 + 32 * 5) / 128.0f;
   EXPECT_FLOAT_EQ(importance.find(expert(2)).mean_squares[0], mean) << "saw none";
