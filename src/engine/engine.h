@@ -20,11 +20,11 @@ enum class WeightPlace : uint8_t { automatic, packed, mapped };
 inline constexpr int64_t kChunkTokens = 2048;
 
 struct EngineOptions {
-  int threads = 0;                      // 0: default_thread_count()
-  int64_t context_tokens = 0;           // most tokens of a sequence; 0: max_position_embeddings of the model
-  int64_t cache_tokens = 0;             // room in the cache, over all sequences; 0: context_tokens
-  int64_t chunk_tokens = 0;             // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
-  std::optional<CacheType> cache_type;  // nullopt: q16 for latent attention in fast arithmetic, else f32
+  int threads = 0;                           // 0: default_thread_count()
+  int64_t context_tokens = 0;                // most tokens of a sequence; 0: max_position_embeddings of the model
+  int64_t cache_tokens = 0;                  // room in the cache, over all sequences; 0: context_tokens
+  int64_t chunk_tokens = 0;                  // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
+  std::optional<CacheType> cache_type = {};  // nullopt: q16 for latent attention in fast arithmetic, else f32
   Activations activations = Activations::f32;
   Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
   // Copies of quantised weights, laid out for the kernels, where memory has room for them: fast arithmetic only.
