@@ -209,9 +209,8 @@ FATHOM_INLINE inline void each_block(const std::byte* panel, int64_t cols, F f) 
   const int64_t units = cols / (kBlock * Format::blocks);
   for (int64_t u = 0; u < units; ++u, panel += kUnit) {
     const typename Format::Unit unit = Format::unit(panel);
-    unroll<Format::blocks>([&](int b) FATHOM_INLINE {
+    for (int b = 0; b < Format::blocks; ++b)
       f(panel + Format::header + b * kCodes, Format::scales(unit, b), u * Format::blocks + b);
-    });
   }
 }
 
