@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -144,7 +145,8 @@ TEST(Int16, CodesAreTheSameBitsInEveryTable) {
       }
       std::vector<int8_t> bytes(static_cast<size_t>(2 * n));
       Buffer<int16_t> wide(2 * n), plain_wide(2 * n);
-      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<int8_t>(normal(9, static_cast<int64_t>(i)) * 60);
+      for (size_t i = 0; i < bytes.size(); ++i)
+        bytes[i] = static_cast<int8_t>(std::clamp(normal(9, static_cast<int64_t>(i)) * 60.0, -128.0, 127.0));
       k->widen(bytes.data(), 2 * n, wide.data());
       plain.widen(bytes.data(), 2 * n, plain_wide.data());
       EXPECT_TRUE(same(wide, plain_wide)) << k->name;
