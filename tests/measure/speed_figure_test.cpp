@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/files.h"
+#include "support/fontconfig_leaks.h"
 
 namespace fathom {
 namespace {
