@@ -6,8 +6,8 @@
 #include <iterator>
 #include <memory>
 
-#include "base/progress.h"
 #include "cli/bundled_model.h"
+#include "cli/write_progress.h"
 
 namespace fathom {
 
@@ -51,10 +51,8 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
 namespace {
 
 std::function<void(int64_t, int64_t)> load_progress(bool quiet) {
-  return [quiet, bar = std::shared_ptr<Progress>()](int64_t done, int64_t total) mutable {
-    if (bar == nullptr) bar = std::make_shared<Progress>("packing weights", static_cast<uint64_t>(total), "B", quiet);
-    bar->set(static_cast<uint64_t>(done));
-    if (done == total) bar.reset();
+  return [bar = std::make_shared<WriteProgress>("packing weights", "B", quiet)](int64_t done, int64_t total) {
+    bar->fn()(static_cast<uint64_t>(done), static_cast<uint64_t>(total));
   };
 }
 

@@ -29,17 +29,22 @@ void mlp_in_panels(Context& ctx, const MlpWeights& w, MatView<const float> x, Ma
   const QuantisedTiles tiles = plan_tiles(ctx.arena, counts, x.cols),
                        act = plan_tiles(ctx.arena, counts, w.gate_proj.rows);
   quantise(ctx.pool, x, {}, tiles);
-  std::vector<GatedJob> gated;
-  std::vector<PanelJob> down;
-  for (size_t i = 0; i < tiles.size(); ++i) {
-    gated.push_back({tiles[i].rows, &w.gate_proj, &w.up_proj, act[i].rows});
-    down.push_back({act[i].rows, &w.down_proj, y.sub_rows(act[i].first, act[i].rows.n)});
-  }
-  run_gated_jobs(ctx.pool, gated);
-  run_panel_jobs(ctx.pool, down);
+  PanelMlps layer;
+  for (size_t i = 0; i < tiles.size(); ++i) layer.add(w, tiles[i].rows, act[i], y);
+  layer.run(ctx.pool);
 }
 
 }  // namespace
+
+void PanelMlps::add(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y) {
+  gated_.push_back({x, &w.gate_proj, &w.up_proj, act.rows});
+  down_.push_back({act.rows, &w.down_proj, y.sub_rows(act.first, act.rows.n)});
+}
+
+void PanelMlps::run(ThreadPool& pool) const {
+  run_gated_jobs(pool, gated_);
+  run_panel_jobs(pool, down_);
+}
 
 bool in_panels(const Context& ctx, const MlpWeights& w) noexcept {
   return in_panels(ctx, w.gate_proj) && in_panels(ctx, w.up_proj) && in_panels(ctx, w.down_proj) &&

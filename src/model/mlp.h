@@ -16,6 +16,19 @@ void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatV
 // Whether its three products run over panels (kernels/panel_linear.h).
 bool in_panels(const Context& ctx, const MlpWeights& w) noexcept;
 
+// Feed-forward layers over panels that run together: gate, up and the activation of all in one section, down of all in
+// the next. What is added must live until run().
+class PanelMlps {
+ public:
+  // y.row(act.first + i) = the layer's output for row i of x; act: a tile of as many rows, gate_proj.rows wide.
+  void add(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y);
+  void run(ThreadPool& pool) const;
+
+ private:
+  std::vector<GatedJob> gated_;
+  std::vector<PanelJob> down_;
+};
+
 // dx (T, D) written, or added to when `add`; weight gradients added to.
 void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
                   MatView<const float> dy, MatView<float> dx, bool add, const Gradients& gradients);

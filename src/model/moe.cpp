@@ -61,13 +61,6 @@ bool in_panels(const Context& ctx, const MoeWeights& w) {
   return std::all_of(w.experts.begin(), w.experts.end(), has) && (!w.shared_experts.gate_proj || has(w.shared_experts));
 }
 
-// One expert's tiles: the jobs of its products, act between them.
-void add_jobs(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y,
-              std::vector<GatedJob>& gated, std::vector<PanelJob>& down) {
-  gated.push_back({x, &w.gate_proj, &w.up_proj, act.rows});
-  down.push_back({act.rows, &w.down_proj, y.sub_rows(act.first, act.rows.n)});
-}
-
 // All experts, the shared ones among them, in two sections: what goes in is rounded, then gate and up, then down. A
 // single token is rounded once for all of its experts.
 void experts_in_panels(Context& ctx, const ModelConfig& c, const MoeWeights& w, const Dispatch& d,
@@ -76,27 +69,25 @@ void experts_in_panels(Context& ctx, const ModelConfig& c, const MoeWeights& w, 
   std::vector<int64_t> counts;
   for (size_t e = 0; e + 1 < d.offsets.size(); ++e) counts.push_back(d.offsets[e + 1] - d.offsets[e]);
   const std::array one{x.rows};
-  const QuantisedTiles whole = plan_tiles(ctx.arena, one, x.cols);
-  quantise(ctx.pool, x, {}, whole);
-  QuantisedTiles routed;
-  if (x.rows > 1) {
+  const bool single = x.rows == 1;
+  QuantisedTiles whole, routed;
+  if (single || shared.rows > 0) {
+    whole = plan_tiles(ctx.arena, one, x.cols);
+    quantise(ctx.pool, x, {}, whole);
+  }
+  if (!single) {
     routed = plan_tiles(ctx.arena, counts, x.cols);
     quantise(ctx.pool, x, d.token, routed);
   }
-  std::vector<GatedJob> gated;
-  std::vector<PanelJob> down;
+  PanelMlps experts;
   const QuantisedTiles act = plan_tiles(ctx.arena, counts, c.moe_intermediate_size);
   for (size_t i = 0; i < act.size(); ++i)
-    add_jobs(w.experts[static_cast<size_t>(act[i].group)], x.rows > 1 ? routed[i].rows : whole[0].rows, act[i], out,
-             gated, down);
-  QuantisedTiles shared_act;
+    experts.add(w.experts[static_cast<size_t>(act[i].group)], (single ? whole[0] : routed[i]).rows, act[i], out);
   if (shared.rows > 0) {
-    shared_act = plan_tiles(ctx.arena, one, w.shared_experts.gate_proj.rows);
-    for (size_t i = 0; i < whole.size(); ++i)
-      add_jobs(w.shared_experts, whole[i].rows, shared_act[i], shared, gated, down);
+    const QuantisedTiles shared_act = plan_tiles(ctx.arena, one, w.shared_experts.gate_proj.rows);
+    for (size_t i = 0; i < whole.size(); ++i) experts.add(w.shared_experts, whole[i].rows, shared_act[i], shared);
   }
-  run_gated_jobs(ctx.pool, gated);
-  run_panel_jobs(ctx.pool, down);
+  experts.run(ctx.pool);
 }
 
 }  // namespace

@@ -76,6 +76,17 @@ TEST(PanelWeights, SameBitsForAnyThreadsAndChunks) {
   EXPECT_EQ(run(2, 13), want);
 }
 
+TEST(PanelWeights, WithoutSharedExpertsToo) {
+  ModelConfig c = smooth_config(false);
+  c.n_shared_experts = 0;
+  const Quantised q(DType::q4_0, c);
+  const std::vector<int32_t> ids = testing::random_ids(70, c.vocab_size, 9);
+  const std::vector<float> exact = logits(q.model, Arithmetic::exact, 2, ids, 70);
+  const std::vector<float> fast = logits(q.model, Arithmetic::fast, 2, ids, 70, MlaForm::absorbed);
+  EXPECT_LE(testing::largest_difference(fast, exact), 0.05 * testing::largest_magnitude(exact));
+  EXPECT_EQ(logits(q.model, Arithmetic::fast, 3, ids, 1, MlaForm::absorbed), fast);
+}
+
 TEST(PanelWeights, SameBitsForAnyNeighbours) {
   const Quantised q(DType::q4_k);
   const std::vector<int32_t> a = testing::random_ids(9, q.model.config.vocab_size, 7),
