@@ -62,6 +62,17 @@ class ThreadPool {
     });
   }
 
+  // body(thread, i) for i = 0 .. count-1, one at a time, by the thread that is free first: for tasks that need scratch
+  // of their thread. Which thread runs one is not fixed.
+  template <class Body>
+  void for_each_task(int64_t count, Body&& body) {
+    std::atomic<int64_t> next{0};
+    run([&](int thread) {
+      const auto take = [&] { return next.fetch_add(1, std::memory_order_relaxed); };
+      for (int64_t i = take(); i < count; i = take()) body(thread, i);
+    });
+  }
+
  private:
   void worker(int thread);
 

@@ -1,7 +1,6 @@
 // What attention_forward.cpp and attention_backward.cpp share: their tasks, and the key of a head.
 #pragma once
 #include <algorithm>
-#include <atomic>
 #include <span>
 
 #include "base/arena.h"
@@ -34,10 +33,8 @@ void for_each_kv_head(ThreadPool& pool, Arena& arena, std::span<const Sequence> 
   Arena::Scope scope(arena);
   const int64_t per_thread = floats(longest, any.key_dim + any.shared_key.cols);
   float* memory = arena.take<float>(per_thread * pool.size());
-  std::atomic<int64_t> next{0};
-  pool.run([&](int thread) {
-    for (int64_t i = next.fetch_add(1); i < n_tasks; i = next.fetch_add(1))
-      task(sequences[static_cast<size_t>(i / kv_heads)], i % kv_heads, memory + thread * per_thread);
+  pool.for_each_task(n_tasks, [&](int thread, int64_t i) {
+    task(sequences[static_cast<size_t>(i / kv_heads)], i % kv_heads, memory + thread * per_thread);
   });
 }
 

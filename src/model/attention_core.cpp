@@ -1,7 +1,6 @@
 #include "model/attention_core.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "kernels/dispatch.h"
 
@@ -77,20 +76,16 @@ void attend(Context& ctx, const RunningAttention& a, int64_t first_position, flo
   const int64_t per_thread = kAttentionScratch + tile_scratch;
   Arena::Scope scope(ctx.arena);
   float* scratch_all = ctx.arena.take<float>(per_thread * ctx.pool.size());
-  std::atomic<int64_t> next{0};
-  ctx.pool.run([&](int thread) {
+  // Rows cost more the later they are: the longest first.
+  ctx.pool.for_each_task(tasks.count(), [&](int thread, int64_t i) {
     float* mine = scratch_all + thread * per_thread;
-    // Rows cost more the later they are, so threads take them one by one, the longest first; which thread does one
-    // changes no bit of it.
-    for (int64_t i = next.fetch_add(1); i < tasks.count(); i = next.fetch_add(1)) {
-      int64_t kv_head = 0;
-      const QueryBlock block = query_block(a, tasks, tasks.count() - 1 - i, first_position, kv_head);
-      const int64_t last_position = block.position + (block.queries.rows - 1) * block.step;
-      const int64_t end = std::min(first + n, last_position + 1);  // causal: nothing after the last row itself
-      for (int64_t p = first; p < end; p += tile_size)
-        attend_tile(k, tile(p, std::min(tile_size, first + n - p), kv_head, mine + kAttentionScratch), block, scale,
-                    mine);
-    }
+    int64_t kv_head = 0;
+    const QueryBlock block = query_block(a, tasks, tasks.count() - 1 - i, first_position, kv_head);
+    const int64_t last_position = block.position + (block.queries.rows - 1) * block.step;
+    const int64_t end = std::min(first + n, last_position + 1);  // causal: nothing after the last row itself
+    for (int64_t p = first; p < end; p += tile_size)
+      attend_tile(k, tile(p, std::min(tile_size, first + n - p), kv_head, mine + kAttentionScratch), block, scale,
+                  mine);
   });
 }
 

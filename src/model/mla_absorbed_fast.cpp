@@ -118,7 +118,7 @@ void store_and_fold(const AbsorbedStep& step, const Batch& batch) {
   float* scratch = a.ctx.arena.take<float>(a.ctx.pool.size() * kHeadRows * step.C);
   const auto n_folds = static_cast<int64_t>(tasks.size()),
              n_stores = (step.latents.rows + kStoredRows - 1) / kStoredRows;
-  for_each_task(a.ctx.pool, n_folds + n_stores, [&](int thread, int64_t i) {
+  a.ctx.pool.for_each_task(n_folds + n_stores, [&](int thread, int64_t i) {
     if (i < n_folds)
       fold_head(step, tasks[static_cast<size_t>(i)], scratch + thread * kHeadRows * step.C);
     else
@@ -238,7 +238,7 @@ void attend(const AbsorbedStep& step) {
   scratch.reserve(static_cast<size_t>(step.a.ctx.pool.size()));
   for (int i = 0; i < step.a.ctx.pool.size(); ++i) scratch.emplace_back(step, arena);
   const std::vector<AttendTask> tasks = attend_tasks(step);
-  for_each_task(step.a.ctx.pool, static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {
+  step.a.ctx.pool.for_each_task(static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {
     attend_run(step, tasks[static_cast<size_t>(i)], scratch[static_cast<size_t>(thread)]);
   });
 }
@@ -262,7 +262,7 @@ void unfold(const AbsorbedStep& step) {
   Arena::Scope scope(a.ctx.arena);
   const std::vector<HeadTask> tasks = head_tasks(step);
   float* scratch = a.ctx.arena.take<float>(a.ctx.pool.size() * kHeadRows * step.C);
-  for_each_task(a.ctx.pool, static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {
+  a.ctx.pool.for_each_task(static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {
     const HeadTask& task = tasks[static_cast<size_t>(i)];
     const MatView<float> z(scratch + thread * kHeadRows * step.C, task.n, step.C);
     for_each_row(step, task,

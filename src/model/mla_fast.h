@@ -5,8 +5,6 @@
 // sequence into steps: tiles are the blocks of the cache; the absorbed form takes kSplit positions at a time and merges
 // them in order, the naive one goes through all tiles in order.
 #pragma once
-#include <atomic>
-
 #include "model/mla.h"
 
 namespace fathom {
@@ -41,16 +39,5 @@ void attend_absorbed_fast(const FastAttention& a, const Batch& batch, std::span<
 
 // The naive form of one sequence, whose rows are stored already.
 void attend_naive_fast(const FastAttention& a, const BatchSequence& s, MatView<const float> q, MatView<float> o);
-
-// body(thread, i) for i = 0 .. count-1, each by the thread that is free first.
-template <class Body>
-void for_each_task(ThreadPool& pool, int64_t count, Body&& body) {
-  std::atomic<int64_t> next{0};
-  pool.run([&](int thread) {
-    for (int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
-         i = next.fetch_add(1, std::memory_order_relaxed))
-      body(thread, i);
-  });
-}
 
 }  // namespace fathom

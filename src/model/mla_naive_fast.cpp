@@ -58,7 +58,7 @@ void pack_queries(NaiveStep& step) {
                            .scales = scales + p * step.shape.groups * kLanes,
                            .state = states + p,
                            .z = z + p * step.V * kLanes});
-  for_each_task(ctx.pool, count, [&](int, int64_t p) {
+  ctx.pool.for_each_task(count, [&](int, int64_t p) {
     QueryPanel& panel = step.panels[static_cast<size_t>(p)];
     const int64_t head = p / step.n_panels, first = p % step.n_panels * kLanes;
     for (int64_t l = 0; l < kLanes; ++l) {
@@ -90,7 +90,7 @@ MatView<const float> gather(const NaiveStep& step, int64_t first, int64_t n, int
   Context& ctx = step.a.ctx;
   Arena::Scope scope(ctx.arena);
   float* scratch = ctx.arena.take<float>(ctx.pool.size() * kBlockTokens * into.cols);
-  for_each_task(ctx.pool, (n + kBlockTokens - 1) / kBlockTokens, [&](int thread, int64_t b) {
+  ctx.pool.for_each_task((n + kBlockTokens - 1) / kBlockTokens, [&](int thread, int64_t b) {
     const int64_t row = b * kBlockTokens, count = std::min(kBlockTokens, n - row);
     const MatView<const float> rows =
         step.a.cache.rows(*step.s.cache, step.a.layer, first + row, count, scratch + thread * kBlockTokens * into.cols);
@@ -107,7 +107,7 @@ void expand_chunk(const NaiveStep& step, int64_t first, int64_t n, int64_t at) {
   Arena::Scope scope(ctx.arena);
   const auto latents = gather(step, first, n, at, scratch(ctx, n, step.C + step.R));
   const ExpandedLatents e = expand_latents(ctx, step.a.c, step.a.w, latents);
-  for_each_task(ctx.pool, (n + kTileCells - 1) / kTileCells * step.H, [&](int, int64_t i) {
+  ctx.pool.for_each_task((n + kTileCells - 1) / kTileCells * step.H, [&](int, int64_t i) {
     const int64_t block = i / step.H, head = i % step.H, row = block * kTileCells;
     const int64_t count = std::min(kTileCells, n - row);
     std::byte* tile = step.tile(at / kTileCells + block, head);
@@ -209,7 +209,7 @@ void attend_part(const NaiveStep& step, int64_t begin, int64_t end) {
   for (int i = 0; i < ctx.pool.size(); ++i) scratch.emplace_back(step, ctx.arena);
   const int64_t groups = (step.n_panels + kMaxPanels - 1) / kMaxPanels;
   // Tokens see more the later they are: the longest first. Those that ended in an earlier part have nothing to do.
-  for_each_task(ctx.pool, groups * step.H, [&](int thread, int64_t i) {
+  ctx.pool.for_each_task(groups * step.H, [&](int thread, int64_t i) {
     const int64_t first = (groups - 1 - i / step.H) * kMaxPanels;
     const int64_t last = step.s.first_position + std::min((first + kMaxPanels) * kLanes, step.s.n) - 1;
     if (last >= begin) attend_tokens(step, i % step.H, first, begin, end, scratch[static_cast<size_t>(thread)]);
