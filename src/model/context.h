@@ -60,6 +60,12 @@ inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatVie
     linear(ctx.pool, ctx.products, x, w, y);
   if (ctx.observer != nullptr) ctx.observer->saw(w, x, y);
 }
+// Two layers that read the same x; over panels it is rounded once, and both run together.
+inline void linear(Context& ctx, MatView<const float> x, const PanelOutput& a, const PanelOutput& b) {
+  if (in_panels(ctx, *a.w) && in_panels(ctx, *b.w)) return panel_linear(ctx.pool, ctx.arena, x, std::array{a, b});
+  linear(ctx, x, *a.w, a.y);
+  linear(ctx, x, *b.w, b.y);
+}
 inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const int64_t> offsets,
                            std::span<const Weight> weights, MatView<float> y) {
   if (!ctx.training)

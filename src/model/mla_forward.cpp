@@ -13,20 +13,33 @@ namespace {
 
 constexpr int64_t kExpandTile = KeyTile::kMaxTile;  // positions that the naive form expands at a time
 
-// q (T, H (N + R)), rotated, written to the saved matrices when there are any.
+// What reads x: the query or its latent, and the latent of keys and values, each where it stays.
+struct FirstProjections {
+  MatView<float> query, latent;  // (T, H (N + R)) or (T, Q); (T, C + R)
+};
+FirstProjections project_first(Context& ctx, const ModelConfig& c, const MlaWeights& w, MatView<const float> x,
+                               AttentionSaved* saved) {
+  const Weight& query = c.q_lora_rank ? w.q_a_proj : w.q_proj;
+  FirstProjections p;
+  if (saved != nullptr)
+    p = {c.q_lora_rank ? saved->q_latent : saved->q, saved->latent};
+  else
+    p = {scratch(ctx, x.rows, query.rows), scratch(ctx, x.rows, c.kv_lora_rank + c.qk_rope_head_dim)};
+  linear(ctx, x, {&query, p.query}, {&w.kv_a_proj_with_mqa, p.latent});
+  return p;
+}
+
+// q (T, H (N + R)), rotated, written to the saved matrices when there are any. first: FirstProjections::query.
 MatView<float> project_query(Context& ctx, const ModelConfig& c, const MlaWeights& w, const RotaryRows& rotary,
-                             MatView<const float> x, AttentionSaved* saved) {
+                             MatView<float> first, AttentionSaved* saved) {
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim;
-  auto q = saved != nullptr ? saved->q : scratch(ctx, x.rows, H * (N + R));
+  auto q = first;
   if (c.q_lora_rank) {
-    auto normed = scratch(ctx, x.rows, *c.q_lora_rank);
-    auto latent = saved != nullptr ? saved->q_latent : normed;
-    linear(ctx, x, w.q_a_proj, latent);
-    round_activations(ctx, latent);
-    norm_forward(ctx, w.q_a_layernorm, c.rms_norm_eps, latent, normed);
+    auto normed = saved != nullptr ? scratch(ctx, first.rows, *c.q_lora_rank) : first;
+    q = saved != nullptr ? saved->q : scratch(ctx, first.rows, H * (N + R));
+    round_activations(ctx, first);
+    norm_forward(ctx, w.q_a_layernorm, c.rms_norm_eps, first, normed);
     linear(ctx, normed, w.q_b_proj, q);
-  } else {
-    linear(ctx, x, w.q_proj, q);
   }
   round_activations(ctx, q);
   rotate_heads(ctx, c.rope_layout, q, N, H, N + R, rotary);
@@ -36,17 +49,15 @@ MatView<float> project_query(Context& ctx, const ModelConfig& c, const MlaWeight
 
 // [c_kv | k_r] of every row: what a cache keeps. saved->latent keeps c before its norm instead.
 MatView<float> project_latents(Context& ctx, const ModelConfig& c, const MlaWeights& w, const RotaryRows& rotary,
-                               MatView<const float> x, AttentionSaved* saved) {
+                               MatView<float> latent, AttentionSaved* saved) {
   const int64_t C = c.kv_lora_rank, R = c.qk_rope_head_dim;
-  auto normed = scratch(ctx, x.rows, C + R);
-  auto latent = saved != nullptr ? saved->latent : normed;
-  linear(ctx, x, w.kv_a_proj_with_mqa, latent);
+  auto normed = saved != nullptr ? scratch(ctx, latent.rows, C + R) : latent;
   round_activations(ctx, latent);
   rotate_heads(ctx, c.rope_layout, latent, C, 1, C + R, rotary);
   round_activations(ctx, latent.sub_cols(C, R));
   norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, latent.sub_cols(0, C), normed.sub_cols(0, C));
   if (saved != nullptr)
-    for (int64_t t = 0; t < x.rows; ++t) std::copy_n(latent.row(t) + C, R, normed.row(t) + C);
+    for (int64_t t = 0; t < latent.rows; ++t) std::copy_n(latent.row(t) + C, R, normed.row(t) + C);
   return normed;
 }
 
@@ -193,8 +204,9 @@ void mla_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& se
                  int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache* cache, MatView<const float> x,
                  MatView<float> y, AttentionSaved* saved) {
   Arena::Scope scope(ctx.arena);
-  auto q = project_query(ctx, c, w, rotary, x, saved);
-  auto latents = project_latents(ctx, c, w, rotary, x, saved);
+  const FirstProjections first = project_first(ctx, c, w, x, saved);
+  auto q = project_query(ctx, c, w, rotary, first.query, saved);
+  auto latents = project_latents(ctx, c, w, rotary, first.latent, saved);
   auto o = saved != nullptr ? saved->o : scratch(ctx, x.rows, c.num_attention_heads * c.v_head_dim);
   if (cache == nullptr) {
     AttentionState* states =
