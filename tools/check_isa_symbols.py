@@ -22,8 +22,10 @@ MAY_NEED = re.compile(r"(mem(cpy|set|move|cmp)|__stack_chk_fail|__(asan|ubsan|ts
 OBJECTS = {
     "avx2": ("avx2", ["table"]),
     "avx512": ("avx512", ["table"]),
+    "avx512_vnni": ("avx512_vnni", ["table"]),
     "gemm_avx2": ("avx2", ["gemm_f32", "gemm_bf16"]),
     "int16_avx2": ("avx2", ["int16"]),
+    "int16_avx512_vnni": ("avx512_vnni", ["int16"]),
     "gemm_avx512": ("avx512", ["gemm_f32", "gemm_bf16"]),
     "gemm_avx512_bf16": ("avx512_bf16", ["gemm_bf16"]),
     "gemm_amx": ("amx", ["gemm_bf16"]),

@@ -17,11 +17,13 @@ bool can_run(Isa isa, const CpuFeatures& cpu) noexcept {
       return cpu.avx2;
     case Isa::avx512:
       return cpu.avx512;
+    case Isa::avx512_vnni:
+      return cpu.avx512_vnni;
   }
   return false;
 }
 
-constexpr Isa kIsas[] = {Isa::ref, Isa::avx2, Isa::avx512};
+constexpr Isa kIsas[] = {Isa::ref, Isa::avx2, Isa::avx512, Isa::avx512_vnni};
 
 const KernelTable* compiled(Isa isa) noexcept {
   for (const KernelTable* k : compiled_kernels())
@@ -39,25 +41,25 @@ std::string_view name(Isa isa) noexcept {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::avx512_vnni:
+      return "avx512_vnni";
   }
   return "";
 }
 
 const KernelTable& choose_kernels(std::optional<std::string_view> forced, const CpuFeatures& cpu) {
-  if (!forced || forced->empty()) {
+  const bool amx = forced == kAmxName;  // the best table, and AMX in kernels/gemm.h
+  if (amx && !cpu.amx_bf16)
+    throw_unsupported(
+        "FATHOM_ISA=amx: this CPU ({}) or its system has no AMX with bfloat16. Unset FATHOM_ISA for the "
+        "best it can run.",
+        cpu_model_name());
+  if (!forced || forced->empty() || amx) {
     const KernelTable* best = nullptr;
     for (const KernelTable* k : compiled_kernels())
       if (can_run(k->isa, cpu)) best = k;
     check(best != nullptr, "the reference kernels run everywhere");
     return *best;
-  }
-  if (*forced == kAmxName) {  // the AVX-512 table, and AMX in kernels/gemm.h
-    if (!cpu.amx_bf16)
-      throw_unsupported(
-          "FATHOM_ISA=amx: this CPU ({}) or its system has no AMX with bfloat16. Unset FATHOM_ISA for the "
-          "best it can run.",
-          cpu_model_name());
-    forced = name(Isa::avx512);
   }
   for (Isa isa : kIsas) {
     if (name(isa) != *forced) continue;
@@ -71,7 +73,7 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
           cpu_model_name());
     return *k;
   }
-  throw_bad_input("FATHOM_ISA={}: no such instruction set; it is one of ref, avx2, avx512, amx, or not set at all.",
+  throw_bad_input("FATHOM_ISA={}: no such instruction set; it is one of ref, avx2, avx512, avx512_vnni, amx, or not set at all.",
                   quoted_for_message(*forced));
 }
 

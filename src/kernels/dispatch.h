@@ -1,5 +1,5 @@
-// Which kernel table runs: the best that this CPU can, or the one that FATHOM_ISA=ref|avx2|avx512|amx forces.
-// AMX has matrix products alone (gemm.h): its other kernels are those of AVX-512.
+// Which kernel table runs: the best that this CPU can, or the one that FATHOM_ISA=ref|avx2|avx512|avx512_vnni|amx
+// forces. AMX has matrix products alone (gemm.h): its other kernels are the best of the machine.
 #pragma once
 #include <optional>
 #include <span>
@@ -11,7 +11,7 @@
 
 namespace fathom {
 
-std::string_view name(Isa isa) noexcept;  // "ref", "avx2", "avx512": what FATHOM_ISA takes
+std::string_view name(Isa isa) noexcept;  // "ref", "avx2", ...: what FATHOM_ISA takes
 
 inline constexpr std::string_view kAmxName = "amx";
 

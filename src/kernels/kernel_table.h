@@ -12,16 +12,17 @@
 
 namespace fathom {
 
-enum class Isa : uint8_t { ref, avx2, avx512 };
+enum class Isa : uint8_t { ref, avx2, avx512, avx512_vnni };
 
 // n elements from the start of a block, n a multiple of the format's block_elements. The same bits in every table:
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
-// Panels (kernels/panels.h): y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < 8, t < n <= 64.
-// cols a multiple of the unit of the format. The same bits in every table: ref/panels.h.
-using PanelProductFn = void (*)(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
-                                float* y, int64_t y_stride) noexcept;
+// Panels that follow each other (kernels/panels.h): y[t * y_stride + r] = <row r of the panels, row t of the
+// activations>, r < 8 n_panels, t < n <= 64. cols a multiple of the unit of the format. The same bits in every table:
+// ref/panels.h.
+using PanelProductFn = void (*)(const std::byte* panels, int64_t n_panels, int64_t cols, const int8_t* codes,
+                                const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 
 inline constexpr int kDecoders = 14;        // one for each DType
 inline constexpr int64_t kMaxLanes = 16;    // of every table
@@ -79,6 +80,9 @@ struct KernelTable {
   // sum_stride.
   void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
                        int64_t sum_stride) noexcept;
+  // `rounds` times some independent steps of panel_product between registers, the densest that are exact for codes of
+  // up to 6 bits; returns their operations, two for each multiply-add (kernels/peak.h). nullptr: not known.
+  double (*byte_peak)(int64_t rounds) noexcept;
 };
 
 }  // namespace fathom

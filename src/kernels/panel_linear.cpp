@@ -59,16 +59,18 @@ void check_weight(const Weight& w, int64_t cols) noexcept {
   check(w.panels != nullptr && w.cols == cols, "a weight in panels, as wide as the activations");
 }
 
-// y[t * stride + i] for the rows of panel p that exist.
-void multiply_panel(const KernelTable& k, const Weight& w, int64_t p, const QuantisedRows& x, float* y,
-                    int64_t stride) {
-  const std::byte* panel = w.panels + p * panel_bytes(w.dtype, w.cols);
+// y[t * stride + i] for row i of panels [first, first + n) as far as they exist.
+void multiply_panels(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x, float* y,
+                     int64_t stride) {
   const PanelProductFn product = k.panel_product[static_cast<size_t>(w.dtype)];
-  const int64_t rows = std::min(kPanelRows, w.rows - p * kPanelRows);
-  if (rows == kPanelRows) return product(panel, x.cols, x.codes, x.sums, x.n, y, stride);
-  alignas(64) float whole[QuantisedRows::kMaxRows * kPanelRows];
-  product(panel, x.cols, x.codes, x.sums, x.n, whole, kPanelRows);
-  for (int64_t t = 0; t < x.n; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * stride);
+  const std::byte* panels = w.panels + first * panel_bytes(w.dtype, w.cols);
+  const int64_t rows = std::min(n * kPanelRows, w.rows - first * kPanelRows), whole = rows / kPanelRows;
+  if (whole > 0) product(panels, whole, x.cols, x.codes, x.sums, x.n, y, stride);
+  const int64_t rest = rows - whole * kPanelRows;
+  if (rest <= 0) return;
+  alignas(64) float last[QuantisedRows::kMaxRows * kPanelRows];
+  product(panels + whole * panel_bytes(w.dtype, w.cols), 1, x.cols, x.codes, x.sums, x.n, last, kPanelRows);
+  for (int64_t t = 0; t < x.n; ++t) std::copy_n(last + t * kPanelRows, rest, y + t * stride + whole * kPanelRows);
 }
 
 // Blocks [begin, end) of what a gated job writes.
@@ -78,12 +80,8 @@ void gated_blocks(const KernelTable& k, const GatedJob& job, int64_t begin, int6
   const int64_t most = QuantisedRows::kMaxRows / job.x.n;
   for (int64_t block = begin; block < end; block += most) {
     const int64_t width = std::min(most, end - block) * kPanelBlock;
-    const auto multiply = [&](const Weight& w, float* y) {
-      for (int64_t p = 0; p < width / kPanelRows; ++p)
-        multiply_panel(k, w, block * kGroup + p, job.x, y + p * kPanelRows, width);
-    };
-    multiply(*job.gate, gate);
-    multiply(*job.up, up);
+    multiply_panels(k, *job.gate, block * kGroup, width / kPanelRows, job.x, gate, width);
+    multiply_panels(k, *job.up, block * kGroup, width / kPanelRows, job.x, up, width);
     k.swiglu_row(gate, up, job.x.n * width, gate);
     for (int64_t t = 0; t < job.x.n; ++t) {
       const int64_t at = block * job.y.n + t;
@@ -102,8 +100,8 @@ void run_panel_jobs(ThreadPool& pool, std::span<const PanelJob> jobs) {
   }
   const KernelTable& k = kernels();
   run_jobs(pool, jobs, [&](const PanelJob& j, int64_t begin, int64_t end) {
-    for (int64_t p = begin * kGroup; p < std::min(n_panels(j.w->rows), end * kGroup); ++p)
-      multiply_panel(k, *j.w, p, j.x, j.y.data + p * kPanelRows, j.y.stride);
+    multiply_panels(k, *j.w, begin * kGroup, (end - begin) * kGroup, j.x, j.y.data + begin * kGroup * kPanelRows,
+                    j.y.stride);
   });
 }
 
@@ -177,8 +175,7 @@ void panel_linear_serial(MatView<const float> x, const Weight& w, MatView<float>
     for (int64_t t = 0; t < n; ++t)
       k.quantise_row(x.row(first + t), x.cols, codes + t * kPanelBlock, n * kPanelBlock,
                      sums + t * QuantisedRows::kSums, n * QuantisedRows::kSums);
-    for (int64_t p = 0; p < n_panels(w.rows); ++p)
-      multiply_panel(k, w, p, {n, x.cols, codes, sums}, y.row(first) + p * kPanelRows, y.stride);
+    multiply_panels(k, w, 0, n_panels(w.rows), {n, x.cols, codes, sums}, y.row(first), y.stride);
   }
 }
 

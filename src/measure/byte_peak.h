@@ -5,8 +5,7 @@
 namespace fathom {
 
 // Operations per second (two for each multiply-add) of all threads together, between registers alone: the best of the
-// tries that fit in `seconds`. The densest step that is exact for codes of up to 6 bits: four vpmaddubsw, their 16-bit
-// sums added, one vpmaddwd and one vpaddd. 0 where AVX2 is not there or FATHOM_ISA forbids it.
+// tries that fit in `seconds` (KernelTable::byte_peak). 0 where the table does not know.
 double peak_byte_products(ThreadPool& pool, double seconds);
 
 }  // namespace fathom

@@ -11,7 +11,8 @@
 namespace fathom {
 namespace {
 
-constexpr CpuFeatures kOldCpu{}, kAvx2Cpu{.avx2 = true}, kAvx512Cpu{.avx2 = true, .avx512 = true};
+constexpr CpuFeatures kOldCpu{}, kAvx2Cpu{.avx2 = true}, kAvx512Cpu{.avx2 = true, .avx512 = true},
+    kVnniCpu{.avx2 = true, .avx512 = true, .avx512_vnni = true};
 
 std::string error_of(std::string_view forced, const CpuFeatures& cpu, ErrorKind kind) {
   try {
@@ -29,6 +30,7 @@ TEST(Dispatch, UnsetOrEmptyTakesTheBestThatRuns) {
 #if defined(__x86_64__)
   EXPECT_EQ(choose_kernels(std::nullopt, kAvx2Cpu).isa, Isa::avx2);
   EXPECT_EQ(choose_kernels("", kAvx512Cpu).isa, Isa::avx512);
+  EXPECT_EQ(choose_kernels("", kVnniCpu).isa, Isa::avx512_vnni);
 #endif
 }
 
@@ -36,7 +38,8 @@ TEST(Dispatch, ANameForcesItsTable) {
   EXPECT_EQ(choose_kernels("ref", kAvx512Cpu).isa, Isa::ref);
 #if defined(__x86_64__)
   EXPECT_EQ(choose_kernels("avx2", kAvx512Cpu).isa, Isa::avx2);
-  EXPECT_EQ(choose_kernels("avx512", kAvx512Cpu).isa, Isa::avx512);
+  EXPECT_EQ(choose_kernels("avx512", kVnniCpu).isa, Isa::avx512);
+  EXPECT_EQ(choose_kernels("avx512_vnni", kVnniCpu).isa, Isa::avx512_vnni);
   EXPECT_EQ(choose_kernels("amx", CpuFeatures{.avx2 = true, .avx512 = true, .amx_bf16 = true}).isa, Isa::avx512);
 #endif
 }
@@ -53,6 +56,7 @@ TEST(Dispatch, AMisspeltNameIsBadInputAndListsTheNames) {
 TEST(Dispatch, WhatThisCpuCannotRunIsUnsupported) {
   EXPECT_NE(error_of("avx2", kOldCpu, ErrorKind::unsupported).find("FATHOM_ISA=avx2"), std::string::npos);
   EXPECT_NE(error_of("amx", kAvx512Cpu, ErrorKind::unsupported).find("FATHOM_ISA=amx"), std::string::npos);
+  EXPECT_NE(error_of("avx512_vnni", kAvx512Cpu, ErrorKind::unsupported).find("avx512_vnni"), std::string::npos);
   EXPECT_NE(error_of("avx512", kAvx2Cpu, ErrorKind::unsupported).find("FATHOM_ISA=avx512"), std::string::npos);
 }
 
@@ -64,10 +68,10 @@ TEST(Dispatch, RunnableTablesAreRefFirstAndFindableByName) {
 
 TEST(Dispatch, TheProcessUsesTheTableThatItsEnvironmentNames) {
   const char* forced = std::getenv("FATHOM_ISA");
-  if (forced == nullptr || *forced == '\0')
+  if (forced == nullptr || *forced == '\0' || forced == kAmxName)
     EXPECT_EQ(&kernels(), runnable_kernels().back());
   else
-    EXPECT_EQ(name(kernels().isa), std::string_view(forced) == kAmxName ? "avx512" : forced);
+    EXPECT_EQ(name(kernels().isa), forced);
 }
 
 TEST(Dispatch, NoTableHasAHole) {

@@ -8,7 +8,10 @@ namespace ref {
 extern const Int16Kernel int16;
 }
 namespace avx2 {
-extern const Int16Kernel int16;  // AVX-512 machines run it too
+extern const Int16Kernel int16;
+}
+namespace avx512_vnni {
+extern const Int16Kernel int16;
 }
 
 }  // namespace fathom

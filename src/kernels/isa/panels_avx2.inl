@@ -252,8 +252,8 @@ void product_many(const std::byte* panel, int64_t cols, const int8_t* x, const f
 }
 
 template <class Format>
-void product(const std::byte* panel, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
-             int64_t y_stride) noexcept {
+void product_of(const std::byte* panel, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
+                int64_t y_stride) noexcept {
   switch (n) {
     case 1:
       return product_few<Format, 1>(panel, cols, x, sums, y, y_stride);
@@ -264,6 +264,14 @@ void product(const std::byte* panel, int64_t cols, const int8_t* x, const float*
     default:
       return product_many<Format>(panel, cols, x, sums, n, y, y_stride);
   }
+}
+
+template <class Format>
+void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+             float* y, int64_t y_stride) noexcept {
+  constexpr int kUnit = Format::header + Format::blocks * 32 * Format::bits;
+  for (int64_t p = 0; p < n_panels; ++p, panel += cols / (kBlock * Format::blocks) * kUnit, y += 8)
+    product_of<Format>(panel, cols, x, sums, n, y, y_stride);
 }
 
 // ---- activations
@@ -309,6 +317,23 @@ void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_stride,
                   int64_t sum_stride) noexcept {
   for (int64_t b = 0; b < n / kBlock; ++b)
     quantise_block(x + b * kBlock, codes + b * code_stride, sums + b * sum_stride);
+}
+
+// Three chains of: four products of bytes, their 16-bit sums added, then widened and added.
+double peak(int64_t rounds) noexcept {
+  const __m256i ones = _mm256_set1_epi16(1), x = _mm256_set1_epi8(2), codes = _mm256_set1_epi8(3);
+  __m256i sum[3] = {ones, x, codes};
+  for (int64_t i = 0; i < rounds; ++i)
+    unroll<3>([&](int c) FATHOM_INLINE {
+      __m256i words = _mm256_maddubs_epi16(kept(codes), x);
+      unroll<3>([&](int) FATHOM_INLINE {
+        words = _mm256_add_epi16(words, _mm256_maddubs_epi16(kept(codes), x));
+      });
+      sum[c] = _mm256_add_epi32(sum[c], _mm256_madd_epi16(words, ones));
+    });
+  volatile int used = _mm256_extract_epi32(_mm256_add_epi32(sum[0], _mm256_add_epi32(sum[1], sum[2])), 0);
+  static_cast<void>(used);  // or there is no loop
+  return 2.0 * 32 * 4 * 3 * static_cast<double>(rounds);
 }
 
 #undef FATHOM_INLINE

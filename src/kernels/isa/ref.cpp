@@ -63,6 +63,7 @@ const KernelTable table = {
                       panel_product<DType::q4_1>, panel_product<DType::q5_0>, panel_product<DType::q5_1>, nullptr,
                       nullptr, panel_product<DType::q4_k>, panel_product<DType::q5_k>, panel_product<DType::q6_k>},
     .quantise_row = quantise_row,
+    .byte_peak = nullptr,
 };
 
 }  // namespace fathom::ref

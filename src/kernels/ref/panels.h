@@ -91,7 +91,7 @@ inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int
 //     t = s * i + min * total,  sum = fma(t, scale of the activations, sum);   i = the integer product of the codes,
 //     q6_k: t = s_0 (i_0 - 32 half_0) + s_1 (i_1 - 32 half_1)
 template <DType dtype>
-void panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n, float* y,
+void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n, float* y,
                    int64_t y_stride) noexcept {
   constexpr PanelFormat f = *panel_format(dtype);
   const auto* bytes = reinterpret_cast<const uint8_t*>(panel);
@@ -118,6 +118,13 @@ void panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, co
       }
       y[t * y_stride + r] = sum;
     }
+}
+
+template <DType dtype>
+void panel_product(const std::byte* panels, int64_t n_panels, int64_t cols, const int8_t* codes, const float* sums,
+                   int64_t n, float* y, int64_t y_stride) noexcept {
+  for (int64_t p = 0; p < n_panels; ++p)
+    one_panel_product<dtype>(panels + p * panel_bytes(dtype, cols), cols, codes, sums, n, y + p * kPanelRows, y_stride);
 }
 
 }  // namespace fathom::ref

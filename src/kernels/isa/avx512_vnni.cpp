@@ -1,0 +1,24 @@
+// The table for AVX-512 F, BW, VL, DQ and VNNI. What may be included and defined here: avx512.cpp.
+#include <immintrin.h>
+
+#include <utility>
+
+#include "kernels/isa/isa_tables.h"
+
+namespace fathom::avx512_vnni {
+namespace {
+#include "kernels/simd/avx512.h"
+// The order matters: the register type, then what is written against it.
+#include "kernels/isa/body.inl"
+#include "kernels/isa/decode_x86.inl"
+#include "kernels/isa/panels_avx2.inl"
+#include "kernels/isa/panels_avx512_vnni.inl"
+namespace panel_kernels = panels16;
+}  // namespace
+
+const KernelTable table = {
+    .isa = Isa::avx512_vnni,
+#include "kernels/isa/table.inl"
+};
+
+}  // namespace fathom::avx512_vnni
