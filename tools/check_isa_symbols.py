@@ -23,6 +23,7 @@ OBJECTS = {
     "avx2": ("avx2", ["table"]),
     "avx512": ("avx512", ["table"]),
     "avx512_vnni": ("avx512_vnni", ["table"]),
+    "amx": ("amx", ["table"]),
     "gemm_avx2": ("avx2", ["gemm_f32", "gemm_bf16"]),
     "int16_avx2": ("avx2", ["int16"]),
     "int16_avx512_vnni": ("avx512_vnni", ["int16"]),

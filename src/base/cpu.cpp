@@ -19,10 +19,10 @@ bool cpu_has_f16c() noexcept {
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
 
-// CPUID leaf 7, EDX bits 22 (AMX-BF16) and 24 (AMX-TILE): clang 14 and gcc 12 have no names for them.
-bool cpu_has_amx_bf16() noexcept {
+// CPUID leaf 7, EDX bits 22 (AMX-BF16), 24 (AMX-TILE) and 25 (AMX-INT8): clang 14 and gcc 12 have no names for them.
+bool cpu_has_amx() noexcept {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kBits = 1u << 22 | 1u << 24;
+  constexpr unsigned kBits = 1u << 22 | 1u << 24 | 1u << 25;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kBits) == kBits;
 }
 
@@ -56,7 +56,7 @@ CpuFeatures detect_cpu() noexcept {
   f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
   f.fast_bf16_dot = f.avx512_bf16 && __builtin_cpu_is("amd");
   f.avx512_vnni = f.avx512 && __builtin_cpu_supports("avx512vnni");
-  f.amx_bf16 = f.avx512_bf16 && cpu_has_amx_bf16() && system_has_amx();
+  f.amx = f.avx512_bf16 && f.avx512_vnni && cpu_has_amx() && system_has_amx();
 #endif
   return f;
 }

@@ -10,7 +10,7 @@ struct CpuFeatures {
   bool avx512_bf16 = false;    // and AVX512_BF16
   bool fast_bf16_dot = false;  // whose dot product has the rate of an fma: AMD. Sapphire Rapids has a quarter of it
   bool avx512_vnni = false;    // and AVX512_VNNI
-  bool amx_bf16 = false;  // AVX512_BF16 and AMX tiles with their bfloat16 product; a process must ask for them first
+  bool amx = false;  // all of these, and AMX tiles with their products of bfloat16 and of bytes; to be asked for first
 };
 
 // Asked of the CPU and of the operating system (which must save the wide registers).

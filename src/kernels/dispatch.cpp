@@ -19,11 +19,13 @@ bool can_run(Isa isa, const CpuFeatures& cpu) noexcept {
       return cpu.avx512;
     case Isa::avx512_vnni:
       return cpu.avx512_vnni;
+    case Isa::amx:
+      return cpu.amx;
   }
   return false;
 }
 
-constexpr Isa kIsas[] = {Isa::ref, Isa::avx2, Isa::avx512, Isa::avx512_vnni};
+constexpr Isa kIsas[] = {Isa::ref, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::amx};
 
 const KernelTable* compiled(Isa isa) noexcept {
   for (const KernelTable* k : compiled_kernels())
@@ -43,18 +45,23 @@ std::string_view name(Isa isa) noexcept {
       return "avx512";
     case Isa::avx512_vnni:
       return "avx512_vnni";
+    case Isa::amx:
+      return "amx";
   }
   return "";
 }
 
+const CpuFeatures& usable_cpu() noexcept {
+  static const CpuFeatures usable = [] {
+    CpuFeatures cpu = detect_cpu();
+    cpu.amx = cpu.amx && allow_amx();
+    return cpu;
+  }();
+  return usable;
+}
+
 const KernelTable& choose_kernels(std::optional<std::string_view> forced, const CpuFeatures& cpu) {
-  const bool amx = forced == kAmxName;  // the best table, and AMX in kernels/gemm.h
-  if (amx && !cpu.amx_bf16)
-    throw_unsupported(
-        "FATHOM_ISA=amx: this CPU ({}) or its system has no AMX with bfloat16. Unset FATHOM_ISA for the "
-        "best it can run.",
-        cpu_model_name());
-  if (!forced || forced->empty() || amx) {
+  if (!forced || forced->empty()) {
     const KernelTable* best = nullptr;
     for (const KernelTable* k : compiled_kernels())
       if (can_run(k->isa, cpu)) best = k;
@@ -80,18 +87,18 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
 const KernelTable& kernels() {
   static const KernelTable& chosen = [&]() -> const KernelTable& {
     const char* forced = std::getenv("FATHOM_ISA");
-    return choose_kernels(forced ? std::optional<std::string_view>(forced) : std::nullopt, detect_cpu());
+    return choose_kernels(forced ? std::optional<std::string_view>(forced) : std::nullopt, usable_cpu());
   }();
   return chosen;
 }
 
-const KernelTable* kernels_for(Isa isa) noexcept { return can_run(isa, detect_cpu()) ? compiled(isa) : nullptr; }
+const KernelTable* kernels_for(Isa isa) noexcept { return can_run(isa, usable_cpu()) ? compiled(isa) : nullptr; }
 
 std::span<const KernelTable* const> runnable_kernels() {
   static const std::vector<const KernelTable*> runnable = [] {
     std::vector<const KernelTable*> found;
     for (const KernelTable* k : compiled_kernels())
-      if (can_run(k->isa, detect_cpu())) found.push_back(k);
+      if (can_run(k->isa, usable_cpu())) found.push_back(k);
     return found;
   }();
   return runnable;

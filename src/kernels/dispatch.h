@@ -1,5 +1,5 @@
 // Which kernel table runs: the best that this CPU can, or the one that FATHOM_ISA=ref|avx2|avx512|avx512_vnni|amx
-// forces. AMX has matrix products alone (gemm.h): its other kernels are the best of the machine.
+// forces.
 #pragma once
 #include <optional>
 #include <span>
@@ -13,7 +13,8 @@ namespace fathom {
 
 std::string_view name(Isa isa) noexcept;  // "ref", "avx2", ...: what FATHOM_ISA takes
 
-inline constexpr std::string_view kAmxName = "amx";
+// This CPU, without AMX when the system refuses it to this process.
+const CpuFeatures& usable_cpu() noexcept;
 
 // The table of this process, chosen at the first call (by any thread) and never again.
 // Throws Error: bad_input when FATHOM_ISA is not a name, unsupported when this machine or build cannot run it. A

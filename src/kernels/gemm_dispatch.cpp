@@ -13,22 +13,14 @@ const GemmKernel* kernel_of(const CompiledGemm& g, Products p) noexcept { return
 
 bool can_run(const CompiledGemm& g, const CpuFeatures& cpu) noexcept { return g.needs == nullptr || cpu.*g.needs; }
 
-// This CPU, without AMX when the system refuses it.
-CpuFeatures usable_cpu() noexcept {
-  CpuFeatures cpu = detect_cpu();
-  cpu.amx_bf16 = cpu.amx_bf16 && allow_amx();
-  return cpu;
-}
-
 }  // namespace
 
 const GemmKernel& choose_gemm_kernel(Products p, std::optional<std::string_view> forced, const CpuFeatures& cpu) {
   const Isa isa = choose_kernels(forced, cpu).isa;
-  const bool amx = !forced || forced->empty() || *forced == kAmxName;
   const GemmKernel* best = nullptr;
   const auto preferred = [&](const CompiledGemm& g) { return g.prefers == nullptr || cpu.*g.prefers; };
   for (const CompiledGemm& g : compiled_gemm())
-    if (preferred(g) && g.isa <= isa && can_run(g, cpu) && (amx || !g.amx) && kernel_of(g, p) != nullptr)
+    if (preferred(g) && g.isa <= isa && can_run(g, cpu) && kernel_of(g, p) != nullptr)
       best = kernel_of(g, p);
   check(best != nullptr, "the reference kernels run everywhere");
   return *best;

@@ -1,6 +1,5 @@
 // Which gemm kernel runs (gemm_kernel.h): the best of the instruction set that dispatch.h chose. FATHOM_ISA=avx512
-// takes AVX512_BF16 where it is faster than an fma with rounded floats; AMX is taken when FATHOM_ISA is not set, or
-// amx.
+// takes AVX512_BF16 where it is faster than an fma with rounded floats.
 #pragma once
 #include <optional>
 #include <string_view>

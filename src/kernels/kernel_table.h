@@ -12,7 +12,7 @@
 
 namespace fathom {
 
-enum class Isa : uint8_t { ref, avx2, avx512, avx512_vnni };
+enum class Isa : uint8_t { ref, avx2, avx512, avx512_vnni, amx };
 
 // n elements from the start of a block, n a multiple of the format's block_elements. The same bits in every table:
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.

@@ -12,7 +12,8 @@ namespace fathom {
 namespace {
 
 constexpr CpuFeatures kOldCpu{}, kAvx2Cpu{.avx2 = true}, kAvx512Cpu{.avx2 = true, .avx512 = true},
-    kVnniCpu{.avx2 = true, .avx512 = true, .avx512_vnni = true};
+    kVnniCpu{.avx2 = true, .avx512 = true, .avx512_vnni = true},
+    kAmxCpu{.avx2 = true, .avx512 = true, .avx512_vnni = true, .amx = true};
 
 std::string error_of(std::string_view forced, const CpuFeatures& cpu, ErrorKind kind) {
   try {
@@ -31,6 +32,7 @@ TEST(Dispatch, UnsetOrEmptyTakesTheBestThatRuns) {
   EXPECT_EQ(choose_kernels(std::nullopt, kAvx2Cpu).isa, Isa::avx2);
   EXPECT_EQ(choose_kernels("", kAvx512Cpu).isa, Isa::avx512);
   EXPECT_EQ(choose_kernels("", kVnniCpu).isa, Isa::avx512_vnni);
+  EXPECT_EQ(choose_kernels("", kAmxCpu).isa, Isa::amx);
 #endif
 }
 
@@ -40,7 +42,8 @@ TEST(Dispatch, ANameForcesItsTable) {
   EXPECT_EQ(choose_kernels("avx2", kAvx512Cpu).isa, Isa::avx2);
   EXPECT_EQ(choose_kernels("avx512", kVnniCpu).isa, Isa::avx512);
   EXPECT_EQ(choose_kernels("avx512_vnni", kVnniCpu).isa, Isa::avx512_vnni);
-  EXPECT_EQ(choose_kernels("amx", CpuFeatures{.avx2 = true, .avx512 = true, .amx_bf16 = true}).isa, Isa::avx512);
+  EXPECT_EQ(choose_kernels("amx", kAmxCpu).isa, Isa::amx);
+  EXPECT_EQ(choose_kernels("avx512_vnni", kAmxCpu).isa, Isa::avx512_vnni);
 #endif
 }
 
@@ -68,7 +71,7 @@ TEST(Dispatch, RunnableTablesAreRefFirstAndFindableByName) {
 
 TEST(Dispatch, TheProcessUsesTheTableThatItsEnvironmentNames) {
   const char* forced = std::getenv("FATHOM_ISA");
-  if (forced == nullptr || *forced == '\0' || forced == kAmxName)
+  if (forced == nullptr || *forced == '\0')
     EXPECT_EQ(&kernels(), runnable_kernels().back());
   else
     EXPECT_EQ(name(kernels().isa), forced);

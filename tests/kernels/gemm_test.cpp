@@ -154,7 +154,7 @@ TEST(GemmDispatch, TheInstructionSetAndTheCpuDecide) {
   };
   EXPECT_EQ(chosen(Products::bf16, "", CpuFeatures{}), "ref");
 #if defined(__x86_64__)
-  const CpuFeatures intel{.avx2 = true, .avx512 = true, .avx512_bf16 = true, .amx_bf16 = true};
+  const CpuFeatures intel{.avx2 = true, .avx512 = true, .avx512_bf16 = true, .avx512_vnni = true, .amx = true};
   const CpuFeatures amd{.avx2 = true, .avx512 = true, .avx512_bf16 = true, .fast_bf16_dot = true};
   EXPECT_EQ(chosen(Products::bf16, "", intel), "amx");
   EXPECT_EQ(chosen(Products::bf16, "amx", intel), "amx");

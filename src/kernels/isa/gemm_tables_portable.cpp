@@ -4,7 +4,7 @@
 namespace fathom {
 
 std::span<const CompiledGemm> compiled_gemm() noexcept {
-  static constexpr CompiledGemm kKernels[] = {{Isa::ref, nullptr, nullptr, false, &ref::gemm_f32, &ref::gemm_bf16}};
+  static constexpr CompiledGemm kKernels[] = {{Isa::ref, nullptr, nullptr, &ref::gemm_f32, &ref::gemm_bf16}};
   return kKernels;
 }
 

@@ -16,5 +16,8 @@ extern const KernelTable table;
 namespace avx512_vnni {
 extern const KernelTable table;
 }
+namespace amx {
+extern const KernelTable table;
+}
 
 }  // namespace fathom

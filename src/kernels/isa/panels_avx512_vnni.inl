@@ -29,11 +29,10 @@ FATHOM_INLINE inline Scales scales(const typename Format::Unit& a, const typenam
   return {beside(x.scale, y.scale), beside(x.other, y.other), beside(x.min, y.min)};
 }
 
-// Signed codes (8 bits) become unsigned by adding 128, which is subtracted from the sum.
 template <int Bits>
 FATHOM_INLINE inline __m512i codes_part(const std::byte* a, const std::byte* b, int p) noexcept {
   const auto both = [&](int at) FATHOM_INLINE { return beside(load32(a + at), load32(b + at)); };
-  if constexpr (Bits == 8) return _mm512_xor_si512(both(32 * p), _mm512_set1_epi8(-128));
+  if constexpr (Bits == 8) return both(32 * p);
   const __m512i pair = both(32 * (p % 4));
   const __m512i low = low_halves16(p < 4 ? pair : _mm512_srli_epi16(pair, 4));
   if constexpr (Bits == 4) return low;
@@ -43,6 +42,13 @@ FATHOM_INLINE inline __m512i codes_part(const std::byte* a, const std::byte* b, 
   const __m512i moved = from <= 4 ? _mm512_slli_epi16(upper, static_cast<unsigned>(4 - from))
                                   : _mm512_srli_epi16(upper, static_cast<unsigned>(from - 4));
   return _mm512_ternarylogic_epi32(low, moved, _mm512_set1_epi8(kPlaces == 1 ? 16 : 48), 0xF8);  // low | (moved & mask)
+}
+
+// Signed codes (8 bits) become unsigned by adding 128, which is subtracted from the sum.
+template <int Bits>
+FATHOM_INLINE inline __m512i unsigned_part(const std::byte* a, const std::byte* b, int p) noexcept {
+  const __m512i codes = codes_part<Bits>(a, b, p);
+  return Bits == 8 ? _mm512_xor_si512(codes, _mm512_set1_epi8(-128)) : codes;
 }
 
 FATHOM_INLINE inline __m512i four_codes(const int8_t* x) noexcept {
@@ -61,25 +67,30 @@ FATHOM_INLINE inline __m512i multiply_parts(Part part, const int8_t* x) noexcept
   return sum;
 }
 
-// sum + the product of a block with a row: integer sums, then the operations of ref/panels.h.
-template <class Format, class Part>
-FATHOM_INLINE inline __m512 multiply_block(Part part, const Scales& w, const int8_t* x, const float* s,
-                                           __m512 sum) noexcept {
+// sum + a block's product with a row of activations: the operations of ref/panels.h on its sums of integers (high: of
+// the second half, where a format has scales for each).
+template <class Format>
+FATHOM_INLINE inline __m512 add_scaled(__m512 low, __m512 high, const Scales& w, const float* s, __m512 sum) noexcept {
   const auto all = [&](int i) FATHOM_INLINE { return _mm512_set1_ps(s[i]); };
   __m512 value;
   if constexpr (Format::two) {
-    value = _mm512_cvtepi32_ps(multiply_parts<0, 4>(part, x));
-    const __m512 high = _mm512_cvtepi32_ps(multiply_parts<4, 4>(part, x));
-    value = _mm512_mul_ps(w.scale, _mm512_fmadd_ps(w.min, all(2), value));
+    value = _mm512_mul_ps(w.scale, _mm512_fmadd_ps(w.min, all(2), low));
     value = _mm512_fmadd_ps(w.other, _mm512_fmadd_ps(w.min, all(3), high), value);
   } else {
-    value = _mm512_cvtepi32_ps(multiply_parts<0, 8>(part, x));
-    // Whole numbers below 2^24: exact.
-    if constexpr (Format::bits == 8) value = _mm512_fmadd_ps(_mm512_set1_ps(-128.0f), all(1), value);
-    value = _mm512_mul_ps(w.scale, value);
+    value = _mm512_mul_ps(w.scale, low);
     if constexpr (Format::min) value = _mm512_fmadd_ps(w.min, all(1), value);
   }
   return _mm512_fmadd_ps(value, all(0), sum);
+}
+
+template <class Format, class Part>
+FATHOM_INLINE inline __m512 multiply_block(Part part, const Scales& w, const int8_t* x, const float* s,
+                                           __m512 sum) noexcept {
+  __m512 low = _mm512_cvtepi32_ps(multiply_parts<0, Format::two ? 4 : 8>(part, x)), high = low;
+  if constexpr (Format::two) high = _mm512_cvtepi32_ps(multiply_parts<4, 4>(part, x));
+  // Whole numbers below 2^24: exact.
+  if constexpr (Format::bits == 8) low = _mm512_fmadd_ps(_mm512_set1_ps(-128.0f), _mm512_set1_ps(s[1]), low);
+  return add_scaled<Format>(low, high, w, s, sum);
 }
 
 // f(codes of the block in both panels, its scales, number of the block in the row)
@@ -109,7 +120,7 @@ void product_few(const std::byte* a, const std::byte* b, int64_t cols, const int
       a, b, cols,
       [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& w, int64_t block) FATHOM_INLINE {
         __m512i parts[8];
-        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = codes_part<Format::bits>(codes_a, codes_b, p); });
+        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = unsigned_part<Format::bits>(codes_a, codes_b, p); });
         const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
         unroll<N>([&](int t) FATHOM_INLINE {
           const int64_t at = block * N + t;
@@ -128,7 +139,7 @@ void product_many(const std::byte* a, const std::byte* b, int64_t cols, const in
       a, b, cols,
       [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& w, int64_t block) FATHOM_INLINE {
         __m512i parts[8];
-        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept16(codes_part<Format::bits>(codes_a, codes_b, p)); });
+        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept16(unsigned_part<Format::bits>(codes_a, codes_b, p)); });
         const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
         const int8_t* block_x = x + block * n * kBlock;
         const float* block_sums = sums + block * n * kSums;
@@ -144,20 +155,29 @@ void product_of(const std::byte* a, const std::byte* b, int64_t cols, const int8
     product_many<Format>(a, b, cols, x, sums, n, y);
 }
 
-template <class Format>
-void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_t* x, const float* sums, int64_t n,
-             float* y, int64_t y_stride) noexcept {
-  constexpr int kFew = 4;
+// multiply(one panel, the next or the same, y): 16 rows, or 8 twice.
+template <class Format, class Multiply>
+FATHOM_INLINE inline void each_pair(const std::byte* panel, int64_t n_panels, int64_t cols, int64_t n, float* y,
+                                    int64_t y_stride, Multiply multiply) noexcept {
   constexpr int kUnit = Format::header + Format::blocks * 32 * Format::bits;
   const int64_t bytes = cols / (kBlock * Format::blocks) * kUnit;
   __m512 rows[kMostRows];
   for (int64_t p = 0; p < n_panels; p += 2, panel += 2 * bytes, y += 16) {
-    const bool two = p + 1 < n_panels;  // else the one twice, and half of it thrown away
-    product_of<Format>(panel, two ? panel + bytes : panel, cols, x, sums, n, rows,
-                       std::make_integer_sequence<int, kFew>{});
+    const bool two = p + 1 < n_panels;  // else half of it is thrown away
+    multiply(panel, two ? panel + bytes : panel, rows);
     const __mmask16 lanes = two ? 0xFFFF : 0x00FF;
     for (int64_t t = 0; t < n; ++t) _mm512_mask_storeu_ps(y + t * y_stride, lanes, rows[t]);
   }
+}
+
+template <class Format>
+void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+             float* y, int64_t y_stride) noexcept {
+  constexpr int kFew = 4;
+  each_pair<Format>(panel, n_panels, cols, n, y, y_stride,
+                    [&](const std::byte* a, const std::byte* b, __m512* rows) FATHOM_INLINE {
+                      product_of<Format>(a, b, cols, x, sums, n, rows, std::make_integer_sequence<int, kFew>{});
+                    });
 }
 
 // vpdpbusd of twelve chains.
