@@ -12,7 +12,7 @@ using panels16::Scales;
 #define FATHOM_INLINE __attribute__((always_inline))
 
 constexpr int64_t kTile = 16;
-constexpr int64_t kFewRows = 12;  // up to here tiles do not pay
+constexpr int64_t kFewRows = 15;  // up to here tiles do not pay
 
 // Tiles 0 and 1 hold sums, 4 and 5 rows of activations: sixteen, and what is left of them. 6 and 7: weights.
 struct alignas(64) TileConfig {  // Intel SDM, LDTILECFG
@@ -20,6 +20,13 @@ struct alignas(64) TileConfig {  // Intel SDM, LDTILECFG
   uint16_t row_bytes[16] = {};
   uint8_t rows[16] = {};
 };
+
+// gcc 12 does not know that tile instructions read all of what p points to.
+void written(const void* p) noexcept { asm volatile("" ::"r"(p) : "memory"); }
+void load(const TileConfig& c) noexcept {
+  written(&c);
+  _tile_loadconfig(&c);
+}
 
 // bytes of columns in one tile product
 void configure(int bytes, int64_t rest) noexcept {
@@ -34,64 +41,115 @@ void configure(int bytes, int64_t rest) noexcept {
     c.row_bytes[t] = 64;
     c.rows[t] = static_cast<uint8_t>(bytes / 4);
   }
-  _tile_loadconfig(&c);
+  load(c);
 }
-
-// gcc 12 does not know that tile loads read memory.
-void written() noexcept { asm volatile("" ::: "memory"); }
 
 // out (rows, 16) = the integer products of one tile of activations at x, rows kBlock bytes apart, with weights 6 or 7.
 // A macro, for the numbers of tiles are part of the instructions' names.
-#define FATHOM_MULTIPLY_TILE(sum_tile, x_tile, w_tile)  \
-  {                                                     \
-    _tile_zero(sum_tile);                               \
-    _tile_loadd(x_tile, x, kBlock);                     \
-    if constexpr (Format::bits == 8)                    \
-      _tile_dpbssd(sum_tile, x_tile, w_tile);           \
-    else                                                \
-      _tile_dpbsud(sum_tile, x_tile, w_tile);           \
-    _tile_stored(sum_tile, out, 64);                    \
+#define FATHOM_MULTIPLY_TILE(sum_tile, x_tile, w_tile, x, out) \
+  {                                                            \
+    _tile_zero(sum_tile);                                      \
+    _tile_loadd(x_tile, x, kBlock);                            \
+    if constexpr (Format::bits == 8)                           \
+      _tile_dpbssd(sum_tile, x_tile, w_tile);                  \
+    else                                                       \
+      _tile_dpbsud(sum_tile, x_tile, w_tile);                  \
+    _tile_stored(sum_tile, out, 64);                           \
   }
-template <class Format, bool Second>
-FATHOM_INLINE inline void multiply_tiles(const int8_t* x, int64_t n, int32_t* out) noexcept {
-  for (; n >= kTile; n -= kTile, x += kTile * kBlock, out += kTile * kTile) {
-    if constexpr (Second) FATHOM_MULTIPLY_TILE(0, 4, 7) else FATHOM_MULTIPLY_TILE(0, 4, 6)
+
+// Some blocks of two panels, unpacked for all tiles of activations.
+constexpr int64_t kMostBlocks = 64;
+struct Unpacked {
+  __m512i codes[kMostBlocks][8];
+  Scales scales[kMostBlocks];
+};
+
+// Sums of integers of one tile of rows: of all columns of a block, or of its halves.
+template <class Format>
+struct TileSums {
+  alignas(64) int32_t low[kTile * kTile], high[Format::two ? kTile * kTile : 16];
+};
+
+template <class Format, bool Whole>
+FATHOM_INLINE inline void multiply_tile(const __m512i* codes, const int8_t* x, TileSums<Format>& out) noexcept {
+  _tile_loadd(6, codes, 64);
+  if constexpr (Whole)
+    FATHOM_MULTIPLY_TILE(0, 4, 6, x, out.low)
+  else
+    FATHOM_MULTIPLY_TILE(1, 5, 6, x, out.low)
+  if constexpr (Format::two) {
+    _tile_loadd(7, codes + 4, 64);
+    if constexpr (Whole)
+      FATHOM_MULTIPLY_TILE(0, 4, 7, x + 16, out.high)
+    else
+      FATHOM_MULTIPLY_TILE(1, 5, 7, x + 16, out.high)
   }
-  if (n > 0) {
-    if constexpr (Second) FATHOM_MULTIPLY_TILE(1, 5, 7) else FATHOM_MULTIPLY_TILE(1, 5, 6)
-  }
+  written(&out);
 }
 #undef FATHOM_MULTIPLY_TILE
 
 template <class Format>
-FATHOM_INLINE inline void add_tile(const int32_t* low, const int32_t* high, const Scales& w, const float* s, int64_t n,
-                                   __m512* y) noexcept {
-  for (int64_t t = 0; t < n; ++t) {
-    const __m512 l = _mm512_cvtepi32_ps(_mm512_load_si512(low + t * kTile));
-    const __m512 h = Format::two ? _mm512_cvtepi32_ps(_mm512_load_si512(high + t * kTile)) : l;
-    y[t] = panels16::add_scaled<Format>(l, h, w, s + t * kSums, y[t]);
+FATHOM_INLINE inline __m512 add_row(const TileSums<Format>& i, int64_t t, const Scales& w, const float* s,
+                                    __m512 sum) noexcept {
+  const __m512 low = _mm512_cvtepi32_ps(_mm512_load_si512(i.low + t * kTile));
+  const __m512 high = Format::two ? _mm512_cvtepi32_ps(_mm512_load_si512(i.high + t * kTile)) : low;
+  return panels16::add_scaled<Format>(low, high, w, s + t * kSums, sum);
+}
+
+// Sixteen rows: y stays in registers. The products of a block are made while those of the one before are scaled.
+template <class Format>
+void add_whole_tile(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const float* sums,
+                    __m512* y) noexcept {
+  TileSums<Format> products[2];
+  __m512 sum[kTile];
+  unroll<kTile>([&](int t) FATHOM_INLINE { sum[t] = y[t]; });
+  for (int64_t b = 0; b <= blocks; ++b) {
+    if (b < blocks) multiply_tile<Format, true>(w.codes[b], x + b * n * kBlock, products[b % 2]);
+    if (b == 0) continue;
+    const TileSums<Format>& before = products[(b - 1) % 2];
+    const float* s = sums + (b - 1) * n * kSums;
+    unroll<kTile>([&](int t) FATHOM_INLINE { sum[t] = add_row(before, t, w.scales[b - 1], s, sum[t]); });
   }
+  unroll<kTile>([&](int t) FATHOM_INLINE { y[t] = sum[t]; });
+}
+
+// Fewer.
+template <class Format>
+void add_part_tile(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const float* sums, int64_t rows,
+                   __m512* y) noexcept {
+  TileSums<Format> products;
+  for (int64_t b = 0; b < blocks; ++b) {
+    multiply_tile<Format, false>(w.codes[b], x + b * n * kBlock, products);
+    for (int64_t t = 0; t < rows; ++t) y[t] = add_row(products, t, w.scales[b], sums + b * n * kSums, y[t]);
+  }
+}
+
+// y += the products with `blocks` unpacked blocks; x and sums at the first of them.
+template <class Format>
+void add_tiles(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const float* sums, __m512* y) noexcept {
+  written(&w);
+  int64_t t = 0;
+  for (; t + kTile <= n; t += kTile)
+    add_whole_tile<Format>(w, blocks, n, x + t * kBlock, sums + t * kSums, y + t);
+  if (t < n) add_part_tile<Format>(w, blocks, n, x + t * kBlock, sums + t * kSums, n - t, y + t);
 }
 
 template <class Format>
 void product_tiles(const std::byte* a, const std::byte* b, int64_t cols, const int8_t* x, const float* sums, int64_t n,
                    __m512* y) noexcept {
-  alignas(64) __m512i codes[8];
-  alignas(64) int32_t low[kMostRows * kTile], high[Format::two ? kMostRows * kTile : 1];
+  Unpacked w;
   for (int64_t t = 0; t < n; ++t) y[t] = _mm512_setzero_ps();
+  const int64_t blocks = cols / kBlock;
   panels16::each_block<Format>(
       a, b, cols,
-      [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& w, int64_t block) FATHOM_INLINE {
-        unroll<8>([&](int p) FATHOM_INLINE { codes[p] = panels16::codes_part<Format::bits>(codes_a, codes_b, p); });
-        written();
-        _tile_loadd(6, codes, 64);
-        if constexpr (Format::two) _tile_loadd(7, codes + 4, 64);
-        const int8_t* block_x = x + block * n * kBlock;
-        const float* block_sums = sums + block * n * kSums;
-        multiply_tiles<Format, false>(block_x, n, low);
-        if constexpr (Format::two) multiply_tiles<Format, true>(block_x + 16, n, high);
-        written();
-        add_tile<Format>(low, high, w, block_sums, n, y);
+      [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& scales, int64_t block) FATHOM_INLINE {
+        const int64_t at = block % kMostBlocks;
+        unroll<8>([&](int p)
+                      FATHOM_INLINE { w.codes[at][p] = panels16::codes_part<Format::bits>(codes_a, codes_b, p); });
+        w.scales[at] = scales;
+        if (at + 1 < kMostBlocks && block + 1 < blocks) return;
+        const int64_t first = block - at;
+        add_tiles<Format>(w, at + 1, n, x + first * n * kBlock, sums + first * n * kSums, y);
       });
 }
 
@@ -112,7 +170,7 @@ void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_
 double peak(int64_t rounds) noexcept {
   TileConfig c;
   for (int t = 0; t < 8; ++t) c.row_bytes[t] = 64, c.rows[t] = 16;
-  _tile_loadconfig(&c);
+  load(c);
   for (int64_t i = 0; i < rounds; ++i) {
     _tile_dpbsud(0, 4, 6);
     _tile_dpbsud(1, 4, 7);
