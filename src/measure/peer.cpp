@@ -52,9 +52,12 @@ void must_succeed(const std::vector<std::string>& command, const std::string& wh
 }
 
 // With FATHOM_ISA forcing less than the CPU has, the peer gets the library of the same instruction set: like with like.
-fs::path backends_of_same_isa(const fs::path& folder) {
-  if (kernels().isa == Isa::avx2 && detect_cpu().avx512) return folder / "libggml-cpu-haswell.so";
-  return folder;
+// Not the one for AMX: with it llama.cpp v0.5.0 aborts on latent attention ("GGML_ASSERT(*cur_backend_id != -1)"), for
+// its AMX buffers do not take the projections of heads. The best without it has VNNI and bfloat16.
+fs::path chosen_backends(const fs::path& folder) {
+  const CpuFeatures cpu = detect_cpu();
+  if (kernels().isa == Isa::avx2 && cpu.avx512) return folder / "libggml-cpu-haswell.so";
+  return cpu.amx ? folder / "libggml-cpu-zen4.so" : folder;
 }
 
 }  // namespace
@@ -127,7 +130,7 @@ fs::path Peer::compile(const fs::path& modules, const fs::path& cache) const {
 
 PeerRun Peer::run(const fs::path& model, int threads, Fill fill, const std::vector<PeerWork>& works,
                   const std::function<void(const std::string&)>& on_work) const {
-  std::vector<std::string> command = {runner_.string(), backends_of_same_isa(backends_).string(), model.string(),
+  std::vector<std::string> command = {runner_.string(), chosen_backends(backends_).string(), model.string(),
                                       std::to_string(threads), fill == Fill::random ? "copies" : "prefill"};
   for (const PeerWork& w : works) command.push_back(w.text());
   PeerRun run;
