@@ -39,9 +39,9 @@ class Speculator;
 
 struct GenerateRequest {
   int64_t max_tokens = 0;
-  SamplingOptions sampling;
-  std::vector<int32_t> stop_ids;  // generation ends before any of these
-  int64_t n_usable_ids = 0;       // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
+  SamplingOptions sampling = {};
+  std::vector<int32_t> stop_ids = {};  // generation ends before any of these
+  int64_t n_usable_ids = 0;  // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
   Speculator* speculator = nullptr;  // guesses tokens to take fewer steps; the result is the same
 };
 

@@ -6,10 +6,11 @@ namespace fathom {
 namespace {
 
 uint64_t hash_of(std::span<const int32_t> ids) {
-  uint64_t h = ids.size();
+  constexpr uint64_t kOdd = 0x9E3779B97F4A7C15u;
+  uint64_t h = ids.size() * kOdd;
   for (const int32_t id : ids) {
-    h = (h ^ static_cast<uint32_t>(id)) * 0x9E3779B97F4A7C15u;
-    h ^= h >> 32;
+    h = (h ^ (h >> 32) ^ static_cast<uint32_t>(id)) * kOdd;
+    h ^= h >> 29;
   }
   return h;
 }

@@ -102,7 +102,9 @@ TEST(BestCount, RowsThatCostNothingAreUsedAsFarAsGuessesAreRight) {
   EXPECT_EQ(best_count(times, always_wrong(), 0, 8).n, 0);
   Acceptance two;  // the third is always wrong
   for (int i = 0; i < 100; ++i) two.saw(2, true);
-  EXPECT_EQ(best_count(times, two, 0, 8).n, 2);
+  StepTimes steeper;
+  for (int64_t rows = 1; rows <= 9; ++rows) saw_twice(steeper, rows, 1.0 + 0.1 * static_cast<double>(rows));
+  EXPECT_EQ(best_count(steeper, two, 0, 8).n, 2);
 }
 
 TEST(BestCount, RowsThatCostAsMuchAsStepsAreNotUsed) {
