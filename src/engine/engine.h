@@ -42,7 +42,7 @@ struct GenerateRequest {
   SamplingOptions sampling = {};
   std::vector<int32_t> stop_ids = {};  // generation ends before any of these
   int64_t n_usable_ids = 0;  // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
-  Speculator* speculator = nullptr;  // guesses tokens to take fewer steps; the result is the same
+  Speculator* speculator = nullptr;  // guesses tokens, to take fewer steps; the result is the same
 };
 
 // What one step adds to one sequence.
@@ -90,7 +90,8 @@ class Engine {
   // Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and
   // feeds each. on_token returns false to end there. Chosen ids are appended to history; the stop id is not. The last
   // token chosen is not fed, so the sequence may be one token behind history: feed(history.subspan(sequence.length))
-  // catches up.
+  // catches up. With request.speculator, on_token calls neither this engine nor that of a draft model, and what the
+  // sequence holds of guesses meanwhile is its own affair.
   FinishReason generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits,
                         const GenerateRequest& request, const std::function<bool(int32_t)>& on_token);
 

@@ -10,24 +10,10 @@
 namespace fathom {
 namespace {
 
+using testing::model_of;
 using testing::random_ids;
 using testing::RandomModel;
 using Ids = std::vector<int32_t>;
-
-Model model_of(const RandomModel& m) {
-  return {.config = m.config, .weights = m.weights, .source = nullptr, .path = "random"};
-}
-
-// Widths that q8_0 has panels for.
-ModelConfig panel_config() {
-  ModelConfig c = testing::tiny_v2_config();
-  c.hidden_size = 64;
-  c.q_lora_rank = 32;
-  c.kv_lora_rank = 32;
-  c.v_head_dim = 16;
-  c.moe_intermediate_size = 32;
-  return c;
-}
 
 struct Fixture {
   const char* name;
@@ -43,7 +29,7 @@ std::vector<Fixture> fixtures() {
   all.push_back({"v2", RandomModel(testing::tiny_v2_config(), 3), both});
   all.push_back({"v2 with 20 heads", RandomModel(many_heads, 4), both});
   all.push_back({"v2 with kv_b_proj split", RandomModel(testing::tiny_v2_config(), 5, true), both});
-  all.push_back({"v2 in q8_0", RandomModel(panel_config(), 6), both});
+  all.push_back({"v2 in q8_0", RandomModel(testing::panel_v2_config(), 6), both});
   all.back().weights.quantise(DType::q8_0);
   all.push_back({"llama", RandomModel(testing::tiny_llama_config(), 7), {Arithmetic::exact}});
   return all;
