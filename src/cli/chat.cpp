@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/line_reader.h"
 #include "cli/options.h"
+#include "cli/speculation.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -18,6 +19,7 @@ namespace {
 struct ChatOptions {
   ModelOptions model;
   SamplingOptions sampling;
+  SpeculationOptions speculation;
   std::string system;
   int64_t n = 0;
   std::vector<std::string> stops;
@@ -153,8 +155,9 @@ class Chat {
     if (!options_.timing) return;
     const auto rate = [](int64_t n, double s) { return s > 0 ? static_cast<double>(n) / s : 0.0; };
     fmt::print(stderr,
-               "(prompt {} tokens in the cache, {} read at {:.2f} tokens/s; answer {} tokens, {:.2f} tokens/s)\n",
-               a.n_cached, a.n_prompt, rate(a.n_prompt, a.prompt_s), a.n_written, rate(a.n_written - 1, a.write_s));
+               "(prompt {} tokens in the cache, {} read at {:.2f} tokens/s; answer {} tokens, {:.2f} tokens/s{})\n",
+               a.n_cached, a.n_prompt, rate(a.n_prompt, a.prompt_s), a.n_written, rate(a.n_written - 1, a.write_s),
+               speculation_figures(a.speculation));
   }
 
   ChatSession& session_;
@@ -178,11 +181,13 @@ void run_chat(const ChatOptions& o) {
   const Model model = load_model(o.model.path);
   const Tokenizer tokenizer = load_tokenizer(model);
   Engine engine(model, engine_options(o.model));
+  LoadedSpeculator speculator(o.speculation, o.model, engine, &tokenizer);
   ChatSession session(engine, tokenizer, template_of(model, tokenizer, o),
                       {.sampling = o.sampling,
                        .stop_ids = stop_ids(model.config, &tokenizer),
                        .stops = o.stops,
                        .max_tokens = o.n,
+                       .speculator = speculator.get(),
                        .quiet = o.model.quiet});
   session.set_system(o.system);
 
@@ -206,6 +211,7 @@ void add_chat(CLI::App& app) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_sampling_options(command, o->sampling);
+  add_speculation_options(command, o->speculation);
   command.add_option("--stop", o->stops, "end an answer before this text; may be given several times")
       ->type_name("TEXT")
       ->allow_extra_args(false);
@@ -214,7 +220,8 @@ void add_chat(CLI::App& app) {
       "At a terminal: lines can be edited and come again with the arrow keys; Ctrl-C stops an answer; /help lists the "
       "commands.\nWith input from a pipe or file, every line is a message.\n\n"
       "Examples:\n  fathom chat -m DeepSeek-V2-Lite-Chat --system \"Answer in one sentence.\"\n"
-      "  printf 'What is a heap?\\nGive an example.\\n' | fathom chat -m model.gguf -n 200 --temperature 0");
+      "  printf 'What is a heap?\\nGive an example.\\n' | fathom chat -m model.gguf -n 200 --temperature 0\n"
+      "  fathom chat -m DeepSeek-V2-Chat.gguf --draft-model DeepSeek-V2-Lite-Chat.gguf --timing");
   command.callback([=] { run_chat(*o); });
 }
 

@@ -114,7 +114,12 @@ void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float>
   const GenerateRequest request{.max_tokens = is_short ? settings_.max_tokens : room,
                                 .sampling = settings_.sampling,
                                 .stop_ids = settings_.stop_ids,
-                                .n_usable_ids = std::min<int64_t>(engine_.config().vocab_size, tokenizer_.n_tokens())};
+                                .n_usable_ids = std::min<int64_t>(engine_.config().vocab_size, tokenizer_.n_tokens()),
+                                .speculator = settings_.speculator};
+  const auto counts = [&] {
+    return settings_.speculator != nullptr ? settings_.speculator->counts() : SpeculationCounts{};
+  };
+  const SpeculationCounts before = counts();
   bool was_interrupted = false;
   const FinishReason reason = engine_.generate(sequence_, ids, logits, request, [&](int32_t id) {
     ++answer.n_written;
@@ -124,6 +129,7 @@ void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float>
   });
   text.finish();
   answer.write_s = seconds_since(start);
+  answer.speculation = counts() - before;
   if (was_interrupted)
     answer.end = AnswerEnd::interrupted;
   else if (reason == FinishReason::length)

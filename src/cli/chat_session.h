@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/engine.h"
+#include "engine/speculator.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
@@ -16,6 +16,7 @@ struct ChatSettings {
   std::vector<int32_t> stop_ids;
   std::vector<std::string> stops;
   int64_t max_tokens = 0;  // of an answer; 0: what the context has room for
+  Speculator* speculator = nullptr;
   bool quiet = false;
 };
 
@@ -25,6 +26,7 @@ struct Answer {
   AnswerEnd end = AnswerEnd::finished;
   int64_t n_cached = 0, n_prompt = 0, n_written = 0;  // tokens: of the conversation found in the cache, read, written
   double prompt_s = 0, write_s = 0;
+  SpeculationCounts speculation;
 };
 
 class ChatSession {

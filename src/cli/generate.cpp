@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/speculation.h"
 #include "model/text.h"
 #include "tokenizer/stop_strings.h"
 
@@ -18,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 struct GenerateOptions {
   ModelOptions model;
   SamplingOptions sampling;
+  SpeculationOptions speculation;
   std::string prompt, ids;
   int64_t n = 128;
   std::vector<std::string> stops;
@@ -78,19 +80,21 @@ class Output {
 
 const char* reason_name(FinishReason reason) { return reason == FinishReason::length ? "length" : "stop"; }
 
-void print_figures(const Engine& engine, size_t n_prompt, size_t n_generated, const Timing& t) {
+void print_figures(const Engine& engine, size_t n_prompt, size_t n_generated, const Timing& t,
+                   const SpeculationCounts& speculation) {
   const auto rate = [](size_t n, double s) { return s > 0 ? static_cast<double>(n) / s : 0.0; };
   // The first generated token comes with the prompt's logits, so n - 1 steps were timed.
-  fmt::print(stderr,
-             "prompt {} tokens, {:.2f} tokens/s; generated {} tokens, {:.2f} tokens/s; loaded in {:.2f} s; peak memory "
-             "{}; {} threads\n",
-             n_prompt, rate(n_prompt, t.prompt_s), n_generated,
-             rate(n_generated > 0 ? n_generated - 1 : 0, t.generate_s), t.load_s,
-             human_bytes(static_cast<double>(peak_memory_bytes())), engine.threads());
+  fmt::print(
+      stderr,
+      "prompt {} tokens, {:.2f} tokens/s; generated {} tokens, {:.2f} tokens/s{}; loaded in {:.2f} s; peak memory "
+      "{}; {} threads\n",
+      n_prompt, rate(n_prompt, t.prompt_s), n_generated, rate(n_generated > 0 ? n_generated - 1 : 0, t.generate_s),
+      speculation_figures(speculation), t.load_s, human_bytes(static_cast<double>(peak_memory_bytes())),
+      engine.threads());
 }
 
 void print_json(const std::vector<int32_t>& history, size_t n_prompt, const std::string& text, bool has_text,
-                FinishReason reason, const Timing& t) {
+                FinishReason reason, const Timing& t, const SpeculationCounts& speculation) {
   json::object out;
   out["prompt_ids"] = json::array(history.begin(), history.begin() + static_cast<ptrdiff_t>(n_prompt));
   out["ids"] = json::array(history.begin() + static_cast<ptrdiff_t>(n_prompt), history.end());
@@ -100,6 +104,10 @@ void print_json(const std::vector<int32_t>& history, size_t n_prompt, const std:
   out["prompt_seconds"] = t.prompt_s;
   out["generate_seconds"] = t.generate_s;
   out["peak_memory_bytes"] = peak_memory_bytes();
+  out["speculation"] = {{"steps", speculation.steps},
+                        {"proposed", speculation.proposed},
+                        {"accepted", speculation.accepted},
+                        {"tokens_per_step", speculation.tokens_per_step()}};
   fmt::print("{}\n", json::serialize(out));
 }
 
@@ -113,6 +121,7 @@ void run_generate(const GenerateOptions& o) {
   const Tokenizer* tokenizer = found ? &*found : nullptr;
   Output output(tokenizer, o.stops, !o.json);
   Engine engine(model, engine_options(o.model));
+  LoadedSpeculator speculator(o.speculation, o.model, engine, tokenizer);
   std::vector<int32_t> history = prompt_ids(o, tokenizer);
   if (history.empty())
     throw_bad_input("the prompt is empty, and the tokenizer puts no token in front of it; give a prompt with -p");
@@ -132,13 +141,15 @@ void run_generate(const GenerateOptions& o) {
   const GenerateRequest request{.max_tokens = o.n,
                                 .sampling = o.sampling,
                                 .stop_ids = o.ignore_eos ? std::vector<int32_t>{} : stop_ids(model.config, tokenizer),
-                                .n_usable_ids = usable_ids(model.config, tokenizer)};
+                                .n_usable_ids = usable_ids(model.config, tokenizer),
+                                .speculator = speculator.get()};
   const FinishReason reason =
       engine.generate(sequence, history, logits, request, [&](int32_t id) { return output.push(id); });
   output.finish();
   timing.generate_s = seconds_since(generate_start);
-  if (o.json) print_json(history, n_prompt, output.text(), tokenizer != nullptr, reason, timing);
-  if (!o.model.quiet && !o.json) print_figures(engine, n_prompt, history.size() - n_prompt, timing);
+  const SpeculationCounts counts = speculator.get() != nullptr ? speculator.get()->counts() : SpeculationCounts{};
+  if (o.json) print_json(history, n_prompt, output.text(), tokenizer != nullptr, reason, timing, counts);
+  if (!o.model.quiet && !o.json) print_figures(engine, n_prompt, history.size() - n_prompt, timing, counts);
 }
 
 }  // namespace
@@ -155,6 +166,7 @@ void add_generate(CLI::App& app) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_sampling_options(command, o->sampling);
+  add_speculation_options(command, o->speculation);
   command.add_option("--stop", o->stops, "end before this text; may be given several times")
       ->type_name("TEXT")
       ->allow_extra_args(false);
@@ -165,7 +177,8 @@ void add_generate(CLI::App& app) {
       "Examples:\n  fathom generate -p \"Once upon a time\"\n  fathom generate -m DeepSeek-V2-Lite -p \"An attention "
       "function can be described as\" -n 100\n"
       "  fathom generate -m model.gguf -p - --temperature 0 < prompt.txt\n"
-      "  fathom generate -m model.gguf -p \"def quicksort(\" --stop \"\\n\\n\" --json");
+      "  fathom generate -m model.gguf -p \"def quicksort(\" --stop \"\\n\\n\" --json\n"
+      "  fathom generate -m DeepSeek-Coder-V2.gguf --draft-model DeepSeek-Coder-V2-Lite.gguf -p \"def quicksort(\"");
   command.callback([=] {
     if (prompt->count() + ids->count() == 0)
       throw_bad_input("generate needs a prompt: -p TEXT, -p - for stdin, or --ids");

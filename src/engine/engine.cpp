@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "base/progress.h"
+#include "engine/speculator.h"
 
 namespace fathom {
 namespace {
@@ -124,6 +125,25 @@ std::span<const float> Engine::feed(SequenceCache& sequence, std::span<const int
   return {logits.data, static_cast<size_t>(logits.cols)};
 }
 
+MatView<const float> Engine::feed_singly(SequenceCache& sequence, std::span<const int32_t> ids) {
+  check(!ids.empty(), "feed_singly needs at least one id");
+  check_room(sequence, std::ssize(ids));
+  const int64_t before = sequence.length;
+  Batch batch;
+  batch.add(cache_, sequence, ids, Batch::Logits::all, Batch::Steps::single);
+  try {
+    return step(batch);
+  } catch (...) {
+    cache_.truncate(sequence, before);
+    throw;
+  }
+}
+
+int64_t Engine::room(const SequenceCache& sequence) const noexcept {
+  const int64_t in_blocks = std::ssize(sequence.blocks) * kBlockTokens - sequence.length;
+  return std::min(context_tokens_ - sequence.length, in_blocks + cache_.free_tokens());
+}
+
 MatView<const float> Engine::decode(std::span<const StepInput> inputs) {
   int64_t blocks = 0;
   for (const StepInput& in : inputs) {
@@ -162,8 +182,12 @@ FinishReason Engine::generate(SequenceCache& sequence, std::vector<int32_t>& his
   const auto is_stop = [&](int32_t id) {
     return std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
   };
+  std::optional<Speculation> ahead;
+  if (request.speculator != nullptr) ahead.emplace(*this, *request.speculator, sequence, history, request);
   for (int64_t i = 0; i < request.max_tokens; ++i) {
-    if (i > 0) logits = feed(sequence, std::span(history).last(1));
+    if (i > 0)
+      logits =
+          ahead ? ahead->logits_after(history, request.max_tokens - i) : feed(sequence, std::span(history).last(1));
     const int32_t id = sample(logits, request.n_usable_ids, history, std::ssize(history), request.sampling);
     if (is_stop(id)) return FinishReason::stop_token;
     history.push_back(id);

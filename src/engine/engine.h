@@ -35,11 +35,14 @@ struct EngineOptions {
 
 enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };
 
+class Speculator;
+
 struct GenerateRequest {
   int64_t max_tokens = 0;
-  SamplingOptions sampling;
-  std::vector<int32_t> stop_ids;  // generation ends before any of these
-  int64_t n_usable_ids = 0;       // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
+  SamplingOptions sampling = {};
+  std::vector<int32_t> stop_ids = {};  // generation ends before any of these
+  int64_t n_usable_ids = 0;  // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
+  Speculator* speculator = nullptr;  // guesses tokens, to take fewer steps; the result is the same
 };
 
 // What one step adds to one sequence.
@@ -74,13 +77,21 @@ class Engine {
   // alone, valid until the next call. resource Error when they do not all fit, before anything is run or stored.
   MatView<const float> decode(std::span<const StepInput> inputs);
 
+  // Appends ids (at least one) in one step. logits (ids.size(), vocab_size): row i has the bits that feeding the ids
+  // one by one would give after id i; valid until the next call. resource Error as feed.
+  MatView<const float> feed_singly(SequenceCache& sequence, std::span<const int32_t> ids);
+
+  // Most tokens that the context of a sequence and the cache can still take.
+  int64_t room(const SequenceCache& sequence) const noexcept;
+
   // As feed, and hands the logits after every id from index `first_wanted` on to `row`, in order.
   void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
 
   // Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and
   // feeds each. on_token returns false to end there. Chosen ids are appended to history; the stop id is not. The last
   // token chosen is not fed, so the sequence may be one token behind history: feed(history.subspan(sequence.length))
-  // catches up.
+  // catches up. With request.speculator, on_token calls neither this engine nor that of a draft model, and what the
+  // sequence holds of guesses meanwhile is its own affair.
   FinishReason generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits,
                         const GenerateRequest& request, const std::function<bool(int32_t)>& on_token);
 

@@ -2,10 +2,11 @@
 
 namespace fathom {
 
-void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits) {
-  const int64_t first = sequence.length, n = static_cast<int64_t>(ids.size());
+void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits, Steps steps) {
+  const int64_t first = sequence.length, n = static_cast<int64_t>(ids.size()), step = steps == Steps::single ? 1 : n;
   cache.extend(sequence, n);
-  sequences.push_back({.cache = &sequence, .first_row = rows(), .n = n, .first_position = first});
+  for (int64_t i = 0; i < n; i += step)
+    sequences.push_back({.cache = &sequence, .first_row = rows() + i, .n = step, .first_position = first + i});
   for (int64_t i = 0; i < n; ++i) {
     if (logits == Logits::all || (logits == Logits::last && i + 1 == n))
       logit_rows.push_back(static_cast<int32_t>(rows()));

@@ -9,7 +9,8 @@
 namespace fathom {
 
 // Rows [first_row, first_row + n) of the batch are the tokens at positions [first_position, first_position + n) of one
-// sequence. Its cache already counts them as stored (KvCache::extend); the forward pass writes their rows.
+// sequence. Its cache already counts them as stored (KvCache::extend); the forward pass writes their rows. Several in a
+// row may belong to the same cache: the steps of Steps::single.
 struct BatchSequence {
   SequenceCache* cache = nullptr;
   int64_t first_row = 0, n = 0;
@@ -24,8 +25,12 @@ struct Batch {
   int64_t rows() const noexcept { return static_cast<int64_t>(tokens.size()); }
 
   // Appends the tokens of one sequence, after extending its cache. logits: none, of the last token, or of all of them.
+  // single: every token attends as a step of its own, so that its row has the bits that steps of one token would give
+  // (joined, the form of attention and its tiles follow from the number of tokens; mla.h).
   enum class Logits { none, last, all };
-  void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits);
+  enum class Steps { joined, single };
+  void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits,
+           Steps steps = Steps::joined);
 
   // Appends a whole sequence that has no cache (training): it attends to itself. Its first token is at rotary position
   // first_position.

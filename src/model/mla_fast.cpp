@@ -14,6 +14,20 @@ void store_latents(const FastAttention& a, const Batch& batch, MatView<const flo
   }
 }
 
+namespace {
+
+// Steps of one token that follow each other are attended together: with the form chosen, their bits do not depend on
+// how the sequence is cut.
+void add_or_join(const BatchSequence& s, std::vector<BatchSequence>& sequences) {
+  if (!sequences.empty() && sequences.back().cache == s.cache &&
+      sequences.back().first_row + sequences.back().n == s.first_row)
+    sequences.back().n += s.n;
+  else
+    sequences.push_back(s);
+}
+
+}  // namespace
+
 void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float> latents, MatView<const float> q,
                  MatView<float> o) {
   std::vector<BatchSequence> absorbed, naive;
@@ -21,7 +35,7 @@ void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float
     const MlaForm form = a.settings.mla_form == MlaForm::automatic
                              ? cheaper_fast_form(a.c, in_panels(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
                              : a.settings.mla_form;
-    (form == MlaForm::naive ? naive : absorbed).push_back(s);
+    add_or_join(s, form == MlaForm::naive ? naive : absorbed);
   }
   if (!absorbed.empty())
     attend_absorbed_fast(a, batch, absorbed, latents, q, o);

@@ -7,21 +7,11 @@
 namespace fathom {
 namespace {
 
+using testing::model_of;
 using testing::random_ids;
 
-Model model_of(const testing::RandomModel& m) {
-  return {.config = m.config, .weights = m.weights, .source = nullptr, .path = "random"};
-}
-
-// Widths that q8_0 has panels for.
 testing::RandomModel quantised_model() {
-  ModelConfig c = testing::tiny_v2_config();
-  c.hidden_size = 64;
-  c.q_lora_rank = 32;
-  c.kv_lora_rank = 32;
-  c.v_head_dim = 16;
-  c.moe_intermediate_size = 32;
-  testing::RandomModel model(c, 3);
+  testing::RandomModel model(testing::panel_v2_config(), 3);
   model.quantise(DType::q8_0);
   return model;
 }

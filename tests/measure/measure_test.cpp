@@ -8,9 +8,7 @@
 namespace fathom {
 namespace {
 
-Model model_of(const testing::RandomModel& m) {
-  return {.config = m.config, .weights = m.weights, .source = nullptr, .path = "random"};
-}
+using testing::model_of;
 
 const std::vector<Work> kWorks = {{WorkKind::prefill, 20, 0, 1},
                                   {WorkKind::prefill, 5, 70, 1},

@@ -38,6 +38,17 @@ inline ModelConfig tiny_v2_config() {
   return c;
 }
 
+// Widths that q8_0 has panels for.
+inline ModelConfig panel_v2_config() {
+  ModelConfig c = tiny_v2_config();
+  c.hidden_size = 64;
+  c.q_lora_rank = 32;
+  c.kv_lora_rank = 32;
+  c.v_head_dim = 16;
+  c.moe_intermediate_size = 32;
+  return c;
+}
+
 inline ModelConfig tiny_llama_config() {
   ModelConfig c;
   c.family = Family::llama;
@@ -107,6 +118,11 @@ class RandomModel {
   Buffer<float> parameters_;
   std::vector<Buffer<std::byte>> quantised_;
 };
+
+// For an Engine; m must outlive it.
+inline Model model_of(const RandomModel& m) {
+  return {.config = m.config, .weights = m.weights, .source = nullptr, .path = "random"};
+}
 
 // Owns threads, scratch and cache; runs one sequence or several.
 struct Runner {
