@@ -50,8 +50,9 @@ std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works,
   lines.push_back(fast ? "arithmetic: fast (quantised weights by 8-bit activations, attention in 16-bit integers)"
                        : "arithmetic: exact (float32 operands)");
   lines.push_back(engine.packed_bytes() > 0
-                      ? fmt::format("weights: {} of quantised ones copied into panels of rows for these kernels",
-                                    human_bytes(static_cast<double>(engine.packed_bytes())))
+                      ? fmt::format("weights: {} of quantised ones {} panels of rows for these kernels",
+                                    human_bytes(static_cast<double>(engine.packed_bytes())),
+                                    engine.panel_file() != nullptr ? "mapped from a cache file of" : "copied into")
                       : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
   lines.push_back(fmt::format("cache: {}, {} numbers a row, {} a token over {} layers",
                               kCacheTypeNames[static_cast<size_t>(layout.type)], layout.width,

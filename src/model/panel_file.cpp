@@ -81,8 +81,6 @@ class Cursor {
  public:
   Cursor(std::span<const std::byte> header, const std::string& where) : rest_(header), where_(where) {}
 
-  bool at_end() const noexcept { return rest_.empty(); }
-
   template <class T>
   T take() {
     T value;
@@ -206,7 +204,7 @@ PanelHeader parse_panel_header(std::span<const std::byte> bytes, uint64_t file_b
   Cursor in(bytes.first(raw.header_bytes), where);
   in.take<RawHeader>();
   PanelHeader h{.fingerprint = raw.fingerprint, .file_bytes = raw.file_bytes, .model = in.text(), .tensors = {}};
-  // Every tensor must lie where it would be put; sizes are added with care first, so that placing them cannot overflow.
+  // Sizes are added with care, so that placing the tensors cannot overflow.
   uint64_t total = rounded_up(raw.header_bytes, kHugePage);
   for (uint64_t i = 0; i < raw.n_tensors; ++i) {
     h.tensors.push_back(read_tensor(in, where));
@@ -214,16 +212,15 @@ PanelHeader parse_panel_header(std::span<const std::byte> bytes, uint64_t file_b
     if (room > file_bytes || total > file_bytes - room) throw_damaged(where, "tensors lie beyond its end");
     total += room;
   }
-  if (!in.at_end() || header_bytes(h) != raw.header_bytes) throw_damaged(where, "its header has bytes to spare");
   PanelHeader placed = h;
   place_panels(placed);
-  const bool same = std::equal(h.tensors.begin(), h.tensors.end(), placed.tensors.begin(),
-                               [](const PanelTensor& a, const PanelTensor& b) { return a.offset == b.offset; });
-  if (!same || placed.file_bytes != file_bytes) throw_damaged(where, "tensors lie elsewhere than they should");
+  const std::string whole = panel_header_bytes(placed);
+  if (!std::ranges::equal(std::as_bytes(std::span(whole)), bytes.first(raw.header_bytes)))
+    throw_damaged(where, "its header is not the one that its tensors need");
   return h;
 }
 
-std::optional<uint64_t> panel_fingerprint(const TensorSource* source, std::span<const PackedWeight> weights) {
+std::optional<uint64_t> panel_fingerprint(const TensorSource* source, std::span<const NamedWeight> weights) {
   if (source == nullptr || weights.empty()) return std::nullopt;
   const std::span<const MappedFile> files = source->files();
   Xxh64 hash;
@@ -277,8 +274,8 @@ void PanelFile::verify(ThreadPool& pool, const ProgressFn& progress) const {
                                                quoted_for_message(tensors[static_cast<size_t>(damaged.load())].name)));
 }
 
-void PanelFile::attach(uint64_t fingerprint, std::span<const PackedWeight> weights) const {
-  const auto fits = [](const PanelTensor& t, const PackedWeight& p) {
+void PanelFile::attach(uint64_t fingerprint, std::span<const NamedWeight> weights) const {
+  const auto fits = [](const PanelTensor& t, const NamedWeight& p) {
     return t.name == p.name && t.dtype == p.weight->dtype && t.rows == p.weight->rows && t.cols == p.weight->cols;
   };
   const auto& tensors = header_.tensors;
@@ -295,7 +292,7 @@ bool is_abandoned_panel_file(const fs::path& path) {
 }
 
 void write_panel_file(ThreadPool& pool, const fs::path& path, const fs::path& model, uint64_t fingerprint,
-                      std::span<const PackedWeight> weights, const PanelWeights::ProgressFn& progress) {
+                      std::span<const NamedWeight> weights, const PanelWeights::ProgressFn& progress) {
   std::error_code no_folder;  // then the path is kept as it is
   const fs::path full = fs::absolute(model, no_folder).lexically_normal();
   PanelHeader header{

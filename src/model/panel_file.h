@@ -58,7 +58,7 @@ void place_panels(PanelHeader& header);
 // type, shape and place of every weight; kPanelLayoutVersion; and 4 KB from each of 64 weights spread over all. A file
 // that is changed in place elsewhere, with its time set back, is taken for the same. Nothing when `source` is null or
 // the weights do not lie in its files.
-std::optional<uint64_t> panel_fingerprint(const TensorSource* source, std::span<const PackedWeight> weights);
+std::optional<uint64_t> panel_fingerprint(const TensorSource* source, std::span<const NamedWeight> weights);
 
 std::filesystem::path panel_file_path(const std::filesystem::path& folder, uint64_t fingerprint);
 
@@ -76,7 +76,7 @@ class PanelFile {
   // Reads all panels, by all threads, which also brings them into memory. bad_input when a checksum differs.
   void verify(ThreadPool& pool, const ProgressFn& progress = {}) const;
   // Sets Weight::panels, valid as long as this lives. bad_input, and nothing set, when these are not its weights.
-  void attach(uint64_t fingerprint, std::span<const PackedWeight> weights) const;
+  void attach(uint64_t fingerprint, std::span<const NamedWeight> weights) const;
 
  private:
   std::span<const std::byte> panels(const PanelTensor& t) const noexcept;
@@ -89,7 +89,7 @@ class PanelFile {
 // what killed writers left in it, and replaces a file of that name when all is written and flushed; several processes
 // may do so at once. resource or bad_input Error when the disk has no room or cannot be written; nothing is left then.
 void write_panel_file(ThreadPool& pool, const std::filesystem::path& path, const std::filesystem::path& model,
-                      uint64_t fingerprint, std::span<const PackedWeight> weights,
+                      uint64_t fingerprint, std::span<const NamedWeight> weights,
                       const PanelWeights::ProgressFn& progress = {});
 
 // The partial file of a writer that was killed, beside panel files.

@@ -8,12 +8,12 @@ namespace fathom {
 namespace {
 
 // Up to where the next weight begins.
-int64_t room_of(const Weight& w) noexcept { return (packed_bytes(w) + kPanelAlign - 1) / kPanelAlign * kPanelAlign; }
+int64_t room_of(const Weight& w) noexcept { return (bytes_of_panels(w) + kPanelAlign - 1) / kPanelAlign * kPanelAlign; }
 
 }  // namespace
 
-std::vector<PackedWeight> packed_weights(const ModelConfig& config, ModelWeights& weights) {
-  std::vector<PackedWeight> packed;
+std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights) {
+  std::vector<NamedWeight> packed;
   const auto add = [&](const std::string& name, Weight& w) {
     if (w.data != nullptr && w.rows > 1 && panel_format(w.dtype) && w.cols % kPanelBlock == 0)
       packed.push_back({name, &w});
@@ -25,7 +25,7 @@ std::vector<PackedWeight> packed_weights(const ModelConfig& config, ModelWeights
   return packed;
 }
 
-int64_t packed_bytes(const Weight& w) noexcept { return n_panels(w.rows) * panel_bytes(w.dtype, w.cols); }
+int64_t bytes_of_panels(const Weight& w) noexcept { return n_panels(w.rows) * panel_bytes(w.dtype, w.cols); }
 
 void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out) {
   const int64_t panel = panel_bytes(w.dtype, w.cols);
@@ -39,7 +39,7 @@ void PanelWeights::Free::operator()(std::byte* p) const noexcept { free_pages(p,
 
 int64_t PanelWeights::bytes(const ModelConfig& config, ModelWeights& weights) {
   int64_t n = 0;
-  for (const PackedWeight& p : packed_weights(config, weights)) n += room_of(*p.weight);
+  for (const NamedWeight& p : weights_with_panels(config, weights)) n += room_of(*p.weight);
   return n;
 }
 
@@ -50,7 +50,7 @@ PanelWeights::PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWei
   memory_ = {static_cast<std::byte*>(allocate_pages(static_cast<size_t>(total), kPanelAlign)),
              Free{static_cast<size_t>(total)}};
   std::byte* at = memory_.get();
-  for (const PackedWeight& p : packed_weights(config, weights)) {
+  for (const NamedWeight& p : weights_with_panels(config, weights)) {
     pack_weight(pool, *p.weight, at);
     p.weight->panels = at;
     at += room_of(*p.weight);

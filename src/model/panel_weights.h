@@ -14,16 +14,16 @@
 namespace fathom {
 
 // A matrix that a linear layer multiplies with and whose type has panels.
-struct PackedWeight {
+struct NamedWeight {
   std::string name;
   Weight* weight = nullptr;
 };
 // All of them, in the order of a forward pass. The embedding is looked up and k_b_proj read the other way round; a tied
 // head is packed for its products.
-std::vector<PackedWeight> packed_weights(const ModelConfig& config, ModelWeights& weights);
+std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights);
 
 // Bytes of a weight's panels.
-int64_t packed_bytes(const Weight& w) noexcept;
+int64_t bytes_of_panels(const Weight& w) noexcept;
 // Writes them to `out`, and gives back the pages of the mapped file that it has read.
 void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out);
 
@@ -39,8 +39,8 @@ class PanelWeights {
   // panels.
   static int64_t bytes(const ModelConfig& config, ModelWeights& weights);
 
-  // Packs packed_weights() and sets their Weight::panels, which are valid as long as this lives. Memory does not hold
-  // the model twice: see pack_weight. Throws std::bad_alloc.
+  // Packs weights_with_panels() and sets their Weight::panels, which are valid as long as this lives. Memory does not
+  // hold the model twice: see pack_weight. Throws std::bad_alloc.
   PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights, const ProgressFn& progress = {});
 
  private:
