@@ -171,7 +171,8 @@ MappedFile::~MappedFile() {
 
 namespace {
 
-// One huge page: file systems that keep a file in large folios (ext4 and xfs of Linux 6.16) then hold it in huge pages.
+// One huge page: file systems that keep large folios then hold what was written in huge pages (ext4 of Linux 6.18: all
+// of a file; written a megabyte at a time, none of it).
 constexpr size_t kWriteBuffer = size_t{1} << 21;
 
 // Opens a partial file that no other writer has, and locks it.

@@ -10,14 +10,16 @@
 namespace fathom {
 namespace {
 
-// Bytes of this process that lie in huge pages; nothing when the system does not say.
+// Bytes of this process that lie in huge pages, mapped files included; nothing when the system does not say.
 std::optional<double> huge_page_bytes() {
   std::ifstream in("/proc/self/smaps_rollup");
+  std::optional<double> bytes;
   for (std::string key; in >> key;) {
     double kilobytes = 0;
-    if (key == "AnonHugePages:" && in >> kilobytes) return kilobytes * 1024;
+    if ((key == "AnonHugePages:" || key == "FilePmdMapped:") && in >> kilobytes)
+      bytes = bytes.value_or(0) + kilobytes * 1024;
   }
-  return std::nullopt;
+  return bytes;
 }
 
 std::string huge_page_setting() {
