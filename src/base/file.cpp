@@ -175,14 +175,19 @@ namespace {
 // of a file; written a megabyte at a time, none of it).
 constexpr size_t kWriteBuffer = size_t{1} << 21;
 
-// Opens a partial file that no other writer has, and locks it.
+// Opens a partial file that no other writer has, and locks it. Names do not come twice. Between open and lock
+// remove_abandoned() may have taken it away: then the next one.
 int open_own(const std::filesystem::path& path, std::filesystem::path& partial) {
-  for (int n = 0;; ++n) {
-    partial = fmt::format("{}.{}-{}.partial", path.string(), ::getpid(), n);
+  static std::atomic<int> n_opened{0};
+  for (;;) {
+    partial = fmt::format("{}.{}-{}.partial", path.string(), ::getpid(), n_opened++);
     const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0 && errno == EEXIST) continue;
-    if (fd >= 0) ::flock(fd, LOCK_EX | LOCK_NB);  // where locks do not work, the file is taken for abandoned
-    return fd;
+    if (fd < 0) return fd;
+    ::flock(fd, LOCK_EX);  // where locks do not work, remove_abandoned() cannot lock either
+    struct stat st {};
+    if (::fstat(fd, &st) != 0 || st.st_nlink > 0) return fd;
+    ::close(fd);
   }
 }
 
@@ -198,8 +203,8 @@ FileWriter::FileWriter(const std::filesystem::path& path, Partial partial)
 
 FileWriter::~FileWriter() {
   if (fd_ < 0) return;
-  ::close(fd_);
   ::unlink(partial_.c_str());
+  ::close(fd_);
 }
 
 void FileWriter::write_out(std::span<const std::byte> bytes, uint64_t at) {
@@ -243,8 +248,8 @@ void FileWriter::commit() {
   flush();
   const auto failed = [&](const char* what) { throw_resource("{}: {}: {}", path_.string(), what, system_reason()); };
   if (::fsync(fd_) != 0) failed("cannot be flushed to disk");
-  if (::close(std::exchange(fd_, -1)) != 0) failed("cannot be closed");
   if (::rename(partial_.c_str(), path_.c_str()) != 0) failed("cannot be renamed into place");
+  ::close(std::exchange(fd_, -1));  // with it the lock: not before the file has its name
   // The new name is durable only once its folder is.
   const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
   const int dir = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -254,12 +259,30 @@ void FileWriter::commit() {
   }
 }
 
-bool is_abandoned(const std::filesystem::path& partial) noexcept {
+namespace {
+
+// A descriptor that holds the lock of a partial file; -1 when its writer does, or there is none.
+int lock_abandoned(const std::filesystem::path& partial) noexcept {
   const int fd = ::open(partial.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  if (fd >= 0) ::close(fd);
+  return -1;
+}
+
+}  // namespace
+
+bool is_abandoned(const std::filesystem::path& partial) noexcept {
+  const int fd = lock_abandoned(partial);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
+bool remove_abandoned(const std::filesystem::path& partial) noexcept {
+  const int fd = lock_abandoned(partial);
   if (fd < 0) return false;
-  const bool free = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  const bool removed = ::unlink(partial.c_str()) == 0;
   ::close(fd);
-  return free;
+  return removed;
 }
 
 }  // namespace fathom

@@ -77,7 +77,9 @@ class FileWriter {
   std::string buffer_;
 };
 
-// A partial file of Partial::own whose writer was killed: nobody holds its lock.
+// A partial file of Partial::own whose writer was killed: nobody holds its lock. remove: true when it was one and is
+// gone.
 bool is_abandoned(const std::filesystem::path& partial) noexcept;
+bool remove_abandoned(const std::filesystem::path& partial) noexcept;
 
 }  // namespace fathom

@@ -86,7 +86,8 @@ std::vector<CachedFile> list_files(const fs::path& folder, const CacheCommand& o
   std::vector<fs::path> paths;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (entry->path().extension() == kPanelFileExtension || is_abandoned_panel_file(entry->path()))
+    if (entry->path().extension() == kPanelFileExtension ||
+        (is_partial_panel_file(entry->path()) && is_abandoned(entry->path())))
       paths.push_back(entry->path());
   if (error && error != std::errc::no_such_file_or_directory)
     throw_bad_input("{}: cannot be listed: {}", folder.string(), error.message());
@@ -101,7 +102,10 @@ uint64_t remove_files(std::vector<CachedFile>& files, bool all) {
   std::erase_if(files, [&](const CachedFile& f) {
     if (!all && f.usable) return false;
     std::error_code error;
-    fs::remove(f.path, error);
+    if (is_partial_panel_file(f.path))
+      remove_abandoned(f.path);
+    else
+      fs::remove(f.path, error);
     if (error) throw_bad_input("{}: cannot be removed: {}", f.path.string(), error.message());
     bytes += f.bytes;
     return true;

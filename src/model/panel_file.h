@@ -92,7 +92,7 @@ void write_panel_file(ThreadPool& pool, const std::filesystem::path& path, const
                       uint64_t fingerprint, std::span<const NamedWeight> weights,
                       const PanelWeights::ProgressFn& progress = {});
 
-// The partial file of a writer that was killed, beside panel files.
-bool is_abandoned_panel_file(const std::filesystem::path& path);
+// By its name the partial file of a panel file; base/file.h knows whether its writer was killed.
+bool is_partial_panel_file(const std::filesystem::path& path);
 
 }  // namespace fathom
