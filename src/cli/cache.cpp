@@ -26,10 +26,11 @@ struct CacheCommand {
 struct CachedFile {
   fs::path path;
   uint64_t bytes = 0;
-  int64_t written = 0;  // seconds since 1970
-  std::string model;    // empty: the file does not say
-  bool usable = false;  // by the next run of that model
-  std::string state;    // for people
+  int64_t written = 0;   // seconds since 1970
+  std::string model;     // empty: the file does not say
+  bool usable = false;   // by the next run of that model
+  bool refused = false;  // damaged, foreign or of another version
+  std::string state;     // for people
 };
 
 // Whether the model of a file is still the one whose weights it holds.
@@ -77,6 +78,7 @@ CachedFile describe(const fs::path& path, const CacheCommand& o) {
     f.state += ", every checksum holds";
   } catch (const Error& e) {
     f.usable = false;
+    f.refused = true;
     f.state = without_path(e.what(), path);
   }
   return f;
@@ -133,22 +135,30 @@ json::array files_json(const std::vector<CachedFile>& files) {
   return out;
 }
 
-void run_cache(const CacheCommand& o) {
-  const fs::path folder = cache_folder();
-  if (folder.empty())
-    throw_bad_input("there is no folder to cache packed weights in; set FATHOM_CACHE_DIR, XDG_CACHE_HOME or HOME");
-  std::vector<CachedFile> files = list_files(folder, o);
-  const uint64_t removed = o.clear || o.prune ? remove_files(files, o.clear) : 0;
+void print_files(const std::vector<CachedFile>& files, const fs::path& folder, uint64_t removed,
+                 const CacheCommand& o) {
   if (o.json) {
     fmt::print("{}\n", json::serialize(json::object{
                            {"folder", folder.string()}, {"removed_bytes", removed}, {"files", files_json(files)}}));
     return;
   }
   for (const CachedFile& f : files)
-    fmt::print("{}  {:>9}  {}  {}: {}\n", f.path.filename().string(), human_bytes(static_cast<double>(f.bytes)),
-               time_text(f.written), quoted_for_message(f.model, 4096), f.state);
+    fmt::print("{}  {:>9}  {}  {}{}\n", f.path.filename().string(), human_bytes(static_cast<double>(f.bytes)),
+               time_text(f.written), f.model.empty() ? "" : quoted_for_message(f.model, 4096) + ": ", f.state);
   if (o.clear || o.prune) fmt::print("removed {}\n", human_bytes(static_cast<double>(removed)));
-  fmt::print("{} files in {}\n", files.size(), folder.string());
+  fmt::print("{} file{} in {}\n", files.size(), files.size() == 1 ? "" : "s", folder.string());
+}
+
+void run_cache(const CacheCommand& o) {
+  const fs::path folder = cache_folder();
+  if (folder.empty())
+    throw_bad_input("there is no folder to cache packed weights in; set FATHOM_CACHE_DIR, XDG_CACHE_HOME or HOME");
+  std::vector<CachedFile> files = list_files(folder, o);
+  const uint64_t removed = o.clear || o.prune ? remove_files(files, o.clear) : 0;
+  print_files(files, folder, removed, o);
+  const auto refused = std::find_if(files.begin(), files.end(), [](const CachedFile& f) { return f.refused; });
+  if (o.verify && refused != files.end())
+    throw_bad_input("{}: {}; `fathom cache --prune` removes it", refused->path.string(), refused->state);
 }
 
 }  // namespace
@@ -156,7 +166,9 @@ void run_cache(const CacheCommand& o) {
 void add_cache(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("cache", "the files of packed weights that --weights cached has written");
   const auto o = std::make_shared<CacheCommand>();
-  command.add_flag("--verify", o->verify, "read the files and compare every checksum, as each run does that uses one");
+  command.add_flag("--verify", o->verify,
+                   "read the files and compare every checksum, as each run does that uses one; ends with 2 when "
+                   "one differs");
   auto* prune = command.add_flag("--prune", o->prune,
                                  "remove those that no run can use: damaged, left by a killed writer, or of a model "
                                  "that is gone or has changed");
