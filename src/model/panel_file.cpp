@@ -108,7 +108,7 @@ class Cursor {
 
 RawHeader read_raw_header(std::span<const std::byte> bytes, uint64_t file_bytes, const std::string& where) {
   RawHeader raw{};
-  std::memcpy(&raw, bytes.data(), std::min(bytes.size(), sizeof raw));
+  if (bytes.size() >= sizeof raw) std::memcpy(&raw, bytes.data(), sizeof raw);
   if (bytes.size() < sizeof raw || std::string_view(raw.magic.data(), raw.magic.size()) != kMagic)
     throw_bad_input("{}: is no file of packed weights (it does not begin with FTHMPNL); it may be deleted", where);
   if (raw.version != kVersion || raw.layout != kPanelLayoutVersion)
