@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ std::string system_reason() { return std::strerror(errno); }
 
 struct OpenedFile {
   int fd;
-  uint64_t size;
+  FileIdentity identity;
 };
 
 OpenedFile open_regular(const std::filesystem::path& path) {
@@ -37,7 +38,11 @@ OpenedFile open_regular(const std::filesystem::path& path) {
     ::close(fd);
     throw_bad_input("{}: is {}; a regular file is needed", path.string(), what);
   }
-  return {fd, static_cast<uint64_t>(st.st_size)};
+  return {
+      fd,
+      {.size = static_cast<uint64_t>(st.st_size),
+       .changed = static_cast<uint64_t>(st.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(st.st_mtim.tv_nsec),
+       .inode = st.st_ino}};
 }
 
 // The table that the SIGBUS handler reads. It must need no lock and no allocation: a fixed number of slots, each
@@ -101,11 +106,11 @@ void unguard_range(const std::byte* data) noexcept {
 
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   const OpenedFile f = open_regular(path);
-  if (f.size > max_bytes) {
+  if (f.identity.size > max_bytes) {
     ::close(f.fd);
-    throw_bad_input("{}: has {} bytes; at most {} can be read here", path.string(), f.size, max_bytes);
+    throw_bad_input("{}: has {} bytes; at most {} can be read here", path.string(), f.identity.size, max_bytes);
   }
-  std::string text(f.size, '\0');
+  std::string text(f.identity.size, '\0');
   size_t have = 0;
   while (have < text.size()) {
     const ssize_t n = ::read(f.fd, text.data() + have, text.size() - have);
@@ -123,7 +128,8 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const OpenedFile f = open_regular(path);
-  size_ = f.size;
+  identity_ = f.identity;
+  size_ = f.identity.size;
   if (size_ > 0) {
     void* p = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, f.fd, 0);
     const std::string reason = p == MAP_FAILED ? system_reason() : "";
@@ -139,7 +145,10 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : path_(std::move(other.path_)),
+      identity_(other.identity_),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 void forget_mapped(std::span<const std::byte> bytes) noexcept {
   constexpr uintptr_t kPage = 4096;
@@ -161,32 +170,61 @@ MappedFile::~MappedFile() {
 }
 
 namespace {
-constexpr size_t kWriteBuffer = size_t{1} << 20;
+
+// One huge page: file systems that keep large folios then hold what was written in huge pages (ext4 of Linux 6.18: all
+// of a file; written a megabyte at a time, none of it).
+constexpr size_t kWriteBuffer = size_t{1} << 21;
+
+// Opens a partial file that no other writer has, and locks it. Names do not come twice. Between open and lock
+// remove_abandoned() may have taken it away: then the next one.
+int open_own(const std::filesystem::path& path, std::filesystem::path& partial) {
+  static std::atomic<int> n_opened{0};
+  for (;;) {
+    partial = fmt::format("{}.{}-{}.partial", path.string(), ::getpid(), n_opened++);
+    const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0 && errno == EEXIST) continue;
+    if (fd < 0) return fd;
+    ::flock(fd, LOCK_EX);  // where locks do not work, remove_abandoned() cannot lock either
+    struct stat st {};
+    if (::fstat(fd, &st) != 0 || st.st_nlink > 0) return fd;
+    ::close(fd);
+  }
 }
 
-FileWriter::FileWriter(const std::filesystem::path& path) : path_(path), partial_(path.string() + ".partial") {
-  fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+}  // namespace
+
+FileWriter::FileWriter(const std::filesystem::path& path, Partial partial)
+    : path_(path), partial_(path.string() + ".partial") {
+  fd_ = partial == Partial::own ? open_own(path_, partial_)
+                                : ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) throw_bad_input("{}: cannot be written: {}", path_.string(), system_reason());
   buffer_.reserve(kWriteBuffer);
 }
 
 FileWriter::~FileWriter() {
   if (fd_ < 0) return;
-  ::close(fd_);
   ::unlink(partial_.c_str());
+  ::close(fd_);
+}
+
+void FileWriter::write_out(std::span<const std::byte> bytes, uint64_t at) {
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t n = ::pwrite(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(at + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_resource("{}: writing stopped after {} bytes: {}", path_.string(), at + done, system_reason());
+    done += static_cast<size_t>(n);
+  }
 }
 
 void FileWriter::flush() {
-  size_t done = 0;
-  while (done < buffer_.size()) {
-    const ssize_t n = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0)
-      throw_resource("{}: writing stopped after {} bytes: {}", path_.string(), position_ - buffer_.size() + done,
-                     system_reason());
-    done += static_cast<size_t>(n);
-  }
+  write_out(std::as_bytes(std::span(buffer_)), position_ - buffer_.size());
   buffer_.clear();
+}
+
+void FileWriter::overwrite(uint64_t at, std::span<const std::byte> bytes) {
+  check(at + bytes.size() <= position_, "only what was written is replaced");
+  flush();
+  write_out(bytes, at);
 }
 
 void FileWriter::write(std::span<const std::byte> bytes) {
@@ -210,8 +248,8 @@ void FileWriter::commit() {
   flush();
   const auto failed = [&](const char* what) { throw_resource("{}: {}: {}", path_.string(), what, system_reason()); };
   if (::fsync(fd_) != 0) failed("cannot be flushed to disk");
-  if (::close(std::exchange(fd_, -1)) != 0) failed("cannot be closed");
   if (::rename(partial_.c_str(), path_.c_str()) != 0) failed("cannot be renamed into place");
+  ::close(std::exchange(fd_, -1));  // with it the lock: not before the file has its name
   // The new name is durable only once its folder is.
   const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
   const int dir = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -219,6 +257,32 @@ void FileWriter::commit() {
     ::fsync(dir);
     ::close(dir);
   }
+}
+
+namespace {
+
+// A descriptor that holds the lock of a partial file; -1 when its writer does, or there is none.
+int lock_abandoned(const std::filesystem::path& partial) noexcept {
+  const int fd = ::open(partial.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  if (fd >= 0) ::close(fd);
+  return -1;
+}
+
+}  // namespace
+
+bool is_abandoned(const std::filesystem::path& partial) noexcept {
+  const int fd = lock_abandoned(partial);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
+bool remove_abandoned(const std::filesystem::path& partial) noexcept {
+  const int fd = lock_abandoned(partial);
+  if (fd < 0) return false;
+  const bool removed = ::unlink(partial.c_str()) == 0;
+  ::close(fd);
+  return removed;
 }
 
 }  // namespace fathom

@@ -13,6 +13,12 @@ namespace fathom {
 // than max_bytes.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30);
 
+// What tells a file from another, and from what it was before: content is not looked at. Time of its last change in
+// nanoseconds.
+struct FileIdentity {
+  uint64_t size = 0, changed = 0, inode = 0;
+};
+
 // A regular file mapped read-only. Opening costs the same for any size. While any MappedFile lives, a SIGBUS inside one
 // of the ranges (the file was truncated under us, or the disk failed) ends the process with one sentence that names the
 // file and exit code 2.
@@ -25,9 +31,11 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   const std::filesystem::path& path() const noexcept { return path_; }
+  const FileIdentity& identity() const noexcept { return identity_; }  // when it was opened
 
  private:
   std::filesystem::path path_;
+  FileIdentity identity_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
@@ -36,12 +44,16 @@ class MappedFile {
 // Bytes outside every MappedFile are left alone.
 void forget_mapped(std::span<const std::byte> bytes) noexcept;
 
+// Whose partial file a writer takes: the one of `path`, whatever is in it, or a new one, `path` + ".PID-N.partial",
+// that it locks: several processes may then write `path` at once, and the last to commit wins.
+enum class Partial : uint8_t { of_path, own };
+
 // Writes to `path` + ".partial", then flushes, fsyncs and renames in commit(). Destroyed without commit(): the partial
 // file is removed and `path` is as it was. A full disk or a read-only folder is a resource / bad_input Error with the
 // system's reason.
 class FileWriter {
  public:
-  explicit FileWriter(const std::filesystem::path& path);
+  explicit FileWriter(const std::filesystem::path& path, Partial partial = Partial::of_path);
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
@@ -50,16 +62,24 @@ class FileWriter {
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
   // Zero bytes up to the next multiple of `alignment` from the start of the file.
   void pad_to(uint64_t alignment);
+  // Replaces bytes that were written: at + bytes.size() <= position().
+  void overwrite(uint64_t at, std::span<const std::byte> bytes);
   uint64_t position() const noexcept { return position_; }
   void commit();
 
  private:
   void flush();
+  void write_out(std::span<const std::byte> bytes, uint64_t at);
 
   std::filesystem::path path_, partial_;
   int fd_ = -1;
   uint64_t position_ = 0;
   std::string buffer_;
 };
+
+// A partial file of Partial::own whose writer was killed: nobody holds its lock. remove: true when it was one and is
+// gone.
+bool is_abandoned(const std::filesystem::path& partial) noexcept;
+bool remove_abandoned(const std::filesystem::path& partial) noexcept;
 
 }  // namespace fathom

@@ -22,4 +22,8 @@ void* allocate_pages(size_t n, size_t alignment) {
 
 void free_pages(void* p, size_t n, size_t alignment) noexcept { ::operator delete(p, block_alignment(n, alignment)); }
 
+void advise_huge(std::span<const std::byte> mapped) noexcept {
+  ::madvise(const_cast<std::byte*>(mapped.data()), mapped.size(), MADV_HUGEPAGE);  // madvise's signature is not const
+}
+
 }  // namespace fathom

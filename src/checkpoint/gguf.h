@@ -124,6 +124,7 @@ class GgufSource : public TensorSource {
   const std::vector<TensorInfo>& tensors() const noexcept override { return tensors_; }
   const TensorInfo* find(std::string_view name) const noexcept override;
   const std::string& where() const noexcept override { return where_; }
+  std::span<const MappedFile> files() const noexcept override { return files_; }
 
  private:
   GgufSource() = default;

@@ -29,6 +29,7 @@ class SafetensorsSource : public TensorSource {
   const std::vector<TensorInfo>& tensors() const noexcept override { return tensors_; }
   const TensorInfo* find(std::string_view name) const noexcept override;
   const std::string& where() const noexcept override { return where_; }
+  std::span<const MappedFile> files() const noexcept override { return files_; }
 
  private:
   std::string where_;

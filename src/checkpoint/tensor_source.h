@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "tensor/dtype.h"
 #include "tensor/weight.h"
 
@@ -37,6 +38,8 @@ class TensorSource {
   virtual const TensorInfo* find(std::string_view name) const noexcept = 0;
   // What to call it in messages: the folder or file as the user gave it.
   virtual const std::string& where() const noexcept = 0;
+  // The files that the tensors' bytes lie in; none when they lie elsewhere.
+  virtual std::span<const MappedFile> files() const noexcept { return {}; }
 };
 
 // "[512, 2048]"

@@ -21,5 +21,6 @@ void add_bench(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_synth(CLI::App& app);
+void add_cache(CLI::App& app);
 
 }  // namespace fathom

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -41,9 +42,10 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->capture_default_str();
   command
       .add_option("--weights", o.weights,
-                  "packed: a copy laid out for speed; mapped: used in the file, for machines short of memory; auto: "
-                  "packed where it fits")
-      ->check(CLI::IsMember({"auto", "packed", "mapped"}))
+                  "packed: a copy laid out for speed; mapped: used in the file, for machines short of memory; cached: "
+                  "the copy is kept in a file as large as the weights, and later runs map it (see `fathom cache`); "
+                  "auto: that file where there is one, else packed where it fits")
+      ->check(CLI::IsMember(std::vector<std::string>(kWeightPlaceNames.begin(), kWeightPlaceNames.end())))
       ->capture_default_str();
   command.add_flag("-q,--quiet", o.quiet, "no progress and no figures on stderr");
 }
@@ -51,7 +53,7 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
 namespace {
 
 std::function<void(int64_t, int64_t)> load_progress(bool quiet) {
-  return [bar = std::make_shared<WriteProgress>("packing weights", "B", quiet)](int64_t done, int64_t total) {
+  return [bar = std::make_shared<WriteProgress>("preparing weights", "B", quiet)](int64_t done, int64_t total) {
     bar->fn()(static_cast<uint64_t>(done), static_cast<uint64_t>(total));
   };
 }
@@ -64,10 +66,23 @@ EngineOptions engine_options(const ModelOptions& o) {
           .cache_type = cache_type_from_name(o.cache_type),
           .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32,
           .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast,
-          .weights = o.weights == "packed"   ? WeightPlace::packed
-                     : o.weights == "mapped" ? WeightPlace::mapped
-                                             : WeightPlace::automatic,
-          .load_progress = load_progress(o.quiet)};
+          .weights = static_cast<WeightPlace>(std::find(kWeightPlaceNames.begin(), kWeightPlaceNames.end(), o.weights) -
+                                              kWeightPlaceNames.begin()),
+          .cache_folder = cache_folder(),
+          .load_progress = load_progress(o.quiet),
+          .notice = [](const std::string& sentence) { fmt::print(stderr, "fathom: {}\n", sentence); }};
+}
+
+std::filesystem::path cache_folder() {
+  const auto value = [](const char* name) -> std::filesystem::path {
+    const char* text = std::getenv(name);
+    return text == nullptr ? "" : text;
+  };
+  if (const auto folder = value("FATHOM_CACHE_DIR"); !folder.empty()) return folder;
+  // As the XDG base directory specification says, a path that is not absolute is ignored.
+  if (const auto folder = value("XDG_CACHE_HOME"); folder.is_absolute()) return folder / "fathom";
+  const auto home = value("HOME");
+  return home.is_absolute() ? home / ".cache" / "fathom" : "";
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {

@@ -1,6 +1,7 @@
 // Options that several commands share, each listed once.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,10 @@ struct ModelOptions {
 // --quiet.
 void add_model_options(CLI::App& command, ModelOptions& options);
 EngineOptions engine_options(const ModelOptions& options);
+
+// Where files of packed weights are kept: $FATHOM_CACHE_DIR, else fathom/ in $XDG_CACHE_HOME or ~/.cache. Empty when
+// none of them is set.
+std::filesystem::path cache_folder();
 
 void add_sampling_options(CLI::App& command, SamplingOptions& options);
 

@@ -11,9 +11,9 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/utf8.h"
+#include "base/xxh64.h"
 #include "data/dataset.h"
 #include "data/shard.h"
-#include "data/xxh64.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

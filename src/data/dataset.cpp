@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "data/xxh64.h"
+#include "base/xxh64.h"
 
 namespace fathom {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "data/xxh64.h"
+#include "base/xxh64.h"
 #include "tokenizer/json_fields.h"
 
 namespace fathom {

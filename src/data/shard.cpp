@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "data/xxh64.h"
+#include "base/xxh64.h"
 
 namespace fathom {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/xxh64.h"
 #include "data/permutation.h"
-#include "data/xxh64.h"
 
 namespace fathom {
 namespace {

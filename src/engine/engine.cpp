@@ -59,15 +59,59 @@ Engine::Engine(const Model& model, const EngineOptions& o)
 void Engine::pack_weights(const EngineOptions& o) {
   if (arithmetic_ != Arithmetic::fast || o.weights == WeightPlace::mapped) return;
   const int64_t needed = PanelWeights::bytes(model_.config, weights_);
+  if (needed == 0) return;
+  if (o.weights != WeightPlace::packed) map_panels(o);
+  if (panel_file_) {
+    packed_bytes_ = needed;
+    return;
+  }
   const auto available = static_cast<int64_t>(available_memory_bytes());
   // The file's own pages count as available: they are given back as the copy grows.
   const bool fits = available == 0 || needed <= available - available / 16;
-  if (needed == 0 || (!fits && o.weights == WeightPlace::automatic)) return;
+  if (!fits && o.weights != WeightPlace::packed) return;
   if (!fits)
     throw_resource("packed weights need {} of memory, but only {} is available; try --weights mapped",
                    human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
   panels_ = PanelWeights(pool_, model_.config, weights_, o.load_progress);
   packed_bytes_ = needed;
+}
+
+// The file of packed weights: opened where there is one, written first for WeightPlace::cached.
+void Engine::map_panels(const EngineOptions& o) {
+  const bool may_write = o.weights == WeightPlace::cached;
+  const auto say = [&](const char* what, const char* then) {
+    if (o.notice) o.notice(fmt::format("{}; {}", what, then));
+  };
+  constexpr const char* kWithout = "weights are packed as without a cache";
+  const std::vector<NamedWeight> packed = weights_with_panels(model_.config, weights_);
+  const auto fingerprint = panel_fingerprint(model_.source.get(), packed);
+  if (o.cache_folder.empty() || !fingerprint) {
+    if (may_write)
+      say("there is no folder to cache packed weights in (FATHOM_CACHE_DIR, XDG_CACHE_HOME, HOME)", kWithout);
+    return;
+  }
+  const std::filesystem::path path = panel_file_path(o.cache_folder, *fingerprint);
+  const auto open = [&] {
+    PanelFile file(path);
+    file.verify(pool_, o.load_progress);
+    file.attach(*fingerprint, packed);
+    panel_file_.emplace(std::move(file));
+  };
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored)) {
+    try {
+      return open();
+    } catch (const Error& e) {
+      say(e.what(), may_write ? "it is written again" : kWithout);
+    }
+  }
+  if (!may_write) return;
+  try {
+    write_panel_file(pool_, path, model_.path, *fingerprint, packed, o.load_progress);
+    open();
+  } catch (const Error& e) {
+    say(e.what(), kWithout);
+  }
 }
 
 void Engine::check_room(const SequenceCache& sequence, int64_t n) const {

@@ -1,19 +1,25 @@
 // Token ids in, logits or token ids out: owns threads, scratch memory and the cache of one loaded model.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/sampler.h"
 #include "model/load.h"
+#include "model/panel_file.h"
 #include "model/panel_weights.h"
 #include "model/transformer.h"
 
 namespace fathom {
 
-enum class WeightPlace : uint8_t { automatic, packed, mapped };
+enum class WeightPlace : uint8_t { automatic, packed, mapped, cached };
+inline constexpr std::array<std::string_view, 4> kWeightPlaceNames = {"auto", "packed", "mapped", "cached"};
 
 // Weights stream from memory once a step, and experts get the more rows at a time the longer it is; beyond this the
 // activations (some hundred kilobytes a token) cost more than is gained.
@@ -27,10 +33,17 @@ struct EngineOptions {
   std::optional<CacheType> cache_type = {};  // nullopt: q16 for latent attention in fast arithmetic, else f32
   Activations activations = Activations::f32;
   Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
-  // Copies of quantised weights, laid out for the kernels, where memory has room for them: fast arithmetic only.
-  // mapped: weights stay in their file, which needs no memory of its own and is slower.
+  // Copies of quantised weights, laid out for the kernels: fast arithmetic only.
+  //     automatic  those of the file that `cached` wrote; without one as packed, where memory has room for them
+  //     packed     made in memory
+  //     mapped     none: weights are used in the model's file, which needs no memory of its own and is slower
+  //     cached     mapped from a file in cache_folder, written first when there is none that is whole and of this
+  //     model;
+  //                where it cannot be written, as automatic
   WeightPlace weights = WeightPlace::automatic;
+  std::filesystem::path cache_folder = {};  // of files of packed weights (model/panel_file.h); empty: there is none
   std::function<void(int64_t bytes_done, int64_t bytes)> load_progress = {};
+  std::function<void(const std::string& sentence)> notice = {};  // gets what went wrong and does not end the run
 };
 
 enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };
@@ -65,6 +78,7 @@ class Engine {
   int64_t chunk_tokens() const noexcept { return chunk_tokens_; }
   int threads() const noexcept { return pool_.size(); }
   int64_t packed_bytes() const noexcept { return packed_bytes_; }  // of copied weights; 0: they are used where they lie
+  const PanelFile* panel_file() const noexcept { return panel_file_ ? &*panel_file_ : nullptr; }  // that they lie in
   KvCache& cache() noexcept { return cache_; }
 
   // Appends ids (at least one) to a sequence, chunk by chunk. progress may throw to stop between two layers: the
@@ -102,12 +116,14 @@ class Engine {
   MatView<float> step(const Batch& batch, const LayerFn& layer_done = {});
 
   void pack_weights(const EngineOptions& options);
+  void map_panels(const EngineOptions& options);
 
   const Model& model_;
   ModelWeights weights_;  // those of the model, with panels
   Network network_;
   ThreadPool pool_;
   PanelWeights panels_;
+  std::optional<PanelFile> panel_file_;
   int64_t packed_bytes_ = 0;
   Arena arena_;
   int64_t context_tokens_, chunk_tokens_;

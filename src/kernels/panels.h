@@ -27,6 +27,7 @@ namespace fathom {
 
 inline constexpr int64_t kPanelRows = 8;
 inline constexpr int64_t kPanelBlock = 32;
+inline constexpr uint32_t kPanelLayoutVersion = 1;  // of all the above: files of panels (model/panel_file.h) carry it
 
 struct PanelFormat {
   int bits;                                                        // of a code

@@ -7,10 +7,6 @@
 namespace fathom {
 namespace {
 
-std::string_view name(WeightPlace place) {
-  return place == WeightPlace::packed ? "packed" : place == WeightPlace::mapped ? "mapped" : "auto";
-}
-
 // One turn of fathom: all works once, in a process of its own.
 BenchReport fathom_turn(const BenchOptions& o, const std::string& program, int threads) {
   const EngineOptions& e = o.engine;
@@ -21,7 +17,7 @@ BenchReport fathom_turn(const BenchOptions& o, const std::string& program, int t
            {"--fill", o.measure.fill == Fill::random ? "random" : "prefill"},
            {"--activations", e.activations == Activations::bf16 ? "bf16" : "f32"},
            {"--arithmetic", e.arithmetic == Arithmetic::fast ? "fast" : "exact"},
-           {"--weights", std::string(name(e.weights))}})
+           {"--weights", std::string(kWeightPlaceNames[static_cast<size_t>(e.weights)])}})
     command.insert(command.end(), {option, value});
   if (e.cache_type)
     command.insert(command.end(), {"--cache-type", std::string(kCacheTypeNames[static_cast<size_t>(*e.cache_type)])});

@@ -10,14 +10,16 @@
 namespace fathom {
 namespace {
 
-// Bytes of this process that lie in huge pages; nothing when the system does not say.
+// Bytes of this process that lie in huge pages, mapped files included; nothing when the system does not say.
 std::optional<double> huge_page_bytes() {
   std::ifstream in("/proc/self/smaps_rollup");
+  std::optional<double> bytes;
   for (std::string key; in >> key;) {
     double kilobytes = 0;
-    if (key == "AnonHugePages:" && in >> kilobytes) return kilobytes * 1024;
+    if ((key == "AnonHugePages:" || key == "FilePmdMapped:") && in >> kilobytes)
+      bytes = bytes.value_or(0) + kilobytes * 1024;
   }
-  return std::nullopt;
+  return bytes;
 }
 
 std::string huge_page_setting() {
@@ -50,8 +52,9 @@ std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works,
   lines.push_back(fast ? "arithmetic: fast (quantised weights by 8-bit activations, attention in 16-bit integers)"
                        : "arithmetic: exact (float32 operands)");
   lines.push_back(engine.packed_bytes() > 0
-                      ? fmt::format("weights: {} of quantised ones copied into panels of rows for these kernels",
-                                    human_bytes(static_cast<double>(engine.packed_bytes())))
+                      ? fmt::format("weights: {} of quantised ones {} panels of rows for these kernels",
+                                    human_bytes(static_cast<double>(engine.packed_bytes())),
+                                    engine.panel_file() != nullptr ? "mapped from a cache file of" : "copied into")
                       : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
   lines.push_back(fmt::format("cache: {}, {} numbers a row, {} a token over {} layers",
                               kCacheTypeNames[static_cast<size_t>(layout.type)], layout.width,

@@ -4,12 +4,30 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/threads.h"
 #include "model/config.h"
 #include "model/weights.h"
 
 namespace fathom {
+
+// A matrix that a linear layer multiplies with and whose type has panels.
+struct NamedWeight {
+  std::string name;
+  Weight* weight = nullptr;
+};
+// All of them, in the order of a forward pass. The embedding is looked up and k_b_proj read the other way round; a tied
+// head is packed for its products.
+std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights);
+
+// Bytes of a weight's panels.
+int64_t bytes_of_panels(const Weight& w) noexcept;
+// Writes them to `out`, and gives back the pages of the mapped file that it has read.
+void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out);
+
+inline constexpr int64_t kPanelAlign = 64;  // of a weight's panels, in memory and in files
 
 class PanelWeights {
  public:
@@ -21,9 +39,8 @@ class PanelWeights {
   // panels.
   static int64_t bytes(const ModelConfig& config, ModelWeights& weights);
 
-  // Packs every matrix that a linear layer multiplies with and whose type has panels, and sets Weight::panels in
-  // `weights`, which are valid as long as this lives. Pages of mapped files are given back as they are read, so that
-  // memory does not hold the model twice. Throws std::bad_alloc.
+  // Packs weights_with_panels() and sets their Weight::panels, which are valid as long as this lives. Memory does not
+  // hold the model twice: see pack_weight. Throws std::bad_alloc.
   PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights, const ProgressFn& progress = {});
 
  private:

@@ -10,8 +10,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/xxh64.h"
 #include "checkpoint/safetensors.h"
-#include "data/xxh64.h"
 
 namespace fathom {
 namespace {

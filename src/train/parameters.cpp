@@ -1,8 +1,8 @@
 #include "train/parameters.h"
 
 #include "base/random.h"
+#include "base/xxh64.h"
 #include "checkpoint/names.h"
-#include "data/xxh64.h"
 #include "model/load.h"
 #include "quant/decode.h"
 

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/suggest.h"
-#include "data/xxh64.h"
+#include "base/xxh64.h"
 #include "train/toml_section.h"
 
 namespace fathom {

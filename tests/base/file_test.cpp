@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <span>
 
 #include "base/error.h"
 
@@ -69,6 +70,24 @@ TEST_F(FileTest, AWriterLeavesTheOldFileUntilItCommits) {
   writer.pad_to(8);
   writer.commit();
   EXPECT_EQ(read_file(path), std::string("new\0\0\0\0\0", 8));
+}
+
+TEST_F(FileTest, WritersWithPartialFilesOfTheirOwnDoNotMeet) {
+  const fs::path path = folder_ / "x";
+  {
+    FileWriter one(path, Partial::own), two(path, Partial::own);
+    one.write("one");
+    two.write("and");
+    two.overwrite(1, std::as_bytes(std::span("wo", 2)));
+    for (const auto& entry : fs::directory_iterator(folder_)) EXPECT_FALSE(is_abandoned(entry.path()));
+    one.commit();
+    EXPECT_EQ(read_file(path), "one");
+    two.commit();
+  }
+  EXPECT_EQ(read_file(path), "awo");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
+  EXPECT_TRUE(is_abandoned(path));
+  EXPECT_FALSE(is_abandoned(folder_ / "missing"));
 }
 
 TEST_F(FileTest, WritingWhereNothingCanBeWrittenIsAnError) {

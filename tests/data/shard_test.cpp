@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "base/xxh64.h"
 #include "data/data_files.h"
-#include "data/xxh64.h"
 
 namespace fathom {
 namespace {

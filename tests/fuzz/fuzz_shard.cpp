@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/xxh64.h"
 #include "data/dataset.h"
-#include "data/xxh64.h"
 
 namespace {
 

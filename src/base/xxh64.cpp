@@ -1,4 +1,4 @@
-#include "data/xxh64.h"
+#include "base/xxh64.h"
 
 #include <fmt/format.h>
 
