@@ -216,7 +216,6 @@ TEST(PanelFingerprint, ChangesWithTheModelAndNotWithItsPath) {
   fs::last_write_time(moved, time);
   EXPECT_NE(of(moved), f.fingerprint) << "other numbers";
   EXPECT_EQ(panel_fingerprint(nullptr, f.weights), std::nullopt);
-  f.random.quantise(DType::q4_0);
   EXPECT_EQ(panel_fingerprint(f.model.source.get(), weights_with_panels(f.random.config, f.random.weights)),
             std::nullopt)
       << "weights that lie in memory";
