@@ -41,11 +41,11 @@ void panels(benchmark::State& state, DType dtype, int64_t T) {
   Buffer<std::byte> data(bytes * copies);
   for (int64_t i = 0; i < data.size(); ++i) {
     const uint32_t random = i < 1 << 20 ? philox(3, 4, static_cast<uint64_t>(i))[0] : 0;
-    data[i] = i < 1 << 20 ? static_cast<std::byte>(random & 0x33) : data[i - (1 << 20)];  // scales are small normal halves
+    data[i] =
+        i < 1 << 20 ? static_cast<std::byte>(random & 0x33) : data[i - (1 << 20)];  // scales are small normal halves
   }
   Buffer<float> x(T * kCols), y(T * kRows);
-  for (int64_t i = 0; i < x.size(); ++i)
-    x[i] = static_cast<float>(standard_normal(5, 6, static_cast<uint64_t>(i)));
+  for (int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(standard_normal(5, 6, static_cast<uint64_t>(i)));
   const QuantisedTiles tiles = plan_tiles(arena, std::array{T}, kCols);
   quantise(pool, x.mat(T, kCols), {}, tiles);
   Weight w{.dtype = dtype, .rows = kRows, .cols = kCols};
@@ -72,8 +72,8 @@ void panels(benchmark::State& state, DType dtype, int64_t T) {
 
 int main(int argc, char** argv) {
   using namespace fathom;
-  for (const DType dtype : {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q5_k,
-                            DType::q6_k})
+  for (const DType dtype :
+       {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q5_k, DType::q6_k})
     for (const int64_t T : {1, 4, 8, 16, 64, 256})
       benchmark::RegisterBenchmark(fmt::format("panels/{}/rows:{}", name(dtype), T).c_str(), bench::panels, dtype, T)
           ->ArgName("threads")

@@ -80,8 +80,9 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
           cpu_model_name());
     return *k;
   }
-  throw_bad_input("FATHOM_ISA={}: no such instruction set; it is one of ref, avx2, avx512, avx512_vnni, amx, or not set at all.",
-                  quoted_for_message(*forced));
+  throw_bad_input(
+      "FATHOM_ISA={}: no such instruction set; it is one of ref, avx2, avx512, avx512_vnni, amx, or not set at all.",
+      quoted_for_message(*forced));
 }
 
 const KernelTable& kernels() {

@@ -20,8 +20,7 @@ const GemmKernel& choose_gemm_kernel(Products p, std::optional<std::string_view>
   const GemmKernel* best = nullptr;
   const auto preferred = [&](const CompiledGemm& g) { return g.prefers == nullptr || cpu.*g.prefers; };
   for (const CompiledGemm& g : compiled_gemm())
-    if (preferred(g) && g.isa <= isa && can_run(g, cpu) && kernel_of(g, p) != nullptr)
-      best = kernel_of(g, p);
+    if (preferred(g) && g.isa <= isa && can_run(g, cpu) && kernel_of(g, p) != nullptr) best = kernel_of(g, p);
   check(best != nullptr, "the reference kernels run everywhere");
   return *best;
 }

@@ -27,9 +27,8 @@ void multiply_fixed(int64_t words, Words a, const uint32_t* b, const float* row_
   const uint32_t* p = a.data;
   for (int64_t w = 0; w < words; ++w, p += a.word, b += kLanes) {
     const __m512i lanes = load_words(b);
-    unroll<R>([&](int i) {
-      sum[i] = _mm512_dpwssd_epi32(sum[i], _mm512_set1_epi32(static_cast<int>(p[i * a.row])), lanes);
-    });
+    unroll<R>(
+        [&](int i) { sum[i] = _mm512_dpwssd_epi32(sum[i], _mm512_set1_epi32(static_cast<int>(p[i * a.row])), lanes); });
   }
   const F32 lanes = F32::load(lane_scale);
   unroll<R>([&](int i) {

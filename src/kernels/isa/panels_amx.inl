@@ -129,8 +129,7 @@ template <class Format>
 void add_tiles(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const float* sums, __m512* y) noexcept {
   written(&w);
   int64_t t = 0;
-  for (; t + kTile <= n; t += kTile)
-    add_whole_tile<Format>(w, blocks, n, x + t * kBlock, sums + t * kSums, y + t);
+  for (; t + kTile <= n; t += kTile) add_whole_tile<Format>(w, blocks, n, x + t * kBlock, sums + t * kSums, y + t);
   if (t < n) add_part_tile<Format>(w, blocks, n, x + t * kBlock, sums + t * kSums, n - t, y + t);
 }
 
@@ -160,9 +159,8 @@ void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_
   const int64_t rest = n % kTile;
   configure(Format::two ? 16 : 32, rest == 0 ? kTile : rest);
   panels16::each_pair<Format>(panel, n_panels, cols, n, y, y_stride,
-                              [&](const std::byte* a, const std::byte* b, __m512* rows) FATHOM_INLINE {
-                                product_tiles<Format>(a, b, cols, x, sums, n, rows);
-                              });
+                              [&](const std::byte* a, const std::byte* b, __m512* rows)
+                                  FATHOM_INLINE { product_tiles<Format>(a, b, cols, x, sums, n, rows); });
   _tile_release();
 }
 

@@ -326,9 +326,7 @@ double peak(int64_t rounds) noexcept {
   for (int64_t i = 0; i < rounds; ++i)
     unroll<3>([&](int c) FATHOM_INLINE {
       __m256i words = _mm256_maddubs_epi16(kept(codes), x);
-      unroll<3>([&](int) FATHOM_INLINE {
-        words = _mm256_add_epi16(words, _mm256_maddubs_epi16(kept(codes), x));
-      });
+      unroll<3>([&](int) FATHOM_INLINE { words = _mm256_add_epi16(words, _mm256_maddubs_epi16(kept(codes), x)); });
       sum[c] = _mm256_add_epi32(sum[c], _mm256_madd_epi16(words, ones));
     });
   volatile int used = _mm256_extract_epi32(_mm256_add_epi32(sum[0], _mm256_add_epi32(sum[1], sum[2])), 0);

@@ -10,6 +10,10 @@ using panels::kSums;
 
 #define FATHOM_INLINE __attribute__((always_inline))
 
+// How far ahead each of the two panels is fetched: on a Sapphire Rapids one core reads 15.0 GB/s with 3 to 8 KB, 12.6
+// without and with 1 KB, 13.4 when the two panels that come next are fetched in the order in which they lie.
+constexpr int64_t kFar = 4096;
+
 // Eight rows of one panel below eight of the other.
 __m512i beside(__m256i a, __m256i b) noexcept { return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1); }
 __m512 beside(__m256 a, __m256 b) noexcept { return _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1); }
@@ -61,9 +65,8 @@ FATHOM_INLINE inline __m512i four_codes(const int8_t* x) noexcept {
 template <int First, int Count, class Part>
 FATHOM_INLINE inline __m512i multiply_parts(Part part, const int8_t* x) noexcept {
   __m512i sum = _mm512_setzero_si512();
-  unroll<Count>([&](int i) FATHOM_INLINE {
-    sum = _mm512_dpbusd_epi32(sum, part(First + i), four_codes(x + 4 * (First + i)));
-  });
+  unroll<Count>(
+      [&](int i) FATHOM_INLINE { sum = _mm512_dpbusd_epi32(sum, part(First + i), four_codes(x + 4 * (First + i))); });
   return sum;
 }
 
@@ -86,7 +89,7 @@ FATHOM_INLINE inline __m512 add_scaled(__m512 low, __m512 high, const Scales& w,
 template <class Format, class Part>
 FATHOM_INLINE inline __m512 multiply_block(Part part, const Scales& w, const int8_t* x, const float* s,
                                            __m512 sum) noexcept {
-  __m512 low = _mm512_cvtepi32_ps(multiply_parts<0, Format::two ? 4 : 8>(part, x)), high = low;
+  __m512 low = _mm512_cvtepi32_ps(multiply_parts < 0, Format::two ? 4 : 8 > (part, x)), high = low;
   if constexpr (Format::two) high = _mm512_cvtepi32_ps(multiply_parts<4, 4>(part, x));
   // Whole numbers below 2^24: exact.
   if constexpr (Format::bits == 8) low = _mm512_fmadd_ps(_mm512_set1_ps(-128.0f), _mm512_set1_ps(s[1]), low);
@@ -103,8 +106,8 @@ FATHOM_INLINE inline void each_block(const std::byte* a, const std::byte* b, int
     for (int i = 0; i < Format::blocks; ++i) {
       const int at = Format::header + i * kCodes;
       constexpr int kAsked = kCodes + Format::header / Format::blocks;
-      panels::ask_for<kAsked>(a + at + panels::kFar);
-      panels::ask_for<kAsked>(b + at + panels::kFar);
+      panels::ask_for<kAsked>(a + at + kFar);
+      panels::ask_for<kAsked>(b + at + kFar);
       f(a + at, b + at, scales<Format>(unit_a, unit_b, i), u * Format::blocks + i);
     }
   }
