@@ -12,6 +12,7 @@ namespace {
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
 #include "kernels/isa/panels_avx2.inl"
+// Then what is written against that.
 #include "kernels/isa/panels_avx512_vnni.inl"
 namespace panel_kernels = panels16;
 }  // namespace
