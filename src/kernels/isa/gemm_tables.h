@@ -13,7 +13,7 @@ struct CompiledGemm {
   Isa isa;                           // whose table (kernel_table.h) it belongs to
   const bool CpuFeatures::*needs;    // nullptr: runs everywhere
   const bool CpuFeatures::*prefers;  // chosen only when this is so; nullptr: always
-  const GemmKernel* f32;  // nullptr: none better than those before
+  const GemmKernel* f32;             // nullptr: none better than those before
   const GemmKernel* bf16;
 };
 

@@ -15,7 +15,8 @@ namespace {
 #include "kernels/isa/gemm_pack_avx512.inl"
 
 static_assert(kLanes == F32::lanes, "one register of lanes");
-constexpr int kRows = 16;  // chains of sums: two instructions a cycle, each with a latency of five; tiles and groups are multiples
+constexpr int kRows =
+    16;  // divides tiles and groups; chains of sums: two instructions a cycle, each with a latency of five
 
 __m512i load_words(const void* p) noexcept { return _mm512_loadu_si512(p); }
 

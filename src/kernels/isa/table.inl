@@ -1,5 +1,7 @@
 // The entries of a KernelTable that are written once against the register type (body.inl, decode_x86.inl) or are the
 // same for AVX2 and wider: inside the braces of an initialiser, after .isa. panel_kernels: whose products with panels.
+// These are parts of a list:
+// clang-format off
     .lanes = F32::lanes,
     .decode = {decode_f32, decode_f16, decode_bf16, decode_f8_e4m3, decode_q8_0, decode_q4_0, decode_q4_1, decode_q5_0,
                decode_q5_1, decode_q2_k, decode_q3_k, decode_q4_k, decode_q5_k, decode_q6_k},

@@ -91,8 +91,8 @@ inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int
 //     t = s * i + min * total,  sum = fma(t, scale of the activations, sum);   i = the integer product of the codes,
 //     q6_k: t = s_0 (i_0 - 32 half_0) + s_1 (i_1 - 32 half_1)
 template <DType dtype>
-void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n, float* y,
-                   int64_t y_stride) noexcept {
+void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
+                       float* y, int64_t y_stride) noexcept {
   constexpr PanelFormat f = *panel_format(dtype);
   const auto* bytes = reinterpret_cast<const uint8_t*>(panel);
   for (int64_t t = 0; t < n; ++t)
