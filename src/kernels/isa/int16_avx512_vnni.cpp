@@ -15,8 +15,8 @@ namespace {
 #include "kernels/isa/gemm_pack_avx512.inl"
 
 static_assert(kLanes == F32::lanes, "one register of lanes");
-constexpr int kRows =
-    16;  // divides tiles and groups; chains of sums: two instructions a cycle, each with a latency of five
+// Divides tiles and groups; chains enough for two instructions a cycle with a latency of five.
+constexpr int kRows = 16;
 
 __m512i load_words(const void* p) noexcept { return _mm512_loadu_si512(p); }
 
