@@ -48,7 +48,7 @@ std::string model_state(const PanelHeader& header, bool& usable) {
 }
 
 // The states name no path: the list does.
-std::string without_path(std::string message, const fs::path& path) {
+std::string without_path(const std::string& message, const fs::path& path) {
   const std::string prefix = path.string() + ": ";
   return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
 }
@@ -95,6 +95,7 @@ std::vector<CachedFile> list_files(const fs::path& folder, const CacheCommand& o
     throw_bad_input("{}: cannot be listed: {}", folder.string(), error.message());
   std::sort(paths.begin(), paths.end());
   std::vector<CachedFile> files;
+  files.reserve(paths.size());
   for (const fs::path& p : paths) files.push_back(describe(p, o));
   return files;
 }
