@@ -80,15 +80,7 @@ struct Setup {
 double int16_peak(ThreadPool& pool) {
   const Int16Kernel& k = int16_kernel();
   if (k.peak == nullptr) return 0;
-  constexpr int64_t kRounds = 20000;
-  const double products = k.peak(1) / 2 * static_cast<double>(kRounds) * pool.size();
-  double best = 0;
-  for (int i = 0; i < 200; ++i) {
-    const double start = clock_seconds();
-    pool.run([&](int) { k.peak(kRounds); });
-    best = std::max(best, products / (clock_seconds() - start));
-  }
-  return best;
+  return peak_rate(pool, 20000, 0.2, k.peak) / 2;
 }
 
 void attention(benchmark::State& state, MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new) {

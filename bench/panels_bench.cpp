@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
-#include "kernels/dispatch.h"
 #include "kernels/panel_linear.h"
 #include "kernels/peak.h"
 #include "kernels_peak.h"
@@ -20,19 +19,6 @@ namespace fathom::bench {
 namespace {
 
 constexpr int64_t kRows = 1408, kCols = 2048;
-
-double byte_peak(ThreadPool& pool) {
-  const auto run = kernels().byte_peak;
-  if (run == nullptr) return 0;
-  constexpr int64_t kRounds = 20000;
-  double best = 0;
-  for (int i = 0; i < 100; ++i) {
-    const double start = clock_seconds();
-    pool.run([&](int) { run(kRounds); });
-    best = std::max(best, run(1) / 2 * static_cast<double>(kRounds) * pool.size() / (clock_seconds() - start));
-  }
-  return best;
-}
 
 void panels(benchmark::State& state, DType dtype, int64_t T) {
   ThreadPool pool(static_cast<int>(state.range(0)));
@@ -50,7 +36,7 @@ void panels(benchmark::State& state, DType dtype, int64_t T) {
   quantise(pool, x.mat(T, kCols), {}, tiles);
   Weight w{.dtype = dtype, .rows = kRows, .cols = kCols};
   w.panels = data.data();
-  const double peak = byte_peak(pool), bandwidth = peak_bandwidth(pool, int64_t{1} << 29);
+  const double peak = peak_byte_products(pool, 0.1) / 2, bandwidth = peak_bandwidth(pool, int64_t{1} << 29);
   int64_t turn = 0;
   for (auto _ : state) {
     w.panels = data.data() + turn * bytes;

@@ -116,10 +116,7 @@ void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float>
                                 .stop_ids = settings_.stop_ids,
                                 .n_usable_ids = std::min<int64_t>(engine_.config().vocab_size, tokenizer_.n_tokens()),
                                 .speculator = settings_.speculator};
-  const auto counts = [&] {
-    return settings_.speculator != nullptr ? settings_.speculator->counts() : SpeculationCounts{};
-  };
-  const SpeculationCounts before = counts();
+  const SpeculationCounts before = counts_of(settings_.speculator);
   bool was_interrupted = false;
   const FinishReason reason = engine_.generate(sequence_, ids, logits, request, [&](int32_t id) {
     ++answer.n_written;
@@ -129,7 +126,7 @@ void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float>
   });
   text.finish();
   answer.write_s = seconds_since(start);
-  answer.speculation = counts() - before;
+  answer.speculation = counts_of(settings_.speculator) - before;
   if (was_interrupted)
     answer.end = AnswerEnd::interrupted;
   else if (reason == FinishReason::length)

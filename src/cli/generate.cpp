@@ -147,7 +147,7 @@ void run_generate(const GenerateOptions& o) {
       engine.generate(sequence, history, logits, request, [&](int32_t id) { return output.push(id); });
   output.finish();
   timing.generate_s = seconds_since(generate_start);
-  const SpeculationCounts counts = speculator.get() != nullptr ? speculator.get()->counts() : SpeculationCounts{};
+  const SpeculationCounts counts = counts_of(speculator.get());
   if (o.json) print_json(history, n_prompt, output.text(), tokenizer != nullptr, reason, timing, counts);
   if (!o.model.quiet && !o.json) print_figures(engine, n_prompt, history.size() - n_prompt, timing, counts);
 }

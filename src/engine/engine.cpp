@@ -83,6 +83,8 @@ void Engine::map_panels(const EngineOptions& o) {
     if (o.notice) o.notice(fmt::format("{}; {}", what, then));
   };
   constexpr const char* kWithout = "weights are packed as without a cache";
+  std::error_code ignored;
+  if (!may_write && !std::filesystem::exists(o.cache_folder, ignored)) return;  // no file: no need of its name
   const std::vector<NamedWeight> packed = weights_with_panels(model_.config, weights_);
   const auto fingerprint = panel_fingerprint(model_.source.get(), packed);
   if (o.cache_folder.empty() || !fingerprint) {
@@ -97,7 +99,6 @@ void Engine::map_panels(const EngineOptions& o) {
     file.attach(*fingerprint, packed);
     panel_file_.emplace(std::move(file));
   };
-  std::error_code ignored;
   if (std::filesystem::exists(path, ignored)) {
     try {
       return open();

@@ -1,16 +1,10 @@
 #include "engine/speculator.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "kernels/peak.h"
 
 namespace fathom {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-}  // namespace
-
 Speculator::Speculator(std::vector<std::unique_ptr<Proposer>> proposers, int64_t always) : always_(always) {
   check(always >= 0 && always <= kMostGuesses, "at most kMostGuesses are verified");
   for (auto& proposer : proposers) {
@@ -46,11 +40,11 @@ Speculator::Guess Speculator::guess(std::span<const int32_t> history, int64_t mo
     best = c;
   }
   if (chosen == nullptr) return guess;
-  const Clock::time_point start = Clock::now();
+  const double start = clock_seconds();
   guess.ids = chosen->proposer->propose(history, chosen->proposer->is_free() ? kMostGuesses : best.n);
   guess.n = std::min(best.n, std::ssize(guess.ids));
   if (!chosen->proposer->is_free() && !guess.ids.empty())
-    chosen->seconds_per_guess.saw(seconds_since(start) / static_cast<double>(guess.ids.size()), times_.n_steps());
+    chosen->seconds_per_guess.saw((clock_seconds() - start) / static_cast<double>(guess.ids.size()), times_.n_steps());
   return guess;
 }
 
@@ -101,9 +95,9 @@ void Speculation::step(std::span<const int32_t> history, int64_t n_wanted) {
     if (id < 0 || id >= engine_.config().vocab_size) break;
     ids.push_back(id);
   }
-  const Clock::time_point start = Clock::now();
+  const double start = clock_seconds();
   logits_ = engine_.feed_singly(sequence_, ids);
-  speculator_.times_.saw(std::ssize(ids), seconds_since(start));
+  speculator_.times_.saw(std::ssize(ids), clock_seconds() - start);
   speculator_.counts_.proposed += std::ssize(ids) - 1;
   ++speculator_.counts_.steps;
   ids_ = std::move(ids);

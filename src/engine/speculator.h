@@ -57,6 +57,10 @@ class Speculator {
   SpeculationCounts counts_;
 };
 
+inline SpeculationCounts counts_of(const Speculator* s) noexcept {
+  return s != nullptr ? s->counts() : SpeculationCounts{};
+}
+
 // One generation. The sequence always holds what plain decoding would have fed, and behind it guesses that are not
 // decided yet; the destructor forgets these.
 class Speculation {

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "kernels/gemm_dispatch.h"
 #include "kernels/peak.h"
-#include "measure/byte_peak.h"
 #include "tensor/buffer.h"
 
 namespace fathom {

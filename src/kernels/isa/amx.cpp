@@ -15,6 +15,7 @@ namespace {
 // Then what is written against that.
 #include "kernels/isa/panels_avx512_vnni.inl"
 // And against that.
+#include "kernels/isa/amx_tiles.inl"
 #include "kernels/isa/panels_amx.inl"
 namespace panel_kernels = panels_amx;
 }  // namespace

@@ -10,6 +10,7 @@
 
 namespace fathom::amx {
 namespace {
+#include "kernels/isa/amx_tiles.inl"
 #include "kernels/isa/gemm_pack_avx512.inl"
 // The order matters: words are made with what packing defines.
 #include "kernels/isa/gemm_words_bf16.inl"
@@ -17,14 +18,7 @@ namespace {
 constexpr int64_t kRows = 32, kCols = 32;  // four tiles of sums, two of each operand: all eight
 constexpr int64_t kTile = 16;
 
-struct alignas(64) TileConfig {  // Intel SDM, LDTILECFG
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-constexpr TileConfig kConfig;
-
-void begin() noexcept { _tile_loadconfig(&kConfig); }
+void begin() noexcept { load(TileConfig{}); }
 void end() noexcept { _tile_release(); }
 
 // What calls to come will read, into the second level cache.
@@ -92,7 +86,7 @@ void multiply_one(int64_t words, const uint32_t* a, const uint32_t* b, float* c,
 
 void multiply(int64_t words, const uint32_t* a, RowLayout, const uint32_t* b, float* c, int64_t stride, int64_t n_rows,
               bool add, const uint32_t* ahead) noexcept {
-  asm volatile("" ::: "memory");  // gcc 12 does not know that tile loads read memory
+  written(a);  // and b, and c: it holds for all memory
   (n_rows <= kTile ? multiply_one : multiply_two)(words, a, b, c, stride, add, ahead);
 }
 

@@ -13,123 +13,29 @@ namespace {
 #include "kernels/isa/body.inl"
 #include "kernels/isa/gemm_pack_avx2.inl"
 
-static_assert(kLanes == 16, "two registers of lanes");
 constexpr int kRows = 6;  // 6 x 2 sums, 2 vectors of b, a word of a, a product: all 16 registers
+constexpr int kFetched = 10;
 
-__m256i load_words(const uint32_t* p) noexcept { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-void store_words(__m256i v, uint32_t* p) noexcept { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+using Ints = __m256i;
+struct Mask {
+  __m256 v;
+};
+Ints load_words(const void* p) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+void store_words(Ints v, void* p) noexcept { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+Ints zero_words() noexcept { return _mm256_setzero_si256(); }
+Ints all_words(uint32_t w) noexcept { return _mm256_set1_epi32(static_cast<int>(w)); }
+Ints add_products(Ints sum, Ints a, Ints b) noexcept { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+F32 to_float(Ints i) noexcept { return {_mm256_cvtepi32_ps(i)}; }
+Ints rounded(F32 x) noexcept { return _mm256_cvtps_epi32(x.v); }
+Ints pairs(Ints even, Ints odd) noexcept { return _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xAA); }
+Mask greater(Ints a, Ints b) noexcept { return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))}; }
+Mask greater(F32 a, F32 b) noexcept { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)}; }
+Mask equal(F32 a, F32 b) noexcept { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
+bool all(Mask m) noexcept { return _mm256_movemask_ps(m.v) == 0xFF; }
+F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm256_blendv_ps(no.v, yes.v, m.v)}; }
 
-template <int R>
-void multiply_fixed(int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-                    const float* lane_scale, bool add, float* c) noexcept {
-  __m256i sum[R][2];
-  unroll<R>([&](int i) { sum[i][0] = sum[i][1] = _mm256_setzero_si256(); });
-  const uint32_t* p = a.data;
-  for (int64_t w = 0; w < words; ++w, p += a.word, b += kLanes) {
-    const __m256i b0 = load_words(b), b1 = load_words(b + 8);
-    unroll<R>([&](int i) {
-      const __m256i row = _mm256_set1_epi32(static_cast<int>(p[i * a.row]));
-      sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(row, b0));
-      sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(row, b1));
-    });
-  }
-  unroll<2>([&](int v) {
-    const F32 lanes = F32::load(lane_scale + v * 8);
-    unroll<R>([&](int i) {
-      F32 product{_mm256_cvtepi32_ps(sum[i][v])};
-      if (row_scale != nullptr) product = product * F32::all(row_scale[i * row_stride]);
-      float* out = c + i * kLanes + v * 8;
-      fma(product, lanes, add ? F32::load(out) : F32::zero()).store(out);
-    });
-  });
-}
-
-template <int... I>
-void multiply_last(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale,
-                   int64_t row_stride, const float* lane_scale, bool add, float* c,
-                   std::integer_sequence<int, I...>) noexcept {
-  (void)((n_rows == I + 1 && (multiply_fixed<I + 1>(words, a, b, row_scale, row_stride, lane_scale, add, c), true)) ||
-         ...);
-}
-
-void fetch(Ahead& ahead) noexcept {
-  constexpr int kLines = 10;  // for each tile of rows: a cached tile is fetched while the one before is multiplied once
-  for (int i = 0; i < kLines && ahead.at < ahead.end; ++i, ahead.at += 64) _mm_prefetch(ahead.at, _MM_HINT_T1);
-}
-
-void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-              const float* lane_scale, bool add, Ahead& ahead, float* c) noexcept {
-  int64_t i = 0;
-  for (; i + kRows <= n_rows; i += kRows, a.data += kRows * a.row, c += kRows * kLanes) {
-    fetch(ahead);
-    multiply_fixed<kRows>(words, a, b, row_scale, row_stride, lane_scale, add, c);
-    if (row_scale != nullptr) row_scale += kRows * row_stride;
-  }
-  multiply_last(n_rows - i, words, a, b, row_scale, row_stride, lane_scale, add, c,
-                std::make_integer_sequence<int, kRows - 1>{});
-}
-
-F32 choose(__m256 mask, F32 yes, F32 no) noexcept { return {_mm256_blendv_ps(no.v, yes.v, mask)}; }
-
-// The scaled and masked scores of eight lanes, written back; returns the largest of each.
-F32 scale_scores(float* s, int64_t n, const int32_t* visible, float scale) noexcept {
-  const F32 lowest = F32::all(-__builtin_inff()), factor = F32::all(scale);
-  const __m256i end = load_words(reinterpret_cast<const uint32_t*>(visible));
-  F32 largest = lowest;
-  for (int64_t j = 0; j < n; ++j, s += kLanes) {
-    const __m256i sees = _mm256_cmpgt_epi32(end, _mm256_set1_epi32(static_cast<int>(j)));
-    const F32 x = choose(_mm256_castsi256_ps(sees), F32::load(s) * factor, lowest);
-    x.store(s);
-    largest = max(x, largest);  // NaN: the largest so far stays
-  }
-  return largest;
-}
-
-bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState& state) noexcept {
-  int changed = 0;
-  for (int64_t v = 0; v < kLanes; v += 8) {
-    const F32 largest = scale_scores(s + v, n, visible + v, scale), before = F32::load(state.shift + v);
-    const __m256 raised = _mm256_cmp_ps(largest.v, (before + F32::all(kShiftSlack)).v, _CMP_GT_OQ);
-    const F32 shift = choose(raised, largest, before);
-    const F32 base = choose(_mm256_cmp_ps(shift.v, F32::all(-__builtin_inff()).v, _CMP_EQ_OQ), F32::zero(), shift);
-    F32 sum = F32::zero(), top = F32::zero();
-    float* at = s + v;
-    for (int64_t j = 0; j < n; ++j, at += kLanes) {
-      const F32 p = exp(F32::load(at) - base);
-      p.store(at);
-      sum = sum + p;
-      top = max(p, top);
-    }
-    const F32 keep = exp(before - base);
-    fma(F32::load(state.sum + v), keep, sum).store(state.sum + v);
-    shift.store(state.shift + v);
-    keep.store(state.keep + v);
-    top.store(state.top + v);
-    changed |= _mm256_movemask_ps(_mm256_cmp_ps(keep.v, F32::all(1.0f).v, _CMP_NEQ_UQ));
-  }
-  return changed != 0;
-}
-
-void round_weights(const float* p, int64_t n, const float* scales, int64_t stride, const float* inverse,
-                   uint32_t* words) noexcept {
-  const F32 inverses[2] = {F32::load(inverse), F32::load(inverse + 8)};
-  const auto code = [&](int64_t j, int64_t v) {
-    return _mm256_cvtps_epi32((F32::load(p + j * kLanes + v * 8) * F32::all(scales[j * stride]) * inverses[v]).v);
-  };
-  for (int64_t j = 0; j < n; j += 2, words += kLanes)
-    for (int64_t v = 0; v < 2; ++v) {
-      const __m256i odd = j + 1 < n ? _mm256_slli_epi32(code(j + 1, v), 16) : _mm256_setzero_si256();
-      store_words(_mm256_blend_epi16(code(j, v), odd, 0xAA), words + v * 8);
-    }
-}
-
-void scale_lanes(float* z, int64_t n, const float* keep) noexcept {
-  const F32 low = F32::load(keep), high = F32::load(keep + 8);
-  for (int64_t i = 0; i < n; ++i, z += kLanes) {
-    (F32::load(z) * low).store(z);
-    (F32::load(z + 8) * high).store(z + 8);
-  }
-}
+// Written against those.
+#include "kernels/isa/int16_lanes.inl"
 
 void transpose_panel(const float* z, int64_t n, float* out, int64_t stride) noexcept {
   int64_t i = 0;

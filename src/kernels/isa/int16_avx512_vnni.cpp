@@ -14,109 +14,32 @@ namespace {
 #include "kernels/isa/body.inl"
 #include "kernels/isa/gemm_pack_avx512.inl"
 
-static_assert(kLanes == F32::lanes, "one register of lanes");
 // Divides tiles and groups; chains enough for two instructions a cycle with a latency of five.
 constexpr int kRows = 16;
+constexpr int kFetched = 24;
 
-__m512i load_words(const void* p) noexcept { return _mm512_loadu_si512(p); }
-
-template <int R>
-void multiply_fixed(int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-                    const float* lane_scale, bool add, float* c) noexcept {
-  __m512i sum[R];
-  unroll<R>([&](int i) { sum[i] = _mm512_setzero_si512(); });
-  const uint32_t* p = a.data;
-  for (int64_t w = 0; w < words; ++w, p += a.word, b += kLanes) {
-    const __m512i lanes = load_words(b);
-    unroll<R>(
-        [&](int i) { sum[i] = _mm512_dpwssd_epi32(sum[i], _mm512_set1_epi32(static_cast<int>(p[i * a.row])), lanes); });
-  }
-  const F32 lanes = F32::load(lane_scale);
-  unroll<R>([&](int i) {
-    F32 product{_mm512_cvtepi32_ps(sum[i])};
-    if (row_scale != nullptr) product = product * F32::all(row_scale[i * row_stride]);
-    float* out = c + i * kLanes;
-    fma(product, lanes, add ? F32::load(out) : F32::zero()).store(out);
-  });
+using Ints = __m512i;
+struct Mask {
+  __mmask16 v;
+};
+Ints load_words(const void* p) noexcept { return _mm512_loadu_si512(p); }
+void store_words(Ints v, void* p) noexcept { _mm512_storeu_si512(p, v); }
+Ints zero_words() noexcept { return _mm512_setzero_si512(); }
+Ints all_words(uint32_t w) noexcept { return _mm512_set1_epi32(static_cast<int>(w)); }
+Ints add_products(Ints sum, Ints a, Ints b) noexcept { return _mm512_dpwssd_epi32(sum, a, b); }
+F32 to_float(Ints i) noexcept { return {_mm512_cvtepi32_ps(i)}; }
+Ints rounded(F32 x) noexcept { return _mm512_cvtps_epi32(x.v); }
+Ints pairs(Ints even, Ints odd) noexcept {
+  return _mm512_mask_blend_epi16(0xAAAAAAAA, even, _mm512_slli_epi32(odd, 16));
 }
+Mask greater(Ints a, Ints b) noexcept { return {_mm512_cmpgt_epi32_mask(a, b)}; }
+Mask greater(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+Mask equal(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
+bool all(Mask m) noexcept { return m.v == 0xFFFF; }
+F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
 
-template <int... I>
-void multiply_last(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale,
-                   int64_t row_stride, const float* lane_scale, bool add, float* c,
-                   std::integer_sequence<int, I...>) noexcept {
-  (void)((n_rows == I + 1 && (multiply_fixed<I + 1>(words, a, b, row_scale, row_stride, lane_scale, add, c), true)) ||
-         ...);
-}
-
-void fetch(Ahead& ahead) noexcept {
-  constexpr int kLines = 24;  // for each tile of rows: a cached tile is fetched while the one before is multiplied once
-  for (int i = 0; i < kLines && ahead.at < ahead.end; ++i, ahead.at += 64) _mm_prefetch(ahead.at, _MM_HINT_T1);
-}
-
-void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-              const float* lane_scale, bool add, Ahead& ahead, float* c) noexcept {
-  int64_t i = 0;
-  for (; i + kRows <= n_rows; i += kRows, a.data += kRows * a.row, c += kRows * kLanes) {
-    fetch(ahead);
-    multiply_fixed<kRows>(words, a, b, row_scale, row_stride, lane_scale, add, c);
-    if (row_scale != nullptr) row_scale += kRows * row_stride;
-  }
-  multiply_last(n_rows - i, words, a, b, row_scale, row_stride, lane_scale, add, c,
-                std::make_integer_sequence<int, kRows - 1>{});
-}
-
-F32 choose(__mmask16 mask, F32 yes, F32 no) noexcept { return {_mm512_mask_blend_ps(mask, no.v, yes.v)}; }
-
-// The scaled and masked scores, written back; returns the largest of each lane.
-F32 scale_scores(float* s, int64_t n, const int32_t* visible, float scale) noexcept {
-  const F32 lowest = F32::all(-__builtin_inff()), factor = F32::all(scale);
-  const __m512i end = load_words(visible);
-  F32 largest = lowest;
-  for (int64_t j = 0; j < n; ++j, s += kLanes) {
-    const __mmask16 sees = _mm512_cmpgt_epi32_mask(end, _mm512_set1_epi32(static_cast<int>(j)));
-    const F32 x = choose(sees, F32::load(s) * factor, lowest);
-    x.store(s);
-    largest = max(x, largest);  // NaN: the largest so far stays
-  }
-  return largest;
-}
-
-bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState& state) noexcept {
-  const F32 largest = scale_scores(s, n, visible, scale), before = F32::load(state.shift);
-  const __mmask16 raised = _mm512_cmp_ps_mask(largest.v, (before + F32::all(kShiftSlack)).v, _CMP_GT_OQ);
-  const F32 shift = choose(raised, largest, before);
-  const F32 base = choose(_mm512_cmp_ps_mask(shift.v, F32::all(-__builtin_inff()).v, _CMP_EQ_OQ), F32::zero(), shift);
-  F32 sum = F32::zero(), top = F32::zero();
-  for (int64_t j = 0; j < n; ++j, s += kLanes) {
-    const F32 p = exp(F32::load(s) - base);
-    p.store(s);
-    sum = sum + p;
-    top = max(p, top);
-  }
-  const F32 keep = exp(before - base);
-  fma(F32::load(state.sum), keep, sum).store(state.sum);
-  shift.store(state.shift);
-  keep.store(state.keep);
-  top.store(state.top);
-  return _mm512_cmp_ps_mask(keep.v, F32::all(1.0f).v, _CMP_NEQ_UQ) != 0;
-}
-
-void round_weights(const float* p, int64_t n, const float* scales, int64_t stride, const float* inverse,
-                   uint32_t* words) noexcept {
-  const F32 inverses = F32::load(inverse);
-  const auto code = [&](int64_t j) {
-    return _mm512_cvtps_epi32((F32::load(p + j * kLanes) * F32::all(scales[j * stride]) * inverses).v);
-  };
-  for (int64_t j = 0; j < n; j += 2, words += kLanes) {
-    const __m512i odd = j + 1 < n ? _mm512_slli_epi32(code(j + 1), 16) : _mm512_setzero_si512();
-    _mm512_storeu_si512(words, _mm512_mask_blend_epi16(0xAAAAAAAA, code(j), odd));
-  }
-}
-
-void scale_lanes(float* z, int64_t n, const float* keep) noexcept {
-  const F32 factor = F32::load(keep);
-  for (int64_t i = 0; i < n; ++i, z += kLanes) (F32::load(z) * factor).store(z);
-}
+// Written against those.
+#include "kernels/isa/int16_lanes.inl"
 
 void transpose_panel(const float* z, int64_t n, float* out, int64_t stride) noexcept {
   int64_t i = 0;
@@ -175,8 +98,8 @@ template <class Load>
 void interleave_rows(int64_t n, bool has_odd, Load load, uint32_t* words) noexcept {
   for (int64_t i = 0; i < n; i += 16) {
     const __mmask16 some = first_lanes(n - i);
-    const __m512i odd = has_odd ? _mm512_slli_epi32(load(true, some, i), 16) : _mm512_setzero_si512();
-    _mm512_mask_storeu_epi32(words + i, some, _mm512_mask_blend_epi16(0xAAAAAAAA, load(false, some, i), odd));
+    const Ints odd = has_odd ? load(true, some, i) : zero_words();
+    _mm512_mask_storeu_epi32(words + i, some, pairs(load(false, some, i), odd));
   }
 }
 

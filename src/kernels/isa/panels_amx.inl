@@ -14,21 +14,8 @@ using panels16::Scales;
 constexpr int64_t kTile = 16;
 constexpr int64_t kFewRows = 15;  // up to here tiles do not pay
 
-// Tiles 0 and 1 hold sums, 4 and 5 rows of activations: sixteen, and what is left of them. 6 and 7: weights.
-struct alignas(64) TileConfig {  // Intel SDM, LDTILECFG
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// gcc 12 does not know that tile instructions read all of what p points to.
-void written(const void* p) noexcept { asm volatile("" ::"r"(p) : "memory"); }
-void load(const TileConfig& c) noexcept {
-  written(&c);
-  _tile_loadconfig(&c);
-}
-
-// bytes of columns in one tile product
+// Tiles 0 and 1 hold sums, 4 and 5 rows of activations: sixteen, and what is left of them; 6 and 7 weights. bytes: of
+// the columns in one tile product.
 void configure(int bytes, int64_t rest) noexcept {
   TileConfig c;
   for (int t = 0; t < 2; ++t) {
@@ -166,9 +153,7 @@ void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_
 
 // Tile products of four chains, as if no block had its scales.
 double peak(int64_t rounds) noexcept {
-  TileConfig c;
-  for (int t = 0; t < 8; ++t) c.row_bytes[t] = 64, c.rows[t] = 16;
-  load(c);
+  load(TileConfig{});
   for (int64_t i = 0; i < rounds; ++i) {
     _tile_dpbsud(0, 4, 6);
     _tile_dpbsud(1, 4, 7);
