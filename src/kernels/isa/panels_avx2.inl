@@ -37,7 +37,7 @@ __m256i kept(__m256i v) noexcept {
 // ---- a block of a format: its codes as bytes, part by part, and its scales
 
 struct Scales {
-  __m256 scale, other, min;  // other: of the second half (q6_k)
+  __m256 scale, other, min;  // other: of the second half (q6_k); min: only where Format::min
 };
 
 template <int Bits>
@@ -53,39 +53,9 @@ FATHOM_INLINE inline __m256i codes_part(const std::byte* c, int p) noexcept {
   return _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi8(kPlaces == 1 ? 16 : 48)));
 }
 
-struct Q4_0 {
-  static constexpr int bits = 4, blocks = 1, header = 16;
-  static constexpr bool min = true, two = false;
-  using Unit = const std::byte*;
-  static Unit unit(const std::byte* h) noexcept { return h; }
-  static Scales scales(Unit h, int) noexcept {
-    const __m256 d = halves(h);
-    return {d, d, _mm256_mul_ps(_mm256_set1_ps(-8.0f), d)};
-  }
-};
-struct Q5_0 {
-  static constexpr int bits = 5, blocks = 1, header = 16;
-  static constexpr bool min = true, two = false;
-  using Unit = const std::byte*;
-  static Unit unit(const std::byte* h) noexcept { return h; }
-  static Scales scales(Unit h, int) noexcept {
-    const __m256 d = halves(h);
-    return {d, d, _mm256_mul_ps(_mm256_set1_ps(-16.0f), d)};
-  }
-};
-template <int Bits>
-struct WithMin {
-  static constexpr int bits = Bits, blocks = 1, header = 32;
-  static constexpr bool min = true, two = false;
-  using Unit = const std::byte*;
-  static Unit unit(const std::byte* h) noexcept { return h; }
-  static Scales scales(Unit h, int) noexcept {
-    const __m256 d = halves(h);
-    return {d, d, halves(h + 16)};
-  }
-};
-struct Q8_0 {
-  static constexpr int bits = 8, blocks = 1, header = 16;
+template <int Bits, int Zero>
+struct OnlyScale {
+  static constexpr int bits = Bits, blocks = 1, header = 16, zero = Zero;
   static constexpr bool min = false, two = false;
   using Unit = const std::byte*;
   static Unit unit(const std::byte* h) noexcept { return h; }
@@ -94,10 +64,24 @@ struct Q8_0 {
     return {d, d, d};
   }
 };
+using Q4_0 = OnlyScale<4, 8>;
+using Q5_0 = OnlyScale<5, 16>;
+using Q8_0 = OnlyScale<8, 0>;
+template <int Bits>
+struct WithMin {
+  static constexpr int bits = Bits, blocks = 1, header = 32, zero = 0;
+  static constexpr bool min = true, two = false;
+  using Unit = const std::byte*;
+  static Unit unit(const std::byte* h) noexcept { return h; }
+  static Scales scales(Unit h, int) noexcept {
+    const __m256 d = halves(h);
+    return {d, d, halves(h + 16)};
+  }
+};
 // The twelve bytes of scales and mins of eight rows, unpacked once for a unit: byte 8 g + row for block g.
 template <int Bits>
 struct SuperBlock {
-  static constexpr int bits = Bits, blocks = 8, header = 128;
+  static constexpr int bits = Bits, blocks = 8, header = 128, zero = 0;
   static constexpr bool min = true, two = false;
   struct Unit {
     __m256 d, minus_dmin;
@@ -123,7 +107,7 @@ struct SuperBlock {
   }
 };
 struct Q6K {
-  static constexpr int bits = 6, blocks = 8, header = 144;
+  static constexpr int bits = 6, blocks = 8, header = 144, zero = 32;
   static constexpr bool min = false, two = true;
   struct Unit {
     __m256 d;
@@ -132,7 +116,8 @@ struct Q6K {
   static Unit unit(const std::byte* h) noexcept { return {halves(h), h + 16}; }
   static Scales scales(const Unit& u, int block) noexcept {
     const std::byte* s = u.scales + 16 * block;
-    return {_mm256_mul_ps(u.d, bytes_to_float(s)), _mm256_mul_ps(u.d, bytes_to_float(s + 8)), _mm256_set1_ps(-32.0f)};
+    const __m256 low = _mm256_mul_ps(u.d, bytes_to_float(s));
+    return {low, _mm256_mul_ps(u.d, bytes_to_float(s + 8)), low};
   }
 };
 
@@ -176,6 +161,15 @@ FATHOM_INLINE inline void multiply_parts(Part part, const int8_t* x, __m256i (&s
   });
 }
 
+// A sum of products as if codes were counted from Format::zero: whole numbers below 2^24, exact. total: of the codes of
+// the activations.
+template <class Format>
+FATHOM_INLINE inline __m256 from_zero(__m256i products, const float* total) noexcept {
+  const __m256 sum = _mm256_cvtepi32_ps(products);
+  if constexpr (Format::zero == 0) return sum;
+  return _mm256_fmadd_ps(_mm256_set1_ps(-Format::zero), _mm256_broadcast_ss(total), sum);
+}
+
 // sum[t] += the products of a block with row t of the activations.
 template <class Format, int N, class Part>
 FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_t* x, const float* sums,
@@ -189,15 +183,9 @@ FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_
   }
   unroll<N>([&](int t) FATHOM_INLINE {
     const float* s = sums + t * kSums;
-    __m256 value = _mm256_cvtepi32_ps(low[t]);
-    if constexpr (Format::two) {
-      value = _mm256_mul_ps(w.scale, _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(s + 2), value));
-      const __m256 other = _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(s + 3), _mm256_cvtepi32_ps(high[t]));
-      value = _mm256_fmadd_ps(w.other, other, value);
-    } else {
-      value = _mm256_mul_ps(w.scale, value);
-      if constexpr (Format::min) value = _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(s + 1), value);
-    }
+    __m256 value = _mm256_mul_ps(w.scale, from_zero<Format>(low[t], s + (Format::two ? 2 : 1)));
+    if constexpr (Format::two) value = _mm256_fmadd_ps(w.other, from_zero<Format>(high[t], s + 3), value);
+    if constexpr (Format::min) value = _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(s + 1), value);
     sum[t] = _mm256_fmadd_ps(value, _mm256_broadcast_ss(s), sum[t]);
   });
 }

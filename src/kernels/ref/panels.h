@@ -48,10 +48,16 @@ inline int panel_code(const uint8_t* codes, int bits, int64_t row, int column) n
   return code;
 }
 
-// What the codes of a block of one row are scaled by: x = scale * code + min, with a scale for each half of q6_k.
+// What the codes of a block of one row mean: scale * (code - zero) + min, with a scale for each half of q6_k.
 struct PanelScale {
   float scale[2], min;
 };
+constexpr float panel_zero(DType dtype) noexcept {
+  return dtype == DType::q4_0 ? 8.0f : dtype == DType::q5_0 ? 16.0f : dtype == DType::q6_k ? 32.0f : 0.0f;
+}
+constexpr bool has_min(DType dtype) noexcept {
+  return dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k;
+}
 inline float panel_half(const uint8_t* header, int64_t field, int64_t row) noexcept {
   uint16_t half;
   std::memcpy(&half, header + (field * kPanelRows + row) * 2, sizeof half);
@@ -61,10 +67,6 @@ inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int
   const float d = panel_half(header, 0, row);
   const auto byte = [&](int64_t at, int64_t field) { return header[at + field * kPanelRows + row]; };
   switch (dtype) {
-    case DType::q4_0:
-      return {{d, d}, -8.0f * d};
-    case DType::q5_0:
-      return {{d, d}, -16.0f * d};
     case DType::q4_1:
     case DType::q5_1:
       return {{d, d}, panel_half(header, 1, row)};
@@ -88,8 +90,9 @@ inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int
 }
 
 // y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < kPanelRows. For each block, in order:
-//     t = s * i + min * total,  sum = fma(t, scale of the activations, sum);   i = the integer product of the codes,
+//     t = s * (i - zero * total) + min * total,  sum = fma(t, scale of the activations, sum)
 //     q6_k: t = s_0 (i_0 - 32 half_0) + s_1 (i_1 - 32 half_1)
+// i: the integer product of the codes, total: the sum of those of the activations; what is in brackets is exact.
 template <DType dtype>
 void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
                        float* y, int64_t y_stride) noexcept {
@@ -106,13 +109,14 @@ void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes
         const PanelScale w = panel_scale(dtype, unit, static_cast<int>(b % f.blocks), r);
         int part[2] = {0, 0};
         for (int k = 0; k < kPanelBlock; ++k) part[k / 16] += panel_code(block, f.bits, r, k) * x[k];
+        constexpr float zero = panel_zero(dtype);
         float value;
         if constexpr (dtype == DType::q6_k) {
-          value = w.scale[0] * std::fma(-32.0f, s[2], static_cast<float>(part[0]));
-          value = std::fma(w.scale[1], std::fma(-32.0f, s[3], static_cast<float>(part[1])), value);
+          value = w.scale[0] * (static_cast<float>(part[0]) - zero * s[2]);
+          value = std::fma(w.scale[1], static_cast<float>(part[1]) - zero * s[3], value);
         } else {
-          value = w.scale[0] * static_cast<float>(part[0] + part[1]);
-          if constexpr (dtype != DType::q8_0) value = std::fma(w.min, s[1], value);
+          value = w.scale[0] * (static_cast<float>(part[0] + part[1]) - zero * s[1]);
+          if constexpr (has_min(dtype)) value = std::fma(w.min, s[1], value);
         }
         sum = std::fma(value, s[0], sum);
       }
