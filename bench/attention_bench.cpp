@@ -180,7 +180,7 @@ int main(int argc, char** argv) {
   bench::add(MlaForm::naive, CacheType::q16, 1, 8192, 2048);
   for (const bool packed : {true, false})
     for (const int64_t past : {512, 4096, 16384})
-      for (const int64_t n_new : {48, 64, 96, 128, 192, 256, 384, 512}) bench::add_choice(packed, past, n_new);
+      for (const int64_t n_new : {48, 64, 96, 128, 144, 160, 192, 256, 512}) bench::add_choice(packed, past, n_new);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
 }
