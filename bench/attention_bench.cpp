@@ -4,6 +4,9 @@
 //     build/release/attention_bench --benchmark_filter='fast/.*' --benchmark_repetitions=5
 //     --benchmark_report_aggregates_only=true
 //
+// choice/...: both forms in turns, with the time of the one that the built-in costs choose and of the one that this
+// machine's do (engine/measure_costs.h, measured first).
+//
 // One layer: a step of `new` tokens of each of `sequences` after `past` cached ones; all that lies between the
 // projected queries and o_proj. mac/s counts the multiply-adds of scores and sums that the causal mask leaves (of the
 // form that runs), not those of kv_b_proj; %peak holds them against the int16 peak of as many threads.
@@ -11,9 +14,12 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
+#include "engine/measure_costs.h"
 #include "kernels/int16_dispatch.h"
 #include "kernels/peak.h"
 #include "model/mla_fast.h"
+#include "model/panel_weights.h"
+#include "quant/encode.h"
 #include "tensor/buffer.h"
 
 namespace fathom::bench {
@@ -44,12 +50,13 @@ struct Setup {
   Arena arena;
   KvCache cache;
   Buffer<uint16_t> kv_b;
+  Buffer<std::byte> codes, panels;
   MlaWeights w;
   std::vector<SequenceCache> sequences;
   Batch batch;
   Buffer<float> latents, q, o;
 
-  Setup(int threads, CacheType type, int64_t n_sequences, int64_t past, int64_t n_new)
+  Setup(int threads, CacheType type, int64_t n_sequences, int64_t past, int64_t n_new, bool packed = false)
       : pool(threads),
         cache({.layers = 1, .width = 576, .tail = 64, .type = type}, n_sequences * (past + n_new + kBlockTokens)),
         kv_b(16 * 256 * 512),
@@ -61,6 +68,16 @@ struct Setup {
     for (int64_t i = 0; i < kv_b.size(); ++i) kv_b[i] = f32_to_bf16(weights[i]);
     w.kv_b_proj = {
         .dtype = DType::bf16, .rows = 16 * 256, .cols = 512, .data = reinterpret_cast<std::byte*>(kv_b.data())};
+    if (packed) {
+      Weight& kv = w.kv_b_proj;
+      kv.dtype = DType::q4_0;
+      codes = Buffer<std::byte>(kv.rows * kv.bytes_per_row());
+      encode_row(kv.dtype, weights.data(), weights.size(), codes.data());
+      kv.data = codes.data();
+      panels = Buffer<std::byte>(bytes_of_panels(kv));
+      pack_weight(pool, kv, panels.data());
+      kv.panels = panels.data();
+    }
     const std::vector<int32_t> ids(static_cast<size_t>(n_new));
     for (SequenceCache& s : sequences) {
       cache.extend(s, past);
@@ -109,6 +126,43 @@ void add(MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t 
       ->Unit(benchmark::kMillisecond);
 }
 
+void choice(benchmark::State& state, bool packed, int64_t past, int64_t n_new) {
+  static const MlaCosts here = measure_mla_costs(1);
+  Setup setup(static_cast<int>(state.range(0)), CacheType::q16, 1, past, n_new, packed);
+  const auto built_in_form = cheaper_fast_form(setup.c, {}, packed, past, n_new),
+             form_here = cheaper_fast_form(setup.c, here, packed, past, n_new);
+  std::vector<double> naive, absorbed;
+  const auto time = [&](MlaForm form, std::vector<double>& seconds) {
+    const double start = clock_seconds();
+    setup.run(form);
+    seconds.push_back(clock_seconds() - start);
+  };
+  for (auto _ : state) {
+    time(MlaForm::naive, naive);
+    time(MlaForm::absorbed, absorbed);
+  }
+  const auto median = [](std::vector<double>& v) {
+    std::nth_element(v.begin(), v.begin() + std::ssize(v) / 2, v.end());
+    return 1e3 * v[v.size() / 2];
+  };
+  const double ms[] = {median(naive), median(absorbed)};
+  const auto of = [&](MlaForm form) { return form == MlaForm::naive ? ms[0] : ms[1]; };
+  state.counters["naive"] = ms[0];
+  state.counters["absorbed"] = ms[1];
+  state.counters["built_in"] = of(built_in_form);
+  state.counters["measured"] = of(form_here);
+}
+
+void add_choice(bool packed, int64_t past, int64_t n_new) {
+  const std::string name = fmt::format("choice/{}/past:{}/new:{}", packed ? "packed" : "plain", past, n_new);
+  benchmark::RegisterBenchmark(name.c_str(), choice, packed, past, n_new)
+      ->ArgName("threads")
+      ->Arg(1)
+      ->Arg(default_thread_count())
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
 }  // namespace
 }  // namespace fathom::bench
 
@@ -124,6 +178,9 @@ int main(int argc, char** argv) {
   }
   bench::add(MlaForm::naive, CacheType::q16, 1, 0, 512);
   bench::add(MlaForm::naive, CacheType::q16, 1, 8192, 2048);
+  for (const bool packed : {true, false})
+    for (const int64_t past : {512, 4096, 16384})
+      for (const int64_t n_new : {48, 64, 96, 128, 144, 160, 192, 256, 512}) bench::add_choice(packed, past, n_new);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <string_view>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -61,14 +62,28 @@ CpuFeatures detect_cpu() noexcept {
   return f;
 }
 
-std::string cpu_model_name() {
+namespace {
+
+// The value of a field of the first CPU in /proc/cpuinfo.
+std::string cpuinfo(std::string_view field) {
   std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind("model name", 0) != 0) continue;
+  for (std::string line; std::getline(in, line) && !line.empty();) {
     const size_t colon = line.find(": ");
-    return colon == std::string::npos ? "" : line.substr(colon + 2);
+    if (colon != std::string::npos && line.substr(0, line.find_first_of("\t:")) == field) return line.substr(colon + 2);
   }
   return "";
+}
+
+}  // namespace
+
+std::string cpu_model_name() { return cpuinfo("model name"); }
+
+std::string cpu_identity() {
+  std::string identity = cpu_model_name();
+  for (const char* field : {"cpu family", "model", "stepping"})
+    if (const std::string value = cpuinfo(field); !value.empty())
+      identity += (identity.empty() ? "" : ", ") + std::string(field) + " " + value;
+  return identity;
 }
 
 }  // namespace fathom

@@ -23,4 +23,7 @@ bool allow_amx() noexcept;
 // "Intel(R) Xeon(R) ...", as the CPU names itself; empty when it does not.
 std::string cpu_model_name();
 
+// The same with what else tells it from others: "Intel(R) Xeon(R) ..., cpu family 6, model 143, stepping 8".
+std::string cpu_identity();
+
 }  // namespace fathom

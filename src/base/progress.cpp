@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 
 namespace fathom {
 
@@ -74,6 +75,14 @@ std::string human_seconds(double seconds) {
   const auto s = static_cast<int64_t>(std::lround(seconds));
   if (s >= 3600) return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
   return fmt::format("{}:{:02}", s / 60, s % 60);
+}
+
+std::string human_time(int64_t seconds) {
+  const std::time_t t = seconds;
+  std::tm local{};
+  ::localtime_r(&t, &local);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local)};
 }
 
 uint64_t peak_memory_bytes() {

@@ -35,6 +35,8 @@ class Progress {
 std::string human_bytes(double bytes);
 // Whole seconds as "1:02:03" or "2:03".
 std::string human_seconds(double seconds);
+// Seconds since 1970 as "2026-11-28 19:02", local time.
+std::string human_time(int64_t seconds);
 // Largest resident size of this process so far, in bytes (VmHWM).
 uint64_t peak_memory_bytes();
 

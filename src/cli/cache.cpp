@@ -1,12 +1,12 @@
-// fathom cache: the files of packed weights that `--weights cached` has written, and their end.
+// fathom cache: the files of packed weights that `--weights cached` has written, those of machine costs, and their end.
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <filesystem>
 #include <memory>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
@@ -27,11 +27,13 @@ struct CachedFile {
   fs::path path;
   uint64_t bytes = 0;
   int64_t written = 0;   // seconds since 1970
-  std::string model;     // empty: the file does not say
-  bool usable = false;   // by the next run of that model
+  std::string model;     // empty: the file does not say, or belongs to no model
+  bool usable = false;   // by the next run of that model, or on that machine
   bool refused = false;  // damaged, foreign or of another version
   std::string state;     // for people
 };
+
+bool is_partial(const fs::path& path) { return path.extension() == ".partial"; }
 
 // Whether the model of a file is still the one whose weights it holds.
 std::string model_state(const PanelHeader& header, bool& usable) {
@@ -53,7 +55,17 @@ std::string without_path(const std::string& message, const fs::path& path) {
   return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
 }
 
-CachedFile describe(const fs::path& path, const CacheCommand& o) {
+// Of a file of machine costs.
+void describe_machine(const fs::path& folder, CachedFile& f) {
+  constexpr uint64_t kMost = 1 << 16;
+  const MachineFile file = parse_machine_file(read_file(f.path, kMost), f.path.string());
+  f.usable = machine_path(folder, file.key) == f.path;
+  if (!f.usable) throw_bad_input("{}: does not have the name of its machine", f.path.string());
+  f.state = fmt::format("costs of {}, {} kernels{}", file.key.cpu.empty() ? "a CPU without a name" : file.key.cpu,
+                        file.key.isa, file.key == this_machine() ? ": this machine" : "");
+}
+
+CachedFile describe(const fs::path& folder, const fs::path& path, const CacheCommand& o) {
   CachedFile f;
   f.path = path;
   struct stat st {};
@@ -61,11 +73,15 @@ CachedFile describe(const fs::path& path, const CacheCommand& o) {
     f.bytes = static_cast<uint64_t>(st.st_size);
     f.written = st.st_mtim.tv_sec;
   }
-  if (path.extension() != kPanelFileExtension) {
+  if (is_partial(path)) {
     f.state = "left by a writer that was killed";
     return f;
   }
   try {
+    if (path.extension() == kMachineFileExtension) {
+      describe_machine(folder, f);
+      return f;
+    }
     const PanelFile file(path);
     f.model = file.header().model;
     f.state = model_state(file.header(), f.usable);
@@ -84,19 +100,26 @@ CachedFile describe(const fs::path& path, const CacheCommand& o) {
   return f;
 }
 
-std::vector<CachedFile> list_files(const fs::path& folder, const CacheCommand& o) {
-  std::vector<fs::path> paths;
+// Files in `folder` of that extension, and what killed writers of such files have left.
+void add_files(const fs::path& folder, std::string_view extension, std::vector<fs::path>& paths) {
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (entry->path().extension() == kPanelFileExtension ||
-        (is_partial_panel_file(entry->path()) && is_abandoned(entry->path())))
-      paths.push_back(entry->path());
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const fs::path& path = entry->path();
+    const bool partial = is_partial(path) && path.string().find(std::string(extension) + ".") != std::string::npos;
+    if (path.extension() == extension || (partial && is_abandoned(path))) paths.push_back(path);
+  }
   if (error && error != std::errc::no_such_file_or_directory)
     throw_bad_input("{}: cannot be listed: {}", folder.string(), error.message());
+}
+
+std::vector<CachedFile> list_files(const fs::path& folder, const CacheCommand& o) {
+  std::vector<fs::path> paths;
+  add_files(folder, kPanelFileExtension, paths);
+  add_files(machine_folder(folder), kMachineFileExtension, paths);
   std::sort(paths.begin(), paths.end());
   std::vector<CachedFile> files;
   files.reserve(paths.size());
-  for (const fs::path& p : paths) files.push_back(describe(p, o));
+  for (const fs::path& p : paths) files.push_back(describe(folder, p, o));
   return files;
 }
 
@@ -105,7 +128,7 @@ uint64_t remove_files(std::vector<CachedFile>& files, bool all) {
   std::erase_if(files, [&](const CachedFile& f) {
     if (!all && f.usable) return false;
     std::error_code error;
-    if (is_partial_panel_file(f.path))
+    if (is_partial(f.path))
       remove_abandoned(f.path);
     else
       fs::remove(f.path, error);
@@ -114,14 +137,6 @@ uint64_t remove_files(std::vector<CachedFile>& files, bool all) {
     return true;
   });
   return bytes;
-}
-
-std::string time_text(int64_t seconds) {
-  const std::time_t t = seconds;
-  std::tm local{};
-  ::localtime_r(&t, &local);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local)};
 }
 
 json::array files_json(const std::vector<CachedFile>& files) {
@@ -145,15 +160,14 @@ void print_files(const std::vector<CachedFile>& files, const fs::path& folder, u
   }
   for (const CachedFile& f : files)
     fmt::print("{}  {:>9}  {}  {}{}\n", f.path.filename().string(), human_bytes(static_cast<double>(f.bytes)),
-               time_text(f.written), f.model.empty() ? "" : quoted_for_message(f.model, 4096) + ": ", f.state);
+               human_time(f.written), f.model.empty() ? "" : quoted_for_message(f.model, 4096) + ": ", f.state);
   if (o.clear || o.prune) fmt::print("removed {}\n", human_bytes(static_cast<double>(removed)));
   fmt::print("{} file{} in {}\n", files.size(), files.size() == 1 ? "" : "s", folder.string());
 }
 
 void run_cache(const CacheCommand& o) {
   const fs::path folder = cache_folder();
-  if (folder.empty())
-    throw_bad_input("there is no folder to cache packed weights in; set FATHOM_CACHE_DIR, XDG_CACHE_HOME or HOME");
+  if (folder.empty()) throw_bad_input("there is no cache folder; set FATHOM_CACHE_DIR, XDG_CACHE_HOME or HOME");
   std::vector<CachedFile> files = list_files(folder, o);
   const uint64_t removed = o.clear || o.prune ? remove_files(files, o.clear) : 0;
   print_files(files, folder, removed, o);
@@ -165,14 +179,15 @@ void run_cache(const CacheCommand& o) {
 }  // namespace
 
 void add_cache(CLI::App& app) {
-  CLI::App& command = *app.add_subcommand("cache", "the files of packed weights that --weights cached has written");
+  CLI::App& command = *app.add_subcommand(
+      "cache", "the files of packed weights that --weights cached has written, and of costs that were measured");
   const auto o = std::make_shared<CacheCommand>();
   command.add_flag("--verify", o->verify,
                    "read the files and compare every checksum, as each run does that uses one; ends with 2 when "
                    "one differs");
   auto* prune = command.add_flag("--prune", o->prune,
-                                 "remove those that no run can use: damaged, left by a killed writer, or of a model "
-                                 "that is gone or has changed");
+                                 "remove those that no run can use: damaged, of another version, left by a killed "
+                                 "writer, or of a model that is gone or has changed");
   command.add_flag("--clear", o->clear, "remove all; runs that use one go on")->excludes(prune);
   command.add_option("-t,--threads", o->threads, "threads for --verify; default: the CPUs of this process")
       ->type_name("N")

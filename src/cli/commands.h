@@ -22,5 +22,6 @@ void add_convert(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_cache(CLI::App& app);
+void add_tune(CLI::App& app);
 
 }  // namespace fathom

@@ -66,7 +66,7 @@ int run(int argc, char** argv) {
       "  fathom COMMAND --help");
   for (const auto add :
        {add_generate, add_chat, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect, add_convert,
-        add_quantize, add_synth, add_tokenizer, add_data, add_train, add_plot, add_bench, add_cache})
+        add_quantize, add_synth, add_tokenizer, add_data, add_train, add_plot, add_bench, add_cache, add_tune})
     add(app);
   try {
     app.parse(argc, argv);

@@ -69,11 +69,21 @@ EngineOptions engine_options(const ModelOptions& o) {
       .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast,
       .weights = static_cast<WeightPlace>(std::find(kWeightPlaceNames.begin(), kWeightPlaceNames.end(), o.weights) -
                                           kWeightPlaceNames.begin()),
-      .cache_folder = cache_folder()};
+      .cache_folder = cache_folder(),
+      .tuning = tuning()};
   // Apart: clang-tidy 14 takes a std::function in the list for a leak.
   options.load_progress = load_progress(o.quiet);
   options.notice = [](const std::string& sentence) { fmt::print(stderr, "fathom: {}\n", sentence); };
   return options;
+}
+
+Tuning tuning() {
+  const char* text = std::getenv("FATHOM_TUNE");
+  if (text == nullptr || *text == '\0') return Tuning::large;
+  const auto* found = std::find(kTuningNames.begin(), kTuningNames.end(), std::string_view(text));
+  if (found == kTuningNames.end())
+    throw_bad_input("FATHOM_TUNE={}: it is off, large or always, or not set at all", quoted_for_message(text));
+  return static_cast<Tuning>(found - kTuningNames.begin());
 }
 
 std::filesystem::path cache_folder() {

@@ -23,8 +23,11 @@ struct ModelOptions {
 void add_model_options(CLI::App& command, ModelOptions& options);
 EngineOptions engine_options(const ModelOptions& options);
 
-// Where files of packed weights are kept: $FATHOM_CACHE_DIR, else fathom/ in $XDG_CACHE_HOME or ~/.cache. Empty when
-// none of them is set.
+// $FATHOM_TUNE: off, large or always (engine.h); large when it is not set. bad_input for anything else.
+Tuning tuning();
+
+// Where files of packed weights and of this machine's costs are kept: $FATHOM_CACHE_DIR, else fathom/ in
+// $XDG_CACHE_HOME or ~/.cache. Empty when none of them is set.
 std::filesystem::path cache_folder();
 
 void add_sampling_options(CLI::App& command, SamplingOptions& options);

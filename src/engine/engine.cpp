@@ -5,6 +5,7 @@
 
 #include "base/progress.h"
 #include "engine/speculator.h"
+#include "model/footprint.h"
 
 namespace fathom {
 namespace {
@@ -54,6 +55,16 @@ Engine::Engine(const Model& model, const EngineOptions& o)
              o.cache_tokens > 0 ? o.cache_tokens : context_tokens_) {
   check(o.chunk_tokens >= 0, "a chunk has at least one token");
   pack_weights(o);
+  tune(o);
+}
+
+void Engine::tune(const EngineOptions& o) {
+  if (o.tuning == Tuning::off || arithmetic_ != Arithmetic::fast || !model_.config.uses_mla()) return;
+  int64_t bytes = 0;
+  for (const auto& [dtype, n] : weight_bytes(model_.config, weights_)) bytes += n;
+  if (o.tuning == Tuning::large && bytes < kMeasuredBytes) return;
+  costs_ = machine_costs(o.cache_folder, o.notice);
+  network_.attention.costs = costs_.mla;
 }
 
 void Engine::pack_weights(const EngineOptions& o) {

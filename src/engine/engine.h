@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/machine_costs.h"
 #include "engine/sampler.h"
 #include "model/load.h"
 #include "model/panel_file.h"
@@ -20,6 +21,13 @@ namespace fathom {
 
 enum class WeightPlace : uint8_t { automatic, packed, mapped, cached };
 inline constexpr std::array<std::string_view, 4> kWeightPlaceNames = {"auto", "packed", "mapped", "cached"};
+
+// Which costs the form of attention is chosen by (model/mla_costs.h). off: those that are built in, the same on every
+// machine. large: those of this machine (engine/machine_costs.h) where latent attention runs in fast arithmetic and the
+// weights have at least kMeasuredBytes, beside which half a second of measuring is nothing. always: of any size.
+enum class Tuning : uint8_t { off, large, always };
+inline constexpr std::array<std::string_view, 3> kTuningNames = {"off", "large", "always"};
+inline constexpr int64_t kMeasuredBytes = int64_t{1} << 30;
 
 // Weights stream from memory once a step, and experts get the more rows at a time the longer it is; beyond this the
 // activations (some hundred kilobytes a token) cost more than is gained.
@@ -41,7 +49,9 @@ struct EngineOptions {
   //     model;
   //                where it cannot be written, as automatic
   WeightPlace weights = WeightPlace::automatic;
-  std::filesystem::path cache_folder = {};  // of files of packed weights (model/panel_file.h); empty: there is none
+  // Of files of packed weights (model/panel_file.h) and of this machine's costs; empty: there is none.
+  std::filesystem::path cache_folder = {};
+  Tuning tuning = Tuning::off;
   std::function<void(int64_t bytes_done, int64_t bytes)> load_progress = {};
   std::function<void(const std::string& sentence)> notice = {};  // gets what went wrong and does not end the run
 };
@@ -79,6 +89,7 @@ class Engine {
   int threads() const noexcept { return pool_.size(); }
   int64_t packed_bytes() const noexcept { return packed_bytes_; }  // of copied weights; 0: they are used where they lie
   const PanelFile* panel_file() const noexcept { return panel_file_ ? &*panel_file_ : nullptr; }  // that they lie in
+  const MachineCosts& costs() const noexcept { return costs_; }  // that the form of attention is chosen by
   KvCache& cache() noexcept { return cache_; }
 
   // Appends ids (at least one) to a sequence, chunk by chunk. progress may throw to stop between two layers: the
@@ -117,6 +128,7 @@ class Engine {
 
   void pack_weights(const EngineOptions& options);
   void map_panels(const EngineOptions& options);
+  void tune(const EngineOptions& options);
 
   const Model& model_;
   ModelWeights weights_;  // those of the model, with panels
@@ -125,6 +137,7 @@ class Engine {
   PanelWeights panels_;
   std::optional<PanelFile> panel_file_;
   int64_t packed_bytes_ = 0;
+  MachineCosts costs_;
   Arena arena_;
   int64_t context_tokens_, chunk_tokens_;
   Activations activations_;

@@ -31,13 +31,33 @@ std::string huge_page_setting() {
                                                                  : text.substr(open + 1, close - open - 1);
 }
 
-std::string form_of(const ModelConfig& config, const Work& w, int64_t chunk_tokens, bool fast, bool packed) {
-  const int64_t n = w.kind == WorkKind::prefill ? std::min(chunk_tokens, w.tokens) : 1;
-  const bool naive =
-      (fast ? cheaper_fast_form(config, packed, w.depth, n) : cheaper_mla_form(config, w.depth, n)) == MlaForm::naive;
-  return fmt::format("attention of {}: {}, which {} for {} new after {}", describe(w),
-                     naive ? "keys and values expanded" : "heads folded into the latent",
-                     fast ? "takes less time" : "costs fewer multiply-adds", n, w.depth);
+// The form that one work takes, and where the other begins.
+std::string form_of(const Engine& engine, const Work& w, bool fast) {
+  const ModelConfig& config = engine.config();
+  const MlaCosts& costs = engine.costs().mla;
+  const bool packed = engine.packed_bytes() > 0;
+  const int64_t n = w.kind == WorkKind::prefill ? std::min(engine.chunk_tokens(), w.tokens) : 1;
+  const MlaForm form =
+      fast ? cheaper_fast_form(config, costs, packed, w.depth, n) : cheaper_mla_form(config, w.depth, n);
+  std::string text = fmt::format("attention of {}: {}, which {} for {} new after {}", describe(w),
+                                 form == MlaForm::naive ? "keys and values expanded" : "heads folded into the latent",
+                                 fast ? "takes less time" : "costs fewer multiply-adds", n, w.depth);
+  if (fast)
+    text += fmt::format(" (folded up to {} new tokens)",
+                        most_absorbed(config, costs, packed, w.depth, engine.chunk_tokens()));
+  return text;
+}
+
+// Where the costs come from, why no others, and what they are.
+std::string costs_of_attention(const MachineCosts& costs, const EngineOptions& options) {
+  std::string text = "costs of attention: " + describe_source(costs);
+  if (costs.source == MachineCosts::Source::built_in)
+    text += options.tuning == Tuning::off ? " (tuning is off)"
+            : kernels().isa == Isa::ref   ? " (reference kernels are not measured)"
+                                          : " (measured for models of 1 GiB and more)";
+  for (const MlaCostName& c : kMlaCosts)
+    text += fmt::format("{} {} {:g}", &c == kMlaCosts.data() ? ":" : ",", c.name, costs.mla.*c.cost);
+  return text + "; a multiply-add of the folded form is 1";
 }
 
 }  // namespace
@@ -60,9 +80,9 @@ std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works,
                               kCacheTypeNames[static_cast<size_t>(layout.type)], layout.width,
                               human_bytes(static_cast<double>(layout.bytes_per_token())), layout.layers));
   lines.push_back(fmt::format("prompts run in chunks of {} tokens", engine.chunk_tokens()));
+  if (config.uses_mla() && fast) lines.push_back(costs_of_attention(engine.costs(), options));
   if (config.uses_mla())
-    for (const Work& w : works)
-      lines.push_back(form_of(config, w, engine.chunk_tokens(), fast, engine.packed_bytes() > 0));
+    for (const Work& w : works) lines.push_back(form_of(engine, w, fast));
   if (const auto bytes = huge_page_bytes())
     lines.push_back(
         fmt::format("huge pages: {} (transparent huge pages: {})", human_bytes(*bytes), huge_page_setting()));

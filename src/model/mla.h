@@ -16,6 +16,7 @@
 #include "model/config.h"
 #include "model/context.h"
 #include "model/gradients.h"
+#include "model/mla_costs.h"
 #include "model/saved.h"
 #include "model/weights.h"
 
@@ -26,8 +27,10 @@ enum class MlaForm : uint8_t { automatic, naive, absorbed };
 // What all layers share.
 struct AttentionSettings {
   float scale = 0;  // of the scores: softmax_scale(config)
-  MlaForm mla_form =
-      MlaForm::automatic;  // automatic: the cheaper by the formula above, chosen for each sequence by its own S and P
+  // automatic: the cheaper by the formula above, in fast arithmetic weighed by `costs`; chosen for each sequence by its
+  // own S and P
+  MlaForm mla_form = MlaForm::automatic;
+  MlaCosts costs = {};
 };
 
 // The form that costs fewer multiply-adds for n_new tokens after n_past.

@@ -32,9 +32,10 @@ void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float
                  MatView<float> o) {
   std::vector<BatchSequence> absorbed, naive;
   for (const BatchSequence& s : batch.sequences) {
-    const MlaForm form = a.settings.mla_form == MlaForm::automatic
-                             ? cheaper_fast_form(a.c, in_panels(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
-                             : a.settings.mla_form;
+    const MlaForm form =
+        a.settings.mla_form == MlaForm::automatic
+            ? cheaper_fast_form(a.c, a.settings.costs, in_panels(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
+            : a.settings.mla_form;
     add_or_join(s, form == MlaForm::naive ? naive : absorbed);
   }
   if (!absorbed.empty())
@@ -46,10 +47,7 @@ void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float
     attend_naive_fast(a, s, q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
 }
 
-MlaForm cheaper_fast_form(const ModelConfig& c, bool packed, int64_t n_past, int64_t n_new) {
-  // Time of a multiply-add, that of the absorbed form with full panels being 1 (bench/attention_bench.cpp, Zen 3):
-  constexpr double kFold = 2, kNaive = 1.1;
-  const double expand = packed ? 0.7 : 1.9;
+MlaWork mla_fast_work(const ModelConfig& c, int64_t n_past, int64_t n_new) {
   const auto padded = [](int64_t rows) {
     const int64_t lanes = (rows + kLanes - 1) / kLanes * kLanes;
     return static_cast<double>(lanes);
@@ -58,10 +56,22 @@ MlaForm cheaper_fast_form(const ModelConfig& c, bool packed, int64_t n_past, int
              R = static_cast<double>(c.qk_rope_head_dim), V = static_cast<double>(c.v_head_dim),
              H = static_cast<double>(c.num_attention_heads), P = static_cast<double>(n_past),
              S = static_cast<double>(n_new);
-  const double naive = H * (expand * C * (N + V) * (P + S) + kNaive * (N + R + V) * padded(n_new) * (P + S / 2));
-  const double absorbed =
-      H * kFold * C * (N + V) * S + (2 * C + R) * padded(n_new * c.num_attention_heads) * (P + S / 2);
+  return {.fold = H * C * (N + V) * S,
+          .absorbed = (2 * C + R) * padded(n_new * c.num_attention_heads) * (P + S / 2),
+          .expand = H * C * (N + V) * (P + S),
+          .naive = H * (N + R + V) * padded(n_new) * (P + S / 2)};
+}
+
+MlaForm cheaper_fast_form(const ModelConfig& c, const MlaCosts& costs, bool packed, int64_t n_past, int64_t n_new) {
+  const MlaWork w = mla_fast_work(c, n_past, n_new);
+  const double naive = (packed ? costs.expand_packed : costs.expand_plain) * w.expand + costs.naive * w.naive;
+  const double absorbed = (packed ? costs.fold_packed : costs.fold_plain) * w.fold + w.absorbed;
   return naive <= absorbed ? MlaForm::naive : MlaForm::absorbed;
+}
+
+int64_t most_absorbed(const ModelConfig& c, const MlaCosts& costs, bool packed, int64_t n_past, int64_t limit) {
+  while (limit > 0 && cheaper_fast_form(c, costs, packed, n_past, limit) == MlaForm::naive) --limit;
+  return limit;
 }
 
 }  // namespace fathom

@@ -26,8 +26,19 @@ struct FastAttention {
 void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float> latents, MatView<const float> q,
                  MatView<float> o);
 
-// The form that takes less time, by n_new and n_past alone. packed: kv_b_proj is in panels, whose products are faster.
-MlaForm cheaper_fast_form(const ModelConfig& config, bool packed, int64_t n_past, int64_t n_new);
+// Multiply-adds of n_new tokens after n_past in each part of the two forms, lanes of panels that stay empty among them.
+struct MlaWork {
+  double fold = 0, absorbed = 0;  // the absorbed form
+  double expand = 0, naive = 0;   // the naive one
+};
+MlaWork mla_fast_work(const ModelConfig& config, int64_t n_past, int64_t n_new);
+
+// The form that takes less time at these costs, by n_new and n_past alone. packed: kv_b_proj is in panels, whose
+// products are faster.
+MlaForm cheaper_fast_form(const ModelConfig& config, const MlaCosts& costs, bool packed, int64_t n_past, int64_t n_new);
+
+// The most new tokens after n_past, up to `limit`, that are attended in the absorbed form.
+int64_t most_absorbed(const ModelConfig& config, const MlaCosts& costs, bool packed, int64_t n_past, int64_t limit);
 
 // Rows [first, first + n) of the batch into the cache, those that there are.
 void store_latents(const FastAttention& a, const Batch& batch, MatView<const float> latents, int64_t first, int64_t n);

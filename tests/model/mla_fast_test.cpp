@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/int16_kernel.h"
 #include "support/random_model.h"
 
 namespace fathom {
@@ -136,20 +137,61 @@ TEST(MlaFast, APastExpandedInPartsIsTheSameBitsAndBothFormsAgree) {
   EXPECT_LE(largest_difference(run(MlaForm::absorbed, 1), whole), 2e-3f * largest_magnitude(whole));
 }
 
-TEST(MlaFast, TheCheaperFormIsAbsorbedForFewTokensAndNaiveForMany) {
+ModelConfig lite_config() {
   ModelConfig c;
   c.num_attention_heads = 16;
   c.kv_lora_rank = 512;
   c.qk_nope_head_dim = c.v_head_dim = 128;
   c.qk_rope_head_dim = 64;
+  return c;
+}
+
+TEST(MlaFast, TheCheaperFormIsAbsorbedForFewTokensAndNaiveForMany) {
+  const ModelConfig c = lite_config();
   for (const bool packed : {false, true})
     for (const int64_t past : {0, 1000, 100000}) {
-      EXPECT_EQ(cheaper_fast_form(c, packed, past, 2048), MlaForm::naive) << past;
+      EXPECT_EQ(cheaper_fast_form(c, {}, packed, past, 2048), MlaForm::naive) << past;
       if (past > 0) {
-        EXPECT_EQ(cheaper_fast_form(c, packed, past, 1), MlaForm::absorbed) << past;
+        EXPECT_EQ(cheaper_fast_form(c, {}, packed, past, 1), MlaForm::absorbed) << past;
       }
     }
-  for (const bool packed : {false, true}) EXPECT_EQ(cheaper_fast_form(c, packed, 8192, 32), MlaForm::absorbed);
+  for (const bool packed : {false, true}) EXPECT_EQ(cheaper_fast_form(c, {}, packed, 8192, 32), MlaForm::absorbed);
+}
+
+// Logits of every machine with built-in costs depend on these.
+TEST(MlaFast, TheBuiltInChoicesAreTheRecordedOnes) {
+  const ModelConfig c = lite_config();
+  const auto most = [&](bool packed, int64_t past) { return most_absorbed(c, {}, packed, past, 2048); };
+  EXPECT_EQ(std::vector({most(true, 512), most(true, 8192), most(true, 131072)}), (std::vector<int64_t>{84, 122, 130}));
+  EXPECT_EQ(std::vector({most(false, 512), most(false, 8192), most(false, 131072)}),
+            (std::vector<int64_t>{264, 337, 342}));
+}
+
+// In whole panels, so that no lane is empty: more tokens never bring the absorbed form back, and a cost that rises
+// never brings back the form that it belongs to.
+TEST(MlaFast, ChoicesAreMonotonicInTokensAndInCosts) {
+  const ModelConfig c = lite_config();
+  for (const double naive : {0.5, 1.1, 2.0})
+    for (const double fold : {0.5, 2.0, 5.0})
+      for (const double expand : {0.3, 0.7, 1.9, 4.0})
+        for (const int64_t past : {64, 1000, 30000}) {
+          const auto naive_for = [&](const MlaCosts& costs, int64_t n) {
+            return cheaper_fast_form(c, costs, true, past, n) == MlaForm::naive;
+          };
+          const MlaCosts costs{.naive = naive, .fold_packed = fold, .expand_packed = expand};
+          MlaCosts dearer_fold = costs, dearer_expand = costs, dearer_naive = costs;
+          dearer_fold.fold_packed *= 1.1;
+          dearer_expand.expand_packed *= 1.1;
+          dearer_naive.naive *= 1.1;
+          bool before = false;
+          for (int64_t n = kLanes; n <= 2048; n += kLanes) {
+            const bool now = naive_for(costs, n);
+            EXPECT_TRUE(now || !before) << n;
+            EXPECT_TRUE(naive_for(dearer_fold, n) || !now) << n;
+            EXPECT_TRUE(now || (!naive_for(dearer_expand, n) && !naive_for(dearer_naive, n))) << n;
+            before = now;
+          }
+        }
 }
 
 }  // namespace
