@@ -102,7 +102,8 @@ FATHOM_INLINE inline void ask_for(const std::byte* p) noexcept {
 
 // f(codes of the block in both panels, its scales, number of the block in the row). The two panels that come next are
 // fetched at the same pace: with two rows of activations and more, memory is then read while the products are made, not
-// before (Sapphire Rapids, one core, q4_0, 4 and 8 rows: 13.4 and 11.1 GB/s; into the first cache 4 KB ahead 11.3, 8.5).
+// before (Sapphire Rapids, one core, q4_0, 4 and 8 rows: 13.4 and 11.1 GB/s; into the first cache 4 KB ahead: 11.3 and
+// 8.5).
 template <class Format, class F>
 FATHOM_INLINE inline void each_block(const std::byte* a, const std::byte* b, int64_t cols, F f) noexcept {
   constexpr int kCodes = 32 * Format::bits, kUnit = Format::header + Format::blocks * kCodes;
