@@ -11,7 +11,7 @@ if(TARGET fathom)
     endif()
     set(options)
     if(name STREQUAL kill_training AND FATHOM_SANITIZE)
-      set(options --kills 10)  # a sanitised program takes seconds to start
+      set(options --kills 6)  # a sanitised program takes seconds to start
     endif()
     add_test(NAME end_to_end/${name} COMMAND ${interpreter} ${script} $<TARGET_FILE:fathom> ${options})
     set_tests_properties(end_to_end/${name} PROPERTIES TIMEOUT 300)
