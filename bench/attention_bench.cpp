@@ -17,6 +17,7 @@
 #include "engine/measure_costs.h"
 #include "kernels/int16_dispatch.h"
 #include "kernels/peak.h"
+#include "measure/measure.h"
 #include "model/mla_fast.h"
 #include "model/panel_weights.h"
 #include "quant/encode.h"
@@ -25,27 +26,14 @@
 namespace fathom::bench {
 namespace {
 
-ModelConfig lite() {
-  ModelConfig c;
-  c.hidden_size = 2048;
-  c.num_attention_heads = c.num_key_value_heads = 16;
-  c.kv_lora_rank = 512;
-  c.qk_nope_head_dim = c.v_head_dim = 128;
-  c.qk_rope_head_dim = 64;
-  return c;
-}
-
 Buffer<float> normals(int64_t n, uint64_t stream, double deviation) {
   Buffer<float> x(n);
-  const int64_t period = std::min<int64_t>(n, 65521);  // a prime: rows differ
-  for (int64_t i = 0; i < period; ++i)
-    x[i] = static_cast<float>(deviation * standard_normal(5, stream, static_cast<uint64_t>(i)));
-  for (int64_t i = period; i < n; ++i) x[i] = x[i - period];
+  fill_normals(x.data(), n, 5, stream, deviation);
   return x;
 }
 
 struct Setup {
-  ModelConfig c = lite();
+  ModelConfig c = lite_attention();
   ThreadPool pool;
   Arena arena;
   KvCache cache;
@@ -141,11 +129,7 @@ void choice(benchmark::State& state, bool packed, int64_t past, int64_t n_new) {
     time(MlaForm::naive, naive);
     time(MlaForm::absorbed, absorbed);
   }
-  const auto median = [](std::vector<double>& v) {
-    std::nth_element(v.begin(), v.begin() + std::ssize(v) / 2, v.end());
-    return 1e3 * v[v.size() / 2];
-  };
-  const double ms[] = {median(naive), median(absorbed)};
+  const double ms[] = {1e3 * median(naive), 1e3 * median(absorbed)};
   const auto of = [&](MlaForm form) { return form == MlaForm::naive ? ms[0] : ms[1]; };
   state.counters["naive"] = ms[0];
   state.counters["absorbed"] = ms[1];

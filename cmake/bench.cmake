@@ -5,6 +5,6 @@ target_link_libraries(kernels_bench PRIVATE fathom_kernels fathom_flags benchmar
 add_executable(linear_bench ${bench}/linear_bench.cpp)
 target_link_libraries(linear_bench PRIVATE fathom_kernels fathom_flags)
 add_executable(attention_bench ${bench}/attention_bench.cpp)
-target_link_libraries(attention_bench PRIVATE fathom_engine fathom_flags benchmark::benchmark)
+target_link_libraries(attention_bench PRIVATE fathom_measure fathom_flags benchmark::benchmark)
 add_executable(panels_bench ${bench}/panels_bench.cpp ${bench}/kernels_peak.cpp)
 target_link_libraries(panels_bench PRIVATE fathom_kernels fathom_flags benchmark::benchmark)

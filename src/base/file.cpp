@@ -285,4 +285,15 @@ bool remove_abandoned(const std::filesystem::path& partial) noexcept {
   return removed;
 }
 
+bool is_partial_of(std::string_view extension, const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return name.find(std::string(extension) + ".") != std::string::npos && name.ends_with(".partial");
+}
+
+void remove_abandoned_in(const std::filesystem::path& folder, std::string_view extension) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (is_partial_of(extension, entry->path())) remove_abandoned(entry->path());
+}
+
 }  // namespace fathom

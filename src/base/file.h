@@ -82,4 +82,9 @@ class FileWriter {
 bool is_abandoned(const std::filesystem::path& partial) noexcept;
 bool remove_abandoned(const std::filesystem::path& partial) noexcept;
 
+// By its name a partial file of a file with that extension (".panels"), of Partial::own.
+bool is_partial_of(std::string_view extension, const std::filesystem::path& path);
+// remove_abandoned() of all of those in a folder, if it can be listed.
+void remove_abandoned_in(const std::filesystem::path& folder, std::string_view extension);
+
 }  // namespace fathom

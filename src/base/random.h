@@ -37,4 +37,12 @@ inline double standard_normal(uint64_t seed, uint64_t stream, uint64_t index) no
   return std::sqrt(-2.0 * std::log(u1)) * std::cos(6.283185307179586476925 * u2);
 }
 
+// x (n) = deviation * standard normals; from kNormalsPeriod on they come again, for speed.
+inline constexpr int64_t kNormalsPeriod = 65521;  // a prime: rows differ
+inline void fill_normals(float* x, int64_t n, uint64_t seed, uint64_t stream, double deviation) noexcept {
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = i < kNormalsPeriod ? static_cast<float>(deviation * standard_normal(seed, stream, static_cast<uint64_t>(i)))
+                              : x[i - kNormalsPeriod];
+}
+
 }  // namespace fathom

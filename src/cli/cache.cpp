@@ -57,8 +57,7 @@ std::string without_path(const std::string& message, const fs::path& path) {
 
 // Of a file of machine costs.
 void describe_machine(const fs::path& folder, CachedFile& f) {
-  constexpr uint64_t kMost = 1 << 16;
-  const MachineFile file = parse_machine_file(read_file(f.path, kMost), f.path.string());
+  const MachineFile file = read_machine_file(f.path);
   f.usable = machine_path(folder, file.key) == f.path;
   if (!f.usable) throw_bad_input("{}: does not have the name of its machine", f.path.string());
   f.state = fmt::format("costs of {}, {} kernels{}", file.key.cpu.empty() ? "a CPU without a name" : file.key.cpu,
@@ -105,8 +104,7 @@ void add_files(const fs::path& folder, std::string_view extension, std::vector<f
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const fs::path& path = entry->path();
-    const bool partial = is_partial(path) && path.string().find(std::string(extension) + ".") != std::string::npos;
-    if (path.extension() == extension || (partial && is_abandoned(path))) paths.push_back(path);
+    if (path.extension() == extension || (is_partial_of(extension, path) && is_abandoned(path))) paths.push_back(path);
   }
   if (error && error != std::errc::no_such_file_or_directory)
     throw_bad_input("{}: cannot be listed: {}", folder.string(), error.message());

@@ -73,9 +73,11 @@ EngineOptions engine_options(const ModelOptions& o) {
       .tuning = tuning()};
   // Apart: clang-tidy 14 takes a std::function in the list for a leak.
   options.load_progress = load_progress(o.quiet);
-  options.notice = [](const std::string& sentence) { fmt::print(stderr, "fathom: {}\n", sentence); };
+  options.notice = print_notice;
   return options;
 }
+
+void print_notice(const std::string& sentence) { fmt::print(stderr, "fathom: {}\n", sentence); }
 
 Tuning tuning() {
   const char* text = std::getenv("FATHOM_TUNE");

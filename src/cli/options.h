@@ -23,6 +23,9 @@ struct ModelOptions {
 void add_model_options(CLI::App& command, ModelOptions& options);
 EngineOptions engine_options(const ModelOptions& options);
 
+// What went wrong and does not end the run, to stderr.
+void print_notice(const std::string& sentence);
+
 // $FATHOM_TUNE: off, large or always (engine.h); large when it is not set. bad_input for anything else.
 Tuning tuning();
 

@@ -1,13 +1,10 @@
 // fathom tune: measures what choices depend on, keeps it, and says what follows.
-#include <cstdio>
-#include <filesystem>
+#include <array>
 #include <memory>
 
 #include "base/json.h"
-#include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/options.h"
-#include "kernels/dispatch.h"
 #include "model/mla_fast.h"
 
 namespace fathom {
@@ -16,16 +13,6 @@ namespace {
 struct TuneCommand {
   bool show = false, json = false;
 };
-
-// V2-Lite's attention, for examples of what the costs lead to.
-ModelConfig lite_attention() {
-  ModelConfig c;
-  c.num_attention_heads = 16;
-  c.kv_lora_rank = 512;
-  c.qk_nope_head_dim = c.v_head_dim = 128;
-  c.qk_rope_head_dim = 64;
-  return c;
-}
 
 constexpr std::array<int64_t, 4> kDepths = {512, 2048, 8192, 32768};
 
@@ -73,9 +60,8 @@ void print_table(const MachineCosts& costs) {
 }
 
 void run_tune(const TuneCommand& o) {
-  const auto notice = [](const std::string& sentence) { fmt::print(stderr, "fathom: {}\n", sentence); };
   const MachineCosts costs =
-      o.show ? kept_costs(cache_folder(), notice) : machine_costs(cache_folder(), notice, Measure::again);
+      o.show ? kept_costs(cache_folder(), print_notice) : machine_costs(cache_folder(), print_notice, Measure::again);
   (o.json ? print_json : print_table)(costs);
 }
 

@@ -31,7 +31,6 @@ constexpr const char* kBuild = __VERSION__;
 constexpr const char* kBuild = __VERSION__ ", not optimised";
 #endif
 constexpr const char* kWhat = "fathom machine costs";
-constexpr uint64_t kMaxBytes = 1 << 16;
 constexpr auto kPatience = std::chrono::seconds(5);  // for another process, which needs less than one
 
 // A lock of the folder, so that one process measures while the others wait for its file. Made where there is none.
@@ -68,7 +67,7 @@ std::optional<MachineCosts> read_costs(const fs::path& path, const MachineKey& k
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return std::nullopt;
   try {
-    const MachineFile file = parse_machine_file(read_file(path, kMaxBytes), path.string());
+    const MachineFile file = read_machine_file(path);
     if (file.key != key) throw_bad_input("{}: holds the costs of another machine; it may be deleted", path.string());
     return MachineCosts{.mla = file.mla, .source = MachineCosts::Source::file, .measured = file.measured, .path = path};
   } catch (const Error& e) {
@@ -85,14 +84,8 @@ MachineCosts measure_now(const std::function<MlaCosts()>& measure) {
   return costs;
 }
 
-void remove_abandoned_in(const fs::path& folder) {
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (entry->path().extension() == ".partial") remove_abandoned(entry->path());
-}
-
 void keep(MachineCosts& costs, const fs::path& path, const MachineKey& key) {
-  remove_abandoned_in(path.parent_path());
+  remove_abandoned_in(path.parent_path(), kMachineFileExtension);
   FileWriter writer(path, Partial::own);
   writer.write(machine_text({.key = key, .measured = costs.measured, .mla = costs.mla}));
   writer.commit();
@@ -141,6 +134,11 @@ MachineFile parse_machine_file(const std::string& text, const std::string& where
   if (machine_text(file) != text)
     throw_bad_input("{}: is a damaged file of machine costs (its checksum differs); it may be deleted", where);
   return file;
+}
+
+MachineFile read_machine_file(const fs::path& path) {
+  constexpr uint64_t kMaxBytes = 1 << 16;
+  return parse_machine_file(read_file(path, kMaxBytes), path.string());
 }
 
 MachineCosts machine_costs(const fs::path& cache_folder, const NoticeFn& notice, Measure when,

@@ -45,6 +45,7 @@ std::filesystem::path machine_path(const std::filesystem::path& cache_folder, co
 std::string machine_text(const MachineFile& file);
 // Refuses all that machine_text() does not write: bad_input, unsupported for another version; `where` names it.
 MachineFile parse_machine_file(const std::string& text, const std::string& where);
+MachineFile read_machine_file(const std::filesystem::path& path);
 
 struct MachineCosts {
   enum class Source : uint8_t { built_in, measured, file };

@@ -22,22 +22,9 @@ constexpr int64_t kPast = 1024, kFew = 64, kMany = 256;  // near where the forms
 constexpr int kLeastRounds = 3;
 constexpr double kFarthest = 10;  // times or parts of the built-in costs
 
-ModelConfig lite_shape() {
-  ModelConfig c;
-  c.hidden_size = 2048;
-  c.num_attention_heads = c.num_key_value_heads = 16;
-  c.kv_lora_rank = 512;
-  c.qk_nope_head_dim = c.v_head_dim = 128;
-  c.qk_rope_head_dim = 64;
-  return c;
-}
-
 Buffer<float> normals(int64_t n, double deviation) {
   Buffer<float> x(n);
-  constexpr int64_t kPeriod = 65521;  // a prime: rows differ
-  for (int64_t i = 0; i < n; ++i)
-    x[i] =
-        i < kPeriod ? static_cast<float>(deviation * standard_normal(1, 1, static_cast<uint64_t>(i))) : x[i - kPeriod];
+  fill_normals(x.data(), n, 1, 1, deviation);
   return x;
 }
 
@@ -67,7 +54,7 @@ double two_digits(double x) {
 
 // Times of the six steps, each the work of two parts by their costs, for the costs.
 MlaCosts costs_of(const std::array<Step, 6>& steps) {
-  const auto work = [&](size_t i) { return mla_fast_work(lite_shape(), steps[i].past, steps[i].n_new); };
+  const auto work = [&](size_t i) { return mla_fast_work(lite_attention(), steps[i].past, steps[i].n_new); };
   const auto time = [&](size_t i) { return steps[i].seconds; };
   // Two equations  a x + b y = t  for y.
   const auto second = [](double a0, double b0, double t0, double a1, double b1, double t1) {
@@ -128,7 +115,7 @@ class Layer {
   }
 
  private:
-  ModelConfig c_ = lite_shape();
+  ModelConfig c_ = lite_attention();
   int64_t H_ = c_.num_attention_heads, width_ = c_.kv_lora_rank + c_.qk_rope_head_dim,
           rows_ = H_ * (c_.qk_nope_head_dim + c_.v_head_dim);
   ThreadPool pool_{1};

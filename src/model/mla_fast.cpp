@@ -74,4 +74,14 @@ int64_t most_absorbed(const ModelConfig& c, const MlaCosts& costs, bool packed, 
   return limit;
 }
 
+ModelConfig lite_attention() {
+  ModelConfig c;
+  c.hidden_size = 2048;
+  c.num_attention_heads = c.num_key_value_heads = 16;
+  c.kv_lora_rank = 512;
+  c.qk_nope_head_dim = c.v_head_dim = 128;
+  c.qk_rope_head_dim = 64;
+  return c;
+}
+
 }  // namespace fathom

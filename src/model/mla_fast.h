@@ -40,6 +40,10 @@ MlaForm cheaper_fast_form(const ModelConfig& config, const MlaCosts& costs, bool
 // The most new tokens after n_past, up to `limit`, that are attended in the absorbed form.
 int64_t most_absorbed(const ModelConfig& config, const MlaCosts& costs, bool packed, int64_t n_past, int64_t limit);
 
+// V2-Lite's attention: hidden_size, heads and their widths, and nothing else. What costs are measured on, and an
+// example of what they lead to.
+ModelConfig lite_attention();
+
 // Rows [first, first + n) of the batch into the cache, those that there are.
 void store_latents(const FastAttention& a, const Batch& batch, MatView<const float> latents, int64_t first, int64_t n);
 

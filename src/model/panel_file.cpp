@@ -149,8 +149,7 @@ void make_room(const fs::path& folder, uint64_t bytes) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) throw_bad_input("{}: cannot be made: {}", folder.string(), error.message());
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (is_partial_panel_file(entry->path())) remove_abandoned(entry->path());
+  remove_abandoned_in(folder, kPanelFileExtension);
   const fs::space_info space = fs::space(folder, error);
   if (!error && space.available < bytes)
     throw_resource("{}: a file of packed weights needs {}, the disk has {} free", folder.string(),
@@ -283,11 +282,6 @@ void PanelFile::attach(uint64_t fingerprint, std::span<const NamedWeight> weight
       !std::equal(tensors.begin(), tensors.end(), weights.begin(), weights.end(), fits))
     throw_bad_input("{}: holds the packed weights of another model; it may be deleted", path().string());
   for (size_t i = 0; i < tensors.size(); ++i) weights[i].weight->panels = panels(tensors[i]).data();
-}
-
-bool is_partial_panel_file(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name.find(std::string(kPanelFileExtension) + ".") != std::string::npos && name.ends_with(".partial");
 }
 
 void write_panel_file(ThreadPool& pool, const fs::path& path, const fs::path& model, uint64_t fingerprint,

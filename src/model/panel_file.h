@@ -92,7 +92,4 @@ void write_panel_file(ThreadPool& pool, const std::filesystem::path& path, const
                       uint64_t fingerprint, std::span<const NamedWeight> weights,
                       const PanelWeights::ProgressFn& progress = {});
 
-// By its name the partial file of a panel file; base/file.h knows whether its writer was killed.
-bool is_partial_panel_file(const std::filesystem::path& path);
-
 }  // namespace fathom

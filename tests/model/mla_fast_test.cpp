@@ -137,17 +137,8 @@ TEST(MlaFast, APastExpandedInPartsIsTheSameBitsAndBothFormsAgree) {
   EXPECT_LE(largest_difference(run(MlaForm::absorbed, 1), whole), 2e-3f * largest_magnitude(whole));
 }
 
-ModelConfig lite_config() {
-  ModelConfig c;
-  c.num_attention_heads = 16;
-  c.kv_lora_rank = 512;
-  c.qk_nope_head_dim = c.v_head_dim = 128;
-  c.qk_rope_head_dim = 64;
-  return c;
-}
-
 TEST(MlaFast, TheCheaperFormIsAbsorbedForFewTokensAndNaiveForMany) {
-  const ModelConfig c = lite_config();
+  const ModelConfig c = lite_attention();
   for (const bool packed : {false, true})
     for (const int64_t past : {0, 1000, 100000}) {
       EXPECT_EQ(cheaper_fast_form(c, {}, packed, past, 2048), MlaForm::naive) << past;
@@ -160,7 +151,7 @@ TEST(MlaFast, TheCheaperFormIsAbsorbedForFewTokensAndNaiveForMany) {
 
 // Logits of every machine with built-in costs depend on these.
 TEST(MlaFast, TheBuiltInChoicesAreTheRecordedOnes) {
-  const ModelConfig c = lite_config();
+  const ModelConfig c = lite_attention();
   const auto most = [&](bool packed, int64_t past) { return most_absorbed(c, {}, packed, past, 2048); };
   EXPECT_EQ(std::vector({most(true, 512), most(true, 8192), most(true, 131072)}), (std::vector<int64_t>{84, 122, 130}));
   EXPECT_EQ(std::vector({most(false, 512), most(false, 8192), most(false, 131072)}),
@@ -170,7 +161,7 @@ TEST(MlaFast, TheBuiltInChoicesAreTheRecordedOnes) {
 // In whole panels, so that no lane is empty: more tokens never bring the absorbed form back, and a cost that rises
 // never brings back the form that it belongs to.
 TEST(MlaFast, ChoicesAreMonotonicInTokensAndInCosts) {
-  const ModelConfig c = lite_config();
+  const ModelConfig c = lite_attention();
   for (const double naive : {0.5, 1.1, 2.0})
     for (const double fold : {0.5, 2.0, 5.0})
       for (const double expand : {0.3, 0.7, 1.9, 4.0})

@@ -94,16 +94,10 @@ FATHOM_INLINE inline __m512 multiply_block(Part part, const Scales& w, const int
   return add_scaled<Format>(low, high, w, s, sum);
 }
 
-// Into the second cache, for it is far: a fetch into the first one waits in one of its few line buffers.
-template <int Bytes>
-FATHOM_INLINE inline void ask_for(const std::byte* p) noexcept {
-  for (int i = 0; i < Bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
-}
-
 // f(codes of the block in both panels, its scales, number of the block in the row). The two panels that come next are
 // fetched at the same pace: with two rows of activations and more, memory is then read while the products are made, not
 // before (Sapphire Rapids, one core, q4_0, 4 and 8 rows: 13.4 and 11.1 GB/s; into the first cache 4 KB ahead: 11.3 and
-// 8.5).
+// 8.5). Into the second cache: a fetch into the first one waits in one of its few line buffers.
 template <class Format, class F>
 FATHOM_INLINE inline void each_block(const std::byte* a, const std::byte* b, int64_t cols, F f) noexcept {
   constexpr int kCodes = 32 * Format::bits, kUnit = Format::header + Format::blocks * kCodes;
@@ -113,8 +107,8 @@ FATHOM_INLINE inline void each_block(const std::byte* a, const std::byte* b, int
     for (int i = 0; i < Format::blocks; ++i) {
       const int at = Format::header + i * kCodes;
       constexpr int kAsked = kCodes + Format::header / Format::blocks;
-      ask_for<kAsked>(a + at + far);
-      ask_for<kAsked>(b + at + far);
+      panels::ask_for<kAsked, 2>(a + at + far);
+      panels::ask_for<kAsked, 2>(b + at + far);
       f(a + at, b + at, scales<Format>(unit_a, unit_b, i), u * Format::blocks + i);
     }
   }
