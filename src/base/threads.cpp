@@ -1,7 +1,5 @@
 #include "base/threads.h"
 
-#include <sched.h>
-
 #include "base/error.h"
 
 namespace fathom {
@@ -28,14 +26,22 @@ void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
 
 }  // namespace
 
-int default_thread_count() noexcept {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
+int default_thread_count() noexcept { return static_cast<int>(usable_cpus().size()); }
 
-ThreadPool::ThreadPool(int n_threads) : n_threads_(n_threads) {
+ThreadPool::ThreadPool(int n_threads, const NumaTopology& numa) : n_threads_(n_threads) {
   check(n_threads >= 1, "a thread pool has at least one thread");
+  node_of_.assign(static_cast<size_t>(n_threads), 0);
+  const std::vector<int> threads = threads_per_node(numa, n_threads);
+  if (std::count(threads.begin(), threads.end(), 0) + 1 < std::ssize(threads)) {
+    auto next = node_of_.begin();
+    for (size_t node = 0; node < threads.size(); ++node) {
+      if (threads[node] == 0) continue;
+      next = std::fill_n(next, threads[node], static_cast<int>(cpus_.size()));
+      cpus_.push_back(numa.nodes[node]);
+    }
+    callers_cpus_ = usable_cpus();
+    bind_thread(cpus_[0]);
+  }
   for (int t = 1; t < n_threads; ++t) workers_.emplace_back([this, t] { worker(t); });
 }
 
@@ -44,6 +50,7 @@ ThreadPool::~ThreadPool() {
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
   for (std::thread& w : workers_) w.join();
+  if (!cpus_.empty()) bind_thread(callers_cpus_);
 }
 
 void ThreadPool::run(const std::function<void(int)>& body) {
@@ -62,6 +69,7 @@ void ThreadPool::run(const std::function<void(int)>& body) {
 }
 
 void ThreadPool::worker(int thread) {
+  if (!cpus_.empty()) bind_thread(cpus_[static_cast<size_t>(node_of(thread))]);
   uint32_t seen = 0;
   for (;;) {
     wait_while_equal(generation_, seen);

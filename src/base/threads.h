@@ -1,10 +1,13 @@
 // A pool of threads that live as long as it does, for short parallel sections.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <thread>
 #include <vector>
+
+#include "base/numa.h"
 
 namespace fathom {
 
@@ -12,14 +15,21 @@ namespace fathom {
 int default_thread_count() noexcept;
 
 // One section at a time: run() must not be called from inside run(), nor from two threads at once.
+//
+// With several memory nodes the threads are shared over them (threads_per_node) and each is bound to the CPUs of its
+// node, the calling one too until the pool is destroyed: one thread then makes, uses and destroys it. With one node, or
+// when all threads are on one, none is bound.
 class ThreadPool {
  public:
-  explicit ThreadPool(int n_threads);
+  explicit ThreadPool(int n_threads, const NumaTopology& numa = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const noexcept { return n_threads_; }
+  // Nodes that have threads, at least one, and which of them a thread is on: 0 .. n_nodes()-1.
+  int n_nodes() const noexcept { return std::max(1, static_cast<int>(cpus_.size())); }
+  int node_of(int thread) const noexcept { return node_of_[static_cast<size_t>(thread)]; }
 
   // Calls body(thread) for thread = 0 .. size()-1, each once and at the same time, and returns when all have returned.
   // The caller is thread 0. body must not throw.
@@ -73,10 +83,30 @@ class ThreadPool {
     });
   }
 
+  // body(task) for every task of queues[0 .. n_nodes()-1], one at a time: a thread takes from the queue of its own node
+  // first, then from the others'. Which thread runs one is not fixed.
+  template <class Task, class Body>
+  void for_each_queued(const std::vector<std::vector<Task>>& queues, Body&& body) {
+    struct alignas(64) Next {
+      std::atomic<size_t> task{0};
+    };
+    std::vector<Next> next(queues.size());
+    run([&](int thread) {
+      for (size_t i = 0; i < queues.size(); ++i) {
+        const size_t q = (static_cast<size_t>(node_of(thread)) + i) % queues.size();
+        const auto take = [&] { return next[q].task.fetch_add(1, std::memory_order_relaxed); };
+        for (size_t t = take(); t < queues[q].size(); t = take()) body(queues[q][t]);
+      }
+    });
+  }
+
  private:
   void worker(int thread);
 
   int n_threads_;
+  std::vector<int> node_of_;            // of each thread
+  std::vector<std::vector<int>> cpus_;  // of each node that has threads; empty with one node
+  std::vector<int> callers_cpus_;       // before it was bound
   std::vector<std::thread> workers_;
   const std::function<void(int)>* body_ = nullptr;
   std::atomic<uint32_t> generation_{0};  // one more for every section; workers wait for it to change
