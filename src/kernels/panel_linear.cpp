@@ -4,55 +4,26 @@
 #include <array>
 
 #include "kernels/dispatch.h"
+#include "kernels/panel_runs.h"
 
 namespace fathom {
 namespace {
 
-constexpr int64_t kGroup = kPanelBlock / kPanelRows;  // panels of one task: a whole block of what a gated job writes
-constexpr int64_t kTasksPerThread = 16;               // enough that the last ones end together
+void add(PanelSection& section, const PanelJob& job) { section.add(job.x.n, *job.w); }
+void add(PanelSection& section, const GatedJob& job) { section.add(job.x.n, *job.gate, job.up); }
 
-// With few rows of activations memory is what limits, and it is read at its full rate in runs of some hundred
-// kilobytes: in pieces of 64 KB two cores get half of it.
-constexpr int64_t kFewRows = 4, kRunBytes = 1 << 19;
-
-// Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
-constexpr int64_t kSerialWork = 1 << 17;
-
-int64_t weight_bytes(const Weight& w) noexcept { return n_panels(w.rows) * panel_bytes(w.dtype, w.cols); }
-int64_t weight_bytes(const PanelJob& job) noexcept { return weight_bytes(*job.w); }
-int64_t weight_bytes(const GatedJob& job) noexcept { return weight_bytes(*job.gate) + weight_bytes(*job.up); }
-int64_t rows(const PanelJob& job) noexcept { return job.w->rows; }
-int64_t rows(const GatedJob& job) noexcept { return job.gate->rows; }
-
-int64_t groups(int64_t rows) noexcept { return (n_panels(rows) + kGroup - 1) / kGroup; }
-
-// Tasks that a thread takes at a time, of n over weights of so many bytes.
-int64_t grain(const ThreadPool& pool, int64_t n, int64_t bytes, int64_t work, bool few_rows) noexcept {
-  if (work <= kSerialWork) return n;
-  const int64_t runs = std::max<int64_t>(1, bytes / kRunBytes / pool.size()) * pool.size();
-  return few_rows ? (n + runs - 1) / runs : std::max<int64_t>(1, n / (kTasksPerThread * pool.size()));
-}
-
-// Tasks first[j] .. first[j + 1] - 1 are job j's. body(job, begin, end): some groups of it that follow each other.
+// body(job, begin, end): tasks [begin, end) of it. With one node threads take the next ones, whatever job they are of;
+// with several, those whose weights lie near them first.
 template <class Job, class Body>
 void run_jobs(ThreadPool& pool, std::span<const Job> jobs, Body body) {
-  std::vector<int64_t> first(jobs.size() + 1, 0);
-  int64_t work = 0, bytes = 0, most_rows = 0;
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    first[j + 1] = first[j] + groups(rows(jobs[j]));
-    work += jobs[j].x.n * rows(jobs[j]) * jobs[j].x.cols;
-    bytes += weight_bytes(jobs[j]);
-    most_rows = std::max(most_rows, jobs[j].x.n);
-  }
-  const int64_t n = first.back();
-  pool.parallel_for_dynamic(n, grain(pool, n, bytes, work, most_rows <= kFewRows), [&](int64_t begin, int64_t end) {
-    auto job = static_cast<size_t>(std::upper_bound(first.begin(), first.end(), begin) - first.begin()) - 1;
-    for (; begin < end; ++job) {
-      const int64_t stop = std::min(end, first[job + 1]);
-      if (begin < stop) body(jobs[job], begin - first[job], stop - first[job]);
-      begin = std::max(begin, stop);
-    }
-  });
+  PanelSection section(jobs.size());
+  for (const Job& job : jobs) add(section, job);
+  const int64_t n = section.n_tasks(), at_a_time = section.tasks_of_run(pool.size());
+  const auto compute = [&](const PanelRun& run) { body(jobs[run.job], run.begin, run.end); };
+  if (pool.n_nodes() > 1 && at_a_time < n)
+    return pool.for_each_queued(section.node_queues(at_a_time, pool.n_nodes()), compute);
+  pool.parallel_for_dynamic(n, at_a_time,
+                            [&](int64_t begin, int64_t end) { section.for_each_run(begin, end, compute); });
 }
 
 void check_weight(const Weight& w, int64_t cols) noexcept {
@@ -80,8 +51,8 @@ void gated_blocks(const KernelTable& k, const GatedJob& job, int64_t begin, int6
   const int64_t most = QuantisedRows::kMaxRows / job.x.n;
   for (int64_t block = begin; block < end; block += most) {
     const int64_t width = std::min(most, end - block) * kPanelBlock;
-    multiply_panels(k, *job.gate, block * kGroup, width / kPanelRows, job.x, gate, width);
-    multiply_panels(k, *job.up, block * kGroup, width / kPanelRows, job.x, up, width);
+    multiply_panels(k, *job.gate, block * kTaskPanels, width / kPanelRows, job.x, gate, width);
+    multiply_panels(k, *job.up, block * kTaskPanels, width / kPanelRows, job.x, up, width);
     k.swiglu_row(gate, up, job.x.n * width, gate);
     for (int64_t t = 0; t < job.x.n; ++t) {
       const int64_t at = block * job.y.n + t;
@@ -100,8 +71,8 @@ void run_panel_jobs(ThreadPool& pool, std::span<const PanelJob> jobs) {
   }
   const KernelTable& k = kernels();
   run_jobs(pool, jobs, [&](const PanelJob& j, int64_t begin, int64_t end) {
-    multiply_panels(k, *j.w, begin * kGroup, (end - begin) * kGroup, j.x, j.y.data + begin * kGroup * kPanelRows,
-                    j.y.stride);
+    multiply_panels(k, *j.w, begin * kTaskPanels, (end - begin) * kTaskPanels, j.x,
+                    j.y.data + begin * kTaskPanels * kPanelRows, j.y.stride);
   });
 }
 

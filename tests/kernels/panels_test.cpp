@@ -136,8 +136,12 @@ TEST(QuantisedRows, WhatIsNotFiniteShowsAndWhatIsTinyIsZero) {
     }
 }
 
-std::vector<float> linear(int threads, const std::vector<float>& x, int64_t T, const Weight& w) {
-  ThreadPool pool(threads);
+ThreadPool pool_of(int threads, int n_nodes) {
+  return ThreadPool(threads, choose_numa(std::to_string(n_nodes), usable_cpus()));
+}
+
+std::vector<float> linear(int threads, const std::vector<float>& x, int64_t T, const Weight& w, int n_nodes = 1) {
+  ThreadPool pool = pool_of(threads, n_nodes);
   Arena arena;
   std::vector<float> y(static_cast<size_t>(T * w.rows), NAN);
   panel_linear(pool, arena, mat(x, T, w.cols), std::array{PanelOutput{&w, mat(y, T, w.rows)}});
@@ -157,6 +161,34 @@ TEST(PanelLinear, SameBitsForAnyThreadsAndNeighbours) {
       EXPECT_EQ(linear(2, one, 1, w.w), want) << t;
     }
   }
+}
+
+TEST(PanelLinear, SameBitsForAnyMemoryNodes) {
+  const int64_t N = 3003, K = 2048;  // panels of 6.6 MB: stripes of every node
+  const PackedWeight w(DType::q8_0, N, K, 71);
+  for (const int64_t T : {1, 70}) {
+    const std::vector<float> x = random_floats(T * K, 72), want = linear(1, x, T, w.w);
+    for (const int n_nodes : {2, 3, 4})
+      for (const int threads : {1, 2, 3, 5})
+        EXPECT_EQ(linear(threads, x, T, w.w, n_nodes), want) << n_nodes << " nodes, " << threads << " threads, T " << T;
+  }
+}
+
+TEST(GatedJobs, SameBitsForAnyMemoryNodes) {
+  const int64_t F = 1408, K = 2048, T = 3;
+  const PackedWeight gate(DType::q8_0, F, K, 73), up(DType::q4_0, F, K, 74);
+  const std::vector<float> x = random_floats(T * K, 75);
+  const auto codes = [&](int threads, int n_nodes) {
+    ThreadPool pool = pool_of(threads, n_nodes);
+    Arena arena;
+    const QuantisedTiles in = plan_tiles(arena, std::array{T}, K), out = plan_tiles(arena, std::array{T}, F);
+    quantise(pool, mat(x, T, K), {}, in);
+    run_gated_jobs(pool, std::array{GatedJob{in[0].rows, &gate.w, &up.w, out[0].rows}});
+    return std::vector<int8_t>(out[0].rows.codes, out[0].rows.codes + T * F);
+  };
+  const std::vector<int8_t> want = codes(1, 1);
+  for (const int n_nodes : {2, 4})
+    for (const int threads : {2, 3, 5}) EXPECT_EQ(codes(threads, n_nodes), want) << n_nodes << ' ' << threads;
 }
 
 // Gate, up and the activation in one section: what the three steps give one by one.
