@@ -1,14 +1,23 @@
 #include "model/panel_weights.h"
 
+#include <algorithm>
+
 #include "base/file.h"
-#include "base/huge_pages.h"
+#include "base/stripes.h"
 #include "kernels/panels.h"
 
 namespace fathom {
 namespace {
 
+int64_t rounded_up(int64_t n, int64_t to) noexcept { return (n + to - 1) / to * to; }
+
 // Up to where the next weight begins.
-int64_t room_of(const Weight& w) noexcept { return (bytes_of_panels(w) + kPanelAlign - 1) / kPanelAlign * kPanelAlign; }
+int64_t room_of(const Weight& w) noexcept { return rounded_up(bytes_of_panels(w), kPanelAlign); }
+
+// Which part of the memory of several nodes a weight lies in.
+int part_of(const std::string& name) noexcept {
+  return name.ends_with("gate_proj.weight") ? 0 : name.ends_with("up_proj.weight") ? 1 : 2;
+}
 
 }  // namespace
 
@@ -43,18 +52,38 @@ int64_t PanelWeights::bytes(const ModelConfig& config, ModelWeights& weights) {
   return n;
 }
 
+std::vector<int64_t> lay_out_panels(std::vector<NamedWeight>& weights, int n_nodes) {
+  const auto part = [&](const NamedWeight& p) { return n_nodes > 1 ? part_of(p.name) : 0; };
+  std::stable_sort(weights.begin(), weights.end(),
+                   [&](const NamedWeight& l, const NamedWeight& r) { return part(l) < part(r); });
+  std::vector<int64_t> at;
+  int64_t end = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (i > 0 && part(weights[i]) != part(weights[i - 1])) end = rounded_up(end, n_nodes * int64_t{kStripe});
+    at.push_back(end);
+    end += room_of(*weights[i].weight);
+  }
+  at.push_back(end);
+  return at;
+}
+
 PanelWeights::PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights,
                            const ProgressFn& progress) {
-  const int64_t total = bytes(config, weights);
-  if (total == 0) return;
-  memory_ = {static_cast<std::byte*>(allocate_pages(static_cast<size_t>(total), kPanelAlign)),
-             Free{static_cast<size_t>(total)}};
-  std::byte* at = memory_.get();
-  for (const NamedWeight& p : weights_with_panels(config, weights)) {
-    pack_weight(pool, *p.weight, at);
-    p.weight->panels = at;
-    at += room_of(*p.weight);
-    if (progress) progress(at - memory_.get(), total);
+  std::vector<NamedWeight> packed = weights_with_panels(config, weights);
+  if (packed.empty()) return;
+  const std::vector<int64_t> at = lay_out_panels(packed, pool.n_nodes());
+  const auto total = static_cast<size_t>(at.back());
+  memory_ = {static_cast<std::byte*>(allocate_pages(total, kPanelAlign)), Free{total}};
+  size_t placed = 0;  // a stripe at a time, just before its first weight: the file's pages make room for them
+  for (size_t i = 0; i < packed.size(); ++i) {
+    Weight& w = *packed[i].weight;
+    std::byte* panels = memory_.get() + at[i];
+    const size_t needed = std::min(total, static_cast<size_t>(rounded_up(at[i + 1], int64_t{kStripe})));
+    place_stripes(pool, {memory_.get() + placed, needed - placed});
+    placed = needed;
+    pack_weight(pool, w, panels);
+    w.panels = panels;
+    if (progress) progress(at[i + 1], at.back());
   }
 }
 
