@@ -70,7 +70,8 @@ EngineOptions engine_options(const ModelOptions& o) {
       .weights = static_cast<WeightPlace>(std::find(kWeightPlaceNames.begin(), kWeightPlaceNames.end(), o.weights) -
                                           kWeightPlaceNames.begin()),
       .cache_folder = cache_folder(),
-      .tuning = tuning()};
+      .tuning = tuning(),
+      .numa = numa()};
   // Apart: clang-tidy 14 takes a std::function in the list for a leak.
   options.load_progress = load_progress(o.quiet);
   options.notice = print_notice;
@@ -86,6 +87,14 @@ Tuning tuning() {
   if (found == kTuningNames.end())
     throw_bad_input("FATHOM_TUNE={}: it is off, large or always, or not set at all", quoted_for_message(text));
   return static_cast<Tuning>(found - kTuningNames.begin());
+}
+
+const NumaTopology& numa() {
+  static const NumaTopology found = [] {
+    const char* text = std::getenv("FATHOM_NUMA");
+    return choose_numa(text == nullptr ? "" : text, usable_cpus());
+  }();
+  return found;
 }
 
 std::filesystem::path cache_folder() {

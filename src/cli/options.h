@@ -29,6 +29,10 @@ void print_notice(const std::string& sentence);
 // $FATHOM_TUNE: off, large or always (engine.h); large when it is not set. bad_input for anything else.
 Tuning tuning();
 
+// The memory nodes of this machine as $FATHOM_NUMA has them (choose_numa): found at the first call, when no pool has
+// bound the calling thread to some of its CPUs yet. bad_input for a value that is none.
+const NumaTopology& numa();
+
 // Where files of packed weights and of this machine's costs are kept: $FATHOM_CACHE_DIR, else fathom/ in
 // $XDG_CACHE_HOME or ~/.cache. Empty when none of them is set.
 std::filesystem::path cache_folder();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 
 #include "base/progress.h"
 #include "engine/speculator.h"
@@ -16,6 +17,14 @@ int64_t context_size(const ModelConfig& config, const EngineOptions& o) {
     throw_bad_input("--ctx is {}, but the model's max_position_embeddings is {}", o.context_tokens,
                     config.max_position_embeddings);
   return o.context_tokens > 0 ? o.context_tokens : config.max_position_embeddings;
+}
+
+// Asking for the CPUs of this process would find those of one node when another engine has bound the calling thread.
+int thread_count(const EngineOptions& o) {
+  if (o.threads > 0) return o.threads;
+  std::set<int> cpus;
+  for (const auto& node : o.numa.nodes) cpus.insert(node.begin(), node.end());
+  return cpus.empty() ? default_thread_count() : static_cast<int>(cpus.size());
 }
 
 Arithmetic usable_arithmetic(const EngineOptions& o) {
@@ -46,7 +55,7 @@ Engine::Engine(const Model& model, const EngineOptions& o)
     : model_(model),
       weights_(model.weights),
       network_(make_network(model.config, weights_)),
-      pool_(o.threads > 0 ? o.threads : default_thread_count()),
+      pool_(thread_count(o), o.numa),
       context_tokens_(context_size(model.config, o)),
       chunk_tokens_(o.chunk_tokens > 0 ? o.chunk_tokens : kChunkTokens),
       activations_(o.activations),

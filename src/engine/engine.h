@@ -34,7 +34,7 @@ inline constexpr int64_t kMeasuredBytes = int64_t{1} << 30;
 inline constexpr int64_t kChunkTokens = 2048;
 
 struct EngineOptions {
-  int threads = 0;                           // 0: default_thread_count()
+  int threads = 0;                           // 0: one for each CPU of `numa`, or default_thread_count()
   int64_t context_tokens = 0;                // most tokens of a sequence; 0: max_position_embeddings of the model
   int64_t cache_tokens = 0;                  // room in the cache, over all sequences; 0: context_tokens
   int64_t chunk_tokens = 0;                  // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
@@ -52,6 +52,7 @@ struct EngineOptions {
   // Of files of packed weights (model/panel_file.h) and of this machine's costs; empty: there is none.
   std::filesystem::path cache_folder = {};
   Tuning tuning = Tuning::off;
+  NumaTopology numa = {};  // memory nodes that threads and packed weights are spread over; no result depends on it
   std::function<void(int64_t bytes_done, int64_t bytes)> load_progress = {};
   std::function<void(const std::string& sentence)> notice = {};  // gets what went wrong and does not end the run
 };
@@ -74,7 +75,7 @@ struct StepInput {
   std::span<const int32_t> ids;  // at least one
 };
 
-// One thread calls it. The model must outlive it.
+// One thread makes, calls and destroys it (base/threads.h). The model must outlive it.
 class Engine {
  public:
   using ProgressFn = std::function<void(int64_t tokens_done)>;

@@ -1,7 +1,10 @@
+#include <algorithm>
+#include <array>
 #include <fstream>
 
 #include "base/cpu.h"
 #include "base/progress.h"
+#include "base/stripes.h"
 #include "kernels/dispatch.h"
 #include "kernels/gemm_dispatch.h"
 #include "measure/bench.h"
@@ -60,6 +63,31 @@ std::string costs_of_attention(const MachineCosts& costs, const EngineOptions& o
   return text + "; a multiply-add of the folded form is 1";
 }
 
+std::string memory_nodes(const NumaTopology& numa, const std::vector<int>& threads) {
+  constexpr std::array<const char*, 3> kSources = {"", " (FATHOM_NUMA=off)", " (pretended: FATHOM_NUMA)"};
+  std::string cpus, shares;
+  for (size_t i = 0; i < threads.size() && i < numa.nodes.size(); ++i) {
+    cpus += fmt::format("{}{}", i == 0 ? "" : ", ", numa.nodes[i].size());
+    shares += fmt::format("{}{}", i == 0 ? "" : ", ", threads[i]);
+  }
+  std::string text = fmt::format("memory nodes: {}{}", threads.size(), kSources[static_cast<size_t>(numa.source)]);
+  if (threads.size() > 1) text += fmt::format("; CPUs of each: {}; threads on each: {}", cpus, shares);
+  return text;
+}
+
+std::string placement(const Engine& engine, int64_t nodes_in_use) {
+  if (nodes_in_use < 2) return "placement of weights: none, all threads are on one node";
+  if (engine.panel_file() != nullptr)
+    return "placement of weights: none, pages of a mapped file lie where the system has put them; packed in memory "
+           "they are placed (--weights packed)";
+  if (engine.packed_bytes() == 0)
+    return "placement of weights: none, they are used in the model's file, whose pages lie where the system has put "
+           "them";
+  return fmt::format(
+      "placement of weights: stripes of {} MB in turns over {} nodes; a thread takes products of its own node first",
+      kStripe >> 20, nodes_in_use);
+}
+
 }  // namespace
 
 std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works, const EngineOptions& options) {
@@ -76,6 +104,9 @@ std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works,
                                     human_bytes(static_cast<double>(engine.packed_bytes())),
                                     engine.panel_file() != nullptr ? "mapped from a cache file of" : "copied into")
                       : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
+  const std::vector<int> threads = threads_per_node(options.numa, engine.threads());
+  lines.push_back(memory_nodes(options.numa, threads));
+  lines.push_back(placement(engine, std::count_if(threads.begin(), threads.end(), [](int n) { return n > 0; })));
   lines.push_back(fmt::format("cache: {}, {} numbers a row, {} a token over {} layers",
                               kCacheTypeNames[static_cast<size_t>(layout.type)], layout.width,
                               human_bytes(static_cast<double>(layout.bytes_per_token())), layout.layers));
