@@ -7,9 +7,9 @@ namespace {
 
 constexpr int64_t kRunsPerThread = 16;  // enough that the last ones end together
 
-// With few rows of activations memory is what limits, and it is read at its full rate in runs of some hundred
-// kilobytes: in pieces of 64 KB two cores get half of it.
-constexpr int64_t kFewRows = 4, kRunBytes = 1 << 19;
+// With few rows of activations memory is what limits, and it is read at its full rate in runs of half a megabyte and
+// more: in pieces of 64 KB two cores get half of it.
+constexpr int64_t kFewRows = 15, kRunBytes = 1 << 19;
 
 // Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
 constexpr int64_t kSerialWork = 1 << 17;
@@ -28,9 +28,9 @@ void PanelSection::add(int64_t n, const Weight& w, const Weight* also) {
 
 int64_t PanelSection::tasks_of_run(int n_threads) const noexcept {
   if (work_ <= kSerialWork) return n_tasks_;
-  if (most_rows_ > kFewRows) return std::max<int64_t>(1, n_tasks_ / (kRunsPerThread * n_threads));
-  const int64_t runs = std::max<int64_t>(1, bytes_ / kRunBytes / n_threads) * n_threads;
-  return (n_tasks_ + runs - 1) / runs;
+  int64_t runs = kRunsPerThread * n_threads;
+  if (most_rows_ <= kFewRows) runs = std::clamp(bytes_ / kRunBytes / n_threads * n_threads, int64_t{n_threads}, runs);
+  return std::max<int64_t>(1, (n_tasks_ + runs - 1) / runs);
 }
 
 std::vector<std::vector<PanelRun>> PanelSection::node_queues(int64_t most, int n_nodes) const {
