@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/huge_pages.h"
+#include "base/round.h"
 
 namespace fathom {
 
@@ -62,7 +63,7 @@ class Arena {
   static constexpr size_t kMinChunk = size_t{1} << 22;
 
   void* take_bytes(size_t n) {
-    n = (n + kAlignment - 1) / kAlignment * kAlignment;
+    n = rounded_up(n, kAlignment);
     while (chunk_ < chunks_.size() && used_ + n > chunks_[chunk_].size) {
       ++chunk_;
       used_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/round.h"
 #include "tensor/buffer.h"
 
 namespace fathom {
@@ -21,7 +22,6 @@ constexpr int64_t kMaxTaskRows = 256;               // so that these tiles (512 
 constexpr int64_t kSerialWork = 1 << 16;            // multiply-adds below which waking the threads costs more
 
 int64_t blocks(int64_t n, int64_t size) noexcept { return (n + size - 1) / size; }
-int64_t round_up(int64_t n, int64_t size) noexcept { return blocks(n, size) * size; }
 
 // Elements of depth first .. first+depth-1 of a problem, in one round.
 struct Round {
@@ -42,7 +42,7 @@ Round round_of(const GemmKernel& kernel, int64_t k, int64_t index) noexcept {
   r.first = index * depth;
   r.depth = std::min(k - r.first, depth);
   r.words = blocks(r.depth, kernel.per_word);
-  r.padded_words = round_up(r.words, kWordBlock);
+  r.padded_words = rounded_up(r.words, kWordBlock);
   return r;
 }
 int64_t count_rounds(const GemmKernel& kernel, int64_t k) noexcept {
@@ -141,7 +141,7 @@ const uint32_t* pack_panel(const GemmKernel& kernel, const GemmProblem& p, const
 }
 
 int64_t packed_round_words(const GemmKernel& kernel, int64_t n, const Round& r) noexcept {
-  return round_up(n, kernel.cols) * r.padded_words;
+  return rounded_up(n, kernel.cols) * r.padded_words;
 }
 
 // ---- multiplying
@@ -165,7 +165,7 @@ TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* cons
   }
   const int64_t fitting =
       std::min(kernel.block_bytes / 4 / std::max<int64_t>(words, 1), kMaxTaskRows) / kernel.rows * kernel.rows;
-  TaskShape t{std::min(round_up(m, kernel.rows), std::max(kernel.rows, fitting)), round_up(n, kernel.cols)};
+  TaskShape t{std::min(rounded_up(m, kernel.rows), std::max(kernel.rows, fitting)), rounded_up(n, kernel.cols)};
   if (threads == 1) return t;
   const auto tasks = [&] {
     int64_t count = 0;
@@ -173,8 +173,8 @@ TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* cons
     return count;
   };
   const int64_t wanted = kTasksPerThread * threads;
-  while (tasks() < wanted && t.cols > kMinTaskCols) t.cols = round_up(t.cols / 2, kernel.cols);
-  while (tasks() < wanted && t.rows > kernel.rows) t.rows = round_up(t.rows / 2, kernel.rows);
+  while (tasks() < wanted && t.cols > kMinTaskCols) t.cols = rounded_up(t.cols / 2, kernel.cols);
+  while (tasks() < wanted && t.rows > kernel.rows) t.rows = rounded_up(t.rows / 2, kernel.rows);
   return t;
 }
 
@@ -328,7 +328,7 @@ void run_round(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmP
     const GemmProblem& p = *problems[i];
     packed.push_back(shared(p) ? next : nullptr);
     // Rounds before this one were whole.
-    b.push_back(p.packed_b ? p.packed_b + rounds[i].first / kernel.per_word * round_up(p.n, kernel.cols) : packed[i]);
+    b.push_back(p.packed_b ? p.packed_b + rounds[i].first / kernel.per_word * rounded_up(p.n, kernel.cols) : packed[i]);
     if (shared(p)) next += packed_round_words(kernel, p.n, rounds[i]);
   }
   run_tasks(pool, pack.size(), pack_work, [&](int64_t task) {
@@ -374,7 +374,7 @@ void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProble
 }
 
 int64_t gemm_packed_words(const GemmKernel& kernel, int64_t k, int64_t n) noexcept {
-  return round_up(blocks(k, kernel.per_word), kWordBlock) * round_up(n, kernel.cols);
+  return rounded_up(blocks(k, kernel.per_word), kWordBlock) * rounded_up(n, kernel.cols);
 }
 
 void gemm_pack_b(ThreadPool* pool, const GemmKernel& kernel, const WeightRows& b, bool b_transposed,

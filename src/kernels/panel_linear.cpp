@@ -48,7 +48,7 @@ void multiply_panels(const KernelTable& k, const Weight& w, int64_t first, int64
 void gated_blocks(const KernelTable& k, const GatedJob& job, int64_t begin, int64_t end) {
   constexpr int64_t kRoom = QuantisedRows::kMaxRows * kPanelBlock;
   alignas(64) float gate[kRoom], up[kRoom];
-  const int64_t most = kRoom / kPanelBlock / job.x.n;
+  const int64_t most = QuantisedRows::kMaxRows / job.x.n;
   for (int64_t block = begin; block < end; block += most) {
     const int64_t width = std::min(most, end - block) * kPanelBlock;
     multiply_panels(k, *job.gate, block * kTaskPanels, width / kPanelRows, job.x, gate, width);

@@ -14,14 +14,12 @@ constexpr int64_t kFewRows = 15, kRunBytes = 1 << 19;
 // Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
 constexpr int64_t kSerialWork = 1 << 17;
 
-int64_t weight_bytes(const Weight& w) noexcept { return n_panels(w.rows) * panel_bytes(w.dtype, w.cols); }
-
 }  // namespace
 
 void PanelSection::add(int64_t n, const Weight& w, const Weight* also) {
   jobs_.push_back({&w, n_tasks_});
   n_tasks_ += (n_panels(w.rows) + kTaskPanels - 1) / kTaskPanels;
-  bytes_ += weight_bytes(w) + (also != nullptr ? weight_bytes(*also) : 0);
+  bytes_ += bytes_of_panels(w) + (also != nullptr ? bytes_of_panels(*also) : 0);
   work_ += n * w.rows * w.cols;
   most_rows_ = std::max(most_rows_, n);
 }
@@ -37,7 +35,7 @@ std::vector<std::vector<PanelRun>> PanelSection::node_queues(int64_t most, int n
   std::vector<std::vector<PanelRun>> queues(static_cast<size_t>(n_nodes));
   for (size_t job = 0; job < jobs_.size(); ++job) {
     const Weight& w = *jobs_[job].w;
-    const int64_t n = (job + 1 < jobs_.size() ? jobs_[job + 1].first : n_tasks_) - jobs_[job].first;
+    const int64_t n = end_of(job) - jobs_[job].first;
     const int64_t task_bytes = kTaskPanels * panel_bytes(w.dtype, w.cols);
     const auto owner = [&](int64_t task) { return stripe_owner(w.panels + task * task_bytes, n_nodes); };
     for (int64_t begin = 0, end = 0; begin < n; begin = end) {

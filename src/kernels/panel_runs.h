@@ -35,8 +35,7 @@ class PanelSection {
     const auto after = [](int64_t task, const Job& job) { return task < job.first; };
     auto job = static_cast<size_t>(std::upper_bound(jobs_.begin(), jobs_.end(), begin, after) - jobs_.begin()) - 1;
     for (; begin < end; ++job) {
-      const int64_t first = jobs_[job].first, next = job + 1 < jobs_.size() ? jobs_[job + 1].first : n_tasks_;
-      const int64_t stop = std::min(end, next);
+      const int64_t first = jobs_[job].first, stop = std::min(end, end_of(job));
       if (begin < stop) fn(PanelRun{job, begin - first, stop - first});
       begin = std::max(begin, stop);
     }
@@ -51,6 +50,8 @@ class PanelSection {
     const Weight* w;
     int64_t first;  // task
   };
+  int64_t end_of(size_t job) const noexcept { return job + 1 < jobs_.size() ? jobs_[job + 1].first : n_tasks_; }
+
   std::vector<Job> jobs_;
   int64_t n_tasks_ = 0, bytes_ = 0, work_ = 0, most_rows_ = 0;  // work: multiply-adds
 };

@@ -67,6 +67,8 @@ constexpr int64_t panel_bytes(DType dtype, int64_t cols) noexcept {
   return cols / (kPanelBlock * f.blocks) * f.unit_bytes();
 }
 constexpr int64_t n_panels(int64_t rows) noexcept { return (rows + kPanelRows - 1) / kPanelRows; }
+// Of a whole weight.
+inline int64_t bytes_of_panels(const Weight& w) noexcept { return n_panels(w.rows) * panel_bytes(w.dtype, w.cols); }
 
 // Rows [first, first + n) of w, with their panels where first is the start of one.
 inline Weight panel_rows(const Weight& w, int64_t first, int64_t n) noexcept {

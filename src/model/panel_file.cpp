@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/huge_pages.h"
 #include "base/progress.h"
+#include "base/round.h"
 #include "base/xxh64.h"
 #include "kernels/panels.h"
 #include "tensor/buffer.h"
@@ -41,10 +42,6 @@ struct RawTensor {
 static_assert(sizeof(RawTensor) == 40);
 
 constexpr uint64_t kMinTensorRecord = 8 + 8 + sizeof(RawTensor);
-
-constexpr uint64_t rounded_up(uint64_t n, uint64_t multiple) noexcept {
-  return (n + multiple - 1) / multiple * multiple;
-}
 
 uint64_t header_checksum(std::span<const std::byte> header) noexcept {
   Xxh64 hash;

@@ -3,13 +3,12 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/round.h"
 #include "base/stripes.h"
 #include "kernels/panels.h"
 
 namespace fathom {
 namespace {
-
-int64_t rounded_up(int64_t n, int64_t to) noexcept { return (n + to - 1) / to * to; }
 
 // Up to where the next weight begins.
 int64_t room_of(const Weight& w) noexcept { return rounded_up(bytes_of_panels(w), kPanelAlign); }
@@ -33,8 +32,6 @@ std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWei
   if (config.tie_word_embeddings) add("lm_head.weight", weights.lm_head);
   return packed;
 }
-
-int64_t bytes_of_panels(const Weight& w) noexcept { return n_panels(w.rows) * panel_bytes(w.dtype, w.cols); }
 
 void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out) {
   const int64_t panel = panel_bytes(w.dtype, w.cols);

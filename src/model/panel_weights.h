@@ -22,9 +22,8 @@ struct NamedWeight {
 // head is packed for its products.
 std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights);
 
-// Bytes of a weight's panels.
-int64_t bytes_of_panels(const Weight& w) noexcept;
-// Writes them to `out`, and gives back the pages of the mapped file that it has read.
+// Writes the panels of a weight (bytes_of_panels) to `out`, and gives back the pages of the mapped file that it has
+// read.
 void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out);
 
 inline constexpr int64_t kPanelAlign = 64;  // of a weight's panels, in memory and in files
