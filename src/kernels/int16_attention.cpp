@@ -13,44 +13,18 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // The parts of one thread's scratch.
 struct TileScratch {
-  float* scores;     // (kMaxPanels, kTileCells, kLanes)
-  int16_t* wide;     // (kTileCells, kGroup): keys of a narrow group
-  uint32_t* values;  // (kTileCells / 2, kGroup), in the same place: keys are done when values begin
-  uint32_t* weights;
-  float* largest;  // (kTileCells): of the scales of the cells up to each
-  float *factor, *inverse;
+  float *scores, *factor, *inverse;  // (kMaxPanels, kTileCells, kLanes), (kMaxPanels, kLanes) twice
+  float* largest;                    // (kTileCells): of the scales of the cells up to each
+  float* kernel;
 
   explicit TileScratch(float* at) noexcept
       : scores(at),
-        wide(reinterpret_cast<int16_t*>(at + kMaxPanels * kTileCells * kLanes)),
-        values(reinterpret_cast<uint32_t*>(at + kMaxPanels * kTileCells * kLanes)),
-        weights(values + kTileCells * kGroup),
-        largest(reinterpret_cast<float*>(weights + kTileCells / 2 * kLanes)),
-        factor(largest + kTileCells),
-        inverse(factor + kLanes) {}
-  float* scores_of(int64_t panel) const noexcept { return scores + panel * kTileCells * kLanes; }
+        factor(scores + kMaxPanels * kTileCells * kLanes),
+        inverse(factor + kMaxPanels * kLanes),
+        largest(inverse + kMaxPanels * kLanes),
+        kernel(largest + kTileCells) {}
+  float* scores_of(size_t panel) const noexcept { return scores + static_cast<int64_t>(panel) * kTileCells * kLanes; }
 };
-
-// The words of a group of keys: where they lie, or widened.
-Words key_words(const Int16Kernel& k, const CodeGroup& g, int64_t n, int16_t* wide) noexcept {
-  if (!g.narrow) return {reinterpret_cast<const uint32_t*>(g.codes), g.stride / 4, 1};
-  for (int64_t j = 0; j < n; ++j) {
-    k.widen(reinterpret_cast<const int8_t*>(g.codes + j * g.stride), g.n, wide + j * kGroup);
-    if (g.n % 2 != 0) wide[j * kGroup + g.n] = 0;
-  }
-  return {reinterpret_cast<const uint32_t*>(wide), kGroup / 2, 1};
-}
-
-// words[(j / 2) * kGroup + i]: column i of cells j and j + 1.
-void value_words(const Int16Kernel& k, const CodeGroup& g, int64_t n, uint32_t* words) noexcept {
-  for (int64_t j = 0; j < n; j += 2, words += kGroup) {
-    const std::byte *even = g.codes + j * g.stride, *odd = j + 1 < n ? even + g.stride : nullptr;
-    if (g.narrow)
-      k.interleave_bytes(reinterpret_cast<const int8_t*>(even), reinterpret_cast<const int8_t*>(odd), g.n, words);
-    else
-      k.interleave(reinterpret_cast<const int16_t*>(even), reinterpret_cast<const int16_t*>(odd), g.n, words);
-  }
-}
 
 void start(LaneState& state) noexcept {
   for (int64_t l = 0; l < kLanes; ++l) {
@@ -59,37 +33,45 @@ void start(LaneState& state) noexcept {
   }
 }
 
+bool sees_nothing(const QueryPanel& p) noexcept {
+  return std::all_of(p.visible, p.visible + kLanes, [](int32_t cells) { return cells == 0; });
+}
+
 void score(const Int16Kernel& k, const Int16Tile& tile, std::span<QueryPanel> panels, Ahead& ahead,
            const TileScratch& s) noexcept {
-  int64_t first_word = 0;
+  ScorePanel room[kMaxPanels];
+  const std::span<ScorePanel> at(room, panels.size());
+  for (size_t p = 0; p < at.size(); ++p) at[p] = {panels[p].words, panels[p].scales, s.scores_of(p)};
   for (size_t g = 0; g < tile.keys.size(); ++g) {
-    const CodeGroup& group = tile.keys[g];
-    const Words keys = key_words(k, group, tile.n, s.wide);
-    for (size_t p = 0; p < panels.size(); ++p)
-      k.multiply(tile.n, n_words(group.n), keys, panels[p].words + first_word * kLanes, group.scales,
-                 group.scale_stride, panels[p].scales + static_cast<int64_t>(g) * kLanes, g > 0, ahead,
-                 s.scores_of(static_cast<int64_t>(p)));
-    first_word += n_words(group.n);
+    k.score(tile.keys[g], tile.n, room, std::ssize(at), g > 0, ahead, s.kernel);
+    for (ScorePanel& p : at) {
+      p.queries += query_words(tile.keys[g].n) * kLanes;
+      p.scales += kLanes;
+    }
   }
 }
 
 // factor: what a weight of one stands for, by lane; inverse: its inverse. Both 0 where all weights are too small to
 // matter, or none is seen.
-void weight_scales(const QueryPanel& p, const TileScratch& s) noexcept {
+void weight_scales(const QueryPanel& p, const float* largest, float* factors, float* inverses) noexcept {
   for (int64_t l = 0; l < kLanes; ++l) {
     const int64_t seen = p.visible[l];
-    const float factor = seen > 0 ? p.state->top[l] * s.largest[seen - 1] / static_cast<float>(kMaxWeight) : 0.0f;
+    const float factor = seen > 0 ? p.state->top[l] * largest[seen - 1] / static_cast<float>(kMaxWeight) : 0.0f;
     const bool matters = factor >= 1e-34f && factor < kInfinity;
-    s.factor[l] = matters || factor != factor ? factor : 0.0f;
-    s.inverse[l] = matters ? 1.0f / factor : 0.0f;
+    factors[l] = matters || factor != factor ? factor : 0.0f;
+    inverses[l] = matters ? 1.0f / factor : 0.0f;
   }
 }
 
 void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::span<QueryPanel> panels, Ahead& ahead,
                 const TileScratch& s) noexcept {
-  int64_t column = 0;
+  ValuePanel room[kMaxPanels];
+  const std::span<ValuePanel> at(room, panels.size());
+  for (size_t p = 0; p < at.size(); ++p) {
+    const int64_t lane = static_cast<int64_t>(p) * kLanes;
+    at[p] = {s.scores_of(p), s.inverse + lane, s.factor + lane, panels[p].z};
+  }
   for (const CodeGroup& group : tile.values) {
-    value_words(k, group, tile.n, s.values);
     float largest = 0;
     for (int64_t j = 0; j < tile.n; ++j) {
       const float scale = group.scales[j * group.scale_stride];
@@ -97,13 +79,11 @@ void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::sp
       s.largest[j] = largest;
     }
     for (size_t p = 0; p < panels.size(); ++p) {
-      weight_scales(panels[p], s);
-      k.round_weights(s.scores_of(static_cast<int64_t>(p)), tile.n, group.scales, group.scale_stride, s.inverse,
-                      s.weights);
-      k.multiply(group.n, n_words(tile.n), {s.values, 1, kGroup}, s.weights, nullptr, 0, s.factor, !first, ahead,
-                 panels[p].z + column * kLanes);
+      const int64_t lane = static_cast<int64_t>(p) * kLanes;
+      weight_scales(panels[p], s.largest, s.factor + lane, s.inverse + lane);
     }
-    column += group.n;
+    k.add_values(group, tile.n, room, std::ssize(at), !first, ahead, s.kernel);
+    for (ValuePanel& p : at) p.sums += group.n * kLanes;
   }
 }
 
@@ -113,14 +93,9 @@ void pack_lane(const Int16Kernel& k, VecView<const float> part, int64_t first_wo
                QueryPanel& panel) noexcept {
   for (int64_t first = 0; first < part.size; first += kGroup, ++first_group) {
     const int64_t n = std::min(kGroup, part.size - first);
-    alignas(4) int16_t codes[kGroup];
-    if (n % 2 != 0) codes[n] = 0;
+    alignas(64) int16_t codes[kGroup] = {};
     panel.scales[first_group * kLanes + lane] = k.quantize(part.data + first, n, kMaxCode, codes);
-    uint32_t* words = panel.words + (first_word + first / 2) * kLanes + lane;
-    for (int64_t w = 0; w < n_words(n); ++w) {
-      const uint32_t low = static_cast<uint16_t>(codes[2 * w]), high = static_cast<uint16_t>(codes[2 * w + 1]);
-      words[w * kLanes] = low | high << 16;
-    }
+    k.pack_query(codes, n, lane, panel.words + (first_word + first / 2) * kLanes);
   }
 }
 
@@ -131,18 +106,22 @@ void clear_lane(const QueryShape& shape, int64_t lane, QueryPanel& panel) noexce
 
 void attend_tile(const Int16Kernel& k, const Int16Tile& tile, float scale, bool first, std::span<QueryPanel> panels,
                  float* scratch) noexcept {
+  while (!first && !panels.empty() && sees_nothing(panels.front())) panels = panels.subspan(1);
+  if (panels.empty()) return;
   const TileScratch s(scratch);
   Ahead ahead = tile.ahead;
+  if (k.begin != nullptr) k.begin();
   score(k, tile, panels, ahead, s);
   int64_t columns = 0;
   for (const CodeGroup& group : tile.values) columns += group.n;
   for (size_t p = 0; p < panels.size(); ++p) {
     if (first) start(*panels[p].state);
-    const bool changed =
-        k.softmax(s.scores_of(static_cast<int64_t>(p)), tile.n, panels[p].visible, scale, *panels[p].state);
-    if (changed && !first) k.scale_lanes(panels[p].z, columns, panels[p].state->keep);
+    const bool changed = k.softmax(s.scores_of(p), tile.n, panels[p].visible, scale, *panels[p].state);
+    if (changed && !first) k.scale_sums(panels[p].z, columns, panels[p].state->keep);
+    k.arrange(s.scores_of(p), tile.n);
   }
   add_values(k, tile, first, panels, ahead, s);
+  if (k.end != nullptr) k.end();
 }
 
 void merge_partial(const KernelTable& k, const Partial& other, VecView<const float> other_z, Partial& partial,

@@ -21,18 +21,6 @@
 
 namespace fathom {
 
-inline constexpr int64_t kMaxPanels = 4;  // done together, so that a tile is widened once for all
-
-// Codes of one group of columns of a tile: `n` of them for each cell, cells `stride` bytes apart.
-struct CodeGroup {
-  const std::byte* codes = nullptr;
-  int64_t stride = 0;
-  const float* scales = nullptr;  // of cell j: scales[j * scale_stride]
-  int64_t scale_stride = 0;
-  int64_t n = 0;        // at most kGroup
-  bool narrow = false;  // int8; else int16, where a word of an odd last column must be readable
-};
-
 struct Int16Tile {
   int64_t n = 0;  // cells, at most kTileCells
   std::span<const CodeGroup> keys, values;
@@ -40,22 +28,26 @@ struct Int16Tile {
 };
 
 constexpr int64_t n_groups(int64_t n) noexcept { return (n + kGroup - 1) / kGroup; }
-constexpr int64_t n_words(int64_t n) noexcept { return (n + 1) / 2; }  // of a part: even groups, one odd end
+constexpr int64_t n_words(int64_t n) noexcept { return (n + 1) / 2; }  // of a row's part: even groups, one odd end
+
+// Room for a part of a query and for columns of sums: whole steps of the tables that take many at once.
+constexpr int64_t query_words(int64_t n) noexcept { return (n + 63) / 64 * 32; }
+constexpr int64_t sum_columns(int64_t n) noexcept { return (n + 31) / 32 * 32; }
 
 // kLanes rows of queries, packed by pack_lane, with their sums so far.
 struct QueryPanel {
-  uint32_t* words = nullptr;   // (words of all key groups, kLanes)
+  uint32_t* words = nullptr;   // (query_words of all key parts, kLanes)
   float* scales = nullptr;     // (key groups, kLanes)
   int32_t* visible = nullptr;  // (kLanes): cells of the tile at hand that each row sees
   LaneState* state = nullptr;
-  float* z = nullptr;  // (value columns, kLanes)
+  float* z = nullptr;  // (sum_columns of all values, kLanes), for unpack_sums
 };
 
 // Bytes of words and scales of a panel whose keys have parts of these widths (latent and rotated: two parts).
 struct QueryShape {
   int64_t words = 0, groups = 0;
   void add_part(int64_t n) noexcept {
-    words += n_words(n);
+    words += query_words(n);
     groups += n_groups(n);
   }
 };
@@ -68,9 +60,11 @@ void clear_lane(const QueryShape& shape, int64_t lane, QueryPanel& panel) noexce
 
 // Scratch of attend_tile: floats of one thread.
 inline constexpr int64_t kTileScratch =
-    kMaxPanels * kTileCells * kLanes + kTileCells * kGroup + kTileCells / 2 * kLanes + kTileCells + 2 * kLanes;
+    kMaxPanels * (kTileCells + 2) * kLanes + kTileCells + kKernelScratch / static_cast<int64_t>(sizeof(float));
 
-// All panels against one tile, the first of their tiles or one more. scratch: kTileScratch floats, 64-byte aligned.
+// Panels, at most kMaxPanels, against one tile, the first of their tiles or one more; then those before the first that
+// sees some of it are left alone: where later rows see more, put them last. scratch: kTileScratch floats, 64-byte
+// aligned.
 void attend_tile(const Int16Kernel& k, const Int16Tile& tile, float scale, bool first, std::span<QueryPanel> panels,
                  float* scratch) noexcept;
 

@@ -1,20 +1,20 @@
 // The inner part of attention in 16-bit integers, as a table of function pointers for each instruction set: what
-// Arithmetic::fast multiplies with. One instruction multiplies pairs of int16 and adds the two products in int32,
-// exactly, twice as many in a cycle as float32 fma where there is no other dot product (AVX2: vpmaddwd).
+// Arithmetic::fast multiplies with.
 //
-// Query rows stand side by side as lanes: a *panel* is kLanes rows, and everything of them is stored (index, lane), so
-// that maxima, exponentials and sums need no horizontal step. Keys and values are the other operand, one word at a
-// time. A word is 32 bits: two int16 that follow each other in depth.
-//     scores   S^T (cells, lanes)  = keys (cells, words of the width) . queries (words of the width, lanes)
-//     sums     Z^T (columns, lanes) = values (columns, words of two cells) . probabilities (words of two cells, lanes)
+// Query rows stand side by side as lanes: a *panel* is kLanes rows, and scores are stored (cell, lane), so that maxima,
+// exponentials and sums need no horizontal step. Keys and values are read as the cache holds them, a tile of cells and
+// a *group* of numbers at a time, and brought once for all panels into the form that the table multiplies.
+//     scores   s_jl = sum_i k_ji q_il   over the numbers of a group
+//     sums     z_il = sum_j v_ji p_jl   over the cells of a tile
 //
 // No int32 sum overflows:
 //     scores   groups of kGroup numbers, both at most kMaxCode: 128 * 4095^2         = 2,146,435,200 < 2^31
 //     sums     tiles of kTileCells cells, kMaxWeight by kMaxCode: 64 * 8191 * 4095  = 2,146,697,280 < 2^31
 // Each group's sum is scaled and added in float32. Every function gives the same bits in every table, and the bits of a
-// lane depend on that lane alone. Kernels start no threads, allocate nothing, throw nothing; pointers need the
-// alignment of their type.
+// lane depend on that lane alone. How a table stores packed queries and sums is its own affair. Kernels start no
+// threads, allocate nothing, throw nothing; pointers need the alignment of their type.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace fathom {
@@ -24,6 +24,7 @@ inline constexpr int64_t kGroup = 128;       // numbers that share a scale
 inline constexpr int64_t kTileCells = 64;    // cached positions of a tile
 inline constexpr int64_t kMaxCode = 4095;    // of queries, keys and values
 inline constexpr int64_t kMaxWeight = 8191;  // of probabilities
+inline constexpr int64_t kMaxPanels = 16;    // done together, so that a tile is brought into form once for all
 static_assert(kGroup * kMaxCode * kMaxCode < int64_t{1} << 31);
 static_assert(kTileCells * kMaxWeight * kMaxCode < int64_t{1} << 31);
 
@@ -37,51 +38,74 @@ struct alignas(64) LaneState {
   float top[kLanes];    // of the last tile: the largest probability
 };
 
-// Where words lie: word w of row i at data[i * row + w * word].
-struct Words {
-  const uint32_t* data;
-  int64_t row, word;
-};
-
 // Memory that will be read soon, fetched while something else is multiplied: some lines for each call.
 struct Ahead {
   const char *at = nullptr, *end = nullptr;
 };
 
+// Codes of one group of columns of a tile: `n` of them for each cell, cells `stride` bytes apart.
+struct CodeGroup {
+  const std::byte* codes = nullptr;
+  int64_t stride = 0;
+  const float* scales = nullptr;  // of cell j: scales[j * scale_stride]
+  int64_t scale_stride = 0;
+  int64_t n = 0;        // at most kGroup
+  bool narrow = false;  // int8; else int16, where a word (two codes) of an odd last column must be readable
+};
+
+// One panel against a group of keys.
+struct ScorePanel {
+  const uint32_t* queries;  // of the group, by pack_query
+  const float* scales;      // (kLanes)
+  float* scores;            // (kTileCells, kLanes)
+};
+
+// One panel against a group of values.
+struct ValuePanel {
+  const float* probabilities;     // (kTileCells * kLanes), by softmax and arrange
+  const float *inverse, *factor;  // (kLanes): of weights, and what a weight of one stands for
+  float* sums;                    // of the group
+};
+
+// What a table needs for a tile, aligned to 64 bytes: operands in its form, weights, integer sums.
+inline constexpr int64_t kKernelScratch = 8 * kTileCells * kGroup;  // bytes
+
 struct Int16Kernel {
   const char* name;
 
-  // c[i * kLanes + l] = (add ? itself : 0) + (sum of dot(a(i, w), b[w * kLanes + l])) * row_scale[i * row_stride] *
-  // lane_scale[l], for i < n_rows, w < words; the last product and sum are one fma. row_scale nullptr: ones. Moves
-  // `ahead` on.
-  void (*multiply)(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale,
-                   int64_t row_stride, const float* lane_scale, bool add, Ahead& ahead, float* c) noexcept;
+  // Around all calls of score and add_values for a tile: the state of the CPU that they need. nullptr: none.
+  void (*begin)() noexcept;
+  void (*end)() noexcept;
+
+  // A group of one query: n codes, zeros after them up to kGroup. Writes words w * kLanes + lane, w < query_words(n)
+  // (int16_attention.h), all of them or those that score reads. Zeros in their place are codes of zero.
+  void (*pack_query)(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept;
+
+  // scores[j * kLanes + l] = (add ? itself : 0) + (sum of k_ji q_il) * keys.scales[j * keys.scale_stride] * scales[l],
+  // j < n cells; the last product and sum are one fma. Scores of other cells may be overwritten. Moves `ahead` on.
+  void (*score)(const CodeGroup& keys, int64_t n, const ScorePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
+                void* scratch) noexcept;
 
   // Scores s (n, kLanes), n <= kTileCells, become probabilities: 0 for cells from visible[lane] on, else e^(scale * s -
   // shift); the state follows. Returns whether some keep is not 1.
   bool (*softmax)(float* s, int64_t n, const int32_t* visible, float scale, LaneState& state) noexcept;
 
-  // words[(j / 2) * kLanes + l] = { round(p_j scales_j inverse[l]), the same of j + 1, or 0 }; p (n, kLanes), scale of
-  // cell j at scales[j * stride]. Results are at most kMaxWeight.
-  void (*round_weights)(const float* p, int64_t n, const float* scales, int64_t stride, const float* inverse,
-                        uint32_t* words) noexcept;
+  // Probabilities p (n, kLanes), with room for kTileCells, into the order that add_values reads.
+  void (*arrange)(float* p, int64_t n) noexcept;
 
-  // z[i * kLanes + l] *= keep[l], i < n
-  void (*scale_lanes)(float* z, int64_t n, const float* keep) noexcept;
+  // sums_il = (add ? itself : 0) + (sum of v_ji w_jl) * factor[l] as one fma, i < values.n, with the weights
+  //     w_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  0 for NaN; at most kMaxWeight.
+  // Moves `ahead` on.
+  void (*add_values)(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add,
+                     Ahead& ahead, void* scratch) noexcept;
 
-  // out[l * stride + i] = z[i * kLanes + l], i < n, all lanes
-  void (*transpose)(const float* z, int64_t n, float* out, int64_t stride) noexcept;
+  // Of n columns: sums_il *= keep[l];  out[l * stride + i] = sums_il, all lanes.
+  void (*scale_sums)(float* sums, int64_t n, const float* keep) noexcept;
+  void (*unpack_sums)(const float* sums, int64_t n, float* out, int64_t stride) noexcept;
 
   // encode_group of kvcache/cache_row.h, from float32 and from bfloat16; n <= kGroup.
   float (*quantize)(const float* x, int64_t n, int largest, int16_t* codes) noexcept;
   float (*quantize_bf16)(const uint16_t* x, int64_t n, int largest, int16_t* codes) noexcept;
-
-  // codes[i] = bytes[i]
-  void (*widen)(const int8_t* bytes, int64_t n, int16_t* codes) noexcept;
-
-  // words[i] = { even[i], odd[i] }; odd nullptr: zeros
-  void (*interleave)(const int16_t* even, const int16_t* odd, int64_t n, uint32_t* words) noexcept;
-  void (*interleave_bytes)(const int8_t* even, const int8_t* odd, int64_t n, uint32_t* words) noexcept;
 
   // `rounds` times some independent multiplications and additions between registers; returns their operations, two for
   // each multiply-add (kernels/peak.h). nullptr: not known.

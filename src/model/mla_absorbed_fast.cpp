@@ -35,6 +35,7 @@ struct AbsorbedStep {
           C = a.c.kv_lora_rank;
   QueryShape shape = {};
   std::vector<Absorbed> sequences = {};
+  int64_t task_panels = 1;  // of one sequence that are attended together
 
   QueryPanel panel(const Absorbed& s, int64_t i) const {
     return {.words = s.words + i * shape.words * kLanes, .scales = s.scales + i * shape.groups * kLanes};
@@ -77,17 +78,19 @@ void plan(AbsorbedStep& step, std::span<const BatchSequence> sequences) {
   Arena& arena = step.a.ctx.arena;
   step.shape.add_part(step.C);
   step.shape.add_part(step.R);
-  int64_t n_groups_of_panels = 0;
+  int64_t n_panels = 0, n_tasks = 0;
   for (const BatchSequence& s : sequences) {
     Absorbed x;
     x.s = s;
     x.n_panels = (s.n * step.H + kLanes - 1) / kLanes;
     x.words = arena.take<uint32_t>(x.n_panels * step.shape.words * kLanes);
     x.scales = arena.take<float>(x.n_panels * step.shape.groups * kLanes);
-    n_groups_of_panels += (x.n_panels + kMaxPanels - 1) / kMaxPanels;
+    n_panels += x.n_panels;
     step.sequences.push_back(x);
   }
-  const bool whole = n_groups_of_panels >= 4 * step.a.ctx.pool.size();
+  step.task_panels = panels_per_task(n_panels, step.a.ctx.pool.size());
+  for (const Absorbed& x : step.sequences) n_tasks += (x.n_panels + step.task_panels - 1) / step.task_panels;
+  const bool whole = n_tasks >= kTasksPerThread * step.a.ctx.pool.size();
   for (Absorbed& x : step.sequences) {
     const int64_t n_splits = (x.n_positions() + kSplit - 1) / kSplit;
     x.splits_per_run = whole ? n_splits : 1;
@@ -106,7 +109,7 @@ void fold_head(const AbsorbedStep& step, const HeadTask& task, float* scratch) {
     const int64_t row = t * step.H + task.head;
     QueryPanel panel = step.panel(s, row / kLanes);
     pack_lane(step.k, folded.vec(i), 0, 0, row % kLanes, panel);
-    pack_lane(step.k, {q.row(i) + at + N, R}, n_words(C), n_groups(C), row % kLanes, panel);
+    pack_lane(step.k, {q.row(i) + at + N, R}, query_words(C), n_groups(C), row % kLanes, panel);
     if (row == s.s.n * step.H - 1)  // the lanes after the last row
       for (int64_t l = row % kLanes + 1; l < kLanes; ++l) clear_lane(step.shape, l, panel);
   });
@@ -138,8 +141,9 @@ struct AttendTask {
 std::vector<AttendTask> attend_tasks(const AbsorbedStep& step) {
   std::vector<AttendTask> tasks;
   for (const Absorbed& x : step.sequences)
-    for (int64_t p = 0; p < x.n_panels; p += kMaxPanels)
-      for (int64_t run = 0; run < x.n_runs; ++run) tasks.push_back({&x, p, std::min(kMaxPanels, x.n_panels - p), run});
+    for (int64_t p = 0; p < x.n_panels; p += step.task_panels)
+      for (int64_t run = 0; run < x.n_runs; ++run)
+        tasks.push_back({&x, p, std::min(step.task_panels, x.n_panels - p), run});
   const auto cost = [](const AttendTask& t) { return t.n * t.x->splits_per_run; };
   std::stable_sort(tasks.begin(), tasks.end(),
                    [&](const AttendTask& l, const AttendTask& r) { return cost(l) > cost(r); });
@@ -156,10 +160,10 @@ struct AttendScratch {
   AttendScratch(const AbsorbedStep& step, Arena& arena) : tile(step.a.cache.layout().row()) {
     tile_scratch = arena.take<float>(kTileScratch);
     rounded = arena.take<float>(tile.scratch_floats());
-    z = arena.take<float>(kMaxPanels * step.C * kLanes);
+    z = arena.take<float>(step.task_panels * sum_columns(step.C) * kLanes);
     rows = arena.take<float>(kLanes * step.C);
-    states = arena.take<LaneState>(kMaxPanels);
-    visible = arena.take<int32_t>(kMaxPanels * kLanes);
+    states = arena.take<LaneState>(step.task_panels);
+    visible = arena.take<int32_t>(step.task_panels * kLanes);
   }
 };
 
@@ -203,7 +207,7 @@ void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, st
     const int64_t row = task.run * task.x->rows() + (task.first + p) * kLanes;
     Partial* partials = task.x->partials + row;
     float* z = task.x->z + row * step.C;
-    step.k.transpose(panel.z, step.C, first ? z : s.rows, step.C);
+    step.k.unpack_sums(panel.z, step.C, first ? z : s.rows, step.C);
     for (int64_t l = 0; l < kLanes; ++l) {
       const Partial partial{panel.state->shift[l], panel.state->sum[l]};
       if (first)
@@ -220,7 +224,7 @@ void attend_run(const AbsorbedStep& step, const AttendTask& task, AttendScratch&
     panels[p] = step.panel(*task.x, task.first + p);
     panels[p].visible = s.visible + p * kLanes;
     panels[p].state = s.states + p;
-    panels[p].z = s.z + p * step.C * kLanes;
+    panels[p].z = s.z + p * sum_columns(step.C) * kLanes;
   }
   const std::span<QueryPanel> used(panels, static_cast<size_t>(task.n));
   const int64_t begin = task.run * task.x->splits_per_run * kSplit,

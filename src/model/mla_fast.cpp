@@ -28,6 +28,10 @@ void add_or_join(const BatchSequence& s, std::vector<BatchSequence>& sequences) 
 
 }  // namespace
 
+int64_t panels_per_task(int64_t n_panels, int n_threads) noexcept {
+  return std::clamp<int64_t>(n_panels / (kTasksPerThread * n_threads), 4, kMaxPanels);
+}
+
 void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float> latents, MatView<const float> q,
                  MatView<float> o) {
   std::vector<BatchSequence> absorbed, naive;

@@ -11,6 +11,9 @@ namespace fathom {
 
 inline constexpr int64_t kSplit = 4 * kBlockTokens;  // positions of one partial result of the absorbed form
 
+// Where there are fewer tasks, the absorbed form cuts the past between threads.
+inline constexpr int64_t kTasksPerThread = 4;
+
 // What one layer attends with.
 struct FastAttention {
   Context& ctx;
@@ -43,6 +46,10 @@ int64_t most_absorbed(const ModelConfig& config, const MlaCosts& costs, bool pac
 // V2-Lite's attention: hidden_size, heads and their widths, and nothing else. What costs are measured on, and an
 // example of what they lead to.
 ModelConfig lite_attention();
+
+// Panels that one task attends with, of n_panels in all: as many as share a tile's preparation while every thread has
+// some tasks, at least four. Results do not depend on it.
+int64_t panels_per_task(int64_t n_panels, int n_threads) noexcept;
 
 // Rows [first, first + n) of the batch into the cache, those that there are.
 void store_latents(const FastAttention& a, const Batch& batch, MatView<const float> latents, int64_t first, int64_t n);

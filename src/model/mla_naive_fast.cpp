@@ -9,7 +9,6 @@ namespace fathom {
 namespace {
 
 constexpr int64_t kChunk = 1024;  // positions expanded by one product
-constexpr int64_t kTaskTokens = kMaxPanels * kLanes;
 
 // Where the codes of one (head, cache block) are, in bytes from its start: rows of keys and of values, then scales.
 struct HeadTile {
@@ -35,7 +34,8 @@ struct NaiveStep {
   int64_t rotated_row = 4 * n_words(R);  // bytes of one position's rotated key, the same for all heads
   QueryShape shape = {};
   int64_t n_panels = (s.n + kLanes - 1) / kLanes;  // of a head
-  std::vector<QueryPanel> panels = {};             // (H, n_panels)
+  int64_t task_panels = panels_per_task(H * n_panels, a.ctx.pool.size());
+  std::vector<QueryPanel> panels = {};  // (H, n_panels)
   // Of the positions at hand:
   std::byte *codes = nullptr, *rotated = nullptr;  // (blocks, H, layout.bytes), (positions, rotated_row)
   float* rotated_scales = nullptr;                 // (positions, n_groups(R))
@@ -51,13 +51,13 @@ void pack_queries(NaiveStep& step) {
   const int64_t count = step.H * step.n_panels;
   auto* words = ctx.arena.take<uint32_t>(count * step.shape.words * kLanes);
   auto* scales = ctx.arena.take<float>(count * step.shape.groups * kLanes);
-  auto* z = ctx.arena.take<float>(count * step.V * kLanes);
+  auto* z = ctx.arena.take<float>(count * sum_columns(step.V) * kLanes);
   auto* states = ctx.arena.take<LaneState>(count);
   for (int64_t p = 0; p < count; ++p)
     step.panels.push_back({.words = words + p * step.shape.words * kLanes,
                            .scales = scales + p * step.shape.groups * kLanes,
                            .state = states + p,
-                           .z = z + p * step.V * kLanes});
+                           .z = z + p * sum_columns(step.V) * kLanes});
   ctx.pool.for_each_task(count, [&](int, int64_t p) {
     QueryPanel& panel = step.panels[static_cast<size_t>(p)];
     const int64_t head = p / step.n_panels, first = p % step.n_panels * kLanes;
@@ -68,7 +68,7 @@ void pack_queries(NaiveStep& step) {
       }
       const float* row = step.q.row(first + l) + head * (step.N + step.R);
       pack_lane(step.k, {row, step.N}, 0, 0, l, panel);
-      pack_lane(step.k, {row + step.N, step.R}, n_words(step.N), n_groups(step.N), l, panel);
+      pack_lane(step.k, {row + step.N, step.R}, query_words(step.N), n_groups(step.N), l, panel);
     }
   });
 }
@@ -159,7 +159,7 @@ class TileGroups {
 // o of the rows of one panel.
 void write_panel(const NaiveStep& step, int64_t head, int64_t panel, float* rows) {
   const QueryPanel& p = step.panels[static_cast<size_t>(head * step.n_panels + panel)];
-  step.k.transpose(p.z, step.V, rows, step.V);
+  step.k.unpack_sums(p.z, step.V, rows, step.V);
   for (int64_t l = 0; l < kLanes && panel * kLanes + l < step.s.n; ++l) {
     const float inverse = 1.0f / p.state->sum[l];
     float* o = step.o.row(panel * kLanes + l) + head * step.V;
@@ -175,12 +175,12 @@ struct NaiveScratch {
       : groups(step),
         tile(arena.take<float>(kTileScratch)),
         rows(arena.take<float>(kLanes * step.V)),
-        visible(arena.take<int32_t>(kTaskTokens)) {}
+        visible(arena.take<int32_t>(step.task_panels * kLanes)) {}
 };
 
-// kTaskTokens tokens from panel `first` on of one head, against positions [begin, end) that are expanded.
+// The tokens of task_panels panels from `first` on of one head, against positions [begin, end) that are expanded.
 void attend_tokens(const NaiveStep& step, int64_t head, int64_t first, int64_t begin, int64_t end, NaiveScratch& s) {
-  const int64_t n_panels = std::min(kMaxPanels, step.n_panels - first), first_token = first * kLanes,
+  const int64_t n_panels = std::min(step.task_panels, step.n_panels - first), first_token = first * kLanes,
                 n_tokens = std::min(n_panels * kLanes, step.s.n - first_token);
   QueryPanel panels[kMaxPanels];
   for (int64_t p = 0; p < n_panels; ++p) {
@@ -207,11 +207,11 @@ void attend_part(const NaiveStep& step, int64_t begin, int64_t end) {
   std::vector<NaiveScratch> scratch;
   scratch.reserve(static_cast<size_t>(ctx.pool.size()));
   for (int i = 0; i < ctx.pool.size(); ++i) scratch.emplace_back(step, ctx.arena);
-  const int64_t groups = (step.n_panels + kMaxPanels - 1) / kMaxPanels;
+  const int64_t groups = (step.n_panels + step.task_panels - 1) / step.task_panels;
   // Tokens see more the later they are: the longest first. Those that ended in an earlier part have nothing to do.
   ctx.pool.for_each_task(groups * step.H, [&](int thread, int64_t i) {
-    const int64_t first = (groups - 1 - i / step.H) * kMaxPanels;
-    const int64_t last = step.s.first_position + std::min((first + kMaxPanels) * kLanes, step.s.n) - 1;
+    const int64_t first = (groups - 1 - i / step.H) * step.task_panels;
+    const int64_t last = step.s.first_position + std::min((first + step.task_panels) * kLanes, step.s.n) - 1;
     if (last >= begin) attend_tokens(step, i % step.H, first, begin, end, scratch[static_cast<size_t>(thread)]);
   });
 }

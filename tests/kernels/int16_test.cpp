@@ -28,74 +28,202 @@ Buffer<float> normals(int64_t n, uint64_t stream, float deviation = 1) {
 
 // ---- Every table has the same bits as the plain one. ----
 
-Buffer<uint32_t> random_words(int64_t n, uint64_t stream, int limit) {
-  Buffer<uint32_t> words(n);
-  for (int64_t i = 0; i < n; ++i) {
-    const auto code = [&](uint64_t half) {
-      const double u = uniform01(7, stream, 2 * static_cast<uint64_t>(i) + half);
-      return static_cast<int>(std::nearbyint((2 * u - 1) * limit));
-    };
-    words[i] = (static_cast<uint32_t>(code(0)) & 0xFFFFu) | static_cast<uint32_t>(code(1)) << 16;
-  }
-  return words;
-}
-
 template <class T>
 bool same(const Buffer<T>& a, const Buffer<T>& b) {
   return std::memcmp(a.data(), b.data(), static_cast<size_t>(a.size()) * sizeof(T)) == 0;
 }
 
-TEST(Int16, ProductsAreTheSameBitsInEveryTable) {
-  for (const Int16Kernel* k : runnable_int16_kernels())
-    for (const int64_t n : {1, 5, 6, 7, 13, 64})
-      for (const int64_t words : {1, 2, 31, 64})
-        for (const bool in_rows : {true, false}) {
-          const auto a = random_words(n * words, 1, kMaxCode), b = random_words(words * kLanes, 2, kMaxCode);
-          const auto scales = normals(2 * n, 3), lanes = normals(kLanes, 4);
-          Buffer<float> want = normals(n * kLanes, 5), got = normals(n * kLanes, 5);
-          const Words rows{a.data(), in_rows ? words : 1, in_rows ? 1 : n};
-          for (const bool add : {true, false}) {
-            const float* row_scale = in_rows ? scales.data() : nullptr;
-            Ahead none;
-            runnable_int16_kernels()[0]->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, none,
-                                                  want.data());
-            k->multiply(n, words, rows, b.data(), row_scale, 2, lanes.data(), add, none, got.data());
-            ASSERT_TRUE(same(got, want)) << k->name << ' ' << n << ' ' << words;
-          }
+// A group of a tile: int16 or int8, with room for a word after the last column of a cell and something in it.
+struct Group {
+  Buffer<std::byte> bytes;
+  Buffer<float> scales;
+  CodeGroup group;
+
+  // code(i): of the i-th number
+  template <class Code>
+  Group(int64_t cells, int64_t n, bool narrow, Code&& code)
+      : bytes(cells * (4 * n_words(n) + 12)), scales(normals(3 * cells, 3)) {
+    group = {.codes = bytes.data(),
+             .stride = 4 * n_words(n) + 12,
+             .scales = scales.data(),
+             .scale_stride = 3,
+             .n = n,
+             .narrow = narrow};
+    for (int64_t i = 0; i < bytes.size(); ++i) bytes[i] = std::byte{0x5A};
+    for (int64_t j = 0; j < cells; ++j)
+      for (int64_t i = 0; i < n; ++i) {
+        const int c = code(j * n + i);
+        if (narrow)
+          reinterpret_cast<int8_t*>(bytes.data() + j * group.stride)[i] = static_cast<int8_t>(c);
+        else
+          reinterpret_cast<int16_t*>(bytes.data() + j * group.stride)[i] = static_cast<int16_t>(c);
+      }
+  }
+};
+
+// Numbers from -limit to limit.
+auto random_code(uint64_t stream, int limit) {
+  return [=](int64_t i) {
+    return static_cast<int>(std::nearbyint((2 * uniform01(7, stream, static_cast<uint64_t>(i)) - 1) * limit));
+  };
+}
+
+// Panels of queries against a group of keys, twice: scores, then added to them.
+template <class Code>
+Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int64_t n_panels, Code&& code) {
+  const int64_t room = query_words(keys.group.n) * kLanes, cells = kTileCells * kLanes;
+  Buffer<uint32_t> words(n_panels * room);
+  Buffer<float> lanes = normals(n_panels * kLanes, 4), scores(n_panels * cells), out(n_panels * n * kLanes),
+                scratch(kKernelScratch / 4);
+  std::vector<ScorePanel> panels;
+  for (int64_t p = 0; p < n_panels; ++p) {
+    for (int64_t l = 0; l < kLanes; ++l) {
+      int16_t codes[kGroup] = {};
+      for (int64_t i = 0; i < keys.group.n; ++i)
+        codes[i] = static_cast<int16_t>(code((p * kLanes + l) * keys.group.n + i));
+      k.pack_query(codes, keys.group.n, l, words.data() + p * room);
+    }
+    panels.push_back({words.data() + p * room, lanes.data() + p * kLanes, scores.data() + p * cells});
+  }
+  if (k.begin != nullptr) k.begin();
+  Ahead none;
+  for (const bool add : {false, true}) k.score(keys.group, n, panels.data(), n_panels, add, none, scratch.data());
+  if (k.end != nullptr) k.end();
+  for (int64_t p = 0; p < n_panels; ++p)
+    std::copy_n(scores.data() + p * cells, n * kLanes, out.data() + p * n * kLanes);
+  return out;
+}
+
+// Panels of probabilities p(panel, cell, lane) against a group of values, twice, scaled in between: all lanes' sums.
+template <class Probability>
+Buffer<float> sums_of(const Int16Kernel& k, const Group& values, int64_t n, int64_t n_panels, const float* inverse,
+                      const float* factor, Probability&& probability) {
+  const int64_t columns = values.group.n, room = sum_columns(columns) * kLanes, cells = kTileCells * kLanes;
+  Buffer<float> p(n_panels * cells), sums(n_panels * room), out(n_panels * kLanes * columns),
+      scratch(kKernelScratch / 4), keep = normals(kLanes, 6);
+  for (float& x : p.vec()) x = NAN;
+  std::vector<ValuePanel> panels;
+  for (int64_t i = 0; i < n_panels; ++i) {
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t l = 0; l < kLanes; ++l) p[i * cells + j * kLanes + l] = probability(i, j, l);
+    k.arrange(p.data() + i * cells, n);
+    panels.push_back({p.data() + i * cells, inverse, factor, sums.data() + i * room});
+  }
+  if (k.begin != nullptr) k.begin();
+  Ahead none;
+  for (const bool add : {false, true}) {
+    k.add_values(values.group, n, panels.data(), n_panels, add, none, scratch.data());
+    for (const ValuePanel& panel : panels) k.scale_sums(panel.sums, columns, keep.data());
+  }
+  if (k.end != nullptr) k.end();
+  for (int64_t i = 0; i < n_panels; ++i)
+    k.unpack_sums(panels[static_cast<size_t>(i)].sums, columns, out.data() + i * kLanes * columns, columns);
+  return out;
+}
+
+const Int16Kernel& plain() { return *runnable_int16_kernels()[0]; }
+
+TEST(Int16, ScoresAreTheSameBitsInEveryTable) {
+  for (const bool narrow : {false, true})
+    for (const int64_t cells : {1, 7, 15, 16, 17, 33, 64})
+      for (const int64_t n : {1, 2, 11, 31, 33, 63, 64, 65, 127, 128})
+        for (const int64_t panels : {int64_t{1}, int64_t{3}, kMaxPanels}) {
+          if (panels == kMaxPanels && cells < 64) continue;
+          const Group keys(cells, n, narrow, random_code(1, narrow ? 127 : kMaxCode));
+          const auto code = random_code(2, kMaxCode);
+          const auto want = scores_of(plain(), keys, cells, panels, code);
+          for (const Int16Kernel* k : runnable_int16_kernels())
+            ASSERT_TRUE(same(scores_of(*k, keys, cells, panels, code), want))
+                << k->name << ' ' << narrow << ' ' << cells << ' ' << n << ' ' << panels;
+        }
+}
+
+TEST(Int16, SumsOfValuesAreTheSameBitsInEveryTable) {
+  const auto factor = normals(kLanes, 8);
+  Buffer<float> inverse = normals(kLanes, 9, 900);
+  for (const bool narrow : {false, true})
+    for (const int64_t cells : {1, 2, 5, 15, 16, 17, 50, 63, 64})
+      for (const int64_t n : {1, 11, 15, 16, 17, 31, 33, 64, 100, 127, 128})
+        for (const int64_t panels : {int64_t{1}, int64_t{3}, kMaxPanels}) {
+          if (panels == kMaxPanels && cells < 64) continue;
+          const Group values(cells, n, narrow, random_code(1, narrow ? 127 : kMaxCode));
+          const auto probability = [](int64_t i, int64_t j, int64_t l) {
+            return static_cast<float>(uniform01(7, 5, static_cast<uint64_t>((i * kTileCells + j) * kLanes + l)));
+          };
+          const auto want = sums_of(plain(), values, cells, panels, inverse.data(), factor.data(), probability);
+          for (const Int16Kernel* k : runnable_int16_kernels())
+            ASSERT_TRUE(same(sums_of(*k, values, cells, panels, inverse.data(), factor.data(), probability), want))
+                << k->name << ' ' << narrow << ' ' << cells << ' ' << n << ' ' << panels;
         }
 }
 
 // The largest operands that are allowed: exact in 64 bits, so no int32 sum has wrapped.
 TEST(Int16, TheLargestSumsDoNotOverflow) {
-  const auto filled = [](int64_t n, int64_t code) {
-    Buffer<uint32_t> words(n);
-    for (int64_t i = 0; i < n; ++i)
-      words[i] = (static_cast<uint32_t>(code) & 0xFFFFu) | static_cast<uint32_t>(code) << 16;
-    return words;
-  };
-  const auto ones = [] {
-    Buffer<float> x(kLanes);
-    for (float& v : x.vec()) v = 1;
-    return x;
-  }();
-  const auto check_product = [&](int64_t depth, int64_t a, int64_t b) {
+  Buffer<float> ones(3 * kTileCells);
+  for (float& x : ones.vec()) x = 1;
+  for (const int64_t sign : {1, -1})
     for (const Int16Kernel* k : runnable_int16_kernels()) {
-      const auto rows = filled(depth / 2, a), lanes = filled(depth / 2 * kLanes, b);
-      Buffer<float> c(kLanes);
-      Ahead none;
-      k->multiply(1, depth / 2, {rows.data(), 0, 1}, lanes.data(), nullptr, 0, ones.data(), false, none, c.data());
-      for (const float v : c.vec()) EXPECT_EQ(v, static_cast<float>(depth * a * b)) << k->name;
+      Group group(kTileCells, kGroup, false, [&](int64_t) { return static_cast<int>(sign * kMaxCode); });
+      group.group.scales = ones.data();
+      const auto scores = scores_of(*k, group, kTileCells, 1, [](int64_t) { return static_cast<int>(kMaxCode); });
+      const auto lanes = normals(kLanes, 4);
+      for (int64_t i = 0; i < scores.size(); ++i) {  // once, then added to itself
+        const auto product = static_cast<float>(sign * kGroup * kMaxCode * kMaxCode);
+        ASSERT_EQ(scores[i], std::fma(product, lanes[i % kLanes], product * lanes[i % kLanes])) << k->name;
+      }
+      const auto sums = sums_of(*k, group, kTileCells, 1, ones.data(), ones.data(),
+                                [](int64_t, int64_t, int64_t) { return static_cast<float>(kMaxWeight); });
+      const auto keep = normals(kLanes, 6);
+      for (int64_t l = 0; l < kLanes; ++l)
+        for (int64_t i = 0; i < kGroup; ++i) {
+          const auto product = static_cast<float>(sign * kTileCells * kMaxCode * kMaxWeight);
+          ASSERT_EQ(sums[l * kGroup + i], std::fma(product, 1.0f, product * keep[l]) * keep[l]) << k->name;
+        }
     }
-  };
-  check_product(kGroup, kMaxCode, kMaxCode);
-  check_product(kGroup, -kMaxCode, kMaxCode);
-  check_product(kTileCells, -kMaxCode, kMaxWeight);
 }
 
-TEST(Int16, SoftmaxAndRoundingAreTheSameBitsInEveryTable) {
+// Codes of every value meet queries and weights with bytes of every value.
+TEST(Int16, EveryCodeIsMultipliedExactly) {
+  const auto every = [](int64_t i) { return static_cast<int>(i % (2 * kMaxCode + 1) - kMaxCode); };
+  const Group group(kTileCells, kGroup, false, every);
+  const auto query = [](int64_t i) { return static_cast<int>(i * 37 % (2 * kMaxCode + 1) - kMaxCode); };
+  const auto weight = [](int64_t, int64_t j, int64_t l) { return static_cast<float>((j * kLanes + l) * 8); };
+  Buffer<float> ones(kLanes);
+  for (float& x : ones.vec()) x = 1;
+  for (const Int16Kernel* k : runnable_int16_kernels()) {
+    EXPECT_TRUE(same(scores_of(*k, group, kTileCells, 4, query), scores_of(plain(), group, kTileCells, 4, query)));
+    EXPECT_TRUE(same(sums_of(*k, group, kTileCells, 1, ones.data(), ones.data(), weight),
+                     sums_of(plain(), group, kTileCells, 1, ones.data(), ones.data(), weight)))
+        << k->name;
+  }
+}
+
+// Scales and factors that are NaN or infinite, and probabilities that are NaN: weights of zero.
+TEST(Int16, WhatIsNoNumberGivesTheSameInEveryTable) {
+  for (const float special : {NAN, INFINITY}) {
+    Group group(40, 24, false, random_code(1, kMaxCode));
+    group.scales[3 * 7] = special;
+    Buffer<float> inverse = normals(kLanes, 9, 900), factor = normals(kLanes, 8);
+    factor[3] = special;
+    inverse[3] = 0;
+    const auto p = [&](int64_t, int64_t j, int64_t l) { return j == 5 && l == 2 ? special : j == 7 ? 0.0f : 0.5f; };
+    const auto code = random_code(2, kMaxCode);
+    const auto want_scores = scores_of(plain(), group, 40, 2, code);
+    const auto want_sums = sums_of(plain(), group, 40, 1, inverse.data(), factor.data(), p);
+    const auto same_numbers = [](const Buffer<float>& a, const Buffer<float>& b) {
+      return std::equal(a.data(), a.data() + a.size(), b.data(), b.data() + b.size(),
+                        [](float x, float y) { return x == y || (std::isnan(x) && std::isnan(y)); });
+    };
+    for (const Int16Kernel* k : runnable_int16_kernels()) {
+      EXPECT_TRUE(same_numbers(scores_of(*k, group, 40, 2, code), want_scores)) << k->name;
+      EXPECT_TRUE(same_numbers(sums_of(*k, group, 40, 1, inverse.data(), factor.data(), p), want_sums)) << k->name;
+    }
+  }
+}
+
+TEST(Int16, SoftmaxIsTheSameBitsInEveryTable) {
   for (const Int16Kernel* k : runnable_int16_kernels())
     for (const int64_t n : {1, 2, 7, 63, 64}) {
-      const Int16Kernel& plain = *runnable_int16_kernels()[0];
       Buffer<float> want = normals(n * kLanes, 1, 6), got = normals(n * kLanes, 1, 6);
       want[0] = got[0] = NAN;
       LaneState want_state, got_state;
@@ -108,20 +236,13 @@ TEST(Int16, SoftmaxAndRoundingAreTheSameBitsInEveryTable) {
       visible[0] = static_cast<int32_t>(n);
       got_state = want_state;
       EXPECT_EQ(k->softmax(got.data(), n, visible, 0.7f, got_state),
-                plain.softmax(want.data(), n, visible, 0.7f, want_state));
+                plain().softmax(want.data(), n, visible, 0.7f, want_state));
       ASSERT_TRUE(same(got, want)) << k->name << ' ' << n;
       ASSERT_EQ(std::memcmp(&got_state, &want_state, sizeof got_state), 0) << k->name << ' ' << n;
-      want[0] = got[0] = 0.5f;
-      const auto scales = normals(3 * n, 3), inverse = normals(kLanes, 4, 900);
-      Buffer<uint32_t> want_words((n + 1) / 2 * kLanes), got_words((n + 1) / 2 * kLanes);
-      plain.round_weights(want.data(), n, scales.data(), 3, inverse.data(), want_words.data());
-      k->round_weights(got.data(), n, scales.data(), 3, inverse.data(), got_words.data());
-      ASSERT_TRUE(same(got_words, want_words)) << k->name << ' ' << n;
     }
 }
 
 TEST(Int16, CodesAreTheSameBitsInEveryTable) {
-  const Int16Kernel& plain = *runnable_int16_kernels()[0];
   for (const Int16Kernel* k : runnable_int16_kernels())
     for (const int64_t n : {1, 2, 7, 8, 15, 16, 17, 31, 100, 128}) {
       auto x = normals(n, static_cast<uint64_t>(n));
@@ -137,33 +258,12 @@ TEST(Int16, CodesAreTheSameBitsInEveryTable) {
             EXPECT_EQ(std::bit_cast<uint32_t>(got_scale), std::bit_cast<uint32_t>(want_scale)) << k->name << n;
             EXPECT_TRUE(same(got, want)) << k->name << ' ' << n << ' ' << special;
           };
-          const float want_scale = plain.quantize(x.data(), n, limit, want.data());
+          const float want_scale = plain().quantize(x.data(), n, limit, want.data());
           check_same(k->quantize(x.data(), n, limit, got.data()), want_scale);
-          const float want_half = plain.quantize_bf16(half.data(), n, limit, want.data());
+          const float want_half = plain().quantize_bf16(half.data(), n, limit, want.data());
           check_same(k->quantize_bf16(half.data(), n, limit, got.data()), want_half);
         }
       }
-      std::vector<int8_t> bytes(static_cast<size_t>(2 * n));
-      Buffer<int16_t> wide(2 * n), plain_wide(2 * n);
-      for (size_t i = 0; i < bytes.size(); ++i)
-        bytes[i] = static_cast<int8_t>(std::clamp(normal(9, static_cast<int64_t>(i)) * 60.0, -128.0, 127.0));
-      k->widen(bytes.data(), 2 * n, wide.data());
-      plain.widen(bytes.data(), 2 * n, plain_wide.data());
-      EXPECT_TRUE(same(wide, plain_wide)) << k->name;
-      for (const bool both : {true, false}) {
-        Buffer<uint32_t> want(n), got(n), from_bytes(n);
-        plain.interleave(wide.data(), both ? wide.data() + n : nullptr, n, want.data());
-        k->interleave(wide.data(), both ? wide.data() + n : nullptr, n, got.data());
-        k->interleave_bytes(bytes.data(), both ? bytes.data() + n : nullptr, n, from_bytes.data());
-        EXPECT_TRUE(same(got, want) && same(from_bytes, want)) << k->name << ' ' << n;
-      }
-      const auto z = normals(n * kLanes, 12);
-      Buffer<float> turned(n * kLanes), want_turned(n * kLanes), scaled = normals(n * kLanes, 12);
-      k->transpose(z.data(), n, turned.data(), n);
-      plain.transpose(z.data(), n, want_turned.data(), n);
-      EXPECT_TRUE(same(turned, want_turned)) << k->name;
-      k->scale_lanes(scaled.data(), n, z.data());
-      for (int64_t i = 0; i < n * kLanes; ++i) EXPECT_EQ(scaled[i], z[i] * z[i % kLanes]);
     }
 }
 
@@ -201,13 +301,15 @@ std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const In
   shape.add_part(tail);
   const int64_t n_panels = (c.n_rows + kLanes - 1) / kLanes;
   Buffer<uint32_t> words(n_panels * shape.words * kLanes);
-  Buffer<float> scales(n_panels * shape.groups * kLanes), z(n_panels * body * kLanes), scratch(kTileScratch);
+  Buffer<float> scales(n_panels * shape.groups * kLanes), z(n_panels * sum_columns(body) * kLanes),
+      scratch(kTileScratch);
   std::vector<LaneState> states(static_cast<size_t>(n_panels));
   std::vector<int32_t> visible(static_cast<size_t>(n_panels * kLanes));
   std::vector<QueryPanel> panels;
   for (int64_t p = 0; p < n_panels; ++p)
     panels.push_back({words.data() + p * shape.words * kLanes, scales.data() + p * shape.groups * kLanes,
-                      visible.data() + p * kLanes, &states[static_cast<size_t>(p)], z.data() + p * body * kLanes});
+                      visible.data() + p * kLanes, &states[static_cast<size_t>(p)],
+                      z.data() + p * sum_columns(body) * kLanes});
   for (int64_t r = 0; r < n_panels * kLanes; ++r) {
     QueryPanel& panel = panels[static_cast<size_t>(r / kLanes)];
     if (r >= c.n_rows) {
@@ -216,7 +318,7 @@ std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const In
     }
     const float* q = in.q.data() + (first_row + r) * c.row.width;
     pack_lane(k, {q, body}, 0, 0, r % kLanes, panel);
-    pack_lane(k, {q + body, tail}, n_words(body), n_groups(body), r % kLanes, panel);
+    pack_lane(k, {q + body, tail}, query_words(body), n_groups(body), r % kLanes, panel);
   }
   CachedTile cached(c.row);
   Buffer<float> rounded(cached.scratch_floats());
@@ -230,11 +332,14 @@ std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const In
       attend_tile(k, {n, groups, groups.first(static_cast<size_t>(cached.body_groups())), {}}, c.scale, first == 0,
                   std::span(panels).subspan(p, std::min<size_t>(kMaxPanels, panels.size() - p)), scratch.data());
   }
-  std::vector<float> o;
-  for (int64_t r = 0; r < c.n_rows; ++r)
+  std::vector<float> o(static_cast<size_t>(c.n_rows * body));
+  Buffer<float> rows(kLanes * body);
+  for (int64_t r = 0; r < c.n_rows; ++r) {
+    const QueryPanel& panel = panels[static_cast<size_t>(r / kLanes)];
+    if (r % kLanes == 0) k.unpack_sums(panel.z, body, rows.data(), body);
     for (int64_t i = 0; i < body; ++i)
-      o.push_back(panels[static_cast<size_t>(r / kLanes)].z[i * kLanes + r % kLanes] /
-                  states[static_cast<size_t>(r / kLanes)].sum[r % kLanes]);
+      o[static_cast<size_t>(r * body + i)] = rows[r % kLanes * body + i] / panel.state->sum[r % kLanes];
+  }
   return o;
 }
 

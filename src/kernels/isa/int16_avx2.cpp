@@ -37,19 +37,6 @@ F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm256_blendv_ps(no.v, ye
 // Written against those.
 #include "kernels/isa/int16_lanes.inl"
 
-void transpose_panel(const float* z, int64_t n, float* out, int64_t stride) noexcept {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int64_t v = 0; v < kLanes; v += 8) {
-      __m256 r[8];
-      for (int64_t k = 0; k < 8; ++k) r[k] = F32::load(z + (i + k) * kLanes + v).v;
-      transpose(r);
-      for (int64_t k = 0; k < 8; ++k) F32{r[k]}.store(out + (v + k) * stride + i);
-    }
-  for (; i < n; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = z[i * kLanes + l];
-}
-
 // The first n of eight numbers, the others zero; n may be negative.
 F32 load_some(const float* p, int64_t n) noexcept { return {load_first(p, n)}; }
 F32 load_some(const uint16_t* p, int64_t n) noexcept {
@@ -146,6 +133,22 @@ void interleave_bytes(const int8_t* even, const int8_t* odd, int64_t n, uint32_t
   interleave_rest(even, odd, i, n, words);
 }
 
+// Written against those.
+#include "kernels/isa/int16_words.inl"
+
+void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t v = 0; v < kLanes; v += 8) {
+      __m256 r[8];
+      for (int64_t k = 0; k < 8; ++k) r[k] = F32::load(sums + (i + k) * kLanes + v).v;
+      transpose(r);
+      for (int64_t k = 0; k < 8; ++k) F32{r[k]}.store(out + (v + k) * stride + i);
+    }
+  for (; i < n; ++i)
+    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = sums[i * kLanes + l];
+}
+
 // vpmaddwd and vpaddd of twelve chains, as the compiler would leave them out or repeat them.
 double peak(int64_t rounds) noexcept {
 #define FATHOM_CHAIN(i) "vpmaddwd %%ymm15, %%ymm14, %%ymm13; vpaddd %%ymm13, %%ymm" #i ", %%ymm" #i ";"
@@ -161,16 +164,17 @@ double peak(int64_t rounds) noexcept {
 }  // namespace
 
 const Int16Kernel int16 = {.name = "avx2",
-                           .multiply = multiply,
+                           .begin = nullptr,
+                           .end = nullptr,
+                           .pack_query = pack_query,
+                           .score = score,
                            .softmax = softmax,
-                           .round_weights = round_weights,
-                           .scale_lanes = scale_lanes,
-                           .transpose = transpose_panel,
+                           .arrange = arrange,
+                           .add_values = add_values,
+                           .scale_sums = scale_sums,
+                           .unpack_sums = unpack_sums,
                            .quantize = quantize<float>,
                            .quantize_bf16 = quantize<uint16_t>,
-                           .widen = widen,
-                           .interleave = interleave,
-                           .interleave_bytes = interleave_bytes,
                            .peak = peak};
 
 }  // namespace fathom::avx2

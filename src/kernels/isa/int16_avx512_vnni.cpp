@@ -13,77 +13,18 @@ namespace {
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/body.inl"
 #include "kernels/isa/gemm_pack_avx512.inl"
+#include "kernels/isa/int16_avx512.inl"
 
 // Divides tiles and groups; chains enough for two instructions a cycle with a latency of five.
 constexpr int kRows = 16;
 constexpr int kFetched = 24;
 
-using Ints = __m512i;
-struct Mask {
-  __mmask16 v;
-};
-Ints load_words(const void* p) noexcept { return _mm512_loadu_si512(p); }
 void store_words(Ints v, void* p) noexcept { _mm512_storeu_si512(p, v); }
 Ints zero_words() noexcept { return _mm512_setzero_si512(); }
-Ints all_words(uint32_t w) noexcept { return _mm512_set1_epi32(static_cast<int>(w)); }
 Ints add_products(Ints sum, Ints a, Ints b) noexcept { return _mm512_dpwssd_epi32(sum, a, b); }
 F32 to_float(Ints i) noexcept { return {_mm512_cvtepi32_ps(i)}; }
-Ints rounded(F32 x) noexcept { return _mm512_cvtps_epi32(x.v); }
 Ints pairs(Ints even, Ints odd) noexcept {
   return _mm512_mask_blend_epi16(0xAAAAAAAA, even, _mm512_slli_epi32(odd, 16));
-}
-Mask greater(Ints a, Ints b) noexcept { return {_mm512_cmpgt_epi32_mask(a, b)}; }
-Mask greater(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
-Mask equal(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
-bool all(Mask m) noexcept { return m.v == 0xFFFF; }
-F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
-
-// Written against those.
-#include "kernels/isa/int16_lanes.inl"
-
-void transpose_panel(const float* z, int64_t n, float* out, int64_t stride) noexcept {
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    __m512i r[16];
-    for (int64_t k = 0; k < 16; ++k) r[k] = load_words(z + (i + k) * kLanes);
-    transpose(r);
-    for (int64_t k = 0; k < 16; ++k) _mm512_storeu_si512(out + k * stride + i, r[k]);
-  }
-  for (; i < n; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = z[i * kLanes + l];
-}
-
-// The first n of sixteen numbers, the others zero; n may be larger.
-F32 load_some(const float* p, int64_t n) noexcept { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
-F32 load_some(const uint16_t* p, int64_t n) noexcept {
-  const __m256i h = _mm256_maskz_loadu_epi16(first_lanes(n), p);
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16))};
-}
-
-// As integers magnitudes are ordered, NaN above infinity.
-template <class T>
-float largest_magnitude(const T* x, int64_t n) noexcept {
-  const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
-  __m512i a = _mm512_setzero_si512();
-  for (int64_t i = 0; i < n; i += 16)
-    a = _mm512_max_epu32(a, _mm512_and_si512(_mm512_castps_si512(load_some(x + i, n - i).v), magnitude));
-  return __builtin_bit_cast(float, _mm512_reduce_max_epu32(a));
-}
-
-template <class T>
-float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
-  const float largest = largest_magnitude(x, n), top = static_cast<float>(limit);
-  const bool usable = largest >= 1e-30f && largest <= 3.40282347e38f;
-  if (!usable) {
-    for (int64_t i = 0; i < n; ++i) codes[i] = 0;
-    return largest < 1e-30f ? 0.0f : __builtin_nanf("");
-  }
-  const F32 inverse = F32::all(top / largest);
-  for (int64_t i = 0; i < n; i += 16) {
-    const __m512i rounded = _mm512_cvtps_epi32((load_some(x + i, n - i) * inverse).v);
-    _mm256_mask_storeu_epi16(codes + i, first_lanes(n - i), _mm512_cvtepi32_epi16(rounded));
-  }
-  return largest / top;
 }
 
 void widen(const int8_t* bytes, int64_t n, int16_t* codes) noexcept {
@@ -117,6 +58,21 @@ void interleave_bytes(const int8_t* even, const int8_t* odd, int64_t n, uint32_t
   interleave_rows(n, odd != nullptr, load, words);
 }
 
+// Written against those.
+#include "kernels/isa/int16_words.inl"
+
+void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    __m512i r[16];
+    for (int64_t k = 0; k < 16; ++k) r[k] = load_words(sums + (i + k) * kLanes);
+    transpose(r);
+    for (int64_t k = 0; k < 16; ++k) _mm512_storeu_si512(out + k * stride + i, r[k]);
+  }
+  for (; i < n; ++i)
+    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = sums[i * kLanes + l];
+}
+
 // vpdpwssd of twelve chains, as the compiler would leave them out or repeat them.
 double peak(int64_t rounds) noexcept {
 #define FATHOM_CHAIN(i) "vpdpwssd %%zmm15, %%zmm14, %%zmm" #i ";"
@@ -132,16 +88,17 @@ double peak(int64_t rounds) noexcept {
 }  // namespace
 
 const Int16Kernel int16 = {.name = "avx512_vnni",
-                           .multiply = multiply,
+                           .begin = nullptr,
+                           .end = nullptr,
+                           .pack_query = pack_query,
+                           .score = score,
                            .softmax = softmax,
-                           .round_weights = round_weights,
-                           .scale_lanes = scale_lanes,
-                           .transpose = transpose_panel,
+                           .arrange = arrange,
+                           .add_values = add_values,
+                           .scale_sums = scale_sums,
+                           .unpack_sums = unpack_sums,
                            .quantize = quantize<float>,
                            .quantize_bf16 = quantize<uint16_t>,
-                           .widen = widen,
-                           .interleave = interleave,
-                           .interleave_bytes = interleave_bytes,
                            .peak = peak};
 
 }  // namespace fathom::avx512_vnni

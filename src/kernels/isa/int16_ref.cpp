@@ -12,26 +12,35 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-int16_t low(uint32_t word) noexcept { return static_cast<int16_t>(word & 0xFFFFu); }
-int16_t high(uint32_t word) noexcept { return static_cast<int16_t>(word >> 16); }
-uint32_t word_of(int32_t first, int32_t second) noexcept {
-  return (static_cast<uint32_t>(first) & 0xFFFFu) | static_cast<uint32_t>(second) << 16;
+// Codes 2 w and 2 w + 1 of a lane are the halves of word w.
+int64_t query_code(const uint32_t* words, int64_t i, int64_t lane) noexcept {
+  return static_cast<int16_t>(words[i / 2 * kLanes + lane] >> (i % 2 * 16) & 0xFFFFu);
 }
 
-void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-              const float* lane_scale, bool add, Ahead&, float* c) noexcept {
-  for (int64_t i = 0; i < n_rows; ++i) {
-    for (int64_t l = 0; l < kLanes; ++l) {
-      int64_t sum = 0;  // wraps as int32 when NaN made a code of an operand
-      for (int64_t w = 0; w < words; ++w) {
-        const uint32_t x = a.data[i * a.row + w * a.word], y = b[w * kLanes + l];
-        sum += int64_t{low(x)} * low(y) + int64_t{high(x)} * high(y);
+void pack_query(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept {
+  for (int64_t i = 0; i < n; i += 2)
+    words[i / 2 * kLanes + lane] =
+        static_cast<uint16_t>(codes[i]) | static_cast<uint32_t>(static_cast<uint16_t>(codes[i + 1])) << 16;
+}
+
+int64_t code(const CodeGroup& g, int64_t cell, int64_t i) noexcept {
+  const std::byte* row = g.codes + cell * g.stride;
+  return g.narrow ? reinterpret_cast<const int8_t*>(row)[i] : reinterpret_cast<const int16_t*>(row)[i];
+}
+
+// As int32, wrapped when NaN made a code of an operand.
+float to_float(int64_t sum) noexcept { return static_cast<float>(static_cast<int32_t>(sum)); }
+
+void score(const CodeGroup& keys, int64_t n, const ScorePanel* panels, int64_t n_panels, bool add, Ahead&,
+           void*) noexcept {
+  for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t l = 0; l < kLanes; ++l) {
+        int64_t sum = 0;
+        for (int64_t i = 0; i < keys.n; ++i) sum += code(keys, j, i) * query_code(p->queries, i, l);
+        float& s = p->scores[j * kLanes + l];
+        s = std::fma(to_float(sum) * keys.scales[j * keys.scale_stride], p->scales[l], add ? s : 0.0f);
       }
-      const float product = static_cast<float>(static_cast<int32_t>(sum)), start = add ? c[i * kLanes + l] : 0.0f;
-      const float scaled = row_scale == nullptr ? product : product * row_scale[i * row_stride];
-      c[i * kLanes + l] = std::fma(scaled, lane_scale[l], start);
-    }
-  }
 }
 
 void softmax_lane(float* s, int64_t n, int64_t visible, float scale, LaneState& state, int64_t l) noexcept {
@@ -66,25 +75,37 @@ bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState
   return changed;
 }
 
-void round_weights(const float* p, int64_t n, const float* scales, int64_t stride, const float* inverse,
-                   uint32_t* words) noexcept {
-  const auto code = [&](int64_t j, int64_t l) -> int32_t {
-    if (j >= n) return 0;
-    const float x = p[j * kLanes + l] * scales[j * stride] * inverse[l];
-    return x != x ? 0 : static_cast<int32_t>(std::nearbyint(x));
-  };
-  for (int64_t j = 0; j < n; j += 2)
-    for (int64_t l = 0; l < kLanes; ++l) words[j / 2 * kLanes + l] = word_of(code(j, l), code(j + 1, l));
+void arrange(float*, int64_t) noexcept {}
+
+int64_t weight(float p, float scale, float inverse) noexcept {
+  const float x = p * scale * inverse;
+  return x != x ? 0 : static_cast<int64_t>(std::nearbyint(x));
 }
 
-void scale_lanes(float* z, int64_t n, const float* keep) noexcept {
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) z[i * kLanes + l] *= keep[l];
+void add_values(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add, Ahead&,
+                void*) noexcept {
+  for (const ValuePanel* p = panels; p < panels + n_panels; ++p)
+    for (int64_t l = 0; l < kLanes; ++l) {
+      int64_t weights[kTileCells];
+      for (int64_t j = 0; j < n; ++j)
+        weights[j] = weight(p->probabilities[j * kLanes + l], values.scales[j * values.scale_stride], p->inverse[l]);
+      for (int64_t i = 0; i < values.n; ++i) {
+        int64_t sum = 0;
+        for (int64_t j = 0; j < n; ++j) sum += code(values, j, i) * weights[j];
+        float& z = p->sums[i * kLanes + l];
+        z = std::fma(to_float(sum), p->factor[l], add ? z : 0.0f);
+      }
+    }
 }
 
-void transpose(const float* z, int64_t n, float* out, int64_t stride) noexcept {
+void scale_sums(float* sums, int64_t n, const float* keep) noexcept {
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = z[i * kLanes + l];
+    for (int64_t l = 0; l < kLanes; ++l) sums[i * kLanes + l] *= keep[l];
+}
+
+void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = sums[i * kLanes + l];
 }
 
 float quantize(const float* x, int64_t n, int largest, int16_t* codes) noexcept {
@@ -97,28 +118,20 @@ float quantize_bf16(const uint16_t* x, int64_t n, int largest, int16_t* codes) n
   return encode_group(wide, n, largest, codes);
 }
 
-void widen(const int8_t* bytes, int64_t n, int16_t* codes) noexcept {
-  for (int64_t i = 0; i < n; ++i) codes[i] = bytes[i];
-}
-
-template <class Code>
-void interleave(const Code* even, const Code* odd, int64_t n, uint32_t* words) noexcept {
-  for (int64_t i = 0; i < n; ++i) words[i] = word_of(even[i], odd == nullptr ? 0 : odd[i]);
-}
-
 }  // namespace
 
 const Int16Kernel int16 = {.name = "ref",
-                           .multiply = multiply,
+                           .begin = nullptr,
+                           .end = nullptr,
+                           .pack_query = pack_query,
+                           .score = score,
                            .softmax = softmax,
-                           .round_weights = round_weights,
-                           .scale_lanes = scale_lanes,
-                           .transpose = transpose,
+                           .arrange = arrange,
+                           .add_values = add_values,
+                           .scale_sums = scale_sums,
+                           .unpack_sums = unpack_sums,
                            .quantize = quantize,
                            .quantize_bf16 = quantize_bf16,
-                           .widen = widen,
-                           .interleave = interleave<int16_t>,
-                           .interleave_bytes = interleave<int8_t>,
                            .peak = nullptr};
 
 }  // namespace fathom::ref

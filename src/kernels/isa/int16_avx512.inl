@@ -1,0 +1,51 @@
+// The int16 kernels of AVX-512 that do not multiply integers: softmax and codes, one register for the lanes of a panel.
+// Included inside the anonymous namespace of an instruction set, after body.inl and gemm_pack_avx512.inl.
+
+using Ints = __m512i;
+struct Mask {
+  __mmask16 v;
+};
+Ints load_words(const void* p) noexcept { return _mm512_loadu_si512(p); }
+Ints all_words(uint32_t w) noexcept { return _mm512_set1_epi32(static_cast<int>(w)); }
+Ints rounded(F32 x) noexcept { return _mm512_cvtps_epi32(x.v); }
+Mask greater(Ints a, Ints b) noexcept { return {_mm512_cmpgt_epi32_mask(a, b)}; }
+Mask greater(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+Mask equal(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
+bool all(Mask m) noexcept { return m.v == 0xFFFF; }
+F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
+
+// Written against those.
+#include "kernels/isa/int16_lanes.inl"
+
+// The first n of sixteen numbers, the others zero; n may be larger.
+F32 load_some(const float* p, int64_t n) noexcept { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
+F32 load_some(const uint16_t* p, int64_t n) noexcept {
+  const __m256i h = _mm256_maskz_loadu_epi16(first_lanes(n), p);
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16))};
+}
+
+// As integers magnitudes are ordered, NaN above infinity.
+template <class T>
+float largest_magnitude(const T* x, int64_t n) noexcept {
+  const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
+  __m512i a = _mm512_setzero_si512();
+  for (int64_t i = 0; i < n; i += 16)
+    a = _mm512_max_epu32(a, _mm512_and_si512(_mm512_castps_si512(load_some(x + i, n - i).v), magnitude));
+  return __builtin_bit_cast(float, _mm512_reduce_max_epu32(a));
+}
+
+template <class T>
+float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
+  const float largest = largest_magnitude(x, n), top = static_cast<float>(limit);
+  const bool usable = largest >= 1e-30f && largest <= 3.40282347e38f;
+  if (!usable) {
+    for (int64_t i = 0; i < n; ++i) codes[i] = 0;
+    return largest < 1e-30f ? 0.0f : __builtin_nanf("");
+  }
+  const F32 inverse = F32::all(top / largest);
+  for (int64_t i = 0; i < n; i += 16) {
+    const __m512i rounded = _mm512_cvtps_epi32((load_some(x + i, n - i) * inverse).v);
+    _mm256_mask_storeu_epi16(codes + i, first_lanes(n - i), _mm512_cvtepi32_epi16(rounded));
+  }
+  return largest / top;
+}
