@@ -9,7 +9,8 @@
 //
 // One layer: a step of `new` tokens of each of `sequences` after `past` cached ones; all that lies between the
 // projected queries and o_proj. mac/s counts the multiply-adds of scores and sums that the causal mask leaves (of the
-// form that runs), not those of kv_b_proj; %peak holds them against the int16 peak of as many threads.
+// form that runs), not those of kv_b_proj; %peak holds them against the int16 peak of as many threads (AMX: four
+// products of tiles of bytes for one).
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 

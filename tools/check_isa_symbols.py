@@ -27,6 +27,7 @@ OBJECTS = {
     "gemm_avx2": ("avx2", ["gemm_f32", "gemm_bf16"]),
     "int16_avx2": ("avx2", ["int16"]),
     "int16_avx512_vnni": ("avx512_vnni", ["int16"]),
+    "int16_amx": ("amx", ["int16"]),
     "gemm_avx512": ("avx512", ["gemm_f32", "gemm_bf16"]),
     "gemm_avx512_bf16": ("avx512_bf16", ["gemm_bf16"]),
     "gemm_amx": ("amx", ["gemm_bf16"]),

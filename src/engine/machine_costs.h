@@ -1,7 +1,7 @@
 // The measured costs of this machine (engine/measure_costs.h), kept in a small file: which form attention takes is then
 // the same in every run. The file is JSON:
 //
-//   { "what": "fathom machine costs", "version": 1, "cpu": "...", "isa": "amx", "build": "gcc 12.2.0",
+//   { "what": "fathom machine costs", "version": 2, "cpu": "...", "isa": "amx", "build": "gcc 12.2.0",
 //     "measured": 1795800000, "mla": { "naive": 1.3, ... one number for each of kMlaCosts }, "checksum": "16 hex
 //     digits" }
 //
@@ -19,7 +19,7 @@
 namespace fathom {
 
 // One more whenever the numbers of older files say nothing about this program: other kernels, another measurement.
-inline constexpr int64_t kMachineVersion = 1;
+inline constexpr int64_t kMachineVersion = 2;
 inline constexpr const char* kMachineFileExtension = ".json";
 
 // What costs depend on.

@@ -57,7 +57,8 @@ TEST(MachineFile, SaysWhatIsWrong) {
   EXPECT_TRUE(contains(refusal(replaced(text, "1.3", "1.4")), "its checksum differs"));
   EXPECT_TRUE(contains(refusal(replaced(text, "\"cpu\"", "\"more\": 1, \"cpu\"")), "its checksum differs"));
   EXPECT_TRUE(contains(refusal(replaced(text, "\"naive\": 1.3,", "")), "naive"));
-  EXPECT_TRUE(contains(refusal(replaced(text, "\"version\": 1", "\"version\": 2")), "of version 2"));
+  EXPECT_TRUE(contains(refusal(replaced(text, fmt::format("\"version\": {}", kMachineVersion), "\"version\": 99")),
+                       "of version 99"));
   for (const char* foreign : {"{}", "[1]", "{\"what\": \"something else\"}", "null"})
     EXPECT_TRUE(contains(refusal(foreign), "is no file of machine costs")) << foreign;
 }

@@ -13,5 +13,8 @@ extern const Int16Kernel int16;
 namespace avx512_vnni {
 extern const Int16Kernel int16;
 }
+namespace amx {
+extern const Int16Kernel int16;
+}
 
 }  // namespace fathom

@@ -1,0 +1,367 @@
+// The int16 kernels for AMX: products of tiles of bytes, sixteen rows by sixteen columns and 64 deep. A code is a
+// signed high byte and an unsigned low one, a = 2^8 h + l, so that
+//     sum a a' = 2^16 sum h h' + 2^8 (sum h l' + sum l h') + sum l l'
+// modulo 2^32, which is the whole sum (int16_kernel.h). Codes of a narrow group are their low byte, signed. What may be
+// included and defined here: avx512.cpp.
+//
+//     scores   (cells, lanes)    = keys (cells, numbers) . queries (numbers, lanes), a tile for 64 numbers
+//     sums     (lanes, columns)  = weights (lanes, cells) . values (cells, columns), one tile deep
+//
+// The rows of the left operand are 64 bytes each, the rows of the right one four bytes of each column. Planes of high
+// and of low bytes are tiles that follow each other. The order in depth is that of split(), on both sides.
+#include <immintrin.h>
+
+#include <utility>
+
+#include "kernels/isa/gemm_kernels.h"
+#include "kernels/isa/int16_kernels.h"
+
+namespace fathom::amx {
+namespace {
+#include "kernels/simd/avx512.h"
+// The order matters: the register type, then what is written against it.
+#include "kernels/isa/body.inl"
+#include "kernels/isa/gemm_pack_avx512.inl"
+#include "kernels/isa/int16_avx512.inl"
+// Then tiles.
+#include "kernels/isa/amx_tiles.inl"
+
+#define FATHOM_INLINE __attribute__((always_inline))
+
+constexpr int64_t kTile = 16, kDepth = 64, kTileBytes = kTile * kDepth;
+constexpr int64_t kColumns = 32;  // of values that are packed together
+constexpr int64_t kFetched = 24;  // lines of Ahead for each product of tiles, were there one panel
+static_assert(kTileCells == kDepth && kLanes == kTile);
+
+struct alignas(64) Scratch {
+  uint8_t operand[2 * kTileCells * kGroup];  // a group of keys or of values
+  uint8_t weights[kMaxPanels][2 * kTileBytes];
+  float scales[kTileCells];
+  int32_t sums[2][3][kTile * kTile];
+};
+static_assert(sizeof(Scratch) <= kKernelScratch);
+
+void begin() noexcept { load(TileConfig{}); }
+void end() noexcept { _tile_release(); }
+
+// ---- Codes as planes of bytes. ----
+
+struct Planes {
+  __m512i high, low;
+};
+
+// 64 codes. Of each 128 bits of a and b eight bytes, in turns.
+FATHOM_INLINE inline Planes split(__m512i a, __m512i b) noexcept {
+  const __m512i byte = _mm512_set1_epi16(255);
+  return {_mm512_packs_epi16(_mm512_srai_epi16(a, 8), _mm512_srai_epi16(b, 8)),
+          _mm512_packus_epi16(_mm512_and_si512(a, byte), _mm512_and_si512(b, byte))};
+}
+
+// The first n of 32 codes from the i-th of a row on, the others zero; n may be any number.
+template <bool kNarrow>
+FATHOM_INLINE inline __m512i load_codes(const std::byte* row, int64_t i, int64_t n) noexcept {
+  const __mmask32 some = n >= 32 ? ~__mmask32{0} : n <= 0 ? __mmask32{0} : (__mmask32{1} << n) - 1;
+  if constexpr (kNarrow)
+    return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(some, row + i));
+  else
+    return _mm512_maskz_loadu_epi16(some, row + 2 * i);
+}
+
+int64_t depth_tiles(int64_t n) noexcept { return (n + kDepth - 1) / kDepth; }
+
+void pack_query(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept {
+  const auto* row = reinterpret_cast<const std::byte*>(codes);
+  for (int64_t i = 0; i < n; i += kDepth) {
+    const Planes p = split(load_codes<false>(row, i, n - i), load_codes<false>(row, i + 32, n - i - 32));
+    uint32_t parts[2 * kTile];
+    _mm512_storeu_si512(parts, p.high);
+    _mm512_storeu_si512(parts + kTile, p.low);
+    for (const uint32_t four : parts) {
+      words[lane] = four;
+      words += kLanes;
+    }
+  }
+}
+
+// Tiles (blocks of sixteen cells, 64 numbers, planes). Cells after the last stay what they were: so do their scores.
+template <bool kNarrow>
+void pack_keys(const CodeGroup& g, int64_t n, uint8_t* tiles) noexcept {
+  constexpr int64_t kPlanes = kNarrow ? 1 : 2;
+  const std::byte* row = g.codes;
+  for (int64_t j = 0; j < n; ++j, row += g.stride) {
+    uint8_t* to = tiles + j / kTile * depth_tiles(g.n) * kPlanes * kTileBytes + j % kTile * kDepth;
+    for (int64_t i = 0; i < g.n; i += kDepth, to += kPlanes * kTileBytes) {
+      const Planes p = split(load_codes<kNarrow>(row, i, g.n - i), load_codes<kNarrow>(row, i + 32, g.n - i - 32));
+      if (!kNarrow) _mm512_store_si512(to, p.high);
+      _mm512_store_si512(to + (kPlanes - 1) * kTileBytes, p.low);
+    }
+  }
+}
+
+int64_t whole_columns(int64_t n) noexcept { return (n + kColumns - 1) / kColumns * kColumns; }
+
+// Row r of a tile of values holds four cells from this one on: the order in which pack_weights leaves them.
+int64_t first_cell(int64_t r) noexcept { return r % 4 * 16 + r / 4 * 4; }
+
+// Tiles (blocks of sixteen columns, planes); two blocks hold 32 columns, four of eight in turns. Rows without cells
+// stay what they were, and meet weights of zero.
+template <bool kNarrow>
+void pack_values(const CodeGroup& g, int64_t n, uint8_t* tiles) noexcept {
+  constexpr int64_t kPlanes = kNarrow ? 1 : 2;
+  const __m512i byte = _mm512_set1_epi16(255);
+  for (int64_t r = 0; r < kTile; ++r) {
+    const int64_t first = first_cell(r);
+    if (first >= n) continue;
+    const std::byte* rows[4];
+    for (int64_t c = 0; c < 4; ++c) rows[c] = g.codes + smaller(first + c, n - 1) * g.stride;
+    uint8_t* to = tiles + r * kDepth;
+    for (int64_t i = 0; i < g.n; i += kColumns, to += 2 * kPlanes * kTileBytes) {
+      __m512i c[4];
+      unroll<4>([&](int k) FATHOM_INLINE { c[k] = load_codes<kNarrow>(rows[k], i, g.n - i); });
+      const auto store = [&](__m512i two, __m512i next_two, uint8_t* plane) FATHOM_INLINE {
+        _mm512_store_si512(plane, _mm512_unpacklo_epi16(two, next_two));
+        _mm512_store_si512(plane + kPlanes * kTileBytes, _mm512_unpackhi_epi16(two, next_two));
+      };
+      const auto high = [&](__m512i a, __m512i b) FATHOM_INLINE {
+        return _mm512_or_si512(_mm512_srli_epi16(a, 8), _mm512_andnot_si512(byte, b));
+      };
+      const auto low = [&](__m512i a, __m512i b) FATHOM_INLINE {
+        return _mm512_or_si512(_mm512_and_si512(byte, a), _mm512_slli_epi16(b, 8));
+      };
+      if (!kNarrow) store(high(c[0], c[1]), high(c[2], c[3]), to);
+      store(low(c[0], c[1]), low(c[2], c[3]), to + (kPlanes - 1) * kTileBytes);
+    }
+  }
+}
+
+// Zeros after the last.
+void gather_scales(const CodeGroup& g, int64_t n, float* scales) noexcept {
+  for (int64_t j = 0; j < kTileCells; ++j) scales[j] = j < n ? g.scales[j * g.scale_stride] : 0.0f;
+}
+
+// Blocks of sixteen cells, each (lanes, cells); zeros after the last.
+void arrange(float* p, int64_t n) noexcept {
+  for (int64_t first = 0; first < kTileCells; first += kTile, p += kTile * kLanes) {
+    __m512i r[kTile];
+    for (int64_t j = 0; j < kTile; ++j) r[j] = first + j < n ? load_words(p + j * kLanes) : _mm512_setzero_si512();
+    transpose(r);
+    for (int64_t l = 0; l < kLanes; ++l) _mm512_storeu_si512(p + l * kTile, r[l]);
+  }
+}
+
+// Two tiles (lanes, 64 cells) from what arrange left.
+void pack_weights(const float* p, const float* scales, const float* inverse, uint8_t* tiles) noexcept {
+  F32 scale[4];
+  unroll<4>([&](int i) FATHOM_INLINE { scale[i] = F32::load(scales + i * kTile); });
+  for (int64_t l = 0; l < kLanes; ++l) {
+    __m512i w[4];
+    unroll<4>([&](int i) FATHOM_INLINE {
+      const F32 x = F32::load(p + (i * kLanes + l) * kTile) * scale[i] * F32::all(inverse[l]);
+      w[i] = _mm512_and_si512(rounded(x), _mm512_set1_epi32(0xFFFF));  // NaN: 2^31, of which zeros stay
+    });
+    const Planes both = split(_mm512_packus_epi32(w[0], w[1]), _mm512_packus_epi32(w[2], w[3]));
+    _mm512_store_si512(tiles + l * kDepth, both.high);
+    _mm512_store_si512(tiles + kTileBytes + l * kDepth, both.low);
+  }
+}
+
+// ---- Products of tiles. ----
+
+// out (16, 16) = (add ? itself : 0) + (the integer product of rows and columns) * row_scale[row] * lane_scale[column]
+struct Product {
+  const uint8_t *rows, *columns;
+  const float *row_scale, *lane_scale;
+  float* out;
+};
+
+enum class Narrow : uint8_t { none, rows, columns };
+
+// One row of integer sums, scaled.
+template <Narrow kNarrow, bool kLaneScale>
+FATHOM_INLINE inline void finish_row(const int32_t (*sums)[kTile * kTile], const Product& p, int64_t i,
+                                     __mmask16 add) noexcept {
+  const auto row = [&](int plane) FATHOM_INLINE { return _mm512_load_si512(sums[plane] + i * kTile); };
+  __m512i sum = row(1);
+  if constexpr (kNarrow == Narrow::none) sum = _mm512_add_epi32(_mm512_slli_epi32(row(0), 8), sum);
+  sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), row(2));
+  const F32 product = {_mm512_cvtepi32_ps(sum)}, row_scale = F32::all(p.row_scale[i]);
+  const F32 before = {_mm512_maskz_loadu_ps(add, p.out + i * kTile)};
+  if constexpr (kLaneScale)
+    fma(product * row_scale, F32::load(p.lane_scale), before).store(p.out + i * kTile);
+  else
+    fma(product, row_scale, before).store(p.out + i * kTile);
+}
+
+// A list of products, kSteps tiles deep. Tile products and vectors have units of their own, but one waits for the
+// other's results: so the tiles of a product are multiplied while those of the one before are stored and what was
+// stored before that is scaled, by turns. On an Intel Xeon (Sapphire Rapids) that takes two thirds of the time of one
+// after the other, 128 cycles for a product one step deep; its four tile products alone take 64, its loads and stores
+// the most of the others. The sums 2^16, 2^8 and 1 are tiles 0 .. 2 and 3 .. 5 by turns; 6 holds rows, 7 columns.
+template <Narrow kNarrow, int kSteps, bool kLaneScale>
+void multiply(const Product* list, int64_t count, bool add, int32_t (*sums)[3][kTile * kTile], Ahead& ahead,
+              int64_t lines) noexcept {
+  constexpr bool kBoth = kNarrow == Narrow::none;
+  constexpr int kPieces = kSteps * (kBoth ? 4 : 2), kRowsOfPiece = kTile / kPieces;
+  constexpr int64_t kRowPlanes = kNarrow == Narrow::rows ? 1 : 2, kColumnPlanes = kNarrow == Narrow::columns ? 1 : 2;
+  const __mmask16 old = add ? 0xFFFF : 0;
+  written(list);
+  for (int64_t t = 0; t < count + 2; ++t) {
+    const bool multiplies = t < count, stores = t >= 1 && t <= count, finishes = t >= 2;
+    const Product& now = list[multiplies ? t : 0];
+    const auto rows = [&](int step, int plane)
+                          FATHOM_INLINE { return now.rows + (step * kRowPlanes + plane) * kTileBytes; };
+    const auto columns = [&](int step, int plane)
+                             FATHOM_INLINE { return now.columns + (step * kColumnPlanes + plane) * kTileBytes; };
+    const auto finish = [&](int piece) FATHOM_INLINE {
+      if (!finishes) return;
+      for (int i = 0; i < kRowsOfPiece; ++i)
+        finish_row<kNarrow, kLaneScale>(sums[t % 2], list[t - 2], piece * kRowsOfPiece + i, old);
+      written(list);
+    };
+    int32_t(*const stored)[kTile * kTile] = sums[(t + 1) % 2];
+    fetch(ahead, lines);
+// A macro, for the numbers of tiles are part of the instructions' names.
+#define FATHOM_TURN(high, middle, low, high_before, middle_before, low_before) \
+  {                                                                            \
+    if (multiplies) {                                                          \
+      if constexpr (kBoth) _tile_zero(high);                                   \
+      _tile_zero(middle);                                                      \
+      _tile_zero(low);                                                         \
+    }                                                                          \
+    unroll<kSteps>([&](int s) FATHOM_INLINE {                                  \
+      const int piece = s * (kPieces / kSteps);                                \
+      if (multiplies) {                                                        \
+        _tile_loadd(7, columns(s, 0), kDepth);                                 \
+        _tile_loadd(6, rows(s, 0), kDepth);                                    \
+        if constexpr (kBoth)                                                   \
+          _tile_dpbssd(high, 6, 7);                                            \
+        else                                                                   \
+          _tile_dpbssd(middle, 6, 7);                                          \
+      }                                                                        \
+      if (kBoth && s == 0 && stores) _tile_stored(high_before, stored[0], 64); \
+      finish(piece);                                                           \
+      if (multiplies) {                                                        \
+        if constexpr (kNarrow == Narrow::rows) {                               \
+          _tile_loadd(7, columns(s, 1), kDepth);                               \
+          _tile_dpbsud(low, 6, 7);                                             \
+        } else {                                                               \
+          _tile_loadd(6, rows(s, 1), kDepth);                                  \
+          if constexpr (kBoth)                                                 \
+            _tile_dpbusd(middle, 6, 7);                                        \
+          else                                                                 \
+            _tile_dpbusd(low, 6, 7);                                           \
+        }                                                                      \
+      }                                                                        \
+      if (s == 0 && stores) _tile_stored(low_before, stored[2], 64);           \
+      finish(piece + 1);                                                       \
+      if (kBoth && multiplies) {                                               \
+        _tile_loadd(7, columns(s, 1), kDepth);                                 \
+        _tile_dpbuud(low, 6, 7);                                               \
+      }                                                                        \
+      if (s == 0 && stores) _tile_stored(middle_before, stored[1], 64);        \
+      if constexpr (kBoth) {                                                   \
+        finish(piece + 2);                                                     \
+        if (multiplies) {                                                      \
+          _tile_loadd(6, rows(s, 0), kDepth);                                  \
+          _tile_dpbsud(middle, 6, 7);                                          \
+        }                                                                      \
+        finish(piece + 3);                                                     \
+      }                                                                        \
+    });                                                                        \
+  }
+    if (t % 2 == 0)
+      FATHOM_TURN(0, 1, 2, 3, 4, 5)
+    else
+      FATHOM_TURN(3, 4, 5, 0, 1, 2)
+#undef FATHOM_TURN
+  }
+}
+
+int64_t lines_ahead(int64_t n_panels) noexcept { return (kFetched + n_panels - 1) / n_panels; }
+
+void score(const CodeGroup& keys, int64_t n, const ScorePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
+           void* scratch) noexcept {
+  auto* s = static_cast<Scratch*>(scratch);
+  (keys.narrow ? pack_keys<true> : pack_keys<false>)(keys, n, s->operand);
+  gather_scales(keys, n, s->scales);
+  const int64_t steps = depth_tiles(keys.n), bytes = steps * (keys.narrow ? 1 : 2) * kTileBytes;
+  Product list[kMaxPanels * kTileCells / kTile];
+  int64_t count = 0;
+  for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
+    for (int64_t j = 0; j < n; j += kTile)
+      list[count++] = {s->operand + j / kTile * bytes, reinterpret_cast<const uint8_t*>(p->queries), s->scales + j,
+                       p->scales, p->scores + j * kLanes};
+  const auto run = keys.narrow ? (steps == 1 ? multiply<Narrow::rows, 1, true> : multiply<Narrow::rows, 2, true>)
+                               : (steps == 1 ? multiply<Narrow::none, 1, true> : multiply<Narrow::none, 2, true>);
+  run(list, count, add, s->sums, ahead, lines_ahead(n_panels));
+}
+
+void add_values(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
+                void* scratch) noexcept {
+  auto* s = static_cast<Scratch*>(scratch);
+  (values.narrow ? pack_values<true> : pack_values<false>)(values, n, s->operand);
+  gather_scales(values, n, s->scales);
+  const int64_t bytes = (values.narrow ? 1 : 2) * kTileBytes;
+  Product list[kMaxPanels * kGroup / kTile];
+  int64_t count = 0;
+  for (int64_t p = 0; p < n_panels; ++p) {
+    const ValuePanel& panel = panels[p];
+    pack_weights(panel.probabilities, s->scales, panel.inverse, s->weights[p]);
+    for (int64_t i = 0; i < whole_columns(values.n); i += kTile)
+      list[count++] = {s->weights[p], s->operand + i / kTile * bytes, panel.factor, nullptr, panel.sums + i * kLanes};
+  }
+  (values.narrow ? multiply<Narrow::columns, 1, false>
+                 : multiply<Narrow::none, 1, false>)(list, count, add, s->sums, ahead, lines_ahead(n_panels));
+}
+
+// ---- Sums: blocks of sixteen columns as pack_values leaves them, each (lanes, columns). ----
+
+void scale_sums(float* sums, int64_t n, const float* keep) noexcept {
+  for (int64_t i = 0; i < whole_columns(n); i += kTile)
+    for (int64_t l = 0; l < kLanes; ++l, sums += kTile) (F32::load(sums) * F32::all(keep[l])).store(sums);
+}
+
+void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  for (int64_t i = 0; i < n; i += kColumns, sums += kColumns * kLanes)
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const __m512i a = load_words(sums + l * kTile), b = load_words(sums + (kLanes + l) * kTile);
+      float* to = out + l * stride + i;
+      _mm512_mask_storeu_epi32(to, first_lanes(n - i), _mm512_permutex2var_epi64(a, first, b));
+      _mm512_mask_storeu_epi32(to + kTile, first_lanes(n - i - kTile), _mm512_permutex2var_epi64(a, second, b));
+    }
+}
+
+// Four products of bytes for one of int16.
+double peak(int64_t rounds) noexcept {
+  begin();
+  for (int64_t i = 0; i < rounds; ++i) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbsud(1, 4, 7);
+    _tile_dpbusd(2, 5, 6);
+    _tile_dpbuud(3, 5, 7);
+  }
+  end();
+  return 2.0 * 16 * 16 * 64 * static_cast<double>(rounds);
+}
+
+#undef FATHOM_INLINE
+
+}  // namespace
+
+const Int16Kernel int16 = {.name = "amx",
+                           .begin = begin,
+                           .end = end,
+                           .pack_query = pack_query,
+                           .score = score,
+                           .softmax = softmax,
+                           .arrange = arrange,
+                           .add_values = add_values,
+                           .scale_sums = scale_sums,
+                           .unpack_sums = unpack_sums,
+                           .quantize = quantize<float>,
+                           .quantize_bf16 = quantize<uint16_t>,
+                           .peak = peak};
+
+}  // namespace fathom::amx
