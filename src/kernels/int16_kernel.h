@@ -94,8 +94,8 @@ struct Int16Kernel {
   void (*arrange)(float* p, int64_t n) noexcept;
 
   // sums_il = (add ? itself : 0) + (sum of v_ji w_jl) * factor[l] as one fma, i < values.n, with the weights
-  //     w_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  0 for NaN; at most kMaxWeight.
-  // Moves `ahead` on.
+  //     w_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  at most kMaxWeight;
+  // 0 where that is not finite. Moves `ahead` on.
   void (*add_values)(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add,
                      Ahead& ahead, void* scratch) noexcept;
 

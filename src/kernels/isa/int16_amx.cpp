@@ -157,7 +157,7 @@ void pack_weights(const float* p, const float* scales, const float* inverse, uin
     __m512i w[4];
     unroll<4>([&](int i) FATHOM_INLINE {
       const F32 x = F32::load(p + (i * kLanes + l) * kTile) * scale[i] * F32::all(inverse[l]);
-      w[i] = _mm512_and_si512(rounded(x), _mm512_set1_epi32(0xFFFF));  // NaN: 2^31, of which zeros stay
+      w[i] = _mm512_and_si512(rounded(x), _mm512_set1_epi32(0xFFFF));  // not finite: 2^31, of which zeros stay
     });
     const Planes both = split(_mm512_packus_epi32(w[0], w[1]), _mm512_packus_epi32(w[2], w[3]));
     _mm512_store_si512(tiles + l * kDepth, both.high);

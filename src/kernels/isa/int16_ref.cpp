@@ -79,7 +79,7 @@ void arrange(float*, int64_t) noexcept {}
 
 int64_t weight(float p, float scale, float inverse) noexcept {
   const float x = p * scale * inverse;
-  return x != x ? 0 : static_cast<int64_t>(std::nearbyint(x));
+  return std::isfinite(x) ? static_cast<int64_t>(std::nearbyint(x)) : 0;
 }
 
 void add_values(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add, Ahead&,
