@@ -15,6 +15,7 @@
 #pragma once
 #include <span>
 
+#include "base/round.h"
 #include "kernels/int16_kernel.h"
 #include "kernels/kernel_table.h"
 #include "tensor/view.h"
@@ -31,8 +32,8 @@ constexpr int64_t n_groups(int64_t n) noexcept { return (n + kGroup - 1) / kGrou
 constexpr int64_t n_words(int64_t n) noexcept { return (n + 1) / 2; }  // of a row's part: even groups, one odd end
 
 // Room for a part of a query and for columns of sums: whole steps of the tables that take many at once.
-constexpr int64_t query_words(int64_t n) noexcept { return (n + 63) / 64 * 32; }
-constexpr int64_t sum_columns(int64_t n) noexcept { return (n + 31) / 32 * 32; }
+constexpr int64_t query_words(int64_t n) noexcept { return rounded_up(n, 64) / 2; }
+constexpr int64_t sum_columns(int64_t n) noexcept { return rounded_up(n, 32); }
 
 // kLanes rows of queries, packed by pack_lane, with their sums so far.
 struct QueryPanel {

@@ -77,6 +77,14 @@ struct Int16Kernel {
   void (*begin)() noexcept;
   void (*end)() noexcept;
 
+  // encode_group of kvcache/cache_row.h, from float32 and from bfloat16; n <= kGroup.
+  float (*quantize)(const float* x, int64_t n, int largest, int16_t* codes) noexcept;
+  float (*quantize_bf16)(const uint16_t* x, int64_t n, int largest, int16_t* codes) noexcept;
+
+  // `rounds` times some independent multiplications and additions between registers; returns their operations, two for
+  // each multiply-add (kernels/peak.h). nullptr: not known.
+  double (*peak)(int64_t rounds) noexcept;
+
   // A group of one query: n codes, zeros after them up to kGroup. Writes words w * kLanes + lane, w < query_words(n)
   // (int16_attention.h), all of them or those that score reads. Zeros in their place are codes of zero.
   void (*pack_query)(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept;
@@ -102,14 +110,6 @@ struct Int16Kernel {
   // Of n columns: sums_il *= keep[l];  out[l * stride + i] = sums_il, all lanes.
   void (*scale_sums)(float* sums, int64_t n, const float* keep) noexcept;
   void (*unpack_sums)(const float* sums, int64_t n, float* out, int64_t stride) noexcept;
-
-  // encode_group of kvcache/cache_row.h, from float32 and from bfloat16; n <= kGroup.
-  float (*quantize)(const float* x, int64_t n, int largest, int16_t* codes) noexcept;
-  float (*quantize_bf16)(const uint16_t* x, int64_t n, int largest, int16_t* codes) noexcept;
-
-  // `rounds` times some independent multiplications and additions between registers; returns their operations, two for
-  // each multiply-add (kernels/peak.h). nullptr: not known.
-  double (*peak)(int64_t rounds) noexcept;
 };
 
 // The kernels of the table that dispatch.h chose, or the best of a lesser one. Throws as kernels() does, at the first

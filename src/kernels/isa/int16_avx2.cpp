@@ -163,18 +163,14 @@ double peak(int64_t rounds) noexcept {
 
 }  // namespace
 
-const Int16Kernel int16 = {.name = "avx2",
-                           .begin = nullptr,
-                           .end = nullptr,
-                           .pack_query = pack_query,
-                           .score = score,
-                           .softmax = softmax,
-                           .arrange = arrange,
-                           .add_values = add_values,
-                           .scale_sums = scale_sums,
-                           .unpack_sums = unpack_sums,
-                           .quantize = quantize<float>,
-                           .quantize_bf16 = quantize<uint16_t>,
-                           .peak = peak};
+const Int16Kernel int16 = {
+    .name = "avx2",
+    .begin = nullptr,
+    .end = nullptr,
+    .quantize = quantize<float>,
+    .quantize_bf16 = quantize<uint16_t>,
+    .peak = peak,
+#include "kernels/isa/int16_table.inl"
+};
 
 }  // namespace fathom::avx2

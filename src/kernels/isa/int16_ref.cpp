@@ -120,18 +120,14 @@ float quantize_bf16(const uint16_t* x, int64_t n, int largest, int16_t* codes) n
 
 }  // namespace
 
-const Int16Kernel int16 = {.name = "ref",
-                           .begin = nullptr,
-                           .end = nullptr,
-                           .pack_query = pack_query,
-                           .score = score,
-                           .softmax = softmax,
-                           .arrange = arrange,
-                           .add_values = add_values,
-                           .scale_sums = scale_sums,
-                           .unpack_sums = unpack_sums,
-                           .quantize = quantize,
-                           .quantize_bf16 = quantize_bf16,
-                           .peak = nullptr};
+const Int16Kernel int16 = {
+    .name = "ref",
+    .begin = nullptr,
+    .end = nullptr,
+    .quantize = quantize,
+    .quantize_bf16 = quantize_bf16,
+    .peak = nullptr,
+#include "kernels/isa/int16_table.inl"
+};
 
 }  // namespace fathom::ref

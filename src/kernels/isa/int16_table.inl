@@ -1,0 +1,10 @@
+// The entries of an Int16Kernel that every instruction set has under the same names: inside the braces of an
+// initialiser, after .peak. These are parts of a list:
+// clang-format off
+    .pack_query = pack_query,
+    .score = score,
+    .softmax = softmax,
+    .arrange = arrange,
+    .add_values = add_values,
+    .scale_sums = scale_sums,
+    .unpack_sums = unpack_sums,
