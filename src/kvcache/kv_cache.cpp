@@ -1,12 +1,30 @@
 #include "kvcache/kv_cache.h"
 
-namespace fathom {
+#include <algorithm>
 
-KvCache::KvCache(const CacheLayout& layout, int64_t max_tokens) : layout_(layout) {
+#include "base/huge_pages.h"
+#include "base/round.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kSlabBytes = 8 * static_cast<int64_t>(kHugePage);
+
+}  // namespace
+
+KvCache::KvCache(const CacheLayout& layout, int64_t max_tokens)
+    : layout_(layout), block_bytes_(layout.bytes_per_token() * kBlockTokens) {
   const int64_t n_blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
-  blocks_.resize(static_cast<size_t>(n_blocks));
-  free_.reserve(blocks_.size());
+  slab_blocks_ = std::max<int64_t>(1, std::min(n_blocks, kSlabBytes / std::max<int64_t>(1, block_bytes_)));
+  slabs_.resize(static_cast<size_t>((n_blocks + slab_blocks_ - 1) / slab_blocks_));
+  free_.reserve(static_cast<size_t>(n_blocks));
   for (int64_t b = n_blocks - 1; b >= 0; --b) free_.push_back(static_cast<int32_t>(b));
+}
+
+// Whole huge pages where there is more than one.
+int64_t KvCache::slab_bytes() const noexcept {
+  const int64_t bytes = slab_blocks_ * block_bytes_;
+  return bytes > static_cast<int64_t>(kHugePage) ? rounded_up(bytes, static_cast<int64_t>(kHugePage)) : bytes;
 }
 
 void KvCache::extend(SequenceCache& sequence, int64_t n) {
@@ -19,8 +37,8 @@ void KvCache::extend(SequenceCache& sequence, int64_t n) {
         n, more, kBlockTokens, free_.size());
   for (int64_t i = 0; i < more; ++i) {
     const int32_t block = free_.back();
-    Buffer<std::byte>& memory = blocks_[static_cast<size_t>(block)];
-    if (memory.size() == 0) memory = Buffer<std::byte>(layout_.bytes_per_token() * kBlockTokens);
+    Buffer<std::byte>& slab = slabs_[static_cast<size_t>(block / slab_blocks_)];
+    if (slab.size() == 0) slab = Buffer<std::byte>(slab_bytes());
     free_.pop_back();
     sequence.blocks.push_back(block);
   }
@@ -41,7 +59,8 @@ std::byte* KvCache::row_at(const SequenceCache& sequence, int64_t layer, int64_t
   dcheck(position >= 0 && position < sequence.length && layer >= 0 && layer < layout_.layers, "a stored row");
   const int32_t block = sequence.blocks[static_cast<size_t>(position / kBlockTokens)];
   const int64_t row = layer * kBlockTokens + position % kBlockTokens;
-  return blocks_[static_cast<size_t>(block)].data() + row * layout_.row().bytes();
+  return slabs_[static_cast<size_t>(block / slab_blocks_)].data() + block % slab_blocks_ * block_bytes_ +
+         row * layout_.row().bytes();
 }
 
 void KvCache::store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept {

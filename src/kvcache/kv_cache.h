@@ -34,7 +34,8 @@ struct SequenceCache {
 // Not thread-safe, except that rows of different tokens may be written and rows may be read by several threads at once.
 class KvCache {
  public:
-  // Room for max_tokens, rounded up to blocks. Memory is taken block by block when first used.
+  // Room for max_tokens, rounded up to blocks. Memory is taken when first used, some blocks at a time, so that it lies
+  // in huge pages: attention at depth walks through all of it for every token.
   KvCache(const CacheLayout& layout, int64_t max_tokens);
 
   const CacheLayout& layout() const noexcept { return layout_; }
@@ -60,10 +61,12 @@ class KvCache {
   }
 
  private:
+  int64_t slab_bytes() const noexcept;
   std::byte* row_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept;
 
   CacheLayout layout_;
-  std::vector<Buffer<std::byte>> blocks_;  // [layer][token][width], empty until first used
+  int64_t block_bytes_ = 0, slab_blocks_ = 1;
+  std::vector<Buffer<std::byte>> slabs_;  // (slab_blocks_, layers, kBlockTokens) rows each, empty until first used
   std::vector<int32_t> free_;
 };
 

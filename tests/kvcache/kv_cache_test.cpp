@@ -47,6 +47,31 @@ TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
   }
 }
 
+// Blocks of four megabytes: memory is taken four at a time, and the last time for less.
+TEST(KvCache, BlocksOfAllMemoryLieApart) {
+  constexpr int64_t kLayers = 27, kWidth = 576, kTokens = 9 * kBlockTokens;
+  KvCache cache({.layers = kLayers, .width = kWidth, .tail = 64, .type = CacheType::f32}, kTokens);
+  SequenceCache sequence;
+  cache.extend(sequence, kTokens);
+  std::vector<float> row(kWidth);
+  const auto fill = [&](int64_t layer, int64_t p) {
+    for (size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>((layer * kTokens + p) * 8 + (i == 0 ? 1 : 2));
+  };
+  for (const int64_t layer : {int64_t{0}, kLayers - 1})
+    for (int64_t p = 0; p < kTokens; ++p) {
+      fill(layer, p);
+      cache.store(sequence, layer, p, {row.data(), kWidth});
+    }
+  std::vector<float> scratch(kWidth);
+  for (const int64_t layer : {int64_t{0}, kLayers - 1})
+    for (int64_t p = 0; p < kTokens; ++p) {
+      fill(layer, p);
+      const auto got = cache.rows(sequence, layer, p, 1, scratch.data());
+      ASSERT_EQ(got(0, 0), row.front());
+      ASSERT_EQ(got(0, kWidth - 1), row.back());
+    }
+}
+
 TEST(CacheRow, CodesComeBackWithinHalfAStepOfEachGroup) {
   for (const CacheType type : {CacheType::q16, CacheType::q8})
     for (const int64_t body : {1, 2, 127, 128, 129, 300})

@@ -30,7 +30,7 @@ namespace {
 
 constexpr int64_t kTile = 16, kDepth = 64, kTileBytes = kTile * kDepth;
 constexpr int64_t kColumns = 32;  // of values that are packed together
-constexpr int64_t kFetched = 24;  // lines of Ahead for each product of tiles, were there one panel
+constexpr int64_t kFetched = 12;  // lines of Ahead for each product of tiles, were there one panel
 static_assert(kTileCells == kDepth && kLanes == kTile);
 
 struct alignas(64) Scratch {
