@@ -1,7 +1,7 @@
 #include "kernels/int16_attention.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <limits>
 
 #include "kernels/ref/exp.h"
@@ -11,18 +11,18 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+constexpr int64_t kFactors = kMaxPanels * kTogether * kLanes;
+
 // The parts of one thread's scratch.
 struct TileScratch {
-  float *scores, *factor, *inverse;  // (kMaxPanels, kTileCells, kLanes), (kMaxPanels, kLanes) twice
-  float* largest;                    // (kTileCells): of the scales of the cells up to each
+  float *scores, *factor, *inverse;  // (kMaxPanels, kTileCells, kLanes), (kMaxPanels, kTogether, kLanes) twice
   float* kernel;
 
   explicit TileScratch(float* at) noexcept
       : scores(at),
         factor(scores + kMaxPanels * kTileCells * kLanes),
-        inverse(factor + kMaxPanels * kLanes),
-        largest(inverse + kMaxPanels * kLanes),
-        kernel(largest + kTileCells) {}
+        inverse(factor + kFactors),
+        kernel(inverse + kFactors) {}
   float* scores_of(size_t panel) const noexcept { return scores + static_cast<int64_t>(panel) * kTileCells * kLanes; }
 };
 
@@ -40,50 +40,41 @@ bool sees_nothing(const QueryPanel& p) noexcept {
 void score(const Int16Kernel& k, const Int16Tile& tile, std::span<QueryPanel> panels, Ahead& ahead,
            const TileScratch& s) noexcept {
   ScorePanel room[kMaxPanels];
-  const std::span<ScorePanel> at(room, panels.size());
-  for (size_t p = 0; p < at.size(); ++p) at[p] = {panels[p].words, panels[p].scales, s.scores_of(p)};
-  for (size_t g = 0; g < tile.keys.size(); ++g) {
-    k.score(tile.keys[g], tile.n, room, std::ssize(at), g > 0, ahead, s.kernel);
-    for (ScorePanel& p : at) {
-      p.queries += query_words(tile.keys[g].n) * kLanes;
-      p.scales += kLanes;
-    }
-  }
+  for (size_t p = 0; p < panels.size(); ++p) room[p] = {panels[p].words, panels[p].scales, s.scores_of(p)};
+  k.score(tile.keys.data(), std::ssize(tile.keys), tile.n, room, std::ssize(panels), ahead, s.kernel);
 }
 
-// factor: what a weight of one stands for, by lane; inverse: its inverse. Both 0 where all weights are too small to
-// matter, or none is seen.
-void weight_scales(const QueryPanel& p, const float* largest, float* factors, float* inverses) noexcept {
-  for (int64_t l = 0; l < kLanes; ++l) {
-    const int64_t seen = p.visible[l];
-    const float factor = seen > 0 ? p.state->top[l] * largest[seen - 1] / static_cast<float>(kMaxWeight) : 0.0f;
-    const bool matters = factor >= 1e-34f && factor < kInfinity;
-    factors[l] = matters || factor != factor ? factor : 0.0f;
-    inverses[l] = matters ? 1.0f / factor : 0.0f;
+// largest[j]: of the scales of the first j cells. They are not negative, and so ordered as integers, NaN above all.
+void largest_scales(const CodeGroup& group, int64_t n, float* largest) noexcept {
+  uint32_t bits = 0;
+  largest[0] = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    bits = std::max(bits, std::bit_cast<uint32_t>(group.scales[j * group.scale_stride]));
+    largest[j + 1] = std::bit_cast<float>(bits);
   }
 }
 
 void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::span<QueryPanel> panels, Ahead& ahead,
                 const TileScratch& s) noexcept {
   ValuePanel room[kMaxPanels];
-  const std::span<ValuePanel> at(room, panels.size());
-  for (size_t p = 0; p < at.size(); ++p) {
-    const int64_t lane = static_cast<int64_t>(p) * kLanes;
-    at[p] = {s.scores_of(p), s.inverse + lane, s.factor + lane, panels[p].z};
-  }
-  for (const CodeGroup& group : tile.values) {
-    float largest = 0;
-    for (int64_t j = 0; j < tile.n; ++j) {
-      const float scale = group.scales[j * group.scale_stride];
-      if (scale > largest || scale != scale) largest = scale;  // NaN stays
-      s.largest[j] = largest;
-    }
+  float largest[kTileCells + 1];
+  int64_t column = 0;
+  for (auto left = tile.values; !left.empty();) {
+    const auto groups = left.first(std::min(left.size(), static_cast<size_t>(kTogether)));
+    left = left.subspan(groups.size());
     for (size_t p = 0; p < panels.size(); ++p) {
-      const int64_t lane = static_cast<int64_t>(p) * kLanes;
-      weight_scales(panels[p], s.largest, s.factor + lane, s.inverse + lane);
+      const int64_t at = static_cast<int64_t>(p) * kTogether * kLanes;
+      room[p] = {s.scores_of(p), s.inverse + at, s.factor + at, panels[p].z + column * kLanes};
     }
-    k.add_values(group, tile.n, room, std::ssize(at), !first, ahead, s.kernel);
-    for (ValuePanel& p : at) p.sums += group.n * kLanes;
+    for (size_t g = 0; g < groups.size(); ++g) {
+      largest_scales(groups[g], tile.n, largest);
+      for (size_t p = 0; p < panels.size(); ++p) {
+        const int64_t at = (static_cast<int64_t>(p) * kTogether + static_cast<int64_t>(g)) * kLanes;
+        k.weight_scales(panels[p].state->top, panels[p].visible, largest, s.factor + at, s.inverse + at);
+      }
+      column += groups[g].n;
+    }
+    k.add_values(groups.data(), std::ssize(groups), tile.n, room, std::ssize(panels), !first, ahead, s.kernel);
   }
 }
 

@@ -59,9 +59,11 @@ void pack_lane(const Int16Kernel& k, VecView<const float> part, int64_t first_wo
 // A lane that is no row: zeros.
 void clear_lane(const QueryShape& shape, int64_t lane, QueryPanel& panel) noexcept;
 
+inline constexpr int64_t kTogether = 4;  // groups of values that attend_tile gives to a kernel at once
+
 // Scratch of attend_tile: floats of one thread.
 inline constexpr int64_t kTileScratch =
-    kMaxPanels * (kTileCells + 2) * kLanes + kTileCells + kKernelScratch / static_cast<int64_t>(sizeof(float));
+    kMaxPanels * (kTileCells + 2 * kTogether) * kLanes + kKernelScratch / static_cast<int64_t>(sizeof(float));
 
 // Panels, at most kMaxPanels, against one tile, the first of their tiles or one more; then those before the first that
 // sees some of it are left alone: where later rows see more, put them last. scratch: kTileScratch floats, 64-byte

@@ -53,22 +53,24 @@ struct CodeGroup {
   bool narrow = false;  // int8; else int16, where a word (two codes) of an odd last column must be readable
 };
 
-// One panel against a group of keys.
+// One panel against groups of keys.
 struct ScorePanel {
-  const uint32_t* queries;  // of the group, by pack_query
-  const float* scales;      // (kLanes)
+  const uint32_t* queries;  // of all groups, by pack_query: query_words (int16_attention.h) of each
+  const float* scales;      // (groups, kLanes)
   float* scores;            // (kTileCells, kLanes)
 };
 
-// One panel against a group of values.
+// One panel against groups of values.
 struct ValuePanel {
   const float* probabilities;     // (kTileCells * kLanes), by softmax and arrange
-  const float *inverse, *factor;  // (kLanes): of weights, and what a weight of one stands for
-  float* sums;                    // of the group
+  const float *inverse, *factor;  // (groups, kLanes): of weights, and what a weight of one stands for
+  float* sums;                    // of all groups, columns without gaps
 };
 
 // What a table needs for a tile, aligned to 64 bytes: operands in its form, weights, integer sums.
-inline constexpr int64_t kKernelScratch = 8 * kTileCells * kGroup;  // bytes
+inline constexpr int64_t kKernelScratch = 12 * kTileCells * kGroup;  // bytes
+
+inline constexpr float kLeastFactor = 1e-34f;  // of a weight: less does not matter
 
 struct Int16Kernel {
   const char* name;
@@ -89,10 +91,11 @@ struct Int16Kernel {
   // (int16_attention.h), all of them or those that score reads. Zeros in their place are codes of zero.
   void (*pack_query)(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept;
 
-  // scores[j * kLanes + l] = (add ? itself : 0) + (sum of k_ji q_il) * keys.scales[j * keys.scale_stride] * scales[l],
-  // j < n cells; the last product and sum are one fma. Scores of other cells may be overwritten. Moves `ahead` on.
-  void (*score)(const CodeGroup& keys, int64_t n, const ScorePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
-                void* scratch) noexcept;
+  // scores[j * kLanes + l] = sum over groups of (sum of k_ji q_il) * keys.scales[j * keys.scale_stride] * scales[l],
+  // in order, j < n cells; the last product and sum of each are one fma. Scores of other cells may be overwritten.
+  // Moves `ahead` on.
+  void (*score)(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel* panels, int64_t n_panels,
+                Ahead& ahead, void* scratch) noexcept;
 
   // Scores s (n, kLanes), n <= kTileCells, become probabilities: 0 for cells from visible[lane] on, else e^(scale * s -
   // shift); the state follows. Returns whether some keep is not 1.
@@ -101,11 +104,17 @@ struct Int16Kernel {
   // Probabilities p (n, kLanes), with room for kTileCells, into the order that add_values reads.
   void (*arrange)(float* p, int64_t n) noexcept;
 
-  // sums_il = (add ? itself : 0) + (sum of v_ji w_jl) * factor[l] as one fma, i < values.n, with the weights
+  // For one group: factors[l] = top[l] * largest[visible[l]] / kMaxWeight, what a weight of one stands for, and
+  // inverses. Both 0 where that is less than kLeastFactor; where it is infinite or NaN the inverse is 0, and a factor
+  // of NaN stays.
+  void (*weight_scales)(const float* top, const int32_t* visible, const float* largest, float* factors,
+                        float* inverses) noexcept;
+
+  // Of each group: sums_il = (add ? itself : 0) + (sum of v_ji w_jl) * factor[l] as one fma, i < values.n, weights
   //     w_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  at most kMaxWeight;
   // 0 where that is not finite. Moves `ahead` on.
-  void (*add_values)(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add,
-                     Ahead& ahead, void* scratch) noexcept;
+  void (*add_values)(const CodeGroup* values, int64_t n_groups, int64_t n, const ValuePanel* panels, int64_t n_panels,
+                     bool add, Ahead& ahead, void* scratch) noexcept;
 
   // Of n columns: sums_il *= keep[l];  out[l * stride + i] = sums_il, all lanes.
   void (*scale_sums)(float* sums, int64_t n, const float* keep) noexcept;

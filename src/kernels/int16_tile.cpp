@@ -27,16 +27,14 @@ int64_t CachedTile::scratch_floats() const noexcept {
 
 std::span<const CodeGroup> CachedTile::load(const Int16Kernel& k, const std::byte* stored, int64_t n,
                                             float* scratch) noexcept {
-  const auto count = static_cast<int64_t>(groups_.size());
   if (!row_.coded()) round_rows(k, stored, n, scratch);
   const auto* codes = row_.coded() ? stored : reinterpret_cast<const std::byte*>(scratch);
-  const float* scales = row_.coded() ? reinterpret_cast<const float*>(stored + row_.scales_at())
-                                     : scratch + kTileCells * (rounded_bytes_ / 4);
+  const float* scales = row_.coded() ? row_scales(row_, stored, 0) : scratch + kTileCells * (rounded_bytes_ / 4);
   for (size_t g = 0; g < groups_.size(); ++g) {
     codes_[g].codes = codes + groups_[g].at;
-    codes_[g].stride = row_.coded() ? row_.bytes() : rounded_bytes_;
-    codes_[g].scales = scales + g;
-    codes_[g].scale_stride = row_.coded() ? row_.bytes() / 4 : count;
+    codes_[g].stride = row_.coded() ? row_.stride() : rounded_bytes_;
+    codes_[g].scales = scales + g * kTileCells;
+    codes_[g].scale_stride = 1;
   }
   return codes_;
 }
@@ -44,12 +42,14 @@ std::span<const CodeGroup> CachedTile::load(const Int16Kernel& k, const std::byt
 void CachedTile::round_rows(const Int16Kernel& k, const std::byte* stored, int64_t n, float* scratch) noexcept {
   auto* codes = reinterpret_cast<std::byte*>(scratch);
   float* scales = scratch + kTileCells * (rounded_bytes_ / 4);
-  for (int64_t j = 0; j < n; ++j, stored += row_.bytes(), codes += rounded_bytes_)
-    for (const Group& g : groups_) {
+  for (int64_t j = 0; j < n; ++j, stored += row_.stride(), codes += rounded_bytes_)
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      const Group& g = groups_[i];
       auto* out = reinterpret_cast<int16_t*>(codes + g.at);
-      *scales++ = row_.type == CacheType::f32
-                      ? k.quantize(reinterpret_cast<const float*>(stored) + g.first, g.n, kMaxCode, out)
-                      : k.quantize_bf16(reinterpret_cast<const uint16_t*>(stored) + g.first, g.n, kMaxCode, out);
+      scales[static_cast<int64_t>(i) * kTileCells + j] =
+          row_.type == CacheType::f32
+              ? k.quantize(reinterpret_cast<const float*>(stored) + g.first, g.n, kMaxCode, out)
+              : k.quantize_bf16(reinterpret_cast<const uint16_t*>(stored) + g.first, g.n, kMaxCode, out);
       if (g.n % 2 != 0) out[g.n] = 0;
     }
 }

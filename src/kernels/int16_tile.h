@@ -7,7 +7,8 @@
 
 namespace fathom {
 
-static_assert(kGroup == kCacheGroup && kMaxCode == kCode16, "the cache's codes are multiplied as they are stored");
+static_assert(kGroup == kCacheGroup && kTileCells == kBlockTokens && kMaxCode == kCode16,
+              "the cache's codes are multiplied as they are stored");
 
 // One tile after another for one thread. Groups: those of a row's body, then those of its tail.
 class CachedTile {
@@ -17,7 +18,7 @@ class CachedTile {
   int64_t body_groups() const noexcept { return cache_groups(row_.body()); }
   int64_t scratch_floats() const noexcept;  // of load
 
-  // n rows, at most kTileCells, that follow each other from `stored` on. The groups are valid until the next call, and
+  // The first n of kTileCells rows that stand together at `stored`. The groups are valid until the next call, and
   // as long as scratch (scratch_floats(), 64-byte aligned) and the rows are.
   std::span<const CodeGroup> load(const Int16Kernel& k, const std::byte* stored, int64_t n, float* scratch) noexcept;
 

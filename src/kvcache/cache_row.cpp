@@ -18,7 +18,7 @@ float largest_magnitude(const float* x, int64_t n) noexcept {
 }
 
 template <class Code>
-void store_codes(const float* x, int64_t n, int largest, std::byte* codes, std::byte* scales) noexcept {
+void store_codes(const float* x, int64_t n, int largest, std::byte* codes, float* scales) noexcept {
   int16_t wide[kCacheGroup];
   Code narrow[kCacheGroup];
   for (int64_t first = 0; first < n; first += kCacheGroup) {
@@ -26,18 +26,16 @@ void store_codes(const float* x, int64_t n, int largest, std::byte* codes, std::
     const float scale = encode_group(x + first, count, largest, wide);
     for (int64_t i = 0; i < count; ++i) narrow[i] = static_cast<Code>(wide[i]);
     std::memcpy(codes + first * static_cast<int64_t>(sizeof(Code)), narrow, static_cast<size_t>(count) * sizeof(Code));
-    std::memcpy(scales + first / kCacheGroup * 4, &scale, 4);
+    scales[first / kCacheGroup * kBlockTokens] = scale;
   }
 }
 
 template <class Code>
-void load_codes(const std::byte* codes, const std::byte* scales, int64_t n, float* x) noexcept {
+void load_codes(const std::byte* codes, const float* scales, int64_t n, float* x) noexcept {
   for (int64_t i = 0; i < n; ++i) {
     Code code;
-    float scale;
     std::memcpy(&code, codes + i * static_cast<int64_t>(sizeof(Code)), sizeof code);
-    std::memcpy(&scale, scales + i / kCacheGroup * 4, 4);
-    x[i] = scale * static_cast<float>(code);
+    x[i] = scales[i / kCacheGroup * kBlockTokens] * static_cast<float>(code);
   }
 }
 
@@ -62,36 +60,39 @@ float encode_group(const float* x, int64_t n, int largest, int16_t* codes) noexc
   return max / top;
 }
 
-void store_row(const CacheRow& row, const float* x, std::byte* bytes) noexcept {
+void store_row(const CacheRow& row, const float* x, std::byte* rows, int64_t i) noexcept {
+  std::byte* bytes = rows + i * row.stride();
   if (row.type == CacheType::f32) {
     std::memcpy(bytes, x, static_cast<size_t>(row.width) * sizeof(float));
   } else if (row.type == CacheType::bf16) {
     auto* half = reinterpret_cast<uint16_t*>(bytes);
-    for (int64_t i = 0; i < row.width; ++i) half[i] = f32_to_bf16(x[i]);
+    for (int64_t k = 0; k < row.width; ++k) half[k] = f32_to_bf16(x[k]);
   } else {
-    std::byte* scales = bytes + row.scales_at();
+    auto* scales = reinterpret_cast<float*>(rows + kBlockTokens * row.stride()) + i;
     if (row.type == CacheType::q8)
       store_codes<int8_t>(x, row.body(), kCode8, bytes, scales);
     else
       store_codes<int16_t>(x, row.body(), kCode16, bytes, scales);
     store_codes<int16_t>(x + row.body(), row.tail, kCode16, bytes + row.tail_at(),
-                         scales + cache_groups(row.body()) * 4);
+                         scales + cache_groups(row.body()) * kBlockTokens);
   }
 }
 
-void load_row(const CacheRow& row, const std::byte* bytes, float* x) noexcept {
+void load_row(const CacheRow& row, const std::byte* rows, int64_t i, float* x) noexcept {
+  const std::byte* bytes = rows + i * row.stride();
   if (row.type == CacheType::f32) {
     std::memcpy(x, bytes, static_cast<size_t>(row.width) * sizeof(float));
   } else if (row.type == CacheType::bf16) {
     const auto* half = reinterpret_cast<const uint16_t*>(bytes);
-    for (int64_t i = 0; i < row.width; ++i) x[i] = bf16_to_f32(half[i]);
+    for (int64_t k = 0; k < row.width; ++k) x[k] = bf16_to_f32(half[k]);
   } else {
-    const std::byte* scales = bytes + row.scales_at();
+    const float* scales = row_scales(row, rows, i);
     if (row.type == CacheType::q8)
       load_codes<int8_t>(bytes, scales, row.body(), x);
     else
       load_codes<int16_t>(bytes, scales, row.body(), x);
-    load_codes<int16_t>(bytes + row.tail_at(), scales + cache_groups(row.body()) * 4, row.tail, x + row.body());
+    load_codes<int16_t>(bytes + row.tail_at(), scales + cache_groups(row.body()) * kBlockTokens, row.tail,
+                        x + row.body());
   }
 }
 

@@ -7,9 +7,11 @@
 // of their own and stay in 13 bits whatever the type. 4095 is the largest L whose products fit attention's int32 sums
 // (kernels/int16_kernel.h), so that q16 is multiplied as it is stored.
 //
-// Bytes of a q row: [codes of the body][codes of the tail, int16][scales: body groups, then tail groups], each part
-// starting at a multiple of 4. A type of fewer bits needs a case in body_bytes, store_row and load_row, and a way into
-// int16 in kernels/int16_tile.cpp.
+// Rows stand together, kBlockTokens of a layer: first their numbers or codes, row after row, then, of a coded type,
+// their scales, group after group (kBlockTokens scales each; groups of the body, then of the tail). So codes of V2's
+// rows begin and end with cache lines, and a group's scales are read as they lie.
+//     codes of a row: [body][tail, int16], each part starting at a multiple of 4
+// A type of fewer bits needs a case in tail_at, store_row and load_row, and a way into int16 in kernels/int16_tile.cpp.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +25,7 @@ enum class CacheType : uint8_t { f32, bf16, q16, q8 };
 inline constexpr std::string_view kCacheTypeNames[] = {"f32", "bf16", "q16", "q8"};  // by CacheType
 std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept;
 
+inline constexpr int64_t kBlockTokens = 64;
 inline constexpr int64_t kCacheGroup = 128;
 inline constexpr int kCode16 = 4095, kCode8 = 127;  // largest codes
 
@@ -36,13 +39,14 @@ struct CacheRow {
   constexpr bool coded() const noexcept { return type == CacheType::q16 || type == CacheType::q8; }
   constexpr int64_t groups() const noexcept { return cache_groups(body()) + cache_groups(tail); }
 
-  // Offsets in bytes, of a coded row.
-  constexpr int64_t tail_at() const noexcept { return whole(body() * (type == CacheType::q8 ? 1 : 2)); }
-  constexpr int64_t scales_at() const noexcept { return tail_at() + whole(tail * 2); }
-  constexpr int64_t bytes() const noexcept {
+  constexpr int64_t tail_at() const noexcept {
+    return whole(body() * (type == CacheType::q8 ? 1 : 2));
+  }                                            // of a coded row
+  constexpr int64_t stride() const noexcept {  // from one row to the next, in bytes
     if (!coded()) return width * (type == CacheType::f32 ? 4 : 2);
-    return scales_at() + groups() * 4;
+    return tail_at() + whole(tail * 2);
   }
+  constexpr int64_t bytes() const noexcept { return stride() + (coded() ? groups() * 4 : 0); }  // scales included
 
  private:
   static constexpr int64_t whole(int64_t bytes) noexcept { return (bytes + 3) / 4 * 4; }
@@ -52,8 +56,13 @@ struct CacheRow {
 // that is not finite makes the scale NaN, so that what reads the group becomes NaN too.
 float encode_group(const float* x, int64_t n, int largest, int16_t* codes) noexcept;
 
-// One row of row.width numbers into its bytes (row.bytes(), 4-byte aligned), and back.
-void store_row(const CacheRow& row, const float* x, std::byte* bytes) noexcept;
-void load_row(const CacheRow& row, const std::byte* bytes, float* x) noexcept;
+// Row i of the rows at `rows` (kBlockTokens * row.bytes() bytes, 4-byte aligned): row.width numbers into it, and back.
+void store_row(const CacheRow& row, const float* x, std::byte* rows, int64_t i) noexcept;
+void load_row(const CacheRow& row, const std::byte* rows, int64_t i, float* x) noexcept;
+
+// The scales of row i of those: that of group g at [g * kBlockTokens].
+inline const float* row_scales(const CacheRow& row, const std::byte* rows, int64_t i) noexcept {
+  return reinterpret_cast<const float*>(rows + kBlockTokens * row.stride()) + i;
+}
 
 }  // namespace fathom

@@ -55,26 +55,27 @@ void KvCache::truncate(SequenceCache& sequence, int64_t length) {
   sequence.length = length;
 }
 
-std::byte* KvCache::row_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept {
+std::byte* KvCache::rows_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept {
   dcheck(position >= 0 && position < sequence.length && layer >= 0 && layer < layout_.layers, "a stored row");
   const int32_t block = sequence.blocks[static_cast<size_t>(position / kBlockTokens)];
-  const int64_t row = layer * kBlockTokens + position % kBlockTokens;
   return slabs_[static_cast<size_t>(block / slab_blocks_)].data() + block % slab_blocks_ * block_bytes_ +
-         row * layout_.row().bytes();
+         layer * kBlockTokens * layout_.row().bytes();
 }
 
 void KvCache::store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept {
   dcheck(row.size == layout_.width, "a whole row");
-  store_row(layout_.row(), row.data, row_at(sequence, layer, position));
+  store_row(layout_.row(), row.data, rows_at(sequence, layer, position), position % kBlockTokens);
 }
 
 MatView<const float> KvCache::rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                                    float* scratch) const noexcept {
   dcheck(first / kBlockTokens == (first + n - 1) / kBlockTokens, "rows of one block");
-  const std::byte* stored = row_at(sequence, layer, first);
-  if (layout_.type == CacheType::f32) return {reinterpret_cast<const float*>(stored), n, layout_.width};
+  const std::byte* stored = rows_at(sequence, layer, first);
   const CacheRow row = layout_.row();
-  for (int64_t i = 0; i < n; ++i) load_row(row, stored + i * row.bytes(), scratch + i * row.width);
+  const int64_t begin = first % kBlockTokens;
+  if (layout_.type == CacheType::f32)
+    return {reinterpret_cast<const float*>(stored + begin * row.stride()), n, layout_.width};
+  for (int64_t i = 0; i < n; ++i) load_row(row, stored, begin + i, scratch + i * row.width);
   return {scratch, n, layout_.width};
 }
 

@@ -15,8 +15,6 @@
 
 namespace fathom {
 
-inline constexpr int64_t kBlockTokens = 64;
-
 struct CacheLayout {
   int64_t layers = 0;
   int64_t width = 0, tail = 0;  // numbers per row, and how many of them (the last) are never below 13 bits
@@ -55,18 +53,18 @@ class KvCache {
   MatView<const float> rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                             float* scratch) const noexcept;
 
-  // The stored bytes of a position; those of the positions after it in the same block follow, row().bytes() apart.
+  // The rows of a layer that stand together in the block of a position, its own being number position % kBlockTokens.
   const std::byte* stored(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept {
-    return row_at(sequence, layer, position);
+    return rows_at(sequence, layer, position);
   }
 
  private:
   int64_t slab_bytes() const noexcept;
-  std::byte* row_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept;
+  std::byte* rows_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept;
 
   CacheLayout layout_;
   int64_t block_bytes_ = 0, slab_blocks_ = 1;
-  std::vector<Buffer<std::byte>> slabs_;  // (slab_blocks_, layers, kBlockTokens) rows each, empty until first used
+  std::vector<Buffer<std::byte>> slabs_;  // (slab_blocks_, layers) times kBlockTokens rows, empty until first used
   std::vector<int32_t> free_;
 };
 

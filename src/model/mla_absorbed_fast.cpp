@@ -181,7 +181,7 @@ Ahead stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
   if (first >= x.n_positions()) return {};
   const auto* at = reinterpret_cast<const char*>(step.a.cache.stored(*x.s.cache, step.a.layer, first));
   const int64_t n = std::min(kBlockTokens, x.n_positions() - first);
-  return {at, at + n * step.a.cache.layout().row().bytes()};
+  return {at, at + n * step.a.cache.layout().row().stride()};
 }
 
 void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begin, int64_t end,

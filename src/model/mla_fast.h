@@ -9,7 +9,7 @@
 
 namespace fathom {
 
-inline constexpr int64_t kSplit = 4 * kBlockTokens;  // positions of one partial result of the absorbed form
+inline constexpr int64_t kSplit = 8 * kBlockTokens;  // positions of one partial result of the absorbed form
 
 // Where there are fewer tasks, the absorbed form cuts the past between threads.
 inline constexpr int64_t kTasksPerThread = 4;

@@ -68,26 +68,30 @@ auto random_code(uint64_t stream, int limit) {
   };
 }
 
-// Panels of queries against a group of keys, twice: scores, then added to them.
+// Panels of queries against a group of keys several times over, other queries each time.
 template <class Code>
-Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int64_t n_panels, Code&& code) {
-  const int64_t room = query_words(keys.group.n) * kLanes, cells = kTileCells * kLanes;
+Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int64_t n_panels, Code&& code,
+                        int64_t n_groups = 2) {
+  const int64_t words_of_group = query_words(keys.group.n) * kLanes, room = n_groups * words_of_group,
+                cells = kTileCells * kLanes;
+  const std::vector<CodeGroup> groups(static_cast<size_t>(n_groups), keys.group);
   Buffer<uint32_t> words(n_panels * room);
-  Buffer<float> lanes = normals(n_panels * kLanes, 4), scores(n_panels * cells), out(n_panels * n * kLanes),
+  Buffer<float> lanes = normals(n_panels * n_groups * kLanes, 4), scores(n_panels * cells), out(n_panels * n * kLanes),
                 scratch(kKernelScratch / 4);
   std::vector<ScorePanel> panels;
   for (int64_t p = 0; p < n_panels; ++p) {
-    for (int64_t l = 0; l < kLanes; ++l) {
-      int16_t codes[kGroup] = {};
-      for (int64_t i = 0; i < keys.group.n; ++i)
-        codes[i] = static_cast<int16_t>(code((p * kLanes + l) * keys.group.n + i));
-      k.pack_query(codes, keys.group.n, l, words.data() + p * room);
-    }
-    panels.push_back({words.data() + p * room, lanes.data() + p * kLanes, scores.data() + p * cells});
+    for (int64_t g = 0; g < n_groups; ++g)
+      for (int64_t l = 0; l < kLanes; ++l) {
+        int16_t codes[kGroup] = {};
+        for (int64_t i = 0; i < keys.group.n; ++i)
+          codes[i] = static_cast<int16_t>(code(((p * n_groups + g) * kLanes + l) * keys.group.n + i));
+        k.pack_query(codes, keys.group.n, l, words.data() + p * room + g * words_of_group);
+      }
+    panels.push_back({words.data() + p * room, lanes.data() + p * n_groups * kLanes, scores.data() + p * cells});
   }
   if (k.begin != nullptr) k.begin();
   Ahead none;
-  for (const bool add : {false, true}) k.score(keys.group, n, panels.data(), n_panels, add, none, scratch.data());
+  k.score(groups.data(), n_groups, n, panels.data(), n_panels, none, scratch.data());
   if (k.end != nullptr) k.end();
   for (int64_t p = 0; p < n_panels; ++p)
     std::copy_n(scores.data() + p * cells, n * kLanes, out.data() + p * n * kLanes);
@@ -112,7 +116,7 @@ Buffer<float> sums_of(const Int16Kernel& k, const Group& values, int64_t n, int6
   if (k.begin != nullptr) k.begin();
   Ahead none;
   for (const bool add : {false, true}) {
-    k.add_values(values.group, n, panels.data(), n_panels, add, none, scratch.data());
+    k.add_values(&values.group, 1, n, panels.data(), n_panels, add, none, scratch.data());
     for (const ValuePanel& panel : panels) k.scale_sums(panel.sums, columns, keep.data());
   }
   if (k.end != nullptr) k.end();
@@ -166,10 +170,10 @@ TEST(Int16, TheLargestSumsDoNotOverflow) {
       Group group(kTileCells, kGroup, false, [&](int64_t) { return static_cast<int>(sign * kMaxCode); });
       group.group.scales = ones.data();
       const auto scores = scores_of(*k, group, kTileCells, 1, [](int64_t) { return static_cast<int>(kMaxCode); });
-      const auto lanes = normals(kLanes, 4);
-      for (int64_t i = 0; i < scores.size(); ++i) {  // once, then added to itself
+      const auto lanes = normals(2 * kLanes, 4);
+      for (int64_t i = 0; i < scores.size(); ++i) {  // two groups
         const auto product = static_cast<float>(sign * kGroup * kMaxCode * kMaxCode);
-        ASSERT_EQ(scores[i], std::fma(product, lanes[i % kLanes], product * lanes[i % kLanes])) << k->name;
+        ASSERT_EQ(scores[i], std::fma(product, lanes[kLanes + i % kLanes], product * lanes[i % kLanes])) << k->name;
       }
       const auto sums = sums_of(*k, group, kTileCells, 1, ones.data(), ones.data(),
                                 [](int64_t, int64_t, int64_t) { return static_cast<float>(kMaxWeight); });
@@ -279,16 +283,19 @@ struct Case {
 };
 
 struct Inputs {
-  std::vector<std::byte> stored;
+  Buffer<std::byte> stored;
   Buffer<float> rows, q;  // what is stored, read back; queries
+  std::byte* tile(const Case& c, int64_t position) const {
+    return stored.data() + position / kTileCells * kTileCells * c.row.bytes();
+  }
   explicit Inputs(const Case& c)
-      : stored(static_cast<size_t>(c.n_positions * c.row.bytes())),
+      : stored(rounded_up(c.n_positions, kTileCells) * c.row.bytes()),
         rows(c.n_positions * c.row.width),
         q(normals(c.n_rows * c.row.width, 2)) {
     const auto x = normals(c.n_positions * c.row.width, 1);
     for (int64_t p = 0; p < c.n_positions; ++p) {
-      store_row(c.row, x.data() + p * c.row.width, stored.data() + p * c.row.bytes());
-      load_row(c.row, stored.data() + p * c.row.bytes(), rows.data() + p * c.row.width);
+      store_row(c.row, x.data() + p * c.row.width, tile(c, p), p % kTileCells);
+      load_row(c.row, tile(c, p), p % kTileCells, rows.data() + p * c.row.width);
     }
   }
 };
@@ -324,7 +331,7 @@ std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const In
   Buffer<float> rounded(cached.scratch_floats());
   for (int64_t first = 0; first < c.n_positions; first += kTileCells) {
     const int64_t n = std::min(kTileCells, c.n_positions - first);
-    const auto groups = cached.load(k, in.stored.data() + first * c.row.bytes(), n, rounded.data());
+    const auto groups = cached.load(k, in.tile(c, first), n, rounded.data());
     for (int64_t r = 0; r < c.n_rows; ++r)
       visible[static_cast<size_t>(r)] =
           static_cast<int32_t>(std::clamp<int64_t>(c.positions[static_cast<size_t>(r)] - first + 1, 0, n));
@@ -446,6 +453,49 @@ TEST(Int16Attention, EveryTableStaysWithinTheBoundOfTheDefinition) {
   }
 }
 
+// Whole groups that kernels take together, more of them than at once; one panel, some, and the most.
+TEST(Int16Attention, EveryTableGivesTheSameBits) {
+  std::vector<Case> all = cases();
+  for (const CacheType type : {CacheType::q16, CacheType::q8})
+    for (const int64_t rows : {int64_t{3}, 2 * kLanes, 5 * kLanes + 1, kMaxPanels * kLanes}) {
+      const int64_t positions = rows > 5 * kLanes + 1 ? 65 : 150;
+      for (const auto& [width, tail] : {std::pair<int64_t, int64_t>{6 * kGroup + 64, 64}, {2 * kGroup + 30, 10}}) {
+        all.push_back({{type, width, tail}, positions, rows, {}, 0.05f});
+        for (int64_t r = 0; r < rows; ++r) all.back().positions.push_back(positions - 1 - r % 40);
+      }
+    }
+  for (const Case& c : all) {
+    const Inputs in(c);
+    const auto want = panel_attention(plain(), c, in);
+    for (const Int16Kernel* k : runnable_int16_kernels())
+      ASSERT_TRUE(std::ranges::equal(panel_attention(*k, c, in), want))
+          << k->name << ' ' << c.row.width << ' ' << static_cast<int>(c.row.type) << ' ' << c.n_rows;
+  }
+}
+
+TEST(Int16, ScalesOfWeightsAreTheSameBitsInEveryTable) {
+  Buffer<float> largest(kTileCells + 1), top(kLanes);
+  for (int64_t j = 0; j < largest.size(); ++j) largest[j] = static_cast<float>(j) * 1e-3f;
+  largest[63] = INFINITY;
+  largest[64] = NAN;
+  for (int64_t l = 0; l < kLanes; ++l) top[l] = std::ldexp(1.0f, static_cast<int>(-12 * l));
+  top[1] = 0;
+  top[2] = NAN;
+  top[3] = INFINITY;
+  for (const int32_t shift : {0, 1, 40, 48, 60, 64}) {
+    int32_t visible[kLanes];
+    for (int32_t l = 0; l < kLanes; ++l) visible[l] = std::min<int32_t>(l + shift, kTileCells);
+    Buffer<float> want(2 * kLanes);
+    plain().weight_scales(top.data(), visible, largest.data(), want.data(), want.data() + kLanes);
+    for (const Int16Kernel* k : runnable_int16_kernels()) {
+      Buffer<float> got(2 * kLanes);
+      k->weight_scales(top.data(), visible, largest.data(), got.data(), got.data() + kLanes);
+      for (int64_t i = 0; i < got.size(); ++i)
+        EXPECT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i]))) << k->name << i;
+    }
+  }
+}
+
 TEST(Int16Attention, ARowIsTheSameBitsWhateverStandsBesideOrAfterIt) {
   for (const Case& c : cases()) {
     const Inputs in(c);
@@ -468,7 +518,7 @@ TEST(Int16Attention, NaNReachesTheRowsThatSeeItAndNoOther) {
   Inputs in(c);
   std::vector<float> bad(24, 1.0f);
   bad[3] = NAN;
-  store_row(c.row, bad.data(), in.stored.data() + 70 * c.row.bytes());
+  store_row(c.row, bad.data(), in.tile(c, 70), 70 % kTileCells);
   for (const Int16Kernel* k : runnable_int16_kernels()) {
     const auto o = panel_attention(*k, c, in);
     for (int64_t i = 0; i < 16; ++i) {

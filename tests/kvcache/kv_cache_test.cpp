@@ -80,10 +80,11 @@ TEST(CacheRow, CodesComeBackWithinHalfAStepOfEachGroup) {
         std::vector<float> x(static_cast<size_t>(row.width)), got(x.size());
         for (size_t i = 0; i < x.size(); ++i)
           x[i] = std::sin(static_cast<float>(i * i)) * static_cast<float>(1 + i / 100);  // groups of other sizes
-        std::vector<std::byte> bytes(static_cast<size_t>(row.bytes()) + 4, std::byte{0x5A});
-        store_row(row, x.data(), bytes.data());
-        EXPECT_EQ(bytes[static_cast<size_t>(row.bytes())], std::byte{0x5A});
-        load_row(row, bytes.data(), got.data());
+        const auto size = static_cast<size_t>(kBlockTokens * row.bytes());
+        std::vector<std::byte> bytes(size + 4, std::byte{0x5A});
+        for (const int64_t i : {int64_t{0}, int64_t{7}, kBlockTokens - 1}) store_row(row, x.data(), bytes.data(), i);
+        EXPECT_EQ(bytes[size], std::byte{0x5A});
+        load_row(row, bytes.data(), 7, got.data());
         const auto check_part = [&](int64_t begin, int64_t end, int limit) {
           for (int64_t first = begin; first < end; first += kCacheGroup) {
             const int64_t last = std::min(first + kCacheGroup, end);
@@ -105,9 +106,9 @@ TEST(CacheRow, AGroupThatIsNotFiniteComesBackAsNaN) {
       const CacheRow row{type, 12, 4};
       const std::vector<float> x = {1, 2, bad, 4, 5, 6, 7, 8, 9, 10, 11, 12};
       std::vector<float> got(12);
-      std::vector<std::byte> bytes(static_cast<size_t>(row.bytes()));
-      store_row(row, x.data(), bytes.data());
-      load_row(row, bytes.data(), got.data());
+      std::vector<std::byte> bytes(static_cast<size_t>(kBlockTokens * row.bytes()));
+      store_row(row, x.data(), bytes.data(), 3);
+      load_row(row, bytes.data(), 3, got.data());
       for (size_t i = 0; i < 8; ++i) EXPECT_TRUE(std::isnan(got[i]));
       EXPECT_NEAR(got[8], 9, 2e-3);
     }

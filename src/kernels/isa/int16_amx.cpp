@@ -29,15 +29,28 @@ namespace {
 #define FATHOM_INLINE __attribute__((always_inline))
 
 constexpr int64_t kTile = 16, kDepth = 64, kTileBytes = kTile * kDepth;
-constexpr int64_t kColumns = 32;  // of values that are packed together
-constexpr int64_t kFetched = 12;  // lines of Ahead for each product of tiles, were there one panel
+constexpr int64_t kColumns = 32;   // of values that are packed together
+constexpr int64_t kFewPanels = 4;  // up to so many: small parts (part_of)
+constexpr int64_t kRunGroups = 4;  // whole groups that one list of products takes, at most
+constexpr int64_t kFetched = 12;   // lines of Ahead for each product of tiles, were there one panel
 static_assert(kTileCells == kDepth && kLanes == kTile);
 
+// out (16, 16) = (old ? itself : 0) + (the integer product of rows and columns) * row_scale[row] * lane_scale[column]
+struct Product {
+  const uint8_t *rows, *columns;
+  const float *row_scale, *lane_scale;
+  float* out;
+  bool old;
+};
+
+constexpr int64_t kProducts = kMaxPanels * kGroup / kTile;  // of a list, at most
+
 struct alignas(64) Scratch {
-  uint8_t operand[2 * kTileCells * kGroup];  // a group of keys or of values
-  uint8_t weights[kMaxPanels][2 * kTileBytes];
-  float scales[kTileCells];
+  uint8_t operands[2][2 * kTileCells * kGroup];  // a group of keys or of values, and the next
+  uint8_t weights[kMaxPanels][2 * kTileBytes];   // of each panel, or of each group
+  float scales[kRunGroups][kTileCells];
   int32_t sums[2][3][kTile * kTile];
+  Product list[kProducts];
 };
 static_assert(sizeof(Scratch) <= kKernelScratch);
 
@@ -50,17 +63,20 @@ struct Planes {
   __m512i high, low;
 };
 
-// 64 codes. Of each 128 bits of a and b eight bytes, in turns.
-FATHOM_INLINE inline Planes split(__m512i a, __m512i b) noexcept {
-  const __m512i byte = _mm512_set1_epi16(255);
-  return {_mm512_packs_epi16(_mm512_srai_epi16(a, 8), _mm512_srai_epi16(b, 8)),
-          _mm512_packus_epi16(_mm512_and_si512(a, byte), _mm512_and_si512(b, byte))};
+// The low bytes of a's halves of words, the high ones of b's.
+FATHOM_INLINE inline __m512i bytes_of(__m512i a, __m512i b) noexcept {
+  return _mm512_ternarylogic_epi32(_mm512_set1_epi16(255), a, b, 0xCA);
 }
+FATHOM_INLINE inline __m512i high_bytes(__m512i a, __m512i b) noexcept { return bytes_of(_mm512_srli_epi16(a, 8), b); }
+FATHOM_INLINE inline __m512i low_bytes(__m512i a, __m512i b) noexcept { return bytes_of(a, _mm512_slli_epi16(b, 8)); }
 
-// The first n of 32 codes from the i-th of a row on, the others zero; n may be any number.
-template <bool kNarrow>
+// 64 codes, of a and b in turns.
+FATHOM_INLINE inline Planes split(__m512i a, __m512i b) noexcept { return {high_bytes(a, b), low_bytes(a, b)}; }
+
+// 32 codes from the i-th of a row on; not kWhole: the first n of them, the others zero, n any number.
+template <bool kNarrow, bool kWhole>
 FATHOM_INLINE inline __m512i load_codes(const std::byte* row, int64_t i, int64_t n) noexcept {
-  const __mmask32 some = n >= 32 ? ~__mmask32{0} : n <= 0 ? __mmask32{0} : (__mmask32{1} << n) - 1;
+  const __mmask32 some = kWhole || n >= 32 ? ~__mmask32{0} : n <= 0 ? __mmask32{0} : (__mmask32{1} << n) - 1;
   if constexpr (kNarrow)
     return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(some, row + i));
   else
@@ -72,7 +88,7 @@ int64_t depth_tiles(int64_t n) noexcept { return (n + kDepth - 1) / kDepth; }
 void pack_query(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept {
   const auto* row = reinterpret_cast<const std::byte*>(codes);
   for (int64_t i = 0; i < n; i += kDepth) {
-    const Planes p = split(load_codes<false>(row, i, n - i), load_codes<false>(row, i + 32, n - i - 32));
+    const Planes p = split(load_codes<false, false>(row, i, n - i), load_codes<false, false>(row, i + 32, n - i - 32));
     uint32_t parts[2 * kTile];
     _mm512_storeu_si512(parts, p.high);
     _mm512_storeu_si512(parts + kTile, p.low);
@@ -83,60 +99,108 @@ void pack_query(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) 
   }
 }
 
-// Tiles (blocks of sixteen cells, 64 numbers, planes). Cells after the last stay what they were: so do their scores.
-template <bool kNarrow>
-void pack_keys(const CodeGroup& g, int64_t n, uint8_t* tiles) noexcept {
+// Keys become tiles (blocks of sixteen cells, 64 numbers, planes), a cell at a time. Cells after the last stay what
+// they were: so do their scores.
+template <bool kNarrow, bool kWhole>
+FATHOM_INLINE inline void pack_key(const CodeGroup& g, int64_t cell, int64_t j, uint8_t* tiles) noexcept {
   constexpr int64_t kPlanes = kNarrow ? 1 : 2;
-  const std::byte* row = g.codes;
-  for (int64_t j = 0; j < n; ++j, row += g.stride) {
-    uint8_t* to = tiles + j / kTile * depth_tiles(g.n) * kPlanes * kTileBytes + j % kTile * kDepth;
-    for (int64_t i = 0; i < g.n; i += kDepth, to += kPlanes * kTileBytes) {
-      const Planes p = split(load_codes<kNarrow>(row, i, g.n - i), load_codes<kNarrow>(row, i + 32, g.n - i - 32));
-      if (!kNarrow) _mm512_store_si512(to, p.high);
-      _mm512_store_si512(to + (kPlanes - 1) * kTileBytes, p.low);
-    }
+  const std::byte* row = g.codes + cell * g.stride;
+  const int64_t columns = kWhole ? kGroup : g.n;
+  uint8_t* to = tiles + j / kTile * depth_tiles(columns) * kPlanes * kTileBytes + j % kTile * kDepth;
+  for (int64_t i = 0; i < columns; i += kDepth, to += kPlanes * kTileBytes) {
+    const Planes p = split(load_codes<kNarrow, kWhole>(row, i, columns - i),
+                           load_codes<kNarrow, kWhole>(row, i + 32, columns - i - 32));
+    if (!kNarrow) _mm512_store_si512(to, p.high);
+    _mm512_store_si512(to + (kPlanes - 1) * kTileBytes, p.low);
   }
+}
+
+// Cells [begin, end), the tiles of which begin at `tiles`.
+template <bool kNarrow>
+void pack_keys(const CodeGroup& g, int64_t n, int64_t begin, int64_t end, uint8_t* tiles) noexcept {
+  end = smaller(end, n);
+  if (g.n == kGroup)
+    for (int64_t j = begin; j < end; ++j) pack_key<kNarrow, true>(g, j, j - begin, tiles);
+  else
+    for (int64_t j = begin; j < end; ++j) pack_key<kNarrow, false>(g, j, j - begin, tiles);
 }
 
 int64_t whole_columns(int64_t n) noexcept { return (n + kColumns - 1) / kColumns * kColumns; }
 
-// Row r of a tile of values holds four cells from this one on: the order in which pack_weights leaves them.
-int64_t first_cell(int64_t r) noexcept { return r % 4 * 16 + r / 4 * 4; }
+// The k-th of the four cells that row r of a tile of values holds: the order in which pack_weights leaves them.
+constexpr int64_t cell_of(int64_t r, int64_t k) noexcept {
+  return r % 4 / 2 * 16 + r / 4 * 4 + r % 2 * 2 + k / 2 + k % 2 * 32;
+}
 
-// Tiles (blocks of sixteen columns, planes); two blocks hold 32 columns, four of eight in turns. Rows without cells
-// stay what they were, and meet weights of zero.
-template <bool kNarrow>
-void pack_values(const CodeGroup& g, int64_t n, uint8_t* tiles) noexcept {
+// Values become tiles (blocks of sixteen columns, planes); two blocks hold 32 columns, four of eight in turns. This is
+// row r of two blocks, their columns from i on. Rows without cells stay what they were, and meet weights of zero.
+template <bool kNarrow, bool kWhole>
+FATHOM_INLINE inline void pack_four(const CodeGroup& g, int64_t n, int64_t r, int64_t i, uint8_t* to) noexcept {
   constexpr int64_t kPlanes = kNarrow ? 1 : 2;
-  const __m512i byte = _mm512_set1_epi16(255);
+  __m512i c[4];
+  unroll<4>([&](int k) FATHOM_INLINE {
+    c[k] = load_codes<kNarrow, kWhole>(g.codes + smaller(cell_of(r, k), n - 1) * g.stride, i, g.n - i);
+  });
+  const auto store = [&](__m512i two, __m512i next_two, uint8_t* plane) FATHOM_INLINE {
+    _mm512_store_si512(plane, _mm512_unpacklo_epi16(two, next_two));
+    _mm512_store_si512(plane + kPlanes * kTileBytes, _mm512_unpackhi_epi16(two, next_two));
+  };
+  if (!kNarrow) store(high_bytes(c[0], c[1]), high_bytes(c[2], c[3]), to);
+  store(low_bytes(c[0], c[1]), low_bytes(c[2], c[3]), to + (kPlanes - 1) * kTileBytes);
+}
+
+template <bool kNarrow, bool kWhole>
+FATHOM_INLINE inline void pack_columns(const CodeGroup& g, int64_t n, int64_t begin, int64_t end,
+                                       uint8_t* tiles) noexcept {
   for (int64_t r = 0; r < kTile; ++r) {
-    const int64_t first = first_cell(r);
-    if (first >= n) continue;
-    const std::byte* rows[4];
-    for (int64_t c = 0; c < 4; ++c) rows[c] = g.codes + smaller(first + c, n - 1) * g.stride;
+    if (cell_of(r, 0) >= n) continue;
     uint8_t* to = tiles + r * kDepth;
-    for (int64_t i = 0; i < g.n; i += kColumns, to += 2 * kPlanes * kTileBytes) {
-      __m512i c[4];
-      unroll<4>([&](int k) FATHOM_INLINE { c[k] = load_codes<kNarrow>(rows[k], i, g.n - i); });
-      const auto store = [&](__m512i two, __m512i next_two, uint8_t* plane) FATHOM_INLINE {
-        _mm512_store_si512(plane, _mm512_unpacklo_epi16(two, next_two));
-        _mm512_store_si512(plane + kPlanes * kTileBytes, _mm512_unpackhi_epi16(two, next_two));
-      };
-      const auto high = [&](__m512i a, __m512i b) FATHOM_INLINE {
-        return _mm512_or_si512(_mm512_srli_epi16(a, 8), _mm512_andnot_si512(byte, b));
-      };
-      const auto low = [&](__m512i a, __m512i b) FATHOM_INLINE {
-        return _mm512_or_si512(_mm512_and_si512(byte, a), _mm512_slli_epi16(b, 8));
-      };
-      if (!kNarrow) store(high(c[0], c[1]), high(c[2], c[3]), to);
-      store(low(c[0], c[1]), low(c[2], c[3]), to + (kPlanes - 1) * kTileBytes);
-    }
+    for (int64_t i = begin; i < end; i += kColumns, to += 2 * (kNarrow ? 1 : 2) * kTileBytes)
+      pack_four<kNarrow, kWhole>(g, n, r, i, to);
   }
 }
 
+// Columns [begin, end), the tiles of which begin at `tiles`.
+template <bool kNarrow>
+void pack_values(const CodeGroup& g, int64_t n, int64_t begin, int64_t end, uint8_t* tiles) noexcept {
+  if (g.n < kGroup)
+    pack_columns<kNarrow, false>(g, n, begin, smaller(end, g.n), tiles);
+  else if (end - begin == kGroup)
+    pack_columns<kNarrow, true>(g, n, 0, kGroup, tiles);
+  else
+    pack_columns<kNarrow, true>(g, n, begin, end, tiles);
+}
+
+// The groups of a list in parts of cells or of columns, each packed before the products of the one before it: tiles are
+// read some time after they are written, for what has just been stored cannot be loaded as a tile at once, but not
+// so late that they would have left the first cache.
+struct Packing {
+  void (*pack)(const CodeGroup&, int64_t n, int64_t begin, int64_t end, uint8_t* tiles) noexcept;
+  const CodeGroup *group, *end;
+  int64_t n, length, part;  // cells; cells or columns of a group and of a part
+  uint8_t* tiles[2];
+  int64_t products;  // of a part
+  int64_t begin = 0;
+
+  void next() noexcept {
+    if (group == end) return;
+    pack(*group, n, begin, begin + part, tiles[0]);
+    uint8_t* const packed = tiles[0];
+    tiles[0] = tiles[1];
+    tiles[1] = packed;
+    begin += part;
+    if (begin < length) return;
+    begin = 0;
+    ++group;
+  }
+};
+
 // Zeros after the last.
 void gather_scales(const CodeGroup& g, int64_t n, float* scales) noexcept {
-  for (int64_t j = 0; j < kTileCells; ++j) scales[j] = j < n ? g.scales[j * g.scale_stride] : 0.0f;
+  if (g.scale_stride == 1)
+    for (int64_t j = 0; j < kTileCells; j += kTile) load_some(g.scales + j, n - j).store(scales + j);
+  else
+    for (int64_t j = 0; j < kTileCells; ++j) scales[j] = j < n ? g.scales[j * g.scale_stride] : 0.0f;
 }
 
 // Blocks of sixteen cells, each (lanes, cells); zeros after the last.
@@ -167,27 +231,27 @@ void pack_weights(const float* p, const float* scales, const float* inverse, uin
 
 // ---- Products of tiles. ----
 
-// out (16, 16) = (add ? itself : 0) + (the integer product of rows and columns) * row_scale[row] * lane_scale[column]
-struct Product {
-  const uint8_t *rows, *columns;
-  const float *row_scale, *lane_scale;
-  float* out;
-};
-
 enum class Narrow : uint8_t { none, rows, columns };
 
-// One row of integer sums, scaled.
+// What scales the integer sums of a product, in registers.
+struct Finish {
+  const float* row_scale;
+  float* out;
+  F32 lane_scale;
+  __mmask16 old;
+};
+
+// One row.
 template <Narrow kNarrow, bool kLaneScale>
-FATHOM_INLINE inline void finish_row(const int32_t (*sums)[kTile * kTile], const Product& p, int64_t i,
-                                     __mmask16 add) noexcept {
+FATHOM_INLINE inline void finish_row(const int32_t (*sums)[kTile * kTile], const Finish& p, int64_t i) noexcept {
   const auto row = [&](int plane) FATHOM_INLINE { return _mm512_load_si512(sums[plane] + i * kTile); };
   __m512i sum = row(1);
   if constexpr (kNarrow == Narrow::none) sum = _mm512_add_epi32(_mm512_slli_epi32(row(0), 8), sum);
   sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), row(2));
   const F32 product = {_mm512_cvtepi32_ps(sum)}, row_scale = F32::all(p.row_scale[i]);
-  const F32 before = {_mm512_maskz_loadu_ps(add, p.out + i * kTile)};
+  const F32 before = {_mm512_maskz_loadu_ps(p.old, p.out + i * kTile)};
   if constexpr (kLaneScale)
-    fma(product * row_scale, F32::load(p.lane_scale), before).store(p.out + i * kTile);
+    fma(product * row_scale, p.lane_scale, before).store(p.out + i * kTile);
   else
     fma(product, row_scale, before).store(p.out + i * kTile);
 }
@@ -195,27 +259,36 @@ FATHOM_INLINE inline void finish_row(const int32_t (*sums)[kTile * kTile], const
 // A list of products, kSteps tiles deep. Tile products and vectors have units of their own, but one waits for the
 // other's results: so the tiles of a product are multiplied while those of the one before are stored and what was
 // stored before that is scaled, by turns. On an Intel Xeon (Sapphire Rapids) that takes two thirds of the time of one
-// after the other, 128 cycles for a product one step deep; its four tile products alone take 64, its loads and stores
-// the most of the others. The sums 2^16, 2^8 and 1 are tiles 0 .. 2 and 3 .. 5 by turns; 6 holds rows, 7 columns.
+// after the other, about 120 cycles for a product one step deep; its four tile products alone take 64, its loads and
+// stores the most of the others (docs/performance). The sums 2^16, 2^8 and 1 are tiles 0 .. 2 and 3 .. 5 by turns; 6
+// holds rows, 7 columns.
 template <Narrow kNarrow, int kSteps, bool kLaneScale>
-void multiply(const Product* list, int64_t count, bool add, int32_t (*sums)[3][kTile * kTile], Ahead& ahead,
+void multiply(const Product* list, int64_t count, Packing packing, int32_t (*sums)[3][kTile * kTile], Ahead& ahead,
               int64_t lines) noexcept {
   constexpr bool kBoth = kNarrow == Narrow::none;
   constexpr int kPieces = kSteps * (kBoth ? 4 : 2), kRowsOfPiece = kTile / kPieces;
   constexpr int64_t kRowPlanes = kNarrow == Narrow::rows ? 1 : 2, kColumnPlanes = kNarrow == Narrow::columns ? 1 : 2;
-  const __mmask16 old = add ? 0xFFFF : 0;
-  written(list);
-  for (int64_t t = 0; t < count + 2; ++t) {
+  packing.next();
+  for (int64_t t = 0, next = 0; t < count + 2; ++t) {
+    if (t == next) {
+      packing.next();
+      next += packing.products;
+      written(list);
+    }
     const bool multiplies = t < count, stores = t >= 1 && t <= count, finishes = t >= 2;
     const Product& now = list[multiplies ? t : 0];
     const auto rows = [&](int step, int plane)
                           FATHOM_INLINE { return now.rows + (step * kRowPlanes + plane) * kTileBytes; };
     const auto columns = [&](int step, int plane)
                              FATHOM_INLINE { return now.columns + (step * kColumnPlanes + plane) * kTileBytes; };
+    const Product& last = list[finishes ? t - 2 : 0];
+    const Finish to = {last.row_scale, last.out, kLaneScale ? F32::load(last.lane_scale) : F32::zero(),
+                       static_cast<__mmask16>(last.old ? 0xFFFF : 0)};
+    const int32_t(*const finished)[kTile * kTile] = sums[t % 2];
     const auto finish = [&](int piece) FATHOM_INLINE {
-      if (!finishes) return;
-      for (int i = 0; i < kRowsOfPiece; ++i)
-        finish_row<kNarrow, kLaneScale>(sums[t % 2], list[t - 2], piece * kRowsOfPiece + i, old);
+      if (finishes)
+        unroll<kRowsOfPiece>(
+            [&](int i) FATHOM_INLINE { finish_row<kNarrow, kLaneScale>(finished, to, piece * kRowsOfPiece + i); });
       written(list);
     };
     int32_t(*const stored)[kTile * kTile] = sums[(t + 1) % 2];
@@ -279,39 +352,116 @@ void multiply(const Product* list, int64_t count, bool add, int32_t (*sums)[3][k
 
 int64_t lines_ahead(int64_t n_panels) noexcept { return (kFetched + n_panels - 1) / n_panels; }
 
-void score(const CodeGroup& keys, int64_t n, const ScorePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
-           void* scratch) noexcept {
-  auto* s = static_cast<Scratch*>(scratch);
-  (keys.narrow ? pack_keys<true> : pack_keys<false>)(keys, n, s->operand);
-  gather_scales(keys, n, s->scales);
-  const int64_t steps = depth_tiles(keys.n), bytes = steps * (keys.narrow ? 1 : 2) * kTileBytes;
-  Product list[kMaxPanels * kTileCells / kTile];
-  int64_t count = 0;
-  for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
-    for (int64_t j = 0; j < n; j += kTile)
-      list[count++] = {s->operand + j / kTile * bytes, reinterpret_cast<const uint8_t*>(p->queries), s->scales + j,
-                       p->scales, p->scores + j * kLanes};
-  const auto run = keys.narrow ? (steps == 1 ? multiply<Narrow::rows, 1, true> : multiply<Narrow::rows, 2, true>)
-                               : (steps == 1 ? multiply<Narrow::none, 1, true> : multiply<Narrow::none, 2, true>);
-  run(list, count, add, s->sums, ahead, lines_ahead(n_panels));
+// Groups from the first on that one list takes: whole ones of one kind, or one.
+int64_t run_length(const CodeGroup* groups, int64_t n_groups, int64_t n_panels) noexcept {
+  const int64_t most = smaller(smaller(n_groups, kRunGroups), kMaxPanels / n_panels);
+  int64_t n = 1;
+  if (groups->n == kGroup)
+    while (n < most && groups[n].n == kGroup && groups[n].narrow == groups->narrow) ++n;
+  return n;
 }
 
-void add_values(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
-                void* scratch) noexcept {
-  auto* s = static_cast<Scratch*>(scratch);
-  (values.narrow ? pack_values<true> : pack_values<false>)(values, n, s->operand);
-  gather_scales(values, n, s->scales);
-  const int64_t bytes = (values.narrow ? 1 : 2) * kTileBytes;
-  Product list[kMaxPanels * kGroup / kTile];
-  int64_t count = 0;
-  for (int64_t p = 0; p < n_panels; ++p) {
-    const ValuePanel& panel = panels[p];
-    pack_weights(panel.probabilities, s->scales, panel.inverse, s->weights[p]);
-    for (int64_t i = 0; i < whole_columns(values.n); i += kTile)
-      list[count++] = {s->weights[p], s->operand + i / kTile * bytes, panel.factor, nullptr, panel.sums + i * kLanes};
+// Few panels and wide codes: small parts, which stay in the first cache with all else. Many panels: large ones, so that
+// a panel's own tiles are read seldom.
+template <bool kNarrow>
+int64_t part_of(int64_t small, int64_t large, int64_t n_panels) noexcept {
+  return kNarrow || n_panels > kFewPanels ? large : small;
+}
+
+template <bool kNarrow, int kSteps>
+void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScorePanel* panels, int64_t n_panels, bool old,
+               Ahead& ahead, Scratch& s) noexcept {
+  constexpr int64_t kBlock = kSteps * (kNarrow ? 1 : 2) * kTileBytes;
+  const int64_t part = part_of<kNarrow>(kTile, kTileCells, n_panels);
+  int64_t count = 0, parts = 0;
+  for (int64_t g = 0; g < n_run; ++g) {
+    gather_scales(keys[g], n, s.scales[g]);
+    for (int64_t begin = 0; begin < n; begin += part, ++parts)
+      for (ScorePanel* p = panels; p < panels + n_panels; ++p)
+        for (int64_t j = begin; j < smaller(begin + part, n); j += kTile)
+          s.list[count++] = {s.operands[parts % 2] + (j - begin) / kTile * kBlock,
+                             reinterpret_cast<const uint8_t*>(p->queries),
+                             s.scales[g] + j,
+                             p->scales,
+                             p->scores + j * kLanes,
+                             old || g > 0};
+    for (ScorePanel* p = panels; p < panels + n_panels; ++p) {
+      p->queries += depth_tiles(keys[g].n) * kDepth / 2 * kLanes;
+      p->scales += kLanes;
+    }
   }
-  (values.narrow ? multiply<Narrow::columns, 1, false>
-                 : multiply<Narrow::none, 1, false>)(list, count, add, s->sums, ahead, lines_ahead(n_panels));
+  const Packing packing{.pack = pack_keys<kNarrow>,
+                        .group = keys,
+                        .end = keys + n_run,
+                        .n = n,
+                        .length = n,
+                        .part = part,
+                        .tiles = {s.operands[0], s.operands[1]},
+                        .products = count / parts};
+  multiply<kNarrow ? Narrow::rows : Narrow::none, kSteps, true>(s.list, count, packing, s.sums, ahead,
+                                                                lines_ahead(n_panels));
+}
+
+void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel* panels, int64_t n_panels, Ahead& ahead,
+           void* scratch) noexcept {
+  ScorePanel at[kMaxPanels];
+  for (int64_t p = 0; p < n_panels; ++p) at[p] = panels[p];
+  for (int64_t g = 0, run = 0; g < n_groups; g += run) {
+    run = run_length(keys + g, n_groups - g, n_panels);
+    const bool one = depth_tiles(keys[g].n) == 1;
+    const auto go = keys[g].narrow ? (one ? score_run<true, 1> : score_run<true, 2>)
+                                   : (one ? score_run<false, 1> : score_run<false, 2>);
+    go(keys + g, run, n, at, n_panels, g > 0, ahead, *static_cast<Scratch*>(scratch));
+  }
+}
+
+template <bool kNarrow>
+void add_run(const CodeGroup* values, int64_t n_run, int64_t n, ValuePanel* panels, int64_t n_panels, bool add,
+             Ahead& ahead, Scratch& s) noexcept {
+  constexpr int64_t kBlock = (kNarrow ? 1 : 2) * kTileBytes;
+  const int64_t part = part_of<kNarrow>(kColumns, kGroup, n_panels), columns = whole_columns(values->n);
+  int64_t count = 0, parts = 0;
+  for (int64_t g = 0; g < n_run; ++g) {
+    gather_scales(values[g], n, s.scales[g]);
+    uint8_t(*const weights)[2 * kTileBytes] = s.weights + g * n_panels;
+    for (int64_t i = 0; i < n_panels; ++i)
+      pack_weights(panels[i].probabilities, s.scales[g], panels[i].inverse, weights[i]);
+    for (int64_t begin = 0; begin < columns; begin += part, ++parts)
+      for (int64_t i = 0; i < n_panels; ++i)
+        for (int64_t c = begin; c < smaller(begin + part, columns); c += kTile)
+          s.list[count++] = {weights[i],
+                             s.operands[parts % 2] + (c - begin) / kTile * kBlock,
+                             panels[i].factor,
+                             nullptr,
+                             panels[i].sums + c * kLanes,
+                             add};
+    for (ValuePanel* p = panels; p < panels + n_panels; ++p) {
+      p->inverse += kLanes;
+      p->factor += kLanes;
+      p->sums += values[g].n * kLanes;
+    }
+  }
+  const Packing packing{.pack = pack_values<kNarrow>,
+                        .group = values,
+                        .end = values + n_run,
+                        .n = n,
+                        .length = columns,
+                        .part = part,
+                        .tiles = {s.operands[0], s.operands[1]},
+                        .products = count / parts};
+  multiply<kNarrow ? Narrow::columns : Narrow::none, 1, false>(s.list, count, packing, s.sums, ahead,
+                                                               lines_ahead(n_panels));
+}
+
+void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValuePanel* panels, int64_t n_panels,
+                bool add, Ahead& ahead, void* scratch) noexcept {
+  ValuePanel at[kMaxPanels];
+  for (int64_t p = 0; p < n_panels; ++p) at[p] = panels[p];
+  for (int64_t g = 0, run = 0; g < n_groups; g += run) {
+    run = run_length(values + g, n_groups - g, n_panels);
+    const auto go = values[g].narrow ? add_run<true> : add_run<false>;
+    go(values + g, run, n, at, n_panels, add, ahead, *static_cast<Scratch*>(scratch));
+  }
 }
 
 // ---- Sums: blocks of sixteen columns as pack_values leaves them, each (lanes, columns). ----

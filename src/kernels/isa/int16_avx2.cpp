@@ -33,6 +33,7 @@ Mask greater(F32 a, F32 b) noexcept { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ
 Mask equal(F32 a, F32 b) noexcept { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
 bool all(Mask m) noexcept { return _mm256_movemask_ps(m.v) == 0xFF; }
 F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm256_blendv_ps(no.v, yes.v, m.v)}; }
+F32 look_up(const float* table, Ints indices) noexcept { return {_mm256_i32gather_ps(table, indices, 4)}; }
 
 // Written against those.
 #include "kernels/isa/int16_lanes.inl"

@@ -13,6 +13,7 @@ Mask greater(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_
 Mask equal(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 bool all(Mask m) noexcept { return m.v == 0xFFFF; }
 F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
+F32 look_up(const float* table, Ints indices) noexcept { return {_mm512_i32gather_ps(indices, table, 4)}; }
 
 // Written against those.
 #include "kernels/isa/int16_lanes.inl"

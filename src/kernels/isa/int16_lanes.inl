@@ -3,6 +3,7 @@
 //     Ints, Mask, load_words
 //     all_words(w)               w in every lane
 //     greater(a, b), equal(a, b), all(mask), choose(mask, yes, no)
+//     look_up(table, indices)
 // Included inside the anonymous namespace of an instruction set, as body.inl is.
 
 void fetch(Ahead& ahead, int64_t lines) noexcept {  // a cached tile is fetched while the one before is multiplied once
@@ -45,4 +46,18 @@ bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState
     changed = changed || !all(equal(keep, F32::all(1.0f)));
   }
   return changed;
+}
+
+void weight_scales(const float* top, const int32_t* visible, const float* largest, float* factors,
+                   float* inverses) noexcept {
+  const F32 most = F32::all(static_cast<float>(kMaxWeight)), least = F32::all(kLeastFactor);
+  for (int64_t l = 0; l < kLanes; l += F32::lanes) {
+    const F32 factor = F32::load(top + l) * look_up(largest, load_words(visible + l)) / most;
+    const auto if_it_matters = [&](F32 x) {
+      return choose(greater(least, factor), F32::zero(),
+                    choose(greater(F32::all(__builtin_inff()), factor), x, F32::zero()));
+    };
+    choose(equal(factor, factor), if_it_matters(factor), factor).store(factors + l);
+    if_it_matters(F32::all(1.0f) / factor).store(inverses + l);
+  }
 }

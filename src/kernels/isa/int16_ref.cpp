@@ -31,16 +31,26 @@ int64_t code(const CodeGroup& g, int64_t cell, int64_t i) noexcept {
 // As int32, wrapped when NaN made a code of an operand.
 float to_float(int64_t sum) noexcept { return static_cast<float>(static_cast<int32_t>(sum)); }
 
-void score(const CodeGroup& keys, int64_t n, const ScorePanel* panels, int64_t n_panels, bool add, Ahead&,
+void score_group(const CodeGroup& keys, int64_t n, const uint32_t* queries, const float* scales, bool add,
+                 float* scores) noexcept {
+  for (int64_t j = 0; j < n; ++j)
+    for (int64_t l = 0; l < kLanes; ++l) {
+      int64_t sum = 0;
+      for (int64_t i = 0; i < keys.n; ++i) sum += code(keys, j, i) * query_code(queries, i, l);
+      float& s = scores[j * kLanes + l];
+      s = std::fma(to_float(sum) * keys.scales[j * keys.scale_stride], scales[l], add ? s : 0.0f);
+    }
+}
+
+void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel* panels, int64_t n_panels, Ahead&,
            void*) noexcept {
-  for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
-    for (int64_t j = 0; j < n; ++j)
-      for (int64_t l = 0; l < kLanes; ++l) {
-        int64_t sum = 0;
-        for (int64_t i = 0; i < keys.n; ++i) sum += code(keys, j, i) * query_code(p->queries, i, l);
-        float& s = p->scores[j * kLanes + l];
-        s = std::fma(to_float(sum) * keys.scales[j * keys.scale_stride], p->scales[l], add ? s : 0.0f);
-      }
+  for (const ScorePanel* p = panels; p < panels + n_panels; ++p) {
+    const uint32_t* queries = p->queries;
+    for (int64_t g = 0; g < n_groups; ++g) {
+      score_group(keys[g], n, queries, p->scales + g * kLanes, g > 0, p->scores);
+      queries += (keys[g].n + 63) / 64 * 32 * kLanes;
+    }
+  }
 }
 
 void softmax_lane(float* s, int64_t n, int64_t visible, float scale, LaneState& state, int64_t l) noexcept {
@@ -75,6 +85,16 @@ bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState
   return changed;
 }
 
+void weight_scales(const float* top, const int32_t* visible, const float* largest, float* factors,
+                   float* inverses) noexcept {
+  for (int64_t l = 0; l < kLanes; ++l) {
+    const float factor = top[l] * largest[visible[l]] / static_cast<float>(kMaxWeight);
+    const bool matters = factor >= kLeastFactor && factor < kInfinity;
+    factors[l] = matters || factor != factor ? factor : 0.0f;
+    inverses[l] = matters ? 1.0f / factor : 0.0f;
+  }
+}
+
 void arrange(float*, int64_t) noexcept {}
 
 int64_t weight(float p, float scale, float inverse) noexcept {
@@ -82,20 +102,28 @@ int64_t weight(float p, float scale, float inverse) noexcept {
   return std::isfinite(x) ? static_cast<int64_t>(std::nearbyint(x)) : 0;
 }
 
-void add_values(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add, Ahead&,
-                void*) noexcept {
-  for (const ValuePanel* p = panels; p < panels + n_panels; ++p)
-    for (int64_t l = 0; l < kLanes; ++l) {
-      int64_t weights[kTileCells];
-      for (int64_t j = 0; j < n; ++j)
-        weights[j] = weight(p->probabilities[j * kLanes + l], values.scales[j * values.scale_stride], p->inverse[l]);
-      for (int64_t i = 0; i < values.n; ++i) {
-        int64_t sum = 0;
-        for (int64_t j = 0; j < n; ++j) sum += code(values, j, i) * weights[j];
-        float& z = p->sums[i * kLanes + l];
-        z = std::fma(to_float(sum), p->factor[l], add ? z : 0.0f);
-      }
+void add_group(const CodeGroup& values, int64_t n, const float* probabilities, const float* inverse,
+               const float* factor, bool add, float* sums) noexcept {
+  for (int64_t l = 0; l < kLanes; ++l) {
+    int64_t weights[kTileCells];
+    for (int64_t j = 0; j < n; ++j)
+      weights[j] = weight(probabilities[j * kLanes + l], values.scales[j * values.scale_stride], inverse[l]);
+    for (int64_t i = 0; i < values.n; ++i) {
+      int64_t sum = 0;
+      for (int64_t j = 0; j < n; ++j) sum += code(values, j, i) * weights[j];
+      float& z = sums[i * kLanes + l];
+      z = std::fma(to_float(sum), factor[l], add ? z : 0.0f);
     }
+  }
+}
+
+void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValuePanel* panels, int64_t n_panels,
+                bool add, Ahead&, void*) noexcept {
+  for (const ValuePanel* p = panels; p < panels + n_panels; ++p) {
+    float* sums = p->sums;
+    for (int64_t g = 0; g < n_groups; sums += values[g].n * kLanes, ++g)
+      add_group(values[g], n, p->probabilities, p->inverse + g * kLanes, p->factor + g * kLanes, add, sums);
+  }
 }
 
 void scale_sums(float* sums, int64_t n, const float* keep) noexcept {

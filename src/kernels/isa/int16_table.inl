@@ -5,6 +5,7 @@
     .score = score,
     .softmax = softmax,
     .arrange = arrange,
+    .weight_scales = weight_scales,
     .add_values = add_values,
     .scale_sums = scale_sums,
     .unpack_sums = unpack_sums,

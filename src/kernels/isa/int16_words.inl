@@ -108,11 +108,17 @@ void value_words(const CodeGroup& g, int64_t n, uint32_t* words) noexcept {
   }
 }
 
-void score(const CodeGroup& keys, int64_t n, const ScorePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
+void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel* panels, int64_t n_panels, Ahead& ahead,
            void* scratch) noexcept {
-  const Words words = key_words(keys, n, static_cast<WordScratch*>(scratch)->keys);
-  for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
-    multiply(n, half(keys.n), words, p->queries, keys.scales, keys.scale_stride, p->scales, add, ahead, p->scores);
+  int64_t first_word = 0;
+  for (int64_t g = 0; g < n_groups; ++g) {
+    const CodeGroup& group = keys[g];
+    const Words words = key_words(group, n, static_cast<WordScratch*>(scratch)->keys);
+    for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
+      multiply(n, half(group.n), words, p->queries + first_word * kLanes, group.scales, group.scale_stride,
+               p->scales + g * kLanes, g > 0, ahead, p->scores);
+    first_word += (group.n + 63) / 64 * 32;
+  }
 }
 
 void arrange(float*, int64_t) noexcept {}
@@ -128,13 +134,18 @@ void round_weights(const float* p, int64_t n, const float* scales, int64_t strid
       store_words(pairs(code(j, v), j + 1 < n ? code(j + 1, v) : zero_words()), words + v);
 }
 
-void add_values(const CodeGroup& values, int64_t n, const ValuePanel* panels, int64_t n_panels, bool add, Ahead& ahead,
-                void* scratch) noexcept {
+void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValuePanel* panels, int64_t n_panels,
+                bool add, Ahead& ahead, void* scratch) noexcept {
   auto* s = static_cast<WordScratch*>(scratch);
-  value_words(values, n, s->values);
-  for (const ValuePanel* p = panels; p < panels + n_panels; ++p) {
-    round_weights(p->probabilities, n, values.scales, values.scale_stride, p->inverse, s->weights);
-    multiply(values.n, half(n), {s->values, 1, kGroup}, s->weights, nullptr, 0, p->factor, add, ahead, p->sums);
+  int64_t column = 0;
+  for (int64_t g = 0; g < n_groups; column += values[g].n, ++g) {
+    const CodeGroup& group = values[g];
+    value_words(group, n, s->values);
+    for (const ValuePanel* p = panels; p < panels + n_panels; ++p) {
+      round_weights(p->probabilities, n, group.scales, group.scale_stride, p->inverse + g * kLanes, s->weights);
+      multiply(group.n, half(n), {s->values, 1, kGroup}, s->weights, nullptr, 0, p->factor + g * kLanes, add, ahead,
+               p->sums + column * kLanes);
+    }
   }
 }
 
