@@ -25,7 +25,7 @@ enum class CacheType : uint8_t { f32, bf16, q16, q8 };
 inline constexpr std::string_view kCacheTypeNames[] = {"f32", "bf16", "q16", "q8"};  // by CacheType
 std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept;
 
-inline constexpr int64_t kBlockTokens = 64;
+inline constexpr int64_t kBlockTokens = 64;  // whose rows stand together
 inline constexpr int64_t kCacheGroup = 128;
 inline constexpr int kCode16 = 4095, kCode8 = 127;  // largest codes
 
@@ -39,10 +39,10 @@ struct CacheRow {
   constexpr bool coded() const noexcept { return type == CacheType::q16 || type == CacheType::q8; }
   constexpr int64_t groups() const noexcept { return cache_groups(body()) + cache_groups(tail); }
 
-  constexpr int64_t tail_at() const noexcept {
-    return whole(body() * (type == CacheType::q8 ? 1 : 2));
-  }                                            // of a coded row
-  constexpr int64_t stride() const noexcept {  // from one row to the next, in bytes
+  // Of a coded row: the byte where its tail begins.
+  constexpr int64_t tail_at() const noexcept { return whole(body() * (type == CacheType::q8 ? 1 : 2)); }
+  // Bytes from one row to the next.
+  constexpr int64_t stride() const noexcept {
     if (!coded()) return width * (type == CacheType::f32 ? 4 : 2);
     return tail_at() + whole(tail * 2);
   }

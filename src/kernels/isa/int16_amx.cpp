@@ -368,6 +368,9 @@ int64_t part_of(int64_t small, int64_t large, int64_t n_panels) noexcept {
   return kNarrow || n_panels > kFewPanels ? large : small;
 }
 
+// Of `length` cells or columns in parts, the blocks of the first part.
+int64_t blocks_of(int64_t part, int64_t length) noexcept { return (smaller(part, length) + kTile - 1) / kTile; }
+
 template <bool kNarrow, int kSteps>
 void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScorePanel* panels, int64_t n_panels, bool old,
                Ahead& ahead, Scratch& s) noexcept {
@@ -397,7 +400,7 @@ void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScorePanel* pane
                         .length = n,
                         .part = part,
                         .tiles = {s.operands[0], s.operands[1]},
-                        .products = count / parts};
+                        .products = n_panels * blocks_of(part, n)};
   multiply<kNarrow ? Narrow::rows : Narrow::none, kSteps, true>(s.list, count, packing, s.sums, ahead,
                                                                 lines_ahead(n_panels));
 }
@@ -448,7 +451,7 @@ void add_run(const CodeGroup* values, int64_t n_run, int64_t n, ValuePanel* pane
                         .length = columns,
                         .part = part,
                         .tiles = {s.operands[0], s.operands[1]},
-                        .products = count / parts};
+                        .products = n_panels * blocks_of(part, columns)};
   multiply<kNarrow ? Narrow::columns : Narrow::none, 1, false>(s.list, count, packing, s.sums, ahead,
                                                                lines_ahead(n_panels));
 }
