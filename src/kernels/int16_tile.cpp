@@ -29,7 +29,8 @@ std::span<const CodeGroup> CachedTile::load(const Int16Kernel& k, const std::byt
                                             float* scratch) noexcept {
   if (!row_.coded()) round_rows(k, stored, n, scratch);
   const auto* codes = row_.coded() ? stored : reinterpret_cast<const std::byte*>(scratch);
-  const float* scales = row_.coded() ? row_scales(row_, stored, 0) : scratch + kTileCells * (rounded_bytes_ / 4);
+  const float* scales = row_.coded() ? reinterpret_cast<const float*>(stored + row_.scales_at())
+                                     : scratch + kTileCells * (rounded_bytes_ / 4);
   for (size_t g = 0; g < groups_.size(); ++g) {
     codes_[g].codes = codes + groups_[g].at;
     codes_[g].stride = row_.coded() ? row_.stride() : rounded_bytes_;

@@ -68,7 +68,7 @@ void store_row(const CacheRow& row, const float* x, std::byte* rows, int64_t i) 
     auto* half = reinterpret_cast<uint16_t*>(bytes);
     for (int64_t k = 0; k < row.width; ++k) half[k] = f32_to_bf16(x[k]);
   } else {
-    auto* scales = reinterpret_cast<float*>(rows + kBlockTokens * row.stride()) + i;
+    auto* scales = reinterpret_cast<float*>(rows + row.scales_at()) + i;
     if (row.type == CacheType::q8)
       store_codes<int8_t>(x, row.body(), kCode8, bytes, scales);
     else
@@ -86,7 +86,7 @@ void load_row(const CacheRow& row, const std::byte* rows, int64_t i, float* x) n
     const auto* half = reinterpret_cast<const uint16_t*>(bytes);
     for (int64_t k = 0; k < row.width; ++k) x[k] = bf16_to_f32(half[k]);
   } else {
-    const float* scales = row_scales(row, rows, i);
+    const auto* scales = reinterpret_cast<const float*>(rows + row.scales_at()) + i;
     if (row.type == CacheType::q8)
       load_codes<int8_t>(bytes, scales, row.body(), x);
     else

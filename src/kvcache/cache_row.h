@@ -46,6 +46,8 @@ struct CacheRow {
     if (!coded()) return width * (type == CacheType::f32 ? 4 : 2);
     return tail_at() + whole(tail * 2);
   }
+  // The byte after kBlockTokens rows, where their scales begin: that of row i and group g at [g * kBlockTokens + i].
+  constexpr int64_t scales_at() const noexcept { return kBlockTokens * stride(); }
   constexpr int64_t bytes() const noexcept { return stride() + (coded() ? groups() * 4 : 0); }  // scales included
 
  private:
@@ -59,10 +61,5 @@ float encode_group(const float* x, int64_t n, int largest, int16_t* codes) noexc
 // Row i of the rows at `rows` (kBlockTokens * row.bytes() bytes, 4-byte aligned): row.width numbers into it, and back.
 void store_row(const CacheRow& row, const float* x, std::byte* rows, int64_t i) noexcept;
 void load_row(const CacheRow& row, const std::byte* rows, int64_t i, float* x) noexcept;
-
-// The scales of row i of those: that of group g at [g * kBlockTokens].
-inline const float* row_scales(const CacheRow& row, const std::byte* rows, int64_t i) noexcept {
-  return reinterpret_cast<const float*>(rows + kBlockTokens * row.stride()) + i;
-}
 
 }  // namespace fathom

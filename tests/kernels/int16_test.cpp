@@ -68,30 +68,30 @@ auto random_code(uint64_t stream, int limit) {
   };
 }
 
-// Panels of queries against a group of keys several times over, other queries each time.
+// Panels of queries against a group of keys twice over, other queries the second time.
 template <class Code>
-Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int64_t n_panels, Code&& code,
-                        int64_t n_groups = 2) {
-  const int64_t words_of_group = query_words(keys.group.n) * kLanes, room = n_groups * words_of_group,
+Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int64_t n_panels, Code&& code) {
+  constexpr int64_t kGroups = 2;
+  const int64_t words_of_group = query_words(keys.group.n) * kLanes, room = kGroups * words_of_group,
                 cells = kTileCells * kLanes;
-  const std::vector<CodeGroup> groups(static_cast<size_t>(n_groups), keys.group);
+  const std::vector<CodeGroup> groups(static_cast<size_t>(kGroups), keys.group);
   Buffer<uint32_t> words(n_panels * room);
-  Buffer<float> lanes = normals(n_panels * n_groups * kLanes, 4), scores(n_panels * cells), out(n_panels * n * kLanes),
+  Buffer<float> lanes = normals(n_panels * kGroups * kLanes, 4), scores(n_panels * cells), out(n_panels * n * kLanes),
                 scratch(kKernelScratch / 4);
   std::vector<ScorePanel> panels;
   for (int64_t p = 0; p < n_panels; ++p) {
-    for (int64_t g = 0; g < n_groups; ++g)
+    for (int64_t g = 0; g < kGroups; ++g)
       for (int64_t l = 0; l < kLanes; ++l) {
         int16_t codes[kGroup] = {};
         for (int64_t i = 0; i < keys.group.n; ++i)
-          codes[i] = static_cast<int16_t>(code(((p * n_groups + g) * kLanes + l) * keys.group.n + i));
+          codes[i] = static_cast<int16_t>(code(((p * kGroups + g) * kLanes + l) * keys.group.n + i));
         k.pack_query(codes, keys.group.n, l, words.data() + p * room + g * words_of_group);
       }
-    panels.push_back({words.data() + p * room, lanes.data() + p * n_groups * kLanes, scores.data() + p * cells});
+    panels.push_back({words.data() + p * room, lanes.data() + p * kGroups * kLanes, scores.data() + p * cells});
   }
   if (k.begin != nullptr) k.begin();
   Ahead none;
-  k.score(groups.data(), n_groups, n, panels.data(), n_panels, none, scratch.data());
+  k.score(groups.data(), kGroups, n, panels.data(), n_panels, none, scratch.data());
   if (k.end != nullptr) k.end();
   for (int64_t p = 0; p < n_panels; ++p)
     std::copy_n(scores.data() + p * cells, n * kLanes, out.data() + p * n * kLanes);

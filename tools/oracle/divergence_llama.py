@@ -11,12 +11,12 @@ converted to F32, where it rounds nothing either. Mean KL divergence over all po
 """
 import argparse
 import pathlib
-import subprocess
 import tempfile
 
 import numpy as np
 
 from llama_oracle import Llama
+from oracle_common import Fathom
 
 
 def log_probabilities(logits):
@@ -29,24 +29,17 @@ def divergence(p, q):
     return (np.exp(p) * (p - q)).sum(axis=-1)
 
 
-def fathom_logits(program, model, ids, arithmetic, folder):
-    out = folder / "logits.npy"
-    subprocess.run([program, "logits", "-m", model, "--ids", " ".join(map(str, ids)), "--all", "--format", "npy", "-o",
-                    out, "--arithmetic", arithmetic], check=True, capture_output=True)
-    return np.load(out)
-
-
 def compare(arguments, llama, kind, folder):
     path, plain = folder / f"{kind}.gguf", folder / f"{kind}-f32.gguf"
-    subprocess.run([arguments.fathom, "quantize", "-m", arguments.model, "--type", kind, "-q", "-o", path], check=True)
-    subprocess.run([arguments.fathom, "convert", path, plain, "--type", "f32", "-q"], check=True)
+    fathom = Fathom(arguments.fathom)
+    fathom.run("quantize", "-m", arguments.model, "--type", kind, "-q", "-o", path)
+    fathom.run("convert", path, plain, "--type", "f32", "-q")
     found = {"llama.cpp, fathom": [], "exact, fathom": [], "exact, llama.cpp": [], "llama.cpp F32, exact": []}
     with llama.open(path) as model, llama.open(plain) as unrounded:
         ids = model.tokenize(arguments.text.read_text(errors="replace"))
         for i in range(arguments.windows):
             window = ids[i * arguments.tokens:(i + 1) * arguments.tokens]
-            fast, exact = (log_probabilities(fathom_logits(arguments.fathom, path, window, a, folder))
-                           for a in ("fast", "exact"))
+            fast, exact = (log_probabilities(fathom.logits(path, window, arithmetic=a)) for a in ("fast", "exact"))
             peer, plain_peer = (log_probabilities(m.logits(window)) for m in (model, unrounded))
             for name, rows in zip(found, ((peer, fast), (exact, fast), (exact, peer), (plain_peer, exact))):
                 found[name].append(divergence(*rows))

@@ -148,7 +148,7 @@ def relative_difference(got, expected):
     return float(per_position.max()), int(per_position.argmax())
 
 
-EXACT = "--arithmetic", "exact"  # an oracle computes with what is stored, so fathom has to as well
+EXACT = "exact"  # --arithmetic: an oracle computes with what is stored, so fathom has to as well
 
 
 class Fathom:
@@ -164,17 +164,17 @@ class Fathom:
             raise RuntimeError(f"{' '.join(command)[:300]}: exit {done.returncode}: {done.stderr[-600:]}")
         return done.stdout
 
-    def logits(self, model, ids, *options):
+    def logits(self, model, ids, *options, arithmetic=EXACT):
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "logits.npy"
             self.run("logits", "-m", model, "--ids", " ".join(map(str, ids)), "--all", "--format", "npy", "-o", out,
-                     *EXACT, *options)
+                     "--arithmetic", arithmetic, *options)
             return np.load(out)
 
     def greedy(self, model, ids, n, *options):
         """n tokens from one `fathom generate`, so that its cache and its decode path are what is tested."""
         text = self.run("generate", "-m", model, "--ids", " ".join(map(str, ids)), "-n", n, "--temperature", 0,
-                        "--ignore-eos", "--json", *EXACT, *options)
+                        "--ignore-eos", "--json", "--arithmetic", EXACT, *options)
         return json.loads(text)["ids"]
 
 

@@ -165,7 +165,7 @@ template <bool kNarrow>
 void pack_values(const CodeGroup& g, int64_t n, int64_t begin, int64_t end, uint8_t* tiles) noexcept {
   if (g.n < kGroup)
     pack_columns<kNarrow, false>(g, n, begin, smaller(end, g.n), tiles);
-  else if (end - begin == kGroup)
+  else if (end - begin == kGroup)  // in constants, so that the loop over columns is unrolled
     pack_columns<kNarrow, true>(g, n, 0, kGroup, tiles);
   else
     pack_columns<kNarrow, true>(g, n, begin, end, tiles);
@@ -389,7 +389,7 @@ void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScorePanel* pane
                              p->scores + j * kLanes,
                              old || g > 0};
     for (ScorePanel* p = panels; p < panels + n_panels; ++p) {
-      p->queries += depth_tiles(keys[g].n) * kDepth / 2 * kLanes;
+      p->queries += group_words(keys[g].n) * kLanes;
       p->scales += kLanes;
     }
   }

@@ -6,6 +6,9 @@
 //     look_up(table, indices)
 // Included inside the anonymous namespace of an instruction set, as body.inl is.
 
+// query_words() of int16_attention.h, whose functions code of an instruction set may not share.
+int64_t group_words(int64_t n) noexcept { return (n + 63) / 64 * 32; }
+
 void fetch(Ahead& ahead, int64_t lines) noexcept {  // a cached tile is fetched while the one before is multiplied once
   for (int64_t i = 0; i < lines && ahead.at < ahead.end; ++i, ahead.at += 64) _mm_prefetch(ahead.at, _MM_HINT_T1);
 }

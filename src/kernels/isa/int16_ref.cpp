@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/int16_attention.h"
 #include "kernels/isa/int16_kernels.h"
 #include "kernels/ref/exp.h"
 #include "kvcache/cache_row.h"
@@ -48,7 +49,7 @@ void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel*
     const uint32_t* queries = p->queries;
     for (int64_t g = 0; g < n_groups; ++g) {
       score_group(keys[g], n, queries, p->scales + g * kLanes, g > 0, p->scores);
-      queries += (keys[g].n + 63) / 64 * 32 * kLanes;
+      queries += query_words(keys[g].n) * kLanes;
     }
   }
 }

@@ -117,7 +117,7 @@ void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel*
     for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
       multiply(n, half(group.n), words, p->queries + first_word * kLanes, group.scales, group.scale_stride,
                p->scales + g * kLanes, g > 0, ahead, p->scores);
-    first_word += (group.n + 63) / 64 * 32;
+    first_word += group_words(group.n);
   }
 }
 
