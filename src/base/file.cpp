@@ -2,11 +2,11 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -42,7 +42,8 @@ OpenedFile open_regular(const std::filesystem::path& path) {
       fd,
       {.size = static_cast<uint64_t>(st.st_size),
        .changed = static_cast<uint64_t>(st.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(st.st_mtim.tv_nsec),
-       .inode = st.st_ino}};
+       .inode = st.st_ino,
+       .device = st.st_dev}};
 }
 
 // The table that the SIGBUS handler reads. It must need no lock and no allocation: a fixed number of slots, each
@@ -51,6 +52,7 @@ OpenedFile open_regular(const std::filesystem::path& path) {
 struct MappedRange {
   std::atomic<uintptr_t> begin{0};
   std::atomic<uintptr_t> end{0};
+  std::atomic<uint64_t> inode{0}, device{0};
   std::array<char, 512> path{};
 };
 std::array<MappedRange, 1024> mapped_ranges;
@@ -70,12 +72,13 @@ void on_sigbus(int, siginfo_t* signal_info, void*) {
     write_stderr(
         ": the file can no longer be read (truncated or replaced while in use, or a disk error); restore it and start "
         "again\n");
+    remove_half_written();  // what was to be made of it
     ::_exit(2);
   }
   ::signal(SIGBUS, SIG_DFL);  // not one of ours: the instruction faults again and the default action follows
 }
 
-void guard_range(const std::byte* data, size_t size, const std::filesystem::path& path) {
+void guard_range(const std::byte* data, const FileIdentity& identity, const std::filesystem::path& path) {
   static const bool installed = [] {
     struct sigaction action {};
     action.sa_sigaction = on_sigbus;
@@ -86,8 +89,10 @@ void guard_range(const std::byte* data, size_t size, const std::filesystem::path
   const auto begin = reinterpret_cast<uintptr_t>(data);
   for (MappedRange& r : mapped_ranges) {
     uintptr_t empty = 0;
-    if (!r.end.compare_exchange_strong(empty, begin + size)) continue;  // `end` claims the slot
+    if (!r.end.compare_exchange_strong(empty, begin + identity.size)) continue;  // `end` claims the slot
     std::strncpy(r.path.data(), path.c_str(), r.path.size() - 1);
+    r.inode.store(identity.inode);
+    r.device.store(identity.device);
     r.begin.store(begin, std::memory_order_release);
     return;
   }
@@ -138,7 +143,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
       throw_resource("{}: cannot map {} bytes: {}; is there an address-space limit (ulimit -v)?", path.string(), size_,
                      reason);
     data_ = static_cast<const std::byte*>(p);
-    guard_range(data_, size_, path_);
+    guard_range(data_, identity_, path_);
   } else {
     ::close(f.fd);
   }
@@ -149,6 +154,14 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
       identity_(other.identity_),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)) {}
+
+bool is_mapped(const std::filesystem::path& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return false;
+  return std::any_of(mapped_ranges.begin(), mapped_ranges.end(), [&](const MappedRange& r) {
+    return r.begin.load(std::memory_order_acquire) != 0 && r.inode.load() == st.st_ino && r.device.load() == st.st_dev;
+  });
+}
 
 void forget_mapped(std::span<const std::byte> bytes) noexcept {
   constexpr uintptr_t kPage = 4096;
@@ -167,133 +180,6 @@ MappedFile::~MappedFile() {
   if (data_ == nullptr) return;
   unguard_range(data_);
   ::munmap(const_cast<std::byte*>(data_), size_);  // munmap's signature is not const
-}
-
-namespace {
-
-// One huge page: file systems that keep large folios then hold what was written in huge pages (ext4 of Linux 6.18: all
-// of a file; written a megabyte at a time, none of it).
-constexpr size_t kWriteBuffer = size_t{1} << 21;
-
-// Opens a partial file that no other writer has, and locks it. Names do not come twice. Between open and lock
-// remove_abandoned() may have taken it away: then the next one.
-int open_own(const std::filesystem::path& path, std::filesystem::path& partial) {
-  static std::atomic<int> n_opened{0};
-  for (;;) {
-    partial = fmt::format("{}.{}-{}.partial", path.string(), ::getpid(), n_opened++);
-    const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0 && errno == EEXIST) continue;
-    if (fd < 0) return fd;
-    ::flock(fd, LOCK_EX);  // where locks do not work, remove_abandoned() cannot lock either
-    struct stat st {};
-    if (::fstat(fd, &st) != 0 || st.st_nlink > 0) return fd;
-    ::close(fd);
-  }
-}
-
-}  // namespace
-
-FileWriter::FileWriter(const std::filesystem::path& path, Partial partial)
-    : path_(path), partial_(path.string() + ".partial") {
-  fd_ = partial == Partial::own ? open_own(path_, partial_)
-                                : ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd_ < 0) throw_bad_input("{}: cannot be written: {}", path_.string(), system_reason());
-  buffer_.reserve(kWriteBuffer);
-}
-
-FileWriter::~FileWriter() {
-  if (fd_ < 0) return;
-  ::unlink(partial_.c_str());
-  ::close(fd_);
-}
-
-void FileWriter::write_out(std::span<const std::byte> bytes, uint64_t at) {
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t n = ::pwrite(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(at + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_resource("{}: writing stopped after {} bytes: {}", path_.string(), at + done, system_reason());
-    done += static_cast<size_t>(n);
-  }
-}
-
-void FileWriter::flush() {
-  write_out(std::as_bytes(std::span(buffer_)), position_ - buffer_.size());
-  buffer_.clear();
-}
-
-void FileWriter::overwrite(uint64_t at, std::span<const std::byte> bytes) {
-  check(at + bytes.size() <= position_, "only what was written is replaced");
-  flush();
-  write_out(bytes, at);
-}
-
-void FileWriter::write(std::span<const std::byte> bytes) {
-  const char* p = reinterpret_cast<const char*>(bytes.data());
-  for (size_t left = bytes.size(); left > 0;) {
-    const size_t n = std::min(left, kWriteBuffer - buffer_.size());
-    buffer_.append(p, n);
-    p += n;
-    left -= n;
-    position_ += n;
-    if (buffer_.size() == kWriteBuffer) flush();
-  }
-}
-
-void FileWriter::pad_to(uint64_t alignment) {
-  const uint64_t over = position_ % alignment;
-  if (over != 0) write(std::string_view(std::string(alignment - over, '\0')));
-}
-
-void FileWriter::commit() {
-  flush();
-  const auto failed = [&](const char* what) { throw_resource("{}: {}: {}", path_.string(), what, system_reason()); };
-  if (::fsync(fd_) != 0) failed("cannot be flushed to disk");
-  if (::rename(partial_.c_str(), path_.c_str()) != 0) failed("cannot be renamed into place");
-  ::close(std::exchange(fd_, -1));  // with it the lock: not before the file has its name
-  // The new name is durable only once its folder is.
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-  const int dir = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir >= 0) {
-    ::fsync(dir);
-    ::close(dir);
-  }
-}
-
-namespace {
-
-// A descriptor that holds the lock of a partial file; -1 when its writer does, or there is none.
-int lock_abandoned(const std::filesystem::path& partial) noexcept {
-  const int fd = ::open(partial.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
-  if (fd >= 0) ::close(fd);
-  return -1;
-}
-
-}  // namespace
-
-bool is_abandoned(const std::filesystem::path& partial) noexcept {
-  const int fd = lock_abandoned(partial);
-  if (fd >= 0) ::close(fd);
-  return fd >= 0;
-}
-
-bool remove_abandoned(const std::filesystem::path& partial) noexcept {
-  const int fd = lock_abandoned(partial);
-  if (fd < 0) return false;
-  const bool removed = ::unlink(partial.c_str()) == 0;
-  ::close(fd);
-  return removed;
-}
-
-bool is_partial_of(std::string_view extension, const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
-  return name.find(std::string(extension) + ".") != std::string::npos && name.ends_with(".partial");
-}
-
-void remove_abandoned_in(const std::filesystem::path& folder, std::string_view extension) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (is_partial_of(extension, entry->path())) remove_abandoned(entry->path());
 }
 
 }  // namespace fathom

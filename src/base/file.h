@@ -3,9 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "base/interrupt.h"
 
 namespace fathom {
 
@@ -16,7 +19,7 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = ui
 // What tells a file from another, and from what it was before: content is not looked at. Time of its last change in
 // nanoseconds.
 struct FileIdentity {
-  uint64_t size = 0, changed = 0, inode = 0;
+  uint64_t size = 0, changed = 0, inode = 0, device = 0;
 };
 
 // A regular file mapped read-only. Opening costs the same for any size. While any MappedFile lives, a SIGBUS inside one
@@ -40,17 +43,27 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// Whether any MappedFile of this process is that file, by whatever name.
+bool is_mapped(const std::filesystem::path& path);
+
 // Lets the system take back the memory of mapped bytes that are not needed for now; reading them again reads the file.
 // Bytes outside every MappedFile are left alone.
 void forget_mapped(std::span<const std::byte> bytes) noexcept;
 
-// Whose partial file a writer takes: the one of `path`, whatever is in it, or a new one, `path` + ".PID-N.partial",
-// that it locks: several processes may then write `path` at once, and the last to commit wins.
+// Whose partial file a writer takes: the one of `path`, which one writer has at a time, or a new one, `path` +
+// ".PID-N.partial": several processes may then write `path` at once, and the last to commit wins. Both are locked, so
+// that one whose writer was killed is told from one that is being written.
 enum class Partial : uint8_t { of_path, own };
 
-// Writes to `path` + ".partial", then flushes, fsyncs and renames in commit(). Destroyed without commit(): the partial
-// file is removed and `path` is as it was. A full disk or a read-only folder is a resource / bad_input Error with the
-// system's reason.
+// Writes a file whole or not at all: to `path` + ".partial", then flushes, fsyncs and renames in commit(). Destroyed
+// without commit(), or ended by a signal (interrupt.h), the partial file is removed and `path` is as it was.
+//
+// A symbolic link is followed: the file it names is written. Mode and owner of a file that was there are kept; its
+// other hard links keep the old content. What is no regular file (a device, a FIFO, /dev/stdout, /dev/fd/N) is never
+// replaced: it is opened and written through, as it comes.
+//
+// bad_input Error when `path` is a directory, may not be written, or is being written by another process; a full disk
+// is a resource Error; both with the system's reason.
 class FileWriter {
  public:
   explicit FileWriter(const std::filesystem::path& path, Partial partial = Partial::of_path);
@@ -62,20 +75,32 @@ class FileWriter {
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
   // Zero bytes up to the next multiple of `alignment` from the start of the file.
   void pad_to(uint64_t alignment);
-  // Replaces bytes that were written: at + bytes.size() <= position().
+  // Replaces bytes that were written: at + bytes.size() <= position(). bad_input when they are gone: a pipe, a device.
   void overwrite(uint64_t at, std::span<const std::byte> bytes);
   uint64_t position() const noexcept { return position_; }
   void commit();
 
  private:
+  void open_partial(Partial partial);
   void flush();
   void write_out(std::span<const std::byte> bytes, uint64_t at);
 
-  std::filesystem::path path_, partial_;
+  std::filesystem::path path_, target_, partial_;  // as it was named; what it leads to; empty when written through
+  std::optional<HalfWritten> half_written_;
   int fd_ = -1;
   uint64_t position_ = 0;
   std::string buffer_;
 };
+
+// What a command asks before it begins to work: refuses a `path` that FileWriter would refuse, and one that is also an
+// input, under whatever name: one of `inputs`, or mapped by this process. Says nothing of a disk that will be full.
+void check_writable(const std::filesystem::path& path, std::span<const std::filesystem::path> inputs = {});
+
+// Whether the descriptor is the file or folder of that name, and no other has taken its place.
+bool is_file_of(int fd, const std::filesystem::path& path) noexcept;
+
+// A device, a FIFO, a socket, or a descriptor by its name: something that FileWriter writes through.
+bool is_stream(const std::filesystem::path& path);
 
 // A partial file of Partial::own whose writer was killed: nobody holds its lock. remove: true when it was one and is
 // gone.

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/interrupt.h"
+#include "base/standard_streams.h"
 #include "base/suggest.h"
 #include "cli/commands.h"
 #include "kernels/dispatch.h"
@@ -84,6 +86,8 @@ int run(int argc, char** argv) {
 }  // namespace fathom
 
 int main(int argc, char** argv) {
+  fathom::open_closed_streams();
+  fathom::handle_end_signals();
   try {
     fathom::kernels();  // a wrong FATHOM_ISA is said here, not in the middle of the work
     return fathom::run(argc, argv);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "base/working_folder.h"
 #include "checkpoint/safetensors.h"
 #include "model/config_gguf.h"
 
@@ -18,6 +19,7 @@ constexpr uint64_t kFolderShardBytes = 5'000'000'000;
 constexpr uint64_t kHeadRoom = 64 << 20;  // headers, vocabulary, the file system's own needs
 
 void check_room(const fs::path& out, const std::vector<OutTensor>& plan) {
+  if (is_stream(out)) return;
   uint64_t need = kHeadRoom;
   for (const OutTensor& t : plan) need += byte_count(t);
   std::error_code failed;
@@ -42,33 +44,16 @@ std::vector<OutTensor> in_order_of(const SafetensorsWriter& writer, std::vector<
   return ordered;
 }
 
-// When the writing fails: removes what was written into the folder, which was empty, and the folder if it was made
-// here.
-class FolderGuard {
- public:
-  explicit FolderGuard(const fs::path& path) : path_(path), made_(!fs::exists(path)) {}
-  ~FolderGuard() {
-    if (kept_) return;
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(path_, ignored)) fs::remove(entry.path(), ignored);
-    if (made_) fs::remove(path_, ignored);
-  }
-  void keep() { kept_ = true; }
-
- private:
-  fs::path path_;
-  bool made_, kept_ = false;
-};
-
 }  // namespace
 
-bool names_gguf(const fs::path& out) { return out.extension() == ".gguf"; }
+bool names_gguf(const fs::path& out) { return out.extension() == ".gguf" || is_stream(out); }
 
 fs::path without_trailing_slash(const fs::path& path) {
   return path.has_filename() || !path.has_parent_path() ? path : path.parent_path();
 }
 
 void check_output_free(const fs::path& out) {
+  if (is_stream(out)) return;
   std::error_code ignored;
   if (fs::exists(out, ignored) && !(fs::is_directory(out, ignored) && fs::is_empty(out, ignored)))
     throw_bad_input("{}: exists already; remove it first, or choose another name", out.string());
@@ -79,6 +64,7 @@ void check_output_free(const fs::path& out) {
     throw_bad_input(
         "{}: name a folder (it receives config.json and the tokenizer beside the weights), or something.gguf",
         out.string());
+  if (names_gguf(out)) check_writable(out);
 }
 
 void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& out, const OutputOptions& options,
@@ -93,7 +79,7 @@ void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& o
     f8 = f8 || t.scales;
   }
   check_room(out, plan);
-  FolderGuard guard(out);
+  WorkingFolder folder(out, WorkingFolder::Leftovers::refused);
   SafetensorsWriter writer(out, std::move(planned),
                            options.max_shard_bytes != 0 ? options.max_shard_bytes : kFolderShardBytes);
   write_tensors(
@@ -102,11 +88,14 @@ void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& o
   writer.commit();
   for (const auto& [name, text] : files) write_file(out / name, text);
   write_file(out / "config.json", config_to_json(source.config, dtype, f8));  // last: without it the folder is no model
-  guard.keep();
+  folder.keep();
 }
 
 void write_gguf(ThreadPool& pool, const ModelRows& original, const fs::path& out, const OutputOptions& options,
                 const GgufMetadata& text, const ProgressFn& progress) {
+  if (options.max_shard_bytes != 0 && is_stream(out))
+    throw_bad_input("{}: is a pipe or a device, which cannot be split; name a file, or leave --max-shard-size out",
+                    out.string());
   const ModelRows source = in_layout(original, gguf_layout(original.config));
   const std::vector<OutTensor> plan = plan_gguf(source, options.type);
   GgufMetadata metadata = config_to_gguf(source.config);

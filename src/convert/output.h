@@ -9,14 +9,15 @@
 
 namespace fathom {
 
-// Whether the name asks for a GGUF file (it ends in .gguf) or else for a folder.
+// Whether the name asks for a GGUF file (it ends in .gguf, or it is a FIFO or a device, which is written through) or
+// else for a folder.
 bool names_gguf(const std::filesystem::path& out);
 
 // "folder/" is the folder.
 std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
 
-// bad_input when there is something at `out` already (an empty folder is fine), or the folder it lies in does not
-// exist.
+// bad_input when there is something at `out` already (an empty folder, a FIFO or a device is fine), or the folder it
+// lies in does not exist or may not be written.
 void check_output_free(const std::filesystem::path& out);
 
 struct OutputOptions {

@@ -1,0 +1,68 @@
+// Signals that ask a program to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP (its terminal is gone).
+//
+// They end it as they do every program, so that a shell or a supervisor sees by which signal, but first the terminal
+// gets its settings back and everything half-written is removed. A command that has something to finish holds a
+// StopRequest: signals are then only noted. One that was ignored when the program began (nohup, a job in the
+// background) stays ignored.
+#pragma once
+#include <termios.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <list>
+
+namespace fathom {
+
+// Called once, by main(), before there are threads. Without it (in tests) the classes below do nothing.
+void handle_end_signals() noexcept;
+
+// Says, while it lives, what to remove when a signal ends the process. Destroyed, it removes nothing: that, or giving
+// the file its final name, is left to its owner. Thread-safe.
+class HalfWritten {
+ public:
+  enum class Kind : uint8_t {
+    file,
+    contents,  // of a folder: its files, and those of the folders in it
+    folder     // and the folder
+  };
+  explicit HalfWritten(const std::filesystem::path& path, Kind kind = Kind::file);
+  ~HalfWritten();
+  HalfWritten(const HalfWritten&) = delete;
+  HalfWritten& operator=(const HalfWritten&) = delete;
+
+  struct Entry {
+    std::filesystem::path path;
+    Kind kind;
+  };
+
+ private:
+  std::list<Entry>::iterator entry_;
+};
+
+// For a handler of another signal that ends the process: removes all of it at once. After it nothing of this header may
+// be used. Async-signal-safe.
+void remove_half_written() noexcept;
+
+// While it lives, signals are counted and end nothing. One at a time. System calls that wait begin again.
+class StopRequest {
+ public:
+  StopRequest() noexcept;
+  ~StopRequest();
+  StopRequest(const StopRequest&) = delete;
+  StopRequest& operator=(const StopRequest&) = delete;
+
+  int count() const noexcept;   // signals since it was made
+  int signal() const noexcept;  // the first of them; 0: none
+};
+
+// The settings of a terminal as they are now, given back when it is destroyed and when a signal ends the process. Does
+// nothing when the descriptor is no terminal. One at a time.
+class KeptTerminal {
+ public:
+  explicit KeptTerminal(int descriptor) noexcept;
+  ~KeptTerminal();
+  KeptTerminal(const KeptTerminal&) = delete;
+  KeptTerminal& operator=(const KeptTerminal&) = delete;
+};
+
+}  // namespace fathom

@@ -1,0 +1,135 @@
+#include "base/interrupt.h"
+
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "support/files.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+using test::TempFolder;
+using test::write_text;
+
+class InterruptTest : public ::testing::Test {
+ protected:
+  TempFolder folder_;
+};
+using InterruptDeathTest = InterruptTest;
+
+TEST_F(InterruptDeathTest, EverySignalThatEndsRemovesWhatIsHalfWrittenAndNothingElse) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    write_text(folder_ / "half", "x");
+    write_text(folder_ / "whole", "x");
+    write_text(folder_ / "given up", "x");
+    EXPECT_EXIT(
+        {
+          handle_end_signals();
+          { const HalfWritten before(folder_ / "given up"); }
+          const HalfWritten one(folder_ / "half");
+          const HalfWritten missing(folder_ / "not made yet");
+          ::raise(signal);
+        },
+        ::testing::KilledBySignal(signal), "");
+    EXPECT_FALSE(fs::exists(folder_ / "half"));
+    EXPECT_TRUE(fs::exists(folder_ / "whole"));
+    EXPECT_TRUE(fs::exists(folder_ / "given up"));
+  }
+}
+
+TEST_F(InterruptDeathTest, FoldersGoWithWhatIsInThemAndLinksAreNotFollowed) {
+  fs::create_directories(folder_ / "made" / std::string("training"));
+  fs::create_directories(folder_ / "was empty");
+  fs::create_directories(folder_ / "elsewhere");
+  write_text(folder_ / "elsewhere" / std::string("kept"), "x");
+  write_text(folder_ / "made" / std::string("training") / std::string("state"), "x");
+  for (int i = 0; i < 300; ++i) write_text(folder_ / "made" / (std::string(100, 'n') + std::to_string(i)), "x");
+  write_text(folder_ / "was empty" / std::string("shard"), "x");
+  fs::create_directory_symlink(folder_ / "elsewhere", folder_ / "made" / std::string("link"));
+  EXPECT_EXIT(
+      {
+        handle_end_signals();
+        const HalfWritten one(folder_ / "made", HalfWritten::Kind::folder);
+        const HalfWritten two(folder_ / "was empty", HalfWritten::Kind::contents);
+        ::raise(SIGTERM);
+      },
+      ::testing::KilledBySignal(SIGTERM), "");
+  EXPECT_FALSE(fs::exists(folder_ / "made"));
+  EXPECT_TRUE(fs::is_empty(folder_ / "was empty"));
+  EXPECT_TRUE(fs::exists(folder_ / "elsewhere" / std::string("kept")));
+}
+
+TEST_F(InterruptDeathTest, WhoeverAsksIsToldInsteadAndEndsByItself) {
+  write_text(folder_ / "half", "x");
+  EXPECT_EXIT(
+      {
+        handle_end_signals();
+        const HalfWritten half(folder_ / "half");
+        {
+          const StopRequest stop;
+          if (stop.signal() != 0) ::_exit(1);
+          ::raise(SIGHUP);
+          ::raise(SIGINT);
+          if (stop.signal() != SIGHUP || stop.count() != 2) ::_exit(2);
+        }
+        const StopRequest another;
+        ::_exit(another.count() == 0 && fs::exists(folder_ / "half") ? 7 : 3);
+      },
+      ::testing::ExitedWithCode(7), "");
+  EXPECT_EXIT(
+      {
+        handle_end_signals();
+        { const StopRequest stop; }
+        ::raise(SIGINT);
+      },
+      ::testing::KilledBySignal(SIGINT), "");
+}
+
+TEST_F(InterruptDeathTest, ASignalIgnoredAtTheStartStaysIgnored) {
+  EXPECT_EXIT(
+      {
+        ::signal(SIGHUP, SIG_IGN);  // nohup
+        handle_end_signals();
+        ::raise(SIGHUP);
+        ::_exit(7);
+      },
+      ::testing::ExitedWithCode(7), "");
+}
+
+TEST_F(InterruptDeathTest, ATerminalGetsItsSettingsBack) {
+  int ours = -1, theirs = -1;
+  ASSERT_EQ(::openpty(&ours, &theirs, nullptr, nullptr, nullptr), 0);
+  const auto echoes = [&] {
+    termios now{};
+    return ::tcgetattr(theirs, &now) == 0 && (now.c_lflag & ECHO) != 0;
+  };
+  const auto switch_echo_off = [&] {
+    termios now{};
+    ::tcgetattr(theirs, &now);
+    now.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    ::tcsetattr(theirs, TCSANOW, &now);
+  };
+  EXPECT_EXIT(
+      {
+        handle_end_signals();
+        const KeptTerminal kept(theirs);
+        switch_echo_off();
+        if (echoes()) ::_exit(1);
+        ::raise(SIGTERM);
+      },
+      ::testing::KilledBySignal(SIGTERM), "");
+  EXPECT_TRUE(echoes());
+  {
+    const KeptTerminal kept(theirs);
+    switch_echo_off();
+  }
+  EXPECT_TRUE(echoes());
+  ::close(ours);
+  ::close(theirs);
+}
+
+}  // namespace
+}  // namespace fathom

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# What -o writes to: files whole or not at all, links followed, FIFOs, devices and descriptors written through; interrupted, without room or beside a second writer.
+set -euo pipefail
+fathom=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+export FATHOM_TUNE=off
+unset FATHOM_MODEL
+fail() { printf 'outputs.sh: %s\n' "$1"; exit 1; }
+run() { timeout 100 "$fathom" "$@"; }
+same() { cmp -s "$dir/$1" "$dir/$2" || fail "$2 is not $1"; }
+no_partial() { [ -z "$(find "$dir" -name '*.partial*')" ] || fail "half-written: $(find "$dir" -name '*.partial*')"; }
+refuses() { # the sentence has $1; the rest is the command
+  local code=0 part=$1; shift
+  run "$@" > "$dir/out" 2> "$dir/error" || code=$?
+  [ "$code" = 2 ] && grep -q -- "$part" "$dir/error" || fail "$*: exit code $code without '$part': $(cat "$dir/error")"
+  no_partial
+}
+
+# Devices, FIFOs, links, descriptors.
+logits() { run logits -q --ids "1 2 3" "$@"; }
+logits > "$dir/logits"
+for device in null full; do ln -s /dev/$device "$dir/$device"; done
+logits -o "$dir/null"
+[ -L "$dir/null" ] && [ -c /dev/null ] || fail "a link to a device was replaced"
+refuses "No space left" logits -q --ids 1 -o "$dir/full"
+mkfifo "$dir/fifo"
+cat "$dir/fifo" > "$dir/through" & logits -o "$dir/fifo"; wait $!
+same logits through
+[ -p "$dir/fifo" ] || fail "a FIFO was replaced"
+mkdir "$dir/other"
+ln -s other/file "$dir/link"
+logits -o "$dir/link"; logits -o "$dir/link"
+[ -L "$dir/link" ] && same logits other/file
+for name in /dev/stdout /dev/fd/1 /proc/self/fd/1 -; do
+  { printf 'before\n'; logits -o "$name"; printf 'after\n'; } > "$dir/whole"
+  { printf 'before\n'; cat "$dir/logits"; printf 'after\n'; } | cmp -s - "$dir/whole" || fail "-o $name"
+  logits -o "$name" | cmp -s - "$dir/logits" || fail "-o $name into a pipe"
+done
+logits -o >(cat > "$dir/substituted"); for _ in $(seq 100); do cmp -s "$dir/logits" "$dir/substituted" && break; sleep 0.1; done
+same logits substituted
+refuses "is a directory" logits -q --ids 1 -o "$dir/other"
+refuses "there is no folder" logits -q --ids 1 -o "$dir/none/file"
+
+# A model as GGUF is written in order, so it can go anywhere; a folder cannot.
+synth() { run synth -q --shape tiny --type q8_0 --seed 1 "$@"; }
+synth "$dir/tiny.gguf"
+cat "$dir/fifo" > "$dir/piped" & synth "$dir/fifo"; wait $!
+same tiny.gguf piped
+synth /dev/stdout | cmp -s - "$dir/tiny.gguf" || fail "synth to stdout"
+run convert -q "$dir/tiny.gguf" "$dir/null"
+run quantize -q --requantize -m "$dir/tiny.gguf" --type q4_0 -o "$dir/null"
+[ -L "$dir/null" ] || fail "a link to a device was replaced"
+refuses "cannot be split" convert -q "$dir/tiny.gguf" "$dir/null" --max-shard-size 20KB
+refuses "exists already" convert -q "$dir/tiny.gguf" "$dir/tiny.gguf"
+refuses "exists already" quantize -q --requantize -m "$dir/tiny.gguf" --type q4_0 -o "$dir/tiny.gguf"
+
+# Descriptors that are closed at the start are no files that are opened later.
+for closed in '0<&-' '1>&-' '2>&-' '0<&- 1>&- 2>&-'; do
+  eval "timeout 100 \"\$fathom\" quantize --requantize -m \"\$dir/tiny.gguf\" --type q4_0 -o \"\$dir/q.gguf\" $closed" 2> "$dir/log" || fail "$closed: $(cat "$dir/log")"
+  [ -e "$dir/q4.gguf" ] || mv "$dir/q.gguf" "$dir/q4.gguf"
+  [ ! -e "$dir/q.gguf" ] || same q4.gguf q.gguf
+  rm -f "$dir/q.gguf"
+done
+run inspect "$dir/q4.gguf" --check > "$dir/out" 2>&1 || fail "$(cat "$dir/out")"
+code=0; run tokenize hello >&- 2> "$dir/error" || code=$?
+[ "$code" = 2 ] || fail "ids written to nowhere: exit code $code"
+
+# A file that may not become larger: a sentence, and nothing left.
+code=0; (ulimit -f 8; "$fathom" synth -q --shape tiny --type f32 --seed 1 "$dir/big.gguf") 2> "$dir/error" || code=$?
+[ "$code" = 2 ] && grep -q "File too large" "$dir/error" || fail "ulimit -f: exit code $code: $(cat "$dir/error")"
+code=0; (ulimit -f 8; "$fathom" synth -q --shape tiny --type f32 --seed 1 "$dir/big") 2> "$dir/error" || code=$?
+[ "$code" = 2 ] && [ ! -e "$dir/big" ] && [ ! -e "$dir/big.gguf" ] || fail "ulimit -f, a folder: exit code $code: $(ls "$dir")"
+no_partial
+
+# Half-written: what a killed run left is written over; Ctrl-C, SIGTERM and SIGHUP leave nothing; a second writer is refused.
+printf 'half' > "$dir/again.gguf.partial"
+synth "$dir/again.gguf"; same tiny.gguf again.gguf; no_partial
+run synth -q --shape tiny --type f32 --seed 1 "$dir/shape"
+python3 - "$dir/shape/config.json" > "$dir/large.json" <<'END'
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["intermediate_size"] = config["moe_intermediate_size"] = 1 << 18
+print(json.dumps(config))
+END
+for signal in INT TERM HUP; do
+  for out in large.gguf large; do
+    # A job in the background ignores SIGINT; python starts one that does not.
+    python3 - "$signal" "$fathom" "$dir/$out" "$dir/large.json" <<'END' || fail "$out, SIG$signal"
+import os, pathlib, signal, subprocess, sys, time
+name, fathom, out, shape = sys.argv[1:]
+command = [fathom, "synth", "-q", "--shape", shape, "--type", "f32", out]
+started = subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+folder = pathlib.Path(out).parent
+deadline = time.time() + 60
+while not list(folder.rglob("*.partial")):
+    assert started.poll() is None and time.time() < deadline, "no partial file"
+    time.sleep(0.002)
+if name == "HUP":
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 2 and "another process is writing it" in second.stderr, second
+    assert list(folder.rglob("*.partial")), "the second writer removed the first one's file"
+started.send_signal(getattr(signal, "SIG" + name))
+assert started.wait(60) == -getattr(signal, "SIG" + name), started.returncode
+assert not os.path.exists(out), os.listdir(folder)
+END
+    no_partial
+  done
+done
