@@ -1,9 +1,9 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <fstream>
 #include <set>
 
+#include "base/container.h"
 #include "base/progress.h"
 #include "engine/speculator.h"
 #include "model/footprint.h"
@@ -24,7 +24,7 @@ int thread_count(const EngineOptions& o) {
   if (o.threads > 0) return o.threads;
   std::set<int> cpus;
   for (const auto& node : o.numa.nodes) cpus.insert(node.begin(), node.end());
-  return cpus.empty() ? default_thread_count() : static_cast<int>(cpus.size());
+  return cpus.empty() ? default_thread_count() : default_thread_count(static_cast<int>(cpus.size()));
 }
 
 Arithmetic usable_arithmetic(const EngineOptions& o) {
@@ -39,17 +39,6 @@ CacheType usable_cache_type(const ModelConfig& config, const EngineOptions& o) {
 constexpr int64_t kScoredTokens = 512;  // of one step whose logits are all wanted: a row has vocab_size numbers
 
 }  // namespace
-
-uint64_t available_memory_bytes() {
-  std::ifstream in("/proc/meminfo");
-  for (std::string key, unit; in >> key;) {
-    uint64_t kilobytes = 0;
-    in >> kilobytes;
-    std::getline(in, unit);
-    if (key == "MemAvailable:") return kilobytes * 1024;
-  }
-  return 0;
-}
 
 Engine::Engine(const Model& model, const EngineOptions& o)
     : model_(model),
@@ -146,11 +135,16 @@ void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
 
 void Engine::check_memory(int64_t n) const {
   const double needed = static_cast<double>(cache_.layout().bytes_per_token() * n);
+  if (needed <= unasked_bytes_) {  // asking takes as long as a small model's step
+    unasked_bytes_ -= needed;
+    return;
+  }
   const auto available = static_cast<double>(available_memory_bytes());
   if (available > 0 && needed > available)
     throw_resource(
         "{} more tokens need {} of cache, but only {} of memory is available; try a shorter text or --cache-type q8", n,
         human_bytes(needed), human_bytes(available));
+  unasked_bytes_ = available / 16;
 }
 
 MatView<float> Engine::step(const Batch& batch, const LayerFn& layer_done) {

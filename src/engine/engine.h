@@ -34,7 +34,7 @@ inline constexpr int64_t kMeasuredBytes = int64_t{1} << 30;
 inline constexpr int64_t kChunkTokens = 2048;
 
 struct EngineOptions {
-  int threads = 0;                           // 0: one for each CPU of `numa`, or default_thread_count()
+  int threads = 0;                           // 0: default_thread_count() of the CPUs of `numa`
   int64_t context_tokens = 0;                // most tokens of a sequence; 0: max_position_embeddings of the model
   int64_t cache_tokens = 0;                  // room in the cache, over all sequences; 0: context_tokens
   int64_t chunk_tokens = 0;                  // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
@@ -144,10 +144,8 @@ class Engine {
   Activations activations_;
   Arithmetic arithmetic_;
   KvCache cache_;
+  mutable double unasked_bytes_ = 0;  // of the cache: taken without asking again how much memory is left
   Buffer<float> logits_;
 };
-
-// Bytes that the system says can still be taken without swapping (MemAvailable); 0 when it does not say.
-uint64_t available_memory_bytes();
 
 }  // namespace fathom
