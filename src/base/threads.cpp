@@ -1,5 +1,12 @@
 #include "base/threads.h"
 
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <system_error>
+
+#include "base/container.h"
 #include "base/error.h"
 
 namespace fathom {
@@ -8,6 +15,10 @@ namespace {
 // Long enough to bridge the gap between two sections of a forward pass (some microseconds), short enough not to burn a
 // core that somebody else could use.
 constexpr int kSpins = 2000;
+constexpr int kLeastSpins = 100;
+constexpr int kCrowdedSpins = 16;  // with more threads than CPUs, where the one that is waited for may need this CPU
+// A sleep below this ends by a thread that was running; one that others have kept from its CPU takes a time slice.
+constexpr std::chrono::microseconds kShortSleep{200};
 
 void pause_cpu() noexcept {
 #if defined(__x86_64__)
@@ -15,22 +26,35 @@ void pause_cpu() noexcept {
 #endif
 }
 
+// Spins at most `spins` times, then sleeps. A wait that was short allows the next one twice as much, a long one half:
+// on a machine of its own a pool soon never sleeps within a step; where somebody else has the CPU that is waited for,
+// spinning would only keep yet another thread from its work.
 template <class T>
-void wait_while_equal(const std::atomic<T>& value, T old) noexcept {
-  for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
+void wait_while_equal(const std::atomic<T>& value, T old, int& spins, int max_spins) noexcept {
+  using Clock = std::chrono::steady_clock;
+  const auto allow = [&](int n) { spins = std::clamp(n, std::min(kLeastSpins, max_spins), max_spins); };
+  for (int i = 0; i < spins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return allow(2 * spins);
     pause_cpu();
   }
+  const auto start = Clock::now();
   value.wait(old, std::memory_order_acquire);
+  allow(Clock::now() - start < kShortSleep ? 2 * spins : spins / 2);
 }
 
 }  // namespace
 
-int default_thread_count() noexcept { return static_cast<int>(usable_cpus().size()); }
+int default_thread_count(int n_cpus) { return usable_threads(n_cpus, container_limits()); }
+int default_thread_count() { return default_thread_count(static_cast<int>(usable_cpus().size())); }
 
-ThreadPool::ThreadPool(int n_threads, const NumaTopology& numa) : n_threads_(n_threads) {
+ThreadPool::ThreadPool(int n_threads, const NumaTopology& numa)
+    : n_threads_(n_threads), parts_(static_cast<size_t>(n_threads)) {
   check(n_threads >= 1, "a thread pool has at least one thread");
   node_of_.assign(static_cast<size_t>(n_threads), 0);
+  if (n_threads == 1) return;
+  const std::vector<int> usable = usable_cpus();
+  const bool crowded = n_threads > default_thread_count(static_cast<int>(usable.size()));
+  max_spins_ = callers_spins_ = crowded ? kCrowdedSpins : kSpins;
   const std::vector<int> threads = threads_per_node(numa, n_threads);
   if (std::count(threads.begin(), threads.end(), 0) + 1 < std::ssize(threads)) {
     auto next = node_of_.begin();
@@ -39,10 +63,26 @@ ThreadPool::ThreadPool(int n_threads, const NumaTopology& numa) : n_threads_(n_t
       next = std::fill_n(next, threads[node], static_cast<int>(cpus_.size()));
       cpus_.push_back(numa.nodes[node]);
     }
-    callers_cpus_ = usable_cpus();
+    callers_cpus_ = usable;
     bind_thread(cpus_[0]);
   }
-  for (int t = 1; t < n_threads; ++t) workers_.emplace_back([this, t] { worker(t); });
+  start_workers();
+}
+
+void ThreadPool::start_workers() {
+  workers_.reserve(static_cast<size_t>(n_threads_));
+  try {
+    for (int t = 1; t < n_threads_; ++t) workers_.emplace_back([this, t] { worker(t); });
+  } catch (const std::system_error& e) {
+    const int started = static_cast<int>(workers_.size()) + 1;
+    std::fputs(
+        fmt::format("fathom: {} of {} threads could be started ({}); the work goes on with them. Is there a limit "
+                    "(ulimit -u, pids.max of a container)? -t chooses their number\n",
+                    started, n_threads_, e.code().message())
+            .c_str(),
+        stderr);
+    n_threads_ = started;
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -53,6 +93,14 @@ ThreadPool::~ThreadPool() {
   if (!cpus_.empty()) bind_thread(callers_cpus_);
 }
 
+// Both who may take a part try for the section that is under way. A thread that comes late, after the part was taken
+// for it and even after that section, finds a number that is not smaller and lets it be.
+bool ThreadPool::Part::take(uint32_t section) noexcept {
+  uint32_t last = section - 1;
+  return taken.load(std::memory_order_relaxed) == last &&
+         taken.compare_exchange_strong(last, section, std::memory_order_acq_rel);
+}
+
 void ThreadPool::run(const std::function<void(int)>& body) {
   if (n_threads_ == 1) {
     body(0);
@@ -61,20 +109,31 @@ void ThreadPool::run(const std::function<void(int)>& body) {
   check(running_.load(std::memory_order_relaxed) == 0, "ThreadPool::run is not reentrant");
   body_ = &body;
   running_.store(n_threads_ - 1, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
+  const uint32_t section = generation_.fetch_add(1, std::memory_order_release) + 1;
   generation_.notify_all();
   body(0);
+  if (running_.load(std::memory_order_acquire) != 0) do_late_parts(body, section);
   for (int left = running_.load(std::memory_order_acquire); left != 0; left = running_.load(std::memory_order_acquire))
-    wait_while_equal(running_, left);
+    wait_while_equal(running_, left, callers_spins_, max_spins_);
+}
+
+// Of its own node alone: what threads of others do, they also do there (stripes.h).
+void ThreadPool::do_late_parts(const std::function<void(int)>& body, uint32_t section) {
+  for (int t = 1; t < n_threads_ && node_of(t) == node_of(0); ++t) {
+    if (!parts_[static_cast<size_t>(t)].take(section)) continue;
+    body(t);
+    running_.fetch_sub(1, std::memory_order_acq_rel);
+  }
 }
 
 void ThreadPool::worker(int thread) {
   if (!cpus_.empty()) bind_thread(cpus_[static_cast<size_t>(node_of(thread))]);
-  uint32_t seen = 0;
-  for (;;) {
-    wait_while_equal(generation_, seen);
-    ++seen;
+  int spins = max_spins_;
+  for (uint32_t seen = 0;;) {
+    wait_while_equal(generation_, seen, spins, max_spins_);
+    seen = generation_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
+    if (!parts_[static_cast<size_t>(thread)].take(seen)) continue;
     (*body_)(thread);
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_all();
   }

@@ -11,16 +11,25 @@
 
 namespace fathom {
 
-// Physical parallelism worth using by default: the CPUs this process may run on.
-int default_thread_count() noexcept;
+// Physical parallelism worth using by default: the CPUs this process may run on, or what the container's quota of CPU
+// time is worth, rounded up (container.h).
+int default_thread_count();
+// The same of so many CPUs.
+int default_thread_count(int n_cpus);
 
 // One section at a time: run() must not be called from inside run(), nor from two threads at once.
 //
 // With several memory nodes the threads are shared over them (threads_per_node) and each is bound to the CPUs of its
 // node, the calling one too until the pool is destroyed: one thread then makes, uses and destroys it. With one node, or
 // when all threads are on one, none is bound.
+//
+// Made to share its CPUs: between sections a thread spins only as long as that has paid lately, then it sleeps; and the
+// caller does the part of a thread that has not come by the time its own is done, so that a CPU that others use delays
+// a section only while a part is under way on it.
 class ThreadPool {
  public:
+  // Where the system refuses threads (ulimit -u, pids.max), the pool has those that could be started, at least the
+  // calling one, and says so on stderr.
   explicit ThreadPool(int n_threads, const NumaTopology& numa = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,7 +41,7 @@ class ThreadPool {
   int node_of(int thread) const noexcept { return node_of_[static_cast<size_t>(thread)]; }
 
   // Calls body(thread) for thread = 0 .. size()-1, each once and at the same time, and returns when all have returned.
-  // The caller is thread 0. body must not throw.
+  // The caller is thread 0, and in the place of others of its node that are late. body must not throw.
   void run(const std::function<void(int)>& body);
 
   // Splits 0 .. count-1 into size() contiguous ranges, a fixed partition: body(begin, end). Ranges start at multiples
@@ -101,16 +110,27 @@ class ThreadPool {
   }
 
  private:
+  // The last section whose part of this thread somebody took: its own thread, or the caller for it.
+  struct alignas(64) Part {
+    std::atomic<uint32_t> taken{0};
+    bool take(uint32_t section) noexcept;
+  };
+
+  void start_workers();
   void worker(int thread);
+  void do_late_parts(const std::function<void(int)>& body, uint32_t section);
 
   int n_threads_;
+  int max_spins_ = 0;  // of a wait; how many of them pay is found while running
+  int callers_spins_ = 0;
   std::vector<int> node_of_;            // of each thread
   std::vector<std::vector<int>> cpus_;  // of each node that has threads; empty with one node
   std::vector<int> callers_cpus_;       // before it was bound
   std::vector<std::thread> workers_;
+  std::vector<Part> parts_;  // of each thread
   const std::function<void(int)>* body_ = nullptr;
   std::atomic<uint32_t> generation_{0};  // one more for every section; workers wait for it to change
-  std::atomic<int> running_{0};          // workers that have not finished this section
+  std::atomic<int> running_{0};          // parts of this section that are not finished, but for the caller's
   std::atomic<bool> stopping_{false};
 };
 

@@ -1,8 +1,12 @@
 #include "base/threads.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <numeric>
 
 #include "base/arena.h"
@@ -37,6 +41,56 @@ TEST(ThreadPool, ManyShortSectionsInARow) {
   std::vector<int64_t> sums(4);
   for (int i = 0; i < 20000; ++i) pool.run([&](int thread) { ++sums[static_cast<size_t>(thread)]; });
   EXPECT_EQ(std::accumulate(sums.begin(), sums.end(), int64_t{0}), 80000);
+}
+
+TEST(ThreadPool, PartsThatWaitForEachOtherAllRun) {
+  for (const int threads : {2, 3, 9}) {
+    ThreadPool pool(threads);
+    for (int i = 0; i < 200; ++i) {
+      std::atomic<int> begun{0};
+      pool.run([&](int thread) {
+        ++begun;
+        // Part 0 is done at once; the caller then takes another one, which waits for those that it did not take.
+        while (thread != 0 && begun.load() < threads) std::this_thread::yield();
+      });
+      ASSERT_EQ(begun.load(), threads);
+    }
+  }
+}
+
+TEST(ThreadPool, ThePartOfAThreadThatIsLateIsDoneForItAndOnce) {
+  ThreadPool pool(4);
+  std::vector<std::thread::id> last(4);
+  int64_t for_others = 0;
+  for (int i = 0; i < 3000; ++i) {
+    if (i % 300 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the others sleep by now
+    std::array<std::atomic<int>, 4> done{};
+    pool.run([&](int thread) {
+      ++done[static_cast<size_t>(thread)];
+      last[static_cast<size_t>(thread)] = std::this_thread::get_id();
+    });
+    for (const auto& d : done) ASSERT_EQ(d.load(), 1);
+    for_others += std::count(last.begin() + 1, last.end(), std::this_thread::get_id());
+  }
+  EXPECT_EQ(last[0], std::this_thread::get_id());
+  EXPECT_GT(for_others, 0) << "waking three threads takes longer than counting to one";
+}
+
+// More threads than any user may have, without the right to exceed that: what happens to a person with `ulimit -u`, and
+// in a container with pids.max.
+TEST(ThreadPoolDeathTest, WhereThreadsAreRefusedThePoolHasThoseThatStartedAndSaysSo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(1);
+        rlimit limit{};
+        ::setrlimit(RLIMIT_NPROC, &limit);
+        ThreadPool pool(8);
+        std::atomic<int> done{0};
+        pool.run([&](int) { ++done; });
+        ::_exit(pool.size() < 8 && done.load() == pool.size() ? 7 : 2);
+      },
+      ::testing::ExitedWithCode(7), "fathom: . of 8 threads could be started");
 }
 
 TEST(Arena, ScopesGiveBackWhatWasTakenInside) {
