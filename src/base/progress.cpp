@@ -1,22 +1,77 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
+#include <initializer_list>
+#include <iterator>
+#include <string_view>
 
 namespace fathom {
 
+namespace {
+
+// Whether stderr is a terminal that can go back to the start of a line and erase it.
+bool can_redraw() {
+  const char* term = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) == 1 && term != nullptr && *term != '\0' && std::string_view(term) != "dumb";
+}
+
+std::string amount(double n, const std::string& unit) {
+  return unit == "B" ? human_bytes(n) : fmt::format("{:.0f} {}", n, unit);
+}
+
+std::string bar(double fraction, size_t width) {
+  const auto full = static_cast<size_t>(std::min(1.0, fraction) * static_cast<double>(width));
+  return "[" + std::string(full, '#') + std::string(width - full, '.') + "] ";
+}
+
+// The longest of `lines`, which become shorter, that fits; else the start of the last one.
+std::string longest_that_fits(std::initializer_list<std::string> lines, size_t columns) {
+  for (const std::string& line : lines)
+    if (line.size() <= columns) return line;
+  return std::prev(lines.end())->substr(0, columns);
+}
+
+}  // namespace
+
+std::string progress_line(const ProgressState& s, double elapsed, size_t columns) {
+  const double done = static_cast<double>(s.done), total = static_cast<double>(s.total), rate = done / elapsed;
+  const std::string label = s.label + ": ";
+  const std::string speed =
+      s.unit == "B" ? fmt::format("  {}/s", human_bytes(rate)) : fmt::format("  {:.1f} {}/s", rate, s.unit);
+  if (s.total == 0) {
+    const std::string so_far = amount(done, s.unit);
+    return longest_that_fits({label + so_far + speed, label + so_far, so_far}, columns);
+  }
+  const std::string percent = fmt::format("{:3.0f} %", 100 * done / total);
+  const std::string amounts = fmt::format("  {} of {}", amount(done, s.unit), amount(total, s.unit));
+  const std::string left =
+      rate > 0 && s.done < s.total ? fmt::format("  {} left", human_seconds((total - done) / rate)) : "";
+  const std::string words = percent + amounts + left + speed;
+  constexpr size_t kBar = 24, kLeastBar = 8, kBrackets = 3;
+  const size_t taken = label.size() + words.size() + kBrackets;
+  if (taken + kLeastBar <= columns) return label + bar(done / total, std::min(kBar, columns - taken)) + words;
+  return longest_that_fits(
+      {label + words, label + percent + amounts + left, label + percent + left, label + percent, percent}, columns);
+}
+
+size_t terminal_columns() noexcept {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
 Progress::Progress(std::string label, uint64_t total, std::string unit, bool quiet)
-    : label_(std::move(label)),
-      unit_(std::move(unit)),
-      total_(total),
+    : state_{.label = std::move(label), .unit = std::move(unit), .total = total},
       quiet_(quiet),
-      terminal_(::isatty(STDERR_FILENO) == 1),
+      terminal_(can_redraw()),
       start_(Clock::now()),
       last_draw_(start_) {}
 
@@ -25,7 +80,7 @@ Progress::~Progress() {
 }
 
 void Progress::set(uint64_t done) {
-  done_ = done;
+  state_.done = done;
   if (quiet_) return;
   const Clock::time_point now = Clock::now();
   const double elapsed = std::chrono::duration<double>(now - start_).count();
@@ -33,31 +88,10 @@ void Progress::set(uint64_t done) {
   if (elapsed < 1.0 || since_draw < (terminal_ ? 0.1 : 10.0)) return;
   last_draw_ = now;
   drawn_ = true;
-  draw(elapsed);
-}
-
-void Progress::draw(double elapsed) {
-  const double rate = static_cast<double>(done_) / elapsed;
-  const auto amount = [&](double n) { return unit_ == "B" ? human_bytes(n) : fmt::format("{:.0f} {}", n, unit_); };
-  std::string line = fmt::format("{}: ", label_);
-  if (total_ > 0) {
-    const double fraction = static_cast<double>(done_) / static_cast<double>(total_);
-    constexpr int kWidth = 24;
-    const int full = static_cast<int>(std::min(1.0, fraction) * kWidth);
-    line += fmt::format("[{}{}] {:3.0f} %  {} of {}", std::string(static_cast<size_t>(full), '#'),
-                        std::string(static_cast<size_t>(kWidth - full), '.'), 100 * fraction,
-                        amount(static_cast<double>(done_)), amount(static_cast<double>(total_)));
-    if (rate > 0 && done_ < total_)
-      line += fmt::format("  {} left", human_seconds(static_cast<double>(total_ - done_) / rate));
-  } else {
-    line += amount(static_cast<double>(done_));
-  }
-  line += unit_ == "B" ? fmt::format("  {}/s", human_bytes(rate)) : fmt::format("  {:.1f} {}/s", rate, unit_);
-  if (terminal_) {
-    fmt::print(stderr, "\r\x1b[K{}", line);
-  } else {
-    fmt::print(stderr, "{}\n", line);
-  }
+  // In the last column of a terminal the cursor may go to the next line, so it stays free.
+  const std::string line = terminal_ ? "\r\x1b[K" + progress_line(state_, elapsed, terminal_columns() - 1)
+                                     : progress_line(state_, elapsed, SIZE_MAX) + "\n";
+  std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
 }
 
