@@ -148,7 +148,7 @@ void wait_until_writable(int fd) {
 bool is_file_of(int fd, const fs::path& path) noexcept {
   struct stat ours {
   }, named{};
-  return ::fstat(fd, &ours) == 0 && ::lstat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino &&
+  return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino &&
          ours.st_dev == named.st_dev;
 }
 

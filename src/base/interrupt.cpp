@@ -23,8 +23,6 @@ constexpr std::array kEndSignals = {SIGINT, SIGTERM, SIGHUP};
 // no lock that its own thread holds: a Section blocks the signals of its thread while it holds this one.
 std::atomic_flag section_lock = ATOMIC_FLAG_INIT;
 std::list<HalfWritten::Entry> half_written;
-termios kept_settings{};
-std::atomic<int> kept_terminal{-1};
 std::atomic<bool> stop_is_noted{false};
 std::atomic<int> stop_count{0}, stop_signal{0};
 
@@ -80,14 +78,6 @@ void remove_contents(int parent, const char* name, int depth) noexcept {
   ::close(folder);
 }
 
-void restore_terminal() noexcept {
-  const int terminal = kept_terminal.load();
-  if (terminal < 0) return;
-  // A process in the background that changes the terminal would be stopped by SIGTTOU.
-  ::signal(SIGTTOU, SIG_IGN);
-  ::tcsetattr(terminal, TCSANOW, &kept_settings);
-}
-
 extern "C" void on_end_signal(int number) {
   if (stop_is_noted.load()) {
     int none = 0;
@@ -95,14 +85,8 @@ extern "C" void on_end_signal(int number) {
     stop_count.fetch_add(1);
     return;
   }
-  restore_terminal();
   remove_half_written();
-  ::signal(number, SIG_DFL);
-  ::raise(number);
-  sigset_t one;
-  sigemptyset(&one);
-  sigaddset(&one, number);
-  ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+  end_by(number);
 }
 
 }  // namespace
@@ -130,6 +114,16 @@ void handle_end_signals() noexcept {
   ::signal(SIGXFSZ, SIG_IGN);  // a file beyond `ulimit -f` is then an error of its write, which is told as any other
 }
 
+void end_by(int signal) noexcept {
+  ::signal(signal, SIG_DFL);
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, signal);
+  ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+  ::raise(signal);
+  ::_exit(128 + signal);  // where it is one that ends nothing
+}
+
 HalfWritten::HalfWritten(const std::filesystem::path& path, Kind kind) {
   std::list<Entry> one{{path, kind}};
   const Section section;
@@ -153,17 +147,5 @@ StopRequest::~StopRequest() { stop_is_noted.store(false); }
 
 int StopRequest::count() const noexcept { return stop_count.load(); }
 int StopRequest::signal() const noexcept { return stop_signal.load(); }
-
-KeptTerminal::KeptTerminal(int descriptor) noexcept {
-  const Section section;
-  check(kept_terminal.load() < 0, "one KeptTerminal at a time");
-  if (::tcgetattr(descriptor, &kept_settings) == 0) kept_terminal.store(descriptor);
-}
-
-KeptTerminal::~KeptTerminal() {
-  const Section section;
-  const int terminal = kept_terminal.exchange(-1);
-  if (terminal >= 0) ::tcsetattr(terminal, TCSANOW, &kept_settings);
-}
 
 }  // namespace fathom

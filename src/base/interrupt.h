@@ -1,12 +1,9 @@
 // Signals that ask a program to end: SIGINT (Ctrl-C), SIGTERM, and SIGHUP (its terminal is gone).
 //
-// They end it as they do every program, so that a shell or a supervisor sees by which signal, but first the terminal
-// gets its settings back and everything half-written is removed. A command that has something to finish holds a
-// StopRequest: signals are then only noted. One that was ignored when the program began (nohup, a job in the
-// background) stays ignored.
+// They end it as they do every program, so that a shell or a supervisor sees by which signal, but first everything
+// half-written is removed. A command that has something to finish holds a StopRequest: signals are then only noted.
+// One that was ignored when the program began (nohup, a job in the background) stays ignored.
 #pragma once
-#include <termios.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <list>
@@ -55,14 +52,7 @@ class StopRequest {
   int signal() const noexcept;  // the first of them; 0: none
 };
 
-// The settings of a terminal as they are now, given back when it is destroyed and when a signal ends the process. Does
-// nothing when the descriptor is no terminal. One at a time.
-class KeptTerminal {
- public:
-  explicit KeptTerminal(int descriptor) noexcept;
-  ~KeptTerminal();
-  KeptTerminal(const KeptTerminal&) = delete;
-  KeptTerminal& operator=(const KeptTerminal&) = delete;
-};
+// Ends the process as the signal would have: for who was told of it and has finished.
+[[noreturn]] void end_by(int signal) noexcept;
 
 }  // namespace fathom

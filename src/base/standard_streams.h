@@ -4,7 +4,8 @@
 namespace fathom {
 
 // Opens those of them that are closed on /dev/null, so that no file that is opened later becomes stdin, stdout or
-// stderr. Reading or writing them still fails: nothing was there. Called once, by main(), before any file is opened.
+// stderr. Reading stdin and writing stdout still fail, as nothing is there; what goes to stderr is dropped. Called
+// once, by main(), before any file is opened.
 void open_closed_streams() noexcept;
 
 }  // namespace fathom

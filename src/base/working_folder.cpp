@@ -64,4 +64,12 @@ WorkingFolder::~WorkingFolder() {
 
 void WorkingFolder::keep() noexcept { half_written_.reset(); }
 
+bool is_being_filled(const fs::path& folder) noexcept {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool taken = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(fd);
+  return taken;
+}
+
 }  // namespace fathom

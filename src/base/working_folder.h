@@ -31,4 +31,7 @@ class WorkingFolder {
   std::optional<HalfWritten> half_written_;
 };
 
+// Whether a WorkingFolder of any process is this one now.
+bool is_being_filled(const std::filesystem::path& folder) noexcept;
+
 }  // namespace fathom

@@ -54,6 +54,8 @@ fs::path without_trailing_slash(const fs::path& path) {
 
 void check_output_free(const fs::path& out) {
   if (is_stream(out)) return;
+  if (is_being_filled(out))
+    throw_bad_input("{}: another process is writing it; wait for that to end, or name another", out.string());
   std::error_code ignored;
   if (fs::exists(out, ignored) && !(fs::is_directory(out, ignored) && fs::is_empty(out, ignored)))
     throw_bad_input("{}: exists already; remove it first, or choose another name", out.string());

@@ -1,7 +1,6 @@
 #include "base/interrupt.h"
 
 #include <gtest/gtest.h>
-#include <pty.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -86,6 +85,7 @@ TEST_F(InterruptDeathTest, WhoeverAsksIsToldInsteadAndEndsByItself) {
         ::raise(SIGINT);
       },
       ::testing::KilledBySignal(SIGINT), "");
+  EXPECT_EXIT(end_by(SIGTERM), ::testing::KilledBySignal(SIGTERM), "");
 }
 
 TEST_F(InterruptDeathTest, ASignalIgnoredAtTheStartStaysIgnored) {
@@ -97,38 +97,6 @@ TEST_F(InterruptDeathTest, ASignalIgnoredAtTheStartStaysIgnored) {
         ::_exit(7);
       },
       ::testing::ExitedWithCode(7), "");
-}
-
-TEST_F(InterruptDeathTest, ATerminalGetsItsSettingsBack) {
-  int ours = -1, theirs = -1;
-  ASSERT_EQ(::openpty(&ours, &theirs, nullptr, nullptr, nullptr), 0);
-  const auto echoes = [&] {
-    termios now{};
-    return ::tcgetattr(theirs, &now) == 0 && (now.c_lflag & ECHO) != 0;
-  };
-  const auto switch_echo_off = [&] {
-    termios now{};
-    ::tcgetattr(theirs, &now);
-    now.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    ::tcsetattr(theirs, TCSANOW, &now);
-  };
-  EXPECT_EXIT(
-      {
-        handle_end_signals();
-        const KeptTerminal kept(theirs);
-        switch_echo_off();
-        if (echoes()) ::_exit(1);
-        ::raise(SIGTERM);
-      },
-      ::testing::KilledBySignal(SIGTERM), "");
-  EXPECT_TRUE(echoes());
-  {
-    const KeptTerminal kept(theirs);
-    switch_echo_off();
-  }
-  EXPECT_TRUE(echoes());
-  ::close(ours);
-  ::close(theirs);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ const ProgressState kHalf{.label = "converting", .unit = "B", .total = 2'000'000
 TEST(ProgressLine, SaysWhatFits) {
   const auto line = [](size_t columns) { return progress_line(kHalf, 10, columns); };
   EXPECT_EQ(line(200), "converting: [############............]  50 %  1.00 GB of 2.00 GB  0:10 left  100.00 MB/s");
-  EXPECT_EQ(line(79), "converting: [######......]  50 %  1.00 GB of 2.00 GB  0:10 left  100.00 MB/s");
+  EXPECT_EQ(line(79), "converting: [#######........]  50 %  1.00 GB of 2.00 GB  0:10 left  100.00 MB/s");
   EXPECT_EQ(line(70), "converting:  50 %  1.00 GB of 2.00 GB  0:10 left  100.00 MB/s");
   EXPECT_EQ(line(50), "converting:  50 %  1.00 GB of 2.00 GB  0:10 left");
   EXPECT_EQ(line(30), "converting:  50 %  0:10 left");

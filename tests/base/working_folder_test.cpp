@@ -56,8 +56,21 @@ TEST_F(WorkingFolderTest, WhatIsInItIsRefusedAndKeptOrTakenAway) {
   EXPECT_TRUE(fs::exists(folder_ / "file"));
 }
 
+TEST_F(WorkingFolderTest, ALinkToAFolderIsFollowed) {
+  fs::create_directory(folder_ / "other disk");
+  fs::create_directory_symlink("other disk", folder_ / "link");
+  {
+    const WorkingFolder out(folder_ / "link", Leftovers::refused);
+    write_text(folder_ / "link/file", "x");
+  }
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link") && fs::is_empty(folder_ / "other disk"));
+}
+
 TEST_F(WorkingFolderTest, ASecondWriterIsRefusedAndHarmsNothing) {
+  EXPECT_FALSE(is_being_filled(folder_ / "x"));
   const WorkingFolder first(folder_ / "x", Leftovers::removed);
+  EXPECT_TRUE(is_being_filled(folder_ / "x"));
+  EXPECT_FALSE(is_being_filled(folder_.path()));
   write_text(folder_ / "x/file", "x");
   for (const Leftovers leftovers : {Leftovers::removed, Leftovers::refused})
     EXPECT_TRUE(contains(error_of([&] { WorkingFolder second(folder_ / "x", leftovers); }),
