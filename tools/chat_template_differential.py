@@ -72,10 +72,20 @@ class Maker:
             lambda: f"({a()}).split('-', {self.pick(0, 1, 2, -1)})[-1]",
             lambda: f"({a()}).replace({self.pick(repr('a'), repr('-'), repr('lo'))}, {a()}{self.pick('', ', 1')})",
             lambda: f"({a()}).{self.pick('removeprefix', 'removesuffix')}({self.pick(repr('a'), repr(' '))})",
-            lambda: f"s.{self.pick('upper', 'lower', 'capitalize')}()",
+            lambda: f"{self.pick('s', 't')}.{self.pick('upper', 'lower', 'capitalize', 'title', 'swapcase')}()",
+            lambda: f"({a()}).{self.pick('partition', 'rpartition')}({self.pick(repr('-'), repr('l'))})[{self.pick(0, 1, 2)}]",
+            lambda: f"({a()}).rsplit({self.pick(repr('-'), repr('l'))}, {self.pick(0, 1, 2, -1)})[{self.pick(0, -1)}]",
+            lambda: f"'{self.pick('<{}>', '{0}{0}', '{{}}', '{a}', '{')}'.format({a()}{self.pick('', ', a=' + repr('q'))})",
+            lambda: f"({a()} | {self.pick('safe', 'e', 'escape')}) {self.pick('+', '~')} {a()}",
+            lambda: f"({a()}) | indent({self.pick('', '2', '1, true', repr('>') + ', blank=true')})",
+            lambda: f"'{self.pick('7', '-7', '', '12345')}'.zfill({self.pick(0, 3)})",
+            lambda: f"strftime_now('{self.pick('%d %b %Y', '%Y-%m-%d', '%A, %-d %B %H:%M %p', '%j %U %%')}')",
+            lambda: f"({self.strings(depth - 1)}) | {self.pick('min', 'max')}",
+            lambda: "d | dictsort | string",
+            lambda: "tools[0].function | string",
             lambda: f"{a()} | trim",
             lambda: f"({a()} | trim)",
-            lambda: f"t | {self.pick('upper', 'lower', 'capitalize')}",
+            lambda: f"t | {self.pick('upper', 'lower', 'capitalize', 'title')}",
             lambda: f"{self.any(depth - 1)} | string",
             lambda: f"({a()}) | replace('a', 'bb')",
             lambda: f"({a()}) | reverse",
@@ -101,7 +111,9 @@ class Maker:
             lambda: f"(-{a()})",
             lambda: f"-{a()} | abs",
             lambda: f"({self.pick(self.string, self.strings)(depth - 1)}) | {self.pick('length', 'count')}",
-            lambda: f"({self.string(depth - 1)}).{self.pick('find', 'count')}({self.pick(repr('a'), repr('l'))})",
+            lambda: f"({self.string(depth - 1)}).{self.pick('find', 'rfind', 'index', 'count')}({self.pick(repr('a'), repr('l'))})",
+            lambda: f"(xs | {self.pick('min', 'max', 'sum', 'first')})",
+            lambda: f"(messages | {self.pick('map', 'selectattr')}('length') | list | length)",
             lambda: f"({self.pick(repr('42'), repr(' 7 '), repr('3.9'), repr('x'), 'f', 'n', 'yes')} | int)",
             lambda: f"({a()} if {self.boolean(depth - 1)} else {a()})",
             lambda: f"xs[{a()} % 3]",
@@ -132,6 +144,8 @@ class Maker:
                     f"{self.pick('defined', 'none', 'string', 'mapping', 'iterable', 'sequence', 'number', 'undefined', 'boolean', 'integer', 'float', 'true', 'false')}",
             lambda: f"{self.integer(depth - 1)} is {self.pick('odd', 'even', 'divisibleby 2', 'divisibleby(3)', 'eq 3', 'gt 1', 'in xs')}",
             lambda: f"not d.{self.pick('k', 'q')} is defined",
+            lambda: f"'{self.pick('12', 'ab', 'a1', '', ' ', 'AB', 'Ab')}'.{self.pick('isdigit', 'isalpha', 'isalnum', 'isspace', 'isupper', 'islower')}()",
+            lambda: f"{self.pick('s', 't', 'n')} is {self.pick('lower', 'upper', 'callable')}",
             lambda: f"{self.any(depth - 1)} == {self.any(depth - 1)}",
         ])()
 
@@ -152,6 +166,11 @@ class Maker:
             lambda: "(names | map('upper') | list)",
             lambda: "(names | reverse | list)",
             lambda: f"d.keys() | list",
+            lambda: f"({self.string(depth - 1)}).splitlines()",
+            lambda: f"({self.string(depth - 1)}).rsplit({self.pick('', repr('-'))})",
+            lambda: f"(names + ['B', 'a']) | {self.pick('sort', 'sort(reverse=true)', 'sort(case_sensitive=true)', 'unique | list')}",
+            lambda: f"(messages | sort(attribute='{self.pick('role', 'content')}') | map(attribute='role') | list)",
+            lambda: f"({self.pick('nothing', 'no', 'z')} | {self.pick('select', 'map', 'reject')}('string') | list)",
         ])()
 
     def any(self, depth):
@@ -186,7 +205,7 @@ class Maker:
         if depth <= 0 or self.r.random() < 0.4:
             return self.output()
         return self.r.choice([self.branch, self.loop, self.assign, self.comment, self.macro, self.namespace, self.raw,
-                              self.set_block, self.generation])(depth - 1)
+                              self.set_block, self.generation, self.filter_block, self.late_macros])(depth - 1)
 
     def comment(self, depth):
         return "{#" + self.pick("", "-", "+") + self.pick(" c ", "\n{{ x }}\n", "") + self.pick("", "-", "+") + "#}"
@@ -230,7 +249,16 @@ class Maker:
         return out + self.pick("", "", self.tag("set p, q = 1, 'two'") + "{{ p }}{{ q }}")
 
     def set_block(self, depth):
-        return self.tag("set s") + self.block(depth) + self.tag("endset") + "[{{ s }}]"
+        kind = self.pick("set s", "set s | trim", "set s | upper | replace('A', 'b')")
+        return self.tag(kind) + self.block(depth) + self.tag("endset") + "[{{ s }}]"
+
+    def filter_block(self, depth):
+        kind = self.pick("trim", "upper", "replace('a', 'b') | title", "indent(2, true)")
+        return self.tag("filter " + kind) + self.block(depth) + self.tag("endfilter")
+
+    def late_macros(self, depth):
+        return (self.tag("macro g(n)") + "{{ h(n) if n }}{{ q }}" + self.tag("endmacro") + self.pick("{{ g(1) if g }}", "") +
+                self.tag("macro h(n)") + "({{ n }}{{ g(n - 1) }})" + self.tag("endmacro") + self.tag("set q = 'q'") + "{{ g(2) }}")
 
     def generation(self, depth):
         return self.tag("generation") + self.block(depth) + self.tag("endgeneration")

@@ -1,4 +1,5 @@
 """jinja2 as transformers uses it for chat templates (transformers/utils/chat_template_utils.py, _compile_jinja_template)."""
+import datetime
 import json
 
 import jinja2
@@ -19,6 +20,13 @@ class Generation(jinja2.ext.Extension):
         return caller()
 
 
+NOW = datetime.datetime(2026, 3, 5, 9, 7, 2)  # for transformers: datetime.now(); the tests of fathom have the same
+
+
+def strftime_now(format):
+    return NOW.strftime(format)
+
+
 def raise_exception(message):
     raise jinja2.exceptions.TemplateError(message)
 
@@ -32,6 +40,7 @@ def make_environment():
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
+    env.globals["strftime_now"] = strftime_now
     return env
 
 

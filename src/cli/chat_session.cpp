@@ -65,7 +65,21 @@ void ChatSession::set_system(const std::string& text) {
 void ChatSession::clear() {
   const bool has_system = !messages_.empty() && messages_[0].role == "system";
   messages_.resize(has_system ? 1 : 0);
+  tools_.clear();
+  chat_ = chat_.with_tools({});
   past_text_.clear();
+}
+
+void ChatSession::load(const Conversation& conversation, const std::string& where) {
+  Conversation fitted = fitted_to(chat_, conversation, where);
+  messages_ = std::move(fitted.messages);
+  tools_ = std::move(fitted.tools);
+  chat_ = chat_.with_tools(tools_);
+  past_text_.clear();
+}
+
+bool ChatSession::waits_for_answer() const {
+  return !messages_.empty() && (messages_.back().role == "user" || messages_.back().role == "tool");
 }
 
 // The conversation is written anew by the template every turn. Where it says what it said before, the ids that were run
@@ -109,10 +123,12 @@ std::span<const float> ChatSession::read_prompt(std::span<const int32_t> ids, An
 void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float> logits, AnswerText& text,
                                Answer& answer, const InterruptedFn& interrupted) {
   const Clock::time_point start = Clock::now();
+  SamplingOptions sampling = settings_.sampling;
+  sampling.seed += attempts_;
   const int64_t room = engine_.context_tokens() - std::ssize(ids);
   const bool is_short = settings_.max_tokens > 0 && settings_.max_tokens < room;
   const GenerateRequest request{.max_tokens = is_short ? settings_.max_tokens : room,
-                                .sampling = settings_.sampling,
+                                .sampling = sampling,
                                 .stop_ids = settings_.stop_ids,
                                 .n_usable_ids = std::min<int64_t>(engine_.config().vocab_size, tokenizer_.n_tokens()),
                                 .speculator = settings_.speculator};
@@ -135,10 +151,32 @@ void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float>
 
 Answer ChatSession::say(const std::string& user, const ShowFn& show, const InterruptedFn& interrupted) {
   const std::vector<ChatMessage> before = messages_;
+  attempts_ = 0;
+  messages_.push_back({"user", user});
+  return answer_or_restore(before, show, interrupted);
+}
+
+Answer ChatSession::answer(const ShowFn& show, const InterruptedFn& interrupted) {
+  return answer_or_restore(messages_, show, interrupted);
+}
+
+Answer ChatSession::regenerate(const ShowFn& show, const InterruptedFn& interrupted) {
+  const std::vector<ChatMessage> before = messages_;
+  if (!messages_.empty() && messages_.back().role == "assistant") messages_.pop_back();
+  if (!waits_for_answer()) {
+    messages_ = before;
+    throw_bad_input("there is no message to answer again");
+  }
+  past_text_.clear();
+  ++attempts_;
+  return answer_or_restore(before, show, interrupted);
+}
+
+Answer ChatSession::answer_or_restore(const std::vector<ChatMessage>& before, const ShowFn& show,
+                                      const InterruptedFn& interrupted) {
   Answer answer;
   bool is_running = false;
   try {
-    messages_.push_back({"user", user});
     const std::vector<TextPiece> pieces = chat_.render_pieces(messages_, true);
     const std::vector<int32_t> ids = prompt_ids(pieces);
     if (ids.empty()) throw_bad_input("the chat template makes no text of these messages");
@@ -153,6 +191,7 @@ Answer ChatSession::say(const std::string& user, const ShowFn& show, const Inter
     const std::span<const float> logits = read_prompt(ids, answer, interrupted);
     write_answer(past_, logits, text, answer, interrupted);
     messages_.push_back({"assistant", text.text()});
+    answer.text = text.text();
     past_text_ = text.was_cut()
                      ? std::string()
                      : chat_.render(std::span(messages_).first(messages_.size() - 1), true) + text.gap() + text.text();

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/speculator.h"
-#include "tokenizer/chat_template.h"
+#include "tokenizer/chat_messages.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {
@@ -24,6 +24,7 @@ enum class AnswerEnd { finished, length, context_full, interrupted };
 
 struct Answer {
   AnswerEnd end = AnswerEnd::finished;
+  std::string text;
   int64_t n_cached = 0, n_prompt = 0, n_written = 0;  // tokens: of the conversation found in the cache, read, written
   double prompt_s = 0, write_s = 0;
   SpeculationCounts speculation;
@@ -40,17 +41,29 @@ class ChatSession {
 
   // The message in front of the conversation; empty: none. The rest stays.
   void set_system(const std::string& text);
-  // Forgets all messages but the system's.
+  // Forgets all messages but the system's, and the tools.
   void clear();
+  // Another conversation, as parse_conversation reads it. When an Error is thrown, the old one stays.
+  void load(const Conversation& conversation, const std::string& where);
+  Conversation conversation() const { return {messages_, tools_}; }
+  bool waits_for_answer() const;  // the last message is a user's, or the result of a tool
+  ChatSettings& settings() noexcept { return settings_; }
 
   // One turn. The answer is shown as it comes, in whole characters. Only tokens that the cache does not hold are run.
   // interrupted is asked after every token (and every chunk of the prompt); what was written until then stays in the
   // conversation. When an Error is thrown (context full, a template that does not accept the messages), or the
   // interruption comes before the first token, the conversation is as it was.
   Answer say(const std::string& text, const ShowFn& show, const InterruptedFn& interrupted);
+  // An answer to the conversation as it is: waits_for_answer().
+  Answer answer(const ShowFn& show, const InterruptedFn& interrupted);
+  // Another answer in place of the last one: with the next seed, as the same one gives the same text. bad_input when
+  // there is nothing to answer.
+  Answer regenerate(const ShowFn& show, const InterruptedFn& interrupted);
 
  private:
   class AnswerText;
+  Answer answer_or_restore(const std::vector<ChatMessage>& before, const ShowFn& show,
+                           const InterruptedFn& interrupted);
   std::vector<int32_t> prompt_ids(const std::vector<TextPiece>& pieces) const;
   std::span<const float> read_prompt(std::span<const int32_t> ids, Answer& answer, const InterruptedFn& interrupted);
   void write_answer(std::vector<int32_t>& ids, std::span<const float> logits, AnswerText& text, Answer& answer,
@@ -61,6 +74,8 @@ class ChatSession {
   ChatTemplate chat_;
   ChatSettings settings_;
   std::vector<ChatMessage> messages_;
+  json::array tools_;
+  uint64_t attempts_ = 0;  // answers to the same message before
   SequenceCache sequence_;
   std::vector<int32_t> past_;  // ids of the conversation; the first sequence_.length of them are in the cache
   std::string past_text_;      // how the template writes what past_ holds; empty: not known

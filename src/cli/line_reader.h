@@ -7,23 +7,25 @@
 
 namespace fathom {
 
-enum class LineEnd { line, end_of_input, interrupted };
+enum class LineEnd { line, end_of_input, interrupted, terminated };
 struct Line {
   LineEnd end = LineEnd::line;
-  std::string text;  // without its newline
+  std::string text = {};  // without its newline; text that was pasted keeps those within it
+  int signal = 0;         // that interrupted or terminated
 };
 
 class LineReader {
  public:
   virtual ~LineReader() = default;
-  // prompt: shown by terminals only. interrupted: a signal came; what was typed is dropped.
+  // prompt: shown by terminals only. interrupted: Ctrl-C; what was typed is dropped. terminated: a signal asks the
+  // process to end. The terminal is as it was before, whatever ends the line; also while Ctrl-Z stops the process.
   virtual Line read(const std::string& prompt) = 0;
   // The line can be had again with the arrow keys.
   virtual void remember(const std::string& line) = 0;
 };
 
 // One for stdin and stdout being terminals. history: where lines are kept between runs, written after each one; a file
-// that cannot be read or written is done without. Needs signal handlers without SA_RESTART to notice a signal.
+// that cannot be read or written is done without.
 std::unique_ptr<LineReader> make_terminal_reader(std::filesystem::path history);
 // One for anything else.
 std::unique_ptr<LineReader> make_plain_reader();

@@ -1,5 +1,7 @@
 // Picks the command and says what went wrong. Exit codes: 0 done; 2 something that the user can mend; 1 a defect of
 // fathom.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -11,6 +13,7 @@
 #include "base/interrupt.h"
 #include "base/standard_streams.h"
 #include "base/suggest.h"
+#include "base/terminal_text.h"
 #include "cli/commands.h"
 #include "kernels/dispatch.h"
 
@@ -54,7 +57,8 @@ int report_usage_error(const CLI::App& root, const CLI::ParseError& e, int argc,
           (word.starts_with('-') ? command.get_option_no_throw(word) != nullptr : is_command(root, word));
       if (!known && word.size() > 2) hint = suggestion(command, word);
     }
-  fmt::print(stderr, "{}: {}.{} See {} --help\n", name, e.what(), hint, name);
+  fmt::print(stderr, "{}\n",
+             shown_on(STDERR_FILENO, fmt::format("{}: {}.{} See {} --help", name, e.what(), hint, name)));
   return 2;
 }
 
@@ -87,17 +91,18 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   fathom::open_closed_streams();
+  fathom::make_stdout_show_controls();
   fathom::handle_end_signals();
   try {
     fathom::kernels();  // a wrong FATHOM_ISA is said here, not in the middle of the work
     return fathom::run(argc, argv);
   } catch (const fathom::Error& e) {
     std::fflush(stdout);
-    fmt::print(stderr, "fathom: {}\n", e.what());
+    fmt::print(stderr, "fathom: {}\n", fathom::shown_on(STDERR_FILENO, e.what()));
     return 2;
   } catch (const std::filesystem::filesystem_error& e) {
     std::fflush(stdout);
-    fmt::print(stderr, "fathom: {}: {}\n", e.path1().string(), e.code().message());
+    fmt::print(stderr, "fathom: {}: {}\n", fathom::shown_on(STDERR_FILENO, e.path1().string()), e.code().message());
     return 2;
   } catch (const std::bad_alloc&) {
     std::fflush(stdout);

@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -7,6 +9,7 @@
 #include <iterator>
 #include <memory>
 
+#include "base/terminal_text.h"
 #include "cli/bundled_model.h"
 #include "cli/write_progress.h"
 
@@ -78,7 +81,9 @@ EngineOptions engine_options(const ModelOptions& o) {
   return options;
 }
 
-void print_notice(const std::string& sentence) { fmt::print(stderr, "fathom: {}\n", sentence); }
+void print_notice(const std::string& sentence) {
+  fmt::print(stderr, "fathom: {}\n", shown_on(STDERR_FILENO, sentence));
+}
 
 Tuning tuning() {
   const char* text = std::getenv("FATHOM_TUNE");

@@ -24,8 +24,12 @@ constexpr std::string_view kDeepseekV2 =
     "{% if add_generation_prompt %}Assistant:{% endif %}";
 
 Value message_value(const ChatMessage& message) {
-  return jinja::make_dict({{Text("role"), Value(Text(message.role, Origin::untrusted))},
-                           {Text("content"), Value(Text(message.content, Origin::untrusted))}});
+  const Value content = message.has_content ? Value(Text(message.content, Origin::untrusted)) : Value();
+  std::vector<std::pair<Text, Value>> items = {{Text("role"), Value(Text(message.role, Origin::untrusted))},
+                                               {Text("content"), content}};
+  for (const auto& [key, value] : message.more)
+    items.emplace_back(Text(std::string_view(key), Origin::untrusted), untrusted_value(value));
+  return jinja::make_dict(std::move(items));
 }
 
 std::string named_default(const json::array& templates, const std::string& where) {
@@ -43,12 +47,18 @@ std::string named_default(const json::array& templates, const std::string& where
 }  // namespace
 
 ChatTemplate ChatTemplate::from_source(std::string_view source, const std::string& bos_token,
-                                       const std::string& eos_token, const std::string& where) {
-  return ChatTemplate(jinja::Template(source, where), bos_token, eos_token);
+                                       const std::string& eos_token, const std::string& where, jinja::Clock clock) {
+  return ChatTemplate(jinja::Template(source, where), bos_token, eos_token, std::move(clock));
 }
 
 ChatTemplate ChatTemplate::deepseek_v2(const std::string& bos_token, const std::string& eos_token) {
   return from_source(kDeepseekV2, bos_token, eos_token, "the built-in DeepSeek-V2 chat template");
+}
+
+ChatTemplate ChatTemplate::with_tools(json::array tools) const {
+  ChatTemplate out = *this;
+  out.tools_ = std::move(tools);
+  return out;
 }
 
 Text ChatTemplate::run(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
@@ -58,11 +68,11 @@ Text ChatTemplate::run(std::span<const ChatMessage> messages, bool add_generatio
   // transformers defines tools and documents as None when there are none, and leaves tokens out that are not set.
   std::vector<jinja::Variable> variables = {{"messages", jinja::make_list(std::move(list))},
                                             {"add_generation_prompt", Value(add_generation_prompt)},
-                                            {"tools", Value()},
+                                            {"tools", tools_.empty() ? Value() : untrusted_value(tools_)},
                                             {"documents", Value()}};
   if (!bos_token_.empty()) variables.emplace_back("bos_token", Value(Text(bos_token_)));
   if (!eos_token_.empty()) variables.emplace_back("eos_token", Value(Text(eos_token_)));
-  return program_.render(variables);
+  return program_.render(variables, clock_);
 }
 
 std::string ChatTemplate::render(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
@@ -80,6 +90,14 @@ std::vector<TextPiece> ChatTemplate::render_pieces(std::span<const ChatMessage> 
     begin = end;
   }
   return pieces;
+}
+
+Value untrusted_value(const json::value& from) {
+  try {
+    return jinja::value_from_json(from, Origin::untrusted);
+  } catch (const jinja::Fault& f) {
+    throw Error(f.kind(), fmt::format("the chat template cannot be given these messages: {}", f.what()));
+  }
 }
 
 std::vector<int32_t> encode_pieces(const Tokenizer& tokenizer, std::span<const TextPiece> pieces) {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "tokenizer/jinja.h"
 
 namespace fathom {
@@ -20,8 +21,10 @@ namespace fathom {
 class Tokenizer;
 
 struct ChatMessage {
-  std::string role;  // "system", "user", "assistant", or what else the template knows
+  std::string role;  // "system", "user", "assistant", "tool", or what else the template knows
   std::string content;
+  bool has_content = true;  // false: the template sees None, as beside tool_calls
+  json::object more = {};   // what else the template sees: tool_calls, tool_call_id, name, reasoning_content
 };
 
 struct TextPiece {
@@ -34,14 +37,18 @@ class ChatTemplate {
  public:
   // bos_token, eos_token: as the tokenizer spells them; empty: the template finds them undefined.
   // where: names the source in messages, for example "tokenizer_config.json: chat_template".
+  // clock: what strftime_now tells.
   // Throws Error for a template that is malformed (bad_input), outside the subset of jinja.h (unsupported) or too
   // large.
   static ChatTemplate from_source(std::string_view source, const std::string& bos_token, const std::string& eos_token,
-                                  const std::string& where);
+                                  const std::string& where, jinja::Clock clock = jinja::local_time);
   // For checkpoints of the V2 family that bring no template:
   //     BOS [system "\n\n"] ( "User: " user "\n\n" "Assistant: " assistant EOS )* "User: " user "\n\n" "Assistant:"
   // Source: the template of DeepSeek-V2-Chat. Unlike it, a role that it does not know is an Error, not dropped.
   static ChatTemplate deepseek_v2(const std::string& bos_token, const std::string& eos_token);
+
+  // The same with tools: what a request of the OpenAI form has under "tools". Empty: the template sees None.
+  ChatTemplate with_tools(json::array tools) const;
 
   // add_generation_prompt: end with what comes before an answer. Time and memory are bounded (jinja::Limits).
   // Throws Error: bad_input when the template does not accept the messages (with its own words), unsupported, resource.
@@ -50,13 +57,22 @@ class ChatTemplate {
   std::vector<TextPiece> render_pieces(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
 
  private:
-  ChatTemplate(jinja::Template program, std::string bos_token, std::string eos_token)
-      : program_(std::move(program)), bos_token_(std::move(bos_token)), eos_token_(std::move(eos_token)) {}
+  ChatTemplate(jinja::Template program, std::string bos_token, std::string eos_token, jinja::Clock clock)
+      : program_(std::move(program)),
+        bos_token_(std::move(bos_token)),
+        eos_token_(std::move(eos_token)),
+        clock_(std::move(clock)) {}
   jinja::Text run(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
 
   jinja::Template program_;
   std::string bos_token_, eos_token_;
+  jinja::Clock clock_;
+  json::array tools_;
 };
+
+// A value from outside, as templates see it: none of its text is trusted. unsupported for integers beyond 64 bits with
+// sign, and for nesting beyond jinja::kMaxNesting.
+jinja::Value untrusted_value(const json::value& from);
 
 // The ids of a text in pieces: special tokens are looked for only within trusted pieces, and each stretch of text
 // between two of them is encoded as one, across the borders of pieces.

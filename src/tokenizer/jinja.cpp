@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/utf8.h"
+#include "tokenizer/jinja_filters.h"
 #include "tokenizer/jinja_parser.h"
 
 namespace fathom::jinja {
@@ -21,10 +22,11 @@ enum class Flow { normal, leave_loop, next_iteration };
 class Interpreter {
  public:
   Interpreter(const Program& program, const std::string& where, const Limits& limits,
-              std::span<const Variable> variables)
-      : program_(program), where_(where), meter_(limits) {
+              std::span<const Variable> variables, const Clock& clock)
+      : program_(program), where_(where), clock_(clock), meter_(limits) {
     scopes_.emplace_back();
     for (const auto& [name, value] : variables) scopes_[0][name] = value;
+    for (const std::string& name : program.owned) scopes_[0][name] = Value(Undefined{"'" + name + "'"});
   }
 
   Text run() {
@@ -86,7 +88,10 @@ class Interpreter {
         assign(s.targets, s.unpacks, eval(*s.expr));
         break;
       case StatementKind::assign_block:
-        assign(s.targets, s.unpacks, captured(s.body));
+        assign(s.targets, s.unpacks, filtered(s));
+        break;
+      case StatementKind::filter_block:
+        write(text_of(meter_, filtered(s)));
         break;
       case StatementKind::macro:
         scopes_.back()[s.text.bytes] = Value(&s);
@@ -192,6 +197,15 @@ class Interpreter {
     run_block(body);
     out_ = outer;
     return text;
+  }
+
+  // What the body of a statement writes, through the filters that it names.
+  Value filtered(const Statement& s) {
+    Value text = captured(s.body);
+    if (s.expr == nullptr) return text;
+    const ScopeGuard scope(*this);
+    scopes_.back()[kWritten] = std::move(text);
+    return eval(*s.expr);
   }
 
   // --- expressions
@@ -364,6 +378,10 @@ class Interpreter {
       case Function::raise_exception:
         fault("the template does not accept these messages: {}",
               quoted_for_message(text_of(meter_, *args.bind({"message"}, 1)[0]).bytes, 500));
+      case Function::strftime_now: {
+        const auto a = args.bind({"format"}, 1);
+        return format_time(meter_, text_argument(args, *a[0]), clock_());
+      }
       default:
         break;
     }
@@ -447,6 +465,7 @@ class Interpreter {
 
   const Program& program_;
   const std::string& where_;
+  const Clock& clock_;
   Meter meter_;
   std::vector<Scope> scopes_;  // [0]: the caller's variables and the template's own
   std::deque<Namespace> namespaces_;
@@ -466,8 +485,15 @@ Template::Template(std::string_view source, std::string where, const Limits& lim
   program_ = parse_template(source, where_);
 }
 
-Text Template::render(std::span<const Variable> variables) const {
-  return Interpreter(*program_, where_, limits_, variables).run();
+std::tm local_time() {
+  const std::time_t now = std::time(nullptr);
+  std::tm out = {};
+  localtime_r(&now, &out);
+  return out;
+}
+
+Text Template::render(std::span<const Variable> variables, const Clock& clock) const {
+  return Interpreter(*program_, where_, limits_, variables, clock).run();
 }
 
 }  // namespace fathom::jinja

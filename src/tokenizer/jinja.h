@@ -4,13 +4,16 @@
 // the loop controls, raise_exception and tojson without HTML escapes. Every template gives the same bytes as there, or
 // an Error:
 //   text, {{ }}, {# #}, {% raw %}, if / elif / else, for (filter, else, loop.*, tuple targets, break, continue), set
-//   (also of namespace fields, tuples and blocks), macro, generation (transparent); literals, lists, tuples, dicts,
-//   attributes, items, slices, calls, + - * / // % ~, comparisons and their chains, in, and / or / not, x if y else z;
-//   the filters, tests and methods listed in jinja_builtins.cpp and jinja_methods.cpp; namespace, dict, range,
-//   raise_exception.
+//   (also of namespace fields, tuples and blocks), filter, macro, generation (transparent); literals, lists, tuples,
+//   dicts, attributes, items, slices, calls, + - * / // % ~, comparisons and their chains, in, and / or / not, x if y
+//   else z; the filters, tests and methods listed in jinja_builtins.cpp and jinja_methods.cpp; namespace, dict, range,
+//   raise_exception, strftime_now.
 // Anything else is refused by name and line. Templates come from outside, so work, memory and recursion are bounded
-// (Limits, kMaxSourceNesting, kMaxNesting), and there is no way from a template to files, time or the process.
+// (Limits, kMaxSourceNesting, kMaxNesting), and the way from a template to the world is the time that the
+// caller's clock tells; there is none to files or the process.
 #pragma once
+#include <ctime>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,6 +28,10 @@ struct Program;
 
 using Variable = std::pair<std::string, Value>;
 
+// What strftime_now formats.
+using Clock = std::function<std::tm()>;
+std::tm local_time();  // now, in the time zone of this process
+
 // Immutable after construction; threads may render at once.
 class Template {
  public:
@@ -36,7 +43,7 @@ class Template {
   // The text, each byte with the origin that the variables' strings had; the template's own text is trusted.
   // Throws Error: bad_input for errors of the template (raise_exception included), unsupported, resource when a limit
   // is hit.
-  Text render(std::span<const Variable> variables) const;
+  Text render(std::span<const Variable> variables, const Clock& clock = local_time) const;
 
  private:
   std::string where_;

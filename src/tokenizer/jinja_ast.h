@@ -45,13 +45,17 @@ struct Expr {
   std::vector<std::string> ops;
 };
 
+// The name under which the filters of a block find what it has written; no template can spell it.
+inline const std::string kWritten;
+
 enum class StatementKind {
   text,          // text
   output,        // expr
   branch,        // branches in order; a branch without condition is the else
   loop,          // for targets in expr if condition: body else otherwise
   assign,        // targets = expr
-  assign_block,  // target = what body writes
+  assign_block,  // target = what body writes, through the filters of expr when there is one
+  filter_block,  // what body writes, through the filters of expr
   macro,         // text.bytes(parameters): body
   scope,         // body (the generation block of transformers)
   leave_loop,
@@ -82,6 +86,7 @@ struct Statement {
 struct Program {
   std::deque<Expr> exprs;
   std::deque<Statement> statements;
+  std::vector<std::string> owned;  // undefined at the start, whatever the caller gave (jinja_names.h)
   Block body;
 };
 

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/utf8.h"
+#include "tokenizer/jinja_filters.h"
 
 namespace fathom::jinja {
 
@@ -27,8 +28,6 @@ std::vector<std::optional<Value>> Arguments::bind(std::initializer_list<std::str
   return out;
 }
 
-namespace {
-
 using Args = const Arguments&;
 
 const Text& text_argument(Args args, const Value& value) {
@@ -40,6 +39,19 @@ int64_t integer_argument(Args args, const Value& value) {
   if (const auto i = value.integer()) return *i;
   fault("'{}' needs an integer, not {}", args.function, type_name(value));
 }
+
+Value path_of(Meter& meter, Value x, const Value& path) {
+  if (path.integer()) return get_item(meter, x, path);
+  if (!path.text()) fault("an attribute is named by a string, not by {}", type_name(path));
+  for (const Text& part : split(*path.text(), ".", -1)) {
+    const bool is_index =
+        !part.empty() && part.bytes.find_first_not_of("0123456789") == std::string::npos && part.size() < 10;
+    x = get_item(meter, x, is_index ? Value(int64_t{std::stoll(part.bytes)}) : Value(part));
+  }
+  return x;
+}
+
+namespace {
 
 Value trim(Meter& meter, const Value& x, Args args) {
   const auto a = args.bind({"chars"}, 0);
@@ -94,7 +106,6 @@ Value tojson(Meter& meter, const Value& x, Args args) {
 
 Value join(Meter& meter, const Value& x, Args args) {
   const auto a = args.bind({"d", "attribute"}, 0);
-  if (a[1]) refuse("join with attribute");
   const Text separator = a[0] ? text_of(meter, *a[0]) : Text();
   Text out;
   bool first = true;
@@ -103,7 +114,7 @@ Value join(Meter& meter, const Value& x, Args args) {
     meter.bytes(separator.size());
     if (!first) out.append(separator);
     first = false;
-    out.append(text_of(meter, item));
+    out.append(text_of(meter, a[1] && !a[1]->is_none() ? path_of(meter, item, *a[1]) : item));
   }
   return out;
 }
@@ -134,6 +145,7 @@ Value reversed(Meter& meter, const Value& x, Args args) {
   std::reverse(items.begin(), items.end());
   if (!x.text()) return make_list(std::move(items), ListKind::generator);
   Text out;
+  out.markup = x.text()->markup;
   for (const Value& c : items) out.append(*c.text());
   return out;
 }
@@ -222,24 +234,18 @@ Value replace_filter(Meter& meter, const Value& x, Args args) {
   const auto a = args.bind({"old", "new", "count"}, 2);
   std::vector<Value> plain = {Value(text_of(meter, *a[0])), Value(text_of(meter, *a[1]))};
   if (a[2] && !a[2]->is_none()) plain.push_back(*a[2]);
-  return call_method(meter, Value(text_of(meter, x)), args.function, {args.function, std::move(plain), {}});
+  Text text = text_of(meter, x);
+  text.markup = false;
+  return call_method(meter, Value(std::move(text)), args.function, {args.function, std::move(plain), {}});
 }
 
-// "a.b.0" of a value, as the attribute filters read it.
-Value path_of(Meter& meter, Value x, const Value& path) {
-  if (path.integer()) return get_item(meter, x, path);
-  if (!path.text()) fault("an attribute is named by a string, not by {}", type_name(path));
-  for (const Text& part : split(*path.text(), ".", -1)) {
-    const bool is_index =
-        !part.empty() && part.bytes.find_first_not_of("0123456789") == std::string::npos && part.size() < 10;
-    x = get_item(meter, x, is_index ? Value(int64_t{std::stoll(part.bytes)}) : Value(part));
-  }
-  return x;
-}
+// What jinja2's filters of sequences pass over without a look: None, False, 0.
+bool is_nothing(const Value& x) { return !x.list() && !x.dict() && !x.undefined() && !is_true(x); }
 
 // select, reject: test(item); selectattr, rejectattr: test(item.attribute). Without a test: the truth of it.
 template <bool by_attribute, bool keep>
 Value chosen(Meter& meter, const Value& x, Args args) {
+  if (is_nothing(x)) return make_list({}, ListKind::generator);
   if (!args.named.empty()) refuse("a named argument of '{}'", args.function);
   constexpr size_t at = by_attribute ? 1 : 0;
   if (args.plain.size() < at) fault("'{}' needs the name of an attribute", args.function);
@@ -258,6 +264,7 @@ Value chosen(Meter& meter, const Value& x, Args args) {
 }
 
 Value map(Meter& meter, const Value& x, Args args) {
+  if (is_nothing(x)) return make_list({}, ListKind::generator);
   std::vector<Value> out;
   const auto list = items_of(meter, x);
   meter.items(list->items.size());
@@ -291,6 +298,17 @@ const std::map<std::string_view, Filter>& filters() {
                                                            {"upper", cased<Case::upper>},
                                                            {"lower", cased<Case::lower>},
                                                            {"capitalize", cased<Case::capitalized>},
+                                                           {"title", title_filter},
+                                                           {"indent", indent_filter},
+                                                           {"safe", safe_filter},
+                                                           {"escape", escape_filter},
+                                                           {"e", escape_filter},
+                                                           {"sort", sort_filter},
+                                                           {"dictsort", dictsort_filter},
+                                                           {"unique", unique_filter},
+                                                           {"min", min_filter},
+                                                           {"max", max_filter},
+                                                           {"sum", sum_filter},
                                                            {"tojson", tojson},
                                                            {"join", join},
                                                            {"default", fallback},
@@ -343,6 +361,19 @@ bool is_float(const Value& x) { return std::holds_alternative<double>(x.v); }
 bool is_yes(const Value& x) { return is_bool(x) && std::get<bool>(x.v); }
 bool is_no(const Value& x) { return is_bool(x) && !std::get<bool>(x.v); }
 
+bool is_callable(const Value& x) {
+  return std::holds_alternative<const Statement*>(x.v) || std::holds_alternative<Function>(x.v);
+}
+// str(x).islower() and isupper(): a letter at least, and none of the other case.
+template <Case to>
+bool is_cased(Meter& meter, const Value& x, Args args) {
+  args.bind({}, 0);
+  const Text text = text_of(meter, x);
+  const bool has_letter = std::any_of(text.bytes.begin(), text.bytes.end(),
+                                      [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+  return change_case(text, to).bytes == text.bytes && has_letter;
+}
+
 int64_t remainder(const Value& x, int64_t by) {
   const auto i = x.integer();
   if (!i) fault("this test needs an integer, not {}", type_name(x));
@@ -377,6 +408,9 @@ const std::map<std::string_view, Test>& tests() {
                                                          {"float", plain_test<is_float>},
                                                          {"true", plain_test<is_yes>},
                                                          {"false", plain_test<is_no>},
+                                                         {"callable", plain_test<is_callable>},
+                                                         {"lower", is_cased<Case::lower>},
+                                                         {"upper", is_cased<Case::upper>},
                                                          {"even", plain_test<is_even>},
                                                          {"odd", plain_test<is_odd>},
                                                          {"divisibleby", is_divisible},

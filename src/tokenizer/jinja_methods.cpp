@@ -2,18 +2,13 @@
 #include <algorithm>
 #include <map>
 
-#include "tokenizer/jinja_builtins.h"
+#include "tokenizer/jinja_filters.h"
 
 namespace fathom::jinja {
 namespace {
 
 using Args = const Arguments&;
 using Method = Value (*)(Meter&, const Text&, Args);
-
-const Text& text_argument(Args args, const Value& value) {
-  if (const Text* t = value.text()) return *t;
-  fault("'{}' needs a string, not {}", args.function, type_name(value));
-}
 
 // An optional count; absent and negative both mean no limit.
 int64_t limit_argument(Args args, const std::optional<Value>& value) {
@@ -51,6 +46,54 @@ Value split_method(Meter& meter, const Text& text, Args args) {
     meter.items(limit < 0 ? count_occurrences(text.bytes, separator.bytes)
                           : std::min<uint64_t>(static_cast<uint64_t>(limit), text.size()));
   return make_list_of(meter, split(text, separator.bytes, limit));
+}
+
+Value rsplit_method(Meter& meter, const Text& text, Args args) {
+  const auto a = args.bind({"sep", "maxsplit"}, 0);
+  const int64_t limit = limit_argument(args, a[1]);
+  if (limit < 0) return split_method(meter, text, args);
+  if (!a[0] || a[0]->is_none()) refuse("'rsplit' at white space with a limit");
+  const std::string& separator = text_argument(args, *a[0]).bytes;
+  if (separator.empty()) fault("rsplit needs a separator that is not empty");
+  meter.bytes(3 * text.size() + separator.size());
+  meter.items(std::min<uint64_t>(static_cast<uint64_t>(limit), text.size()));
+  std::vector<Text> parts;
+  size_t end = text.size();
+  for (const size_t at : places_from_right(text.bytes, separator, limit)) {
+    parts.push_back(text.slice(at + separator.size(), end));
+    end = at;
+  }
+  parts.push_back(text.slice(0, end));
+  std::reverse(parts.begin(), parts.end());
+  return make_list_of(meter, std::move(parts));
+}
+
+Value splitlines_method(Meter& meter, const Text& text, Args args) {
+  args.bind({}, 0);
+  meter.bytes(8 * text.size());
+  return make_list_of(meter, split_lines(text));
+}
+
+size_t last_place(const std::string& text, const std::string& what) {
+  const std::vector<size_t> places = places_from_right(text, what, 1);
+  return places.empty() ? std::string::npos : places[0];
+}
+
+// What lies before the separator, the separator, what lies behind it; all of it in front (behind) when it is not found.
+template <bool from_right>
+Value partition_method(Meter& meter, const Text& text, Args args) {
+  const Text& separator = text_argument(args, *args.bind({"sep"}, 1)[0]);
+  if (separator.empty()) fault("'{}' needs a separator that is not empty", args.function);
+  meter.bytes(3 * text.size() + 2 * separator.size());
+  const size_t at = from_right ? last_place(text.bytes, separator.bytes) : find_bytes(text.bytes, separator.bytes);
+  std::vector<Value> parts;
+  if (at == std::string::npos && from_right)
+    parts = {Value(Text()), Value(Text()), Value(text)};
+  else if (at == std::string::npos)
+    parts = {Value(text), Value(Text()), Value(Text())};
+  else
+    parts = {Value(text.slice(0, at)), Value(separator), Value(text.slice(at + separator.size(), text.size()))};
+  return make_list(std::move(parts), ListKind::tuple);
 }
 
 // startswith, endswith: one string or a tuple of them.
@@ -97,12 +140,49 @@ Value replace_method(Meter& meter, const Text& text, Args args) {
   return replace(text, from.bytes, to, limit);
 }
 
+// find, rfind: -1 where there is none; index, rindex: an error.
+template <bool from_right, bool must_be_there>
 Value find_method(Meter& meter, const Text& text, Args args) {
   const auto a = args.bind({"sub"}, 1);
   meter.scan(4 * text.size());
-  const size_t at = find_bytes(text.bytes, text_argument(args, *a[0]).bytes);
+  const std::string& what = text_argument(args, *a[0]).bytes;
+  if (from_right) meter.bytes(text.size() + what.size());
+  const size_t at = from_right ? last_place(text.bytes, what) : find_bytes(text.bytes, what);
+  if (at == std::string_view::npos && must_be_there)
+    fault("'{}' did not find {}", args.function, quoted_for_message(what));
   if (at == std::string_view::npos) return int64_t{-1};
   return static_cast<int64_t>(count_chars(std::string_view(text.bytes).substr(0, at)));
+}
+
+// isdigit and its like: every character is of the kind, and there is one at least. ASCII only.
+template <bool (*of_kind)(char)>
+Value all_chars(Meter& meter, const Text& text, Args args) {
+  args.bind({}, 0);
+  meter.scan(text.size());
+  if (std::any_of(text.bytes.begin(), text.bytes.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
+    refuse("'{}' of text that is not ASCII", args.function);
+  return !text.empty() && std::all_of(text.bytes.begin(), text.bytes.end(), of_kind);
+}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_alphanumeric(char c) { return is_digit(c) || is_letter(c); }
+bool is_white(char c) { return is_space(static_cast<unsigned char>(c)); }
+
+// islower, isupper: the test of the same name without "is".
+Value has_case(Meter& meter, const Text& text, Args args) {
+  const std::string test = args.function.substr(2);
+  return apply_test(meter, test, Value(text), {test, args.plain, {}});
+}
+
+Value zfill_method(Meter& meter, const Text& text, Args args) {
+  const auto width = static_cast<uint64_t>(std::max<int64_t>(integer_argument(args, *args.bind({"width"}, 1)[0]), 0));
+  const size_t length = count_chars(text.bytes);
+  meter.bytes(width + text.size());
+  const size_t sign = !text.empty() && (text.bytes[0] == '+' || text.bytes[0] == '-');
+  Text out = text.slice(0, sign);
+  if (length < width) out.append(std::string(width - length, '0'));
+  out.append(text, sign, text.size());
+  return out;
 }
 
 Value count_method(Meter& meter, const Text& text, Args args) {
@@ -139,8 +219,27 @@ const std::map<std::string_view, Method>& text_methods() {
                                                            {"upper", cased<Case::upper>},
                                                            {"lower", cased<Case::lower>},
                                                            {"capitalize", cased<Case::capitalized>},
+                                                           {"title", cased<Case::title>},
+                                                           {"swapcase", cased<Case::swapped>},
+                                                           {"rsplit", rsplit_method},
+                                                           {"splitlines", splitlines_method},
+                                                           {"partition", partition_method<false>},
+                                                           {"rpartition", partition_method<true>},
+                                                           {"isdigit", all_chars<is_digit>},
+                                                           {"isdecimal", all_chars<is_digit>},
+                                                           {"isnumeric", all_chars<is_digit>},
+                                                           {"isalpha", all_chars<is_letter>},
+                                                           {"isalnum", all_chars<is_alphanumeric>},
+                                                           {"isspace", all_chars<is_white>},
+                                                           {"islower", has_case},
+                                                           {"isupper", has_case},
+                                                           {"zfill", zfill_method},
+                                                           {"format", format_method},
                                                            {"replace", replace_method},
-                                                           {"find", find_method},
+                                                           {"find", find_method<false, false>},
+                                                           {"rfind", find_method<true, false>},
+                                                           {"index", find_method<false, true>},
+                                                           {"rindex", find_method<true, true>},
                                                            {"count", count_method},
                                                            {"join", join_method}};
   return table;
@@ -206,10 +305,12 @@ bool is_method(const Value& object, std::string_view name) noexcept {
 
 Value call_method(Meter& meter, const Value& object, const std::string& name, const Arguments& args) {
   if (const Undefined* u = object.undefined()) fault("{} is undefined", u->what);
-  if (!args.named.empty() && name != "split") fault("the method '{}' takes no named arguments", name);
+  if (!args.named.empty() && name != "split" && name != "rsplit" && name != "format")
+    fault("the method '{}' takes no named arguments", name);
   if (const auto* loop = std::get_if<std::shared_ptr<const Loop>>(&object.v)) return loop_method(**loop, name, args);
   if (const Text* text = object.text()) {
     const auto at = text_methods().find(name);
+    if (text->markup && !args.plain.empty()) refuse("'{}' of what 'safe' or 'escape' gives", name);
     if (at != text_methods().end()) return at->second(meter, *text, args);
   }
   if (object.dict() && is_method(object, name)) return dict_method(meter, *object.dict(), name, args);

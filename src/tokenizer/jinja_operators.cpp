@@ -148,6 +148,7 @@ Value slice_text(Meter& meter, const Text& text, const std::optional<Value> (&pa
   const size_t n = offsets.size();
   offsets.push_back(text.size());
   Text out;
+  out.markup = text.markup;
   for (const size_t at : slice_places(parts, n)) out.append(text, offsets[at], offsets[at + 1]);
   return out;
 }
@@ -227,6 +228,7 @@ Value repeated(Meter& meter, const Value& what, int64_t times) {
     if (__builtin_mul_overflow(n, static_cast<uint64_t>(t->size()), &size)) size = UINT64_MAX;
     meter.bytes(size);
     Text out;
+    out.markup = t->markup;
     for (uint64_t i = 0; i < n && !t->empty(); ++i) out.append(*t);
     return out;
   }
@@ -246,9 +248,10 @@ bool can_repeat(const Value& value) {
 
 std::optional<Value> joined(Meter& meter, const Value& a, const Value& b) {
   if (a.text() && b.text()) {
-    meter.bytes(a.text()->size() + b.text()->size());
-    Text out = *a.text();
-    out.append(*b.text());
+    const bool markup = a.text()->markup || b.text()->markup;
+    meter.bytes((markup ? 5 : 1) * (a.text()->size() + b.text()->size()));
+    Text out = markup ? escaped(*a.text()) : *a.text();
+    out.append(markup ? escaped(*b.text()) : *b.text());
     return out;
   }
   if (!can_repeat(a) || !can_repeat(b) || a.text() || b.text() || a.list()->kind != b.list()->kind) return std::nullopt;

@@ -12,6 +12,7 @@ class Parser : public ExpressionParser {
 
   void run() {
     program_.body = block({});
+    program_.owned.assign(names_.owned().begin(), names_.owned().end());
     check_at(TokenKind::end, "the end of the template");
   }
 
@@ -69,11 +70,11 @@ class Parser : public ExpressionParser {
     if (word.text == "set") return assignment(word.line);
     if (word.text == "macro") return macro(word.line);
     if (word.text == "generation") return generation(word.line);
+    if (word.text == "filter") return filter_block(word.line);
     if (word.text == "break") return loop_control(StatementKind::leave_loop, word);
     if (word.text == "continue") return loop_control(StatementKind::next_iteration, word);
-    static constexpr std::array<std::string_view, 13> kKnown = {"include",    "import", "extends", "block", "from",
-                                                                "call",       "filter", "with",    "print", "do",
-                                                                "autoescape", "trans",  "debug"};
+    static constexpr std::array<std::string_view, 12> kKnown = {
+        "include", "import", "extends", "block", "from", "call", "with", "print", "do", "autoescape", "trans", "debug"};
     if (std::find(kKnown.begin(), kKnown.end(), word.text) != kKnown.end()) refuse("the tag '{}'", word.text);
     fault("unknown tag {}", quoted_for_message(word.text));
   }
@@ -148,7 +149,7 @@ class Parser : public ExpressionParser {
     if (skip_op("=")) {
       s.expr = tuple_or(true);
     } else {
-      if (at_op("|")) refuse("a filter on a set block");
+      if (at_op("|")) s.expr = filters(&written(line));
       s.kind = StatementKind::assign_block;
       const int loops = std::exchange(loops_, 0);  // break and continue may not leave a body that is a value
       inner_body(s.body, "endset");
@@ -159,12 +160,28 @@ class Parser : public ExpressionParser {
     return &s;
   }
 
+  Expr& written(int line) {
+    Expr& e = make(ExprKind::name, line);
+    e.name = kWritten;
+    return e;
+  }
+
+  const Statement* filter_block(int line) {
+    Statement& s = add(StatementKind::filter_block, line);
+    s.expr = filters(filter(&written(line)));
+    const int loops = std::exchange(loops_, 0);
+    inner_body(s.body, "endfilter");
+    loops_ = loops;
+    end_tag();
+    return &s;
+  }
+
   const Statement* macro(int line) {
     if (names_.depth() > 1) refuse("a macro inside another block");
     Statement& s = add(StatementKind::macro, line);
     s.text = Text(expect_name());
     names_.set(s.text.bytes);
-    names_.enter({});
+    names_.enter_macro();
     expect_op("(");
     while (!at_op(")")) {
       auto& [name, fallback] = s.parameters.emplace_back(expect_name(), nullptr);

@@ -21,6 +21,7 @@ void Text::append(const Text& other, size_t begin, size_t end) {
 
 Text Text::slice(size_t begin, size_t end) const {
   Text out;
+  out.markup = markup;
   out.append(*this, begin, end);
   return out;
 }
@@ -60,6 +61,17 @@ size_t find_bytes(std::string_view text, std::string_view what, size_t from) noe
   const void* hit = memmem(text.data() + from, text.size() - from, what.data(), what.size());
   if (hit == nullptr) return std::string_view::npos;
   return static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+}
+
+std::vector<size_t> places_from_right(std::string_view text, std::string_view what, int64_t limit) {
+  const std::string backwards(text.rbegin(), text.rend()), wanted(what.rbegin(), what.rend());
+  std::vector<size_t> places;
+  size_t at = find_bytes(backwards, wanted);
+  while (at != std::string_view::npos && static_cast<int64_t>(places.size()) < limit) {
+    places.push_back(text.size() - at - what.size());
+    at = what.empty() ? std::string_view::npos : find_bytes(backwards, wanted, at + what.size());
+  }
+  return places;
 }
 
 size_t count_occurrences(std::string_view text, std::string_view what) noexcept {
@@ -157,14 +169,56 @@ Text replace(const Text& text, std::string_view from, const Text& to, int64_t li
   return out;
 }
 
+Text escaped(const Text& text) {
+  if (text.markup) return text;
+  Text out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text.bytes[i];
+    const char* name = c == '&'    ? "&amp;"
+                       : c == '<'  ? "&lt;"
+                       : c == '>'  ? "&gt;"
+                       : c == '"'  ? "&#34;"
+                       : c == '\'' ? "&#39;"
+                                   : nullptr;
+    if (name != nullptr)
+      out.append(name, static_cast<Origin>(text.origin[i]));
+    else
+      out.append(text, i, i + 1);
+  }
+  out.markup = true;
+  return out;
+}
+
+std::vector<Text> split_lines(const Text& text) {
+  const auto ends_line = [](uint32_t c) {
+    return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+  };
+  std::vector<Text> out;
+  size_t begin = 0;
+  for (size_t i = 0; i < text.size();) {
+    const size_t at = i;
+    i += char_bytes(text.bytes, i);
+    if (!ends_line(decode_utf8(text.bytes, at).code_point)) continue;
+    out.push_back(text.slice(begin, at));
+    if (text.bytes[at] == '\r' && i < text.size() && text.bytes[i] == '\n') ++i;
+    begin = i;
+  }
+  if (begin < text.size()) out.push_back(text.slice(begin, text.size()));
+  return out;
+}
+
 Text change_case(const Text& text, Case to) {
   Text out = text;
+  bool in_word = false;
   for (size_t i = 0; i < out.size(); ++i) {
     char& c = out.bytes[i];
-    if (static_cast<unsigned char>(c) >= 0x80) refuse("upper, lower and capitalize work on ASCII text only");
-    const bool up = to == Case::upper || (to == Case::capitalized && i == 0);
-    if (up && c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    if (!up && c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if (static_cast<unsigned char>(c) >= 0x80) refuse("upper, lower, title and their like work on ASCII text only");
+    const bool is_small = c >= 'a' && c <= 'z', is_capital = c >= 'A' && c <= 'Z';
+    const bool up = to == Case::upper || (to == Case::capitalized && i == 0) || (to == Case::title && !in_word) ||
+                    (to == Case::swapped && is_small);
+    if (up && is_small) c = static_cast<char>(c - 'a' + 'A');
+    if (!up && is_capital) c = static_cast<char>(c - 'A' + 'a');
+    in_word = is_small || is_capital;
   }
   return out;
 }

@@ -43,7 +43,8 @@ enum class Origin : char { trusted, untrusted };
 
 struct Text {
   std::string bytes;
-  std::string origin;  // an Origin for each byte
+  std::string origin;   // an Origin for each byte
+  bool markup = false;  // went through the filter safe or escape: '+' escapes what is put beside it
 
   Text() = default;
   explicit Text(std::string_view text, Origin from = Origin::trusted)
@@ -65,6 +66,8 @@ std::vector<Text> split_chars(const Text& text);
 
 // First occurrence of what in text at or after from, or npos. Linear time for any input (memmem).
 size_t find_bytes(std::string_view text, std::string_view what, size_t from = 0) noexcept;
+// Where what starts, from the right and without overlaps, at most limit places. Linear time too.
+std::vector<size_t> places_from_right(std::string_view text, std::string_view what, int64_t limit);
 size_t count_occurrences(std::string_view text, std::string_view what) noexcept;  // what not empty; without overlaps
 
 enum class Side { left, right, both };
@@ -76,7 +79,13 @@ std::vector<Text> split(const Text& text, std::optional<std::string_view> separa
 // from must not be empty; at most limit replacements (limit < 0: all).
 Text replace(const Text& text, std::string_view from, const Text& to, int64_t limit);
 
-enum class Case { upper, lower, capitalized };
+// '&', '<', '>' and quotes as HTML writes them; the result is markup.
+Text escaped(const Text& text);
+// Python's str.splitlines(): its line ends are more than '\n'.
+std::vector<Text> split_lines(const Text& text);
+
+// title: every run of letters begins with a capital, as str.title() has it.
+enum class Case { upper, lower, capitalized, title, swapped };
 // ASCII only: a text with other characters is refused, since their case rules are not built in.
 Text change_case(const Text& text, Case to);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/utf8.h"
+#include "tokenizer/unicode_tables.h"
 
 namespace fathom::jinja {
 
@@ -215,8 +216,10 @@ std::optional<std::string> scalar_text(const Value& value) {
   return std::nullopt;
 }
 
-// Python's repr of a string. Which non-ASCII characters it escapes hangs on Unicode tables, so those are refused.
+// Python's repr of a string. Letters, marks, numbers, punctuation and symbols stand for themselves; what else there is
+// beyond ASCII, Python escapes by the tables of its own version, so that is refused.
 void append_repr(Text& out, const Text& text) {
+  CharClassifier class_of;
   const bool has_single = text.bytes.find('\'') != std::string::npos,
              has_double = text.bytes.find('"') != std::string::npos;
   const char quote = has_single && !has_double ? '"' : '\'';
@@ -224,7 +227,15 @@ void append_repr(Text& out, const Text& text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text.bytes[i]);
     const auto from = static_cast<Origin>(text.origin[i]);
-    if (c >= 0x80) refuse("printing a list or dict that holds non-ASCII text; tojson can");
+    if (c >= 0x80) {
+      const Utf8Char character = decode_utf8(text.bytes, i);
+      const CharClass kind = class_of(character.code_point);
+      if (!character.valid || kind == CharClass::other || kind == CharClass::space)
+        refuse("printing a list or dict that holds U+{:04X}; tojson can", character.code_point);
+      out.append(text, i, i + character.length);
+      i += character.length - 1;
+      continue;
+    }
     if (c == quote || c == '\\') out.append("\\", from);
     if (c == '\n')
       out.append("\\n", from);

@@ -47,3 +47,73 @@ grep -q "the context is full" "$dir/err" && [ "$code" = 2 ] || fail "a full cont
 printf "{{ raise_exception('no thanks') }}" > "$dir/m/chat_template.jinja"
 code=0; chat < <(printf 'hello\n')
 grep -q "does not accept these messages: 'no thanks'" "$dir/err" && [ "$code" = 2 ] || fail "raise_exception, exit code $code"
+
+# --- pipes, files and JSON
+
+# A byte order mark in front of the first line is no text.
+cat > "$dir/m/chat_template.jinja" <<'T2'
+{{ bos_token }}{% if tools %}[{{ tools[0].function.name }}]{% endif %}{% for m in messages %}{{ m.role[0] }}:{{ m.content }}{% for c in m.tool_calls or [] %}({{ c.function.arguments | tojson }}){% endfor %}{{ eos_token if m.role == 'assistant' else '|' }}{% endfor %}{% if add_generation_prompt %}a:{% endif %}
+T2
+code=0; chat -n 8 < <(printf '\xef\xbb\xbf/exit\nhello\n')
+[ "$code" = 0 ] && [ ! -s "$dir/out" ] || fail "a byte order mark hides a command"
+chat -n 8 < <(printf 'hello\n'); cp "$dir/out" "$dir/want"
+chat -n 8 < <(printf '\xef\xbb\xbfhello\r\n'); cmp -s "$dir/out" "$dir/want" || fail "a byte order mark is part of a message"
+
+# What stands between two """ is one message.
+code=0; chat -n 8 --timing < <(printf '"""\none\n\n/exit\n"""\nmore\n')
+[ "$code" = 0 ] && [ "$(grep -c '(prompt' "$dir/err")" = 2 ] || fail 'a block between """'
+chat < <(printf '"""\none\n'); grep -q 'ends inside a message that """ opened' "$dir/err" && [ "$code" = 2 ] || fail 'an open block'
+
+# --messages: the answer is that to the same words typed; a list, an object and stdin are the same.
+printf '[{"role": "user", "content": "hello"}]' > "$dir/list.json"
+printf '\xef\xbb\xbf{"model": "x", "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]}' > "$dir/object.json"
+for given in "$dir/list.json" "$dir/object.json" -; do
+  code=0; chat -n 8 --messages "$given" < "$dir/list.json"
+  [ "$code" = 0 ] && cmp -s "$dir/out" "$dir/want" || fail "--messages $given"
+done
+code=0; chat -n 8 --messages "$dir/list.json" --json
+python3 - "$dir/out" "$dir/want" <<'P' || fail "--json"
+import json, sys
+answer = json.loads(open(sys.argv[1]).read())
+assert answer["message"]["role"] == "assistant" and answer["message"]["content"] + "\n" == open(sys.argv[2]).read()
+assert answer["finish_reason"] == "length" and answer["answer_tokens"] == 8 and answer["prompt_tokens"] > 3
+P
+chat -n 8 --json < <(printf 'hello\nmore\n'); [ "$(wc -l < "$dir/out")" = 2 ] || fail "--json of lines"
+
+# The end of the context ends an answer; it is no error.
+code=0; chat -n 0 --ctx 24 --json < <(printf 'hello\n')
+[ "$code" = 0 ] && grep -q '"finish_reason":"length"' "$dir/out" && grep -q "the context is full" "$dir/err" || fail "the end of the context"
+
+# Tools, calls and results are given to the template.
+cat > "$dir/tools.json" <<'J'
+{"messages": [{"role": "user", "content": "q"},
+              {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]},
+              {"role": "tool", "content": "3", "tool_call_id": "1"}],
+ "tools": [{"type": "function", "function": {"name": "f"}}]}
+J
+code=0; chat -n 8 --messages "$dir/tools.json"; cp "$dir/out" "$dir/answer"
+[ "$code" = 0 ] || fail "tools"
+eos=$(python3 -c 'import json, sys; c = json.load(open(sys.argv[1])); e = c["eos_token_id"]; print(e if isinstance(e, int) else e[0])' "$dir/m/config.json")
+ids="$("$fathom" tokenize -m "$dir/m" --ids '[f]u:q|a:({"x": 1})') $eos $("$fathom" tokenize -m "$dir/m" --no-bos --ids 't:3|a:')"
+"$fathom" generate -m "$dir/m" -q -t 1 --ids "$ids" -n 8 --temperature 0 > "$dir/want"
+cmp -s "$dir/answer" "$dir/want" || fail "the template did not see the tools"
+
+# What is wrong is named before the model is loaded.
+expect() {
+  code=0; chat --messages "$dir/bad.json"
+  grep -qF "$1" "$dir/err" && [ "$code" = 2 ] && [ ! -s "$dir/out" ] || fail "$1, exit code $code"
+}
+printf '[{"role": "user", "content": "a"}, {"role": "bot", "content": "b"}]' > "$dir/bad.json"; expect "messages[1] has the role 'bot'"
+printf '[{"role": "assistant", "content": "a"}]' > "$dir/bad.json"; expect "messages[0] (role assistant) is the last"
+printf '[]' > "$dir/bad.json"; expect "there is no message to answer"
+printf '{"messages": [' > "$dir/bad.json"; expect "ends too early"
+rm "$dir/bad.json"; expect "bad.json"
+printf '[{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]' > "$dir/bad.json"
+printf '{%% for m in messages if m.role == "user" %%}{{ m.content }}{%% endfor %%}' > "$dir/m/chat_template.jinja"
+expect "messages[1] (role tool): the chat template of this model leaves the message out"
+
+# The date of today in a template; a template that titles.
+printf '{{ strftime_now("%%Y") }}{{ messages[0].role | title }}' > "$dir/m/chat_template.jinja"
+code=0; chat -n 8 --messages "$dir/list.json"; 
+"$fathom" generate -m "$dir/m" -q -t 1 --ids "$("$fathom" tokenize -m "$dir/m" --no-bos --ids "$(date +%Y)User")" -n 8 --temperature 0 > "$dir/want"
+[ "$code" = 0 ] && cmp -s "$dir/out" "$dir/want" || fail "strftime_now"

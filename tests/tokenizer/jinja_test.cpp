@@ -10,8 +10,22 @@
 namespace fathom::jinja {
 namespace {
 
+// The fifth of March 2026, two seconds past 9:07; NOW in tools/chat_template_environment.py is the same.
+std::tm fixed_time() {
+  std::tm t = {};
+  t.tm_year = 126;
+  t.tm_mon = 2;
+  t.tm_mday = 5;
+  t.tm_hour = 9;
+  t.tm_min = 7;
+  t.tm_sec = 2;
+  t.tm_wday = 4;
+  t.tm_yday = 63;
+  return t;
+}
+
 std::string render(std::string_view source, std::span<const Variable> variables = {}, const Limits& limits = {}) {
-  return Template(source, "t", limits).render(variables).bytes;
+  return Template(source, "t", limits).render(variables, fixed_time).bytes;
 }
 
 Error error_of(std::string_view source, std::span<const Variable> variables = {}, const Limits& limits = {}) {
@@ -95,6 +109,46 @@ TEST(Jinja, SequencesMadeForOneFilterLiveAsLongAsItRuns) {
   EXPECT_EQ(render("{{ 'abc' | join('-') }}{{ 'ab' | list | join }}"), "a-b-cab");
 }
 
+TEST(Jinja, TheTimeIsThatOfTheCallersClock) {
+  EXPECT_EQ(render("{{ strftime_now('%d %b %Y') }}|{{ strftime_now('%Y-%m-%d %H:%M:%S %j %A') }}"),
+            "05 Mar 2026|2026-03-05 09:07:02 064 Thursday");
+  EXPECT_EQ(render("{{ strftime_now('%-d %B, 100 %% %I %p') }}"), "5 March, 100 % 09 AM");
+  EXPECT_EQ(render("[{{ strftime_now('%z%Z') }}{{ strftime_now('') }}]"), "[]");  // Python's now() knows no zone
+  EXPECT_EQ(render("{% if strftime_now is defined %}{{ strftime_now(format='%y') }}{% endif %}"), "26");
+  EXPECT_EQ(render("{{ strftime_now('" + std::string(5000, 'x') + "%A') | length }}"), "5008");
+}
+
+TEST(Jinja, TheClockOfTheMachineIsTheDefault) {
+  const std::string before = std::to_string(local_time().tm_year + 1900);
+  const std::string year = Template("{{ strftime_now('%Y') }}", "t").render({}).bytes;
+  EXPECT_GE(year, before);
+  EXPECT_LE(year, std::to_string(local_time().tm_year + 1900));
+}
+
+TEST(Jinja, TitlesAreThoseOfJinjaAndOfPython) {
+  EXPECT_EQ(render("{{ \"they're bill's FRIENDS\" | title }}"), "They're Bill's Friends");
+  EXPECT_EQ(render("{{ \"they're bill's FRIENDS\".title() }}"), "They'Re Bill'S Friends");
+  EXPECT_EQ(render("{{ 'a-b(c{d[e<f g\nh/i' | title }}|{{ 'a-b/c1d'.title() }}"), "A-B(C{D[E<F G\nH/i|A-B/C1D");
+}
+
+TEST(Jinja, WhatIsSafeEscapesWhatItIsAddedTo) {
+  EXPECT_EQ(render("{{ '<a>' | safe + '<b>' }}|{{ '<a>' + ('<b>' | safe) }}|{{ '<a>' | safe ~ '<b>' }}"),
+            "<a>&lt;b&gt;|&lt;a&gt;<b>|<a><b>");
+  EXPECT_EQ(render("{{ '<\"\\'&' | e }}|{{ ('<' | e) | e }}|{{ {'a': '<'} | tojson | safe }}"),
+            "&lt;&#34;&#39;&amp;|&lt;|{\"a\": \"<\"}");
+}
+
+TEST(Jinja, MacrosSeeWhatTheTemplateSetsBehindThem) {
+  const Variable given[] = {{"x", Value(Text("given"))}};
+  EXPECT_EQ(render("{% macro f(n) %}{{ g(n) if n }}{% endmacro %}{% macro g(n) %}{{ n }}{{ f(n - 1) }}{% endmacro %}"
+                   "{{ f(3) }}"),
+            "321");
+  const std::string shows = "{% macro f() %}[{{ x }}]{% endmacro %}";
+  EXPECT_EQ(render(shows + "{{ f() }}{% set x = 'own' %}{{ f() }}", given), "[][own]");
+  EXPECT_EQ(render(shows + "{{ f() }}{% if true %}{% set x = 'own' %}{% endif %}{{ f() }}", given), "[given][own]");
+  EXPECT_EQ(error_of("{% for i in [1] %}{{ x }}{% endfor %}{% set x = 1 %}").kind(), ErrorKind::unsupported);
+}
+
 TEST(Jinja, FloatsPrintAsPythonPrintsThem) {
   EXPECT_EQ(
       render("{{ 1.0 }} {{ 0.1 + 0.2 }} {{ 1e16 }} {{ 1e15 }} {{ 0.0001 }} {{ 0.00001 }} {{ 1e22 * 1.5 }} {{ 7 / 2 }}"),
@@ -107,13 +161,19 @@ TEST(Jinja, WhatIsOutsideTheSubsetIsRefusedByNameAndLine) {
       {"{% call f() %}{% endcall %}", "t line 1: not supported in chat templates: the tag 'call'"},
       {"{{ 'a' | wordwrap }}", "t line 1: not supported in chat templates: the filter 'wordwrap'"},
       {"{{ 'a' is sameas 'a' }}", "t line 1: not supported in chat templates: the test 'sameas'"},
-      {"a\n\n{{ 'a'.format(1) }}", "t line 3: not supported in chat templates: the method 'format' of a str"},
-      {"{{ strftime_now('%Y') }}", "t line 1: not supported in chat templates: the function 'strftime_now'"},
+      {"a\n\n{{ 'a'.center(9) }}", "t line 3: not supported in chat templates: the method 'center' of a str"},
+      {"{{ strftime_now('%f') }}", "t line 1: not supported in chat templates: the directive '%f' of 'strftime_now'"},
+      {"{{ strftime_now('%9999Y') }}",
+       "t line 1: not supported in chat templates: the directive '%9' of 'strftime_now'"},
+      {"{{ strftime_now('%') }}", "t line 1: not supported in chat templates: the directive '%' of 'strftime_now'"},
+      {"{{ '{:>9}'.format(1) }}", "t line 1: not supported in chat templates: the field ':>9' of 'format'"},
+      {"{{ ('a' | safe).replace('a', 'b') }}",
+       "t line 1: not supported in chat templates: 'replace' of what 'safe' or 'escape' gives"},
       {"{{ 2 ** 3 }}", "t line 1: not supported in chat templates: the operator '**'"},
       {"{{ '\\N{BULLET}' }}", "t line 1: not supported in chat templates: the escape '\\N' in a string"},
       {"{{ self }}", "t line 1: not supported in chat templates: the name 'self'"},
       {"{{ '\xC3\xA9' | upper }}",
-       "t line 1: not supported in chat templates: upper, lower and capitalize work on ASCII text only"},
+       "t line 1: not supported in chat templates: upper, lower, title and their like work on ASCII text only"},
   };
   for (const auto& [source, message] : cases) {
     const Error e = error_of(source);
@@ -166,6 +226,13 @@ TEST(Jinja, NothingRunsWithoutEnd) {
       "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
       "{% for a in range(99999) %}{% set x = text | length %}{% endfor %}",
       "{{ range(99999) | list | tojson(separators=(text, ':')) }}",
+      "{{ text.rsplit('a', 1000000) | length }}",
+      "{{ text | indent(1000) | indent(1000) }}{% for i in range(999) %}{{ (text ~ '\n') | indent(999) }}{% endfor %}",
+      "{{ range(99999) | unique | list }}",
+      "{% for i in range(9999) %}{{ '{}{}{}'.format(text, text, text) }}{% endfor %}",
+      "{% for i in range(99999) %}{% set x = text | title %}{% endfor %}",
+      "{{ 'a'.zfill(9223372036854775807) }}",
+      "{% for i in range(99999) %}{{ strftime_now(text) }}{% endfor %}",
   };
   const Limits tenth = {.steps = Limits{}.steps / 10, .bytes = Limits{}.bytes / 10};  // to be quick under sanitizers
   for (const std::string& source : sources)
