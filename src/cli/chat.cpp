@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 #include <memory>
 
 #include "base/file.h"
@@ -19,7 +20,7 @@ struct ChatOptions {
   ModelOptions model;
   SamplingOptions sampling;
   SpeculationOptions speculation;
-  std::string system, messages;
+  std::string system, messages, chat_template;
   int64_t n = 0;
   std::vector<std::string> stops;
   bool timing = false, json = false;
@@ -41,15 +42,40 @@ Conversation read_conversation(const std::string& path) {
   return conversation;
 }
 
-ChatTemplate template_of(const Model& model, const Tokenizer& tokenizer, const ChatOptions& o) {
+constexpr const char* kBuiltIn = "deepseek-v2";
+
+std::map<std::string, std::string> own_templates(const Model& model) {
+  const auto text = load_chat_template(model);
+  return text ? std::map<std::string, std::string>{{"default", *text}} : std::map<std::string, std::string>{};
+}
+
+// The template that was asked for, by its name in the model or as a file; else the model's own, that for tools where
+// there are tools and it has one; else that of DeepSeek-V2.
+ChatTemplate template_of(const Model& model, const Tokenizer& tokenizer, const ChatOptions& o, bool has_tools) {
   const auto spelling = [&](std::optional<int32_t> id) {
     return id ? std::string(tokenizer.token_bytes(*id)) : std::string();
   };
   const std::string bos = spelling(tokenizer.bos()), eos = spelling(tokenizer.eos());
-  if (const auto text = load_chat_template(model))
-    return ChatTemplate::from_source(*text, bos, eos, o.model.path + ": chat_template");
-  if (!o.model.quiet) fmt::print(stderr, "{} brings no chat template; that of DeepSeek-V2 is used.\n", o.model.path);
-  return ChatTemplate::deepseek_v2(bos, eos);
+  const auto own = own_templates(model);
+  const std::string& asked = o.chat_template;
+  const std::string name = !asked.empty() ? asked : has_tools && own.contains("tool_use") ? "tool_use" : "default";
+  if (const auto found = own.find(name); found != own.end())
+    return ChatTemplate::from_source(found->second, bos, eos,
+                                     fmt::format("{}: chat_template '{}'", o.model.path, name));
+  if (asked == kBuiltIn || (asked.empty() && own.empty())) {
+    if (asked.empty() && !o.model.quiet)
+      fmt::print(stderr, "{} brings no chat template; that of DeepSeek-V2 is used.\n", o.model.path);
+    return ChatTemplate::deepseek_v2(bos, eos);
+  }
+  std::vector<std::string> names = {kBuiltIn};
+  for (const auto& [other, text] : own) names.push_back(other);
+  if (asked.empty())
+    throw_bad_input("{}: no chat template is the default one; choose with --chat-template: {}", o.model.path,
+                    fmt::join(names, ", "));
+  if (!std::filesystem::exists(asked))
+    throw_bad_input("--chat-template {}: there is no such file, and the names are: {}", quoted_for_message(asked),
+                    fmt::join(names, ", "));
+  return ChatTemplate::from_source(read_file(asked, uint64_t{1} << 20), bos, eos, asked);
 }
 
 void run_chat(const ChatOptions& o) {
@@ -60,7 +86,7 @@ void run_chat(const ChatOptions& o) {
   const Tokenizer tokenizer = load_tokenizer(model);
   Engine engine(model, engine_options(o.model));
   LoadedSpeculator speculator(o.speculation, o.model, engine, &tokenizer);
-  ChatSession session(engine, tokenizer, template_of(model, tokenizer, o),
+  ChatSession session(engine, tokenizer, template_of(model, tokenizer, o, !given.tools.empty()),
                       {.sampling = o.sampling,
                        .stop_ids = stop_ids(model.config, &tokenizer),
                        .stops = o.stops,
@@ -108,6 +134,12 @@ void add_chat(CLI::App& app) {
           "list of messages; - for stdin")
       ->type_name("FILE.json")
       ->excludes(system);
+  command
+      .add_option(
+          "--chat-template", o->chat_template,
+          "the template by its name in the model, a file with one, or deepseek-v2; default: the model's own, and "
+          "its tool_use where --messages has tools")
+      ->type_name("NAME|FILE");
   command.add_flag("--json", o->json, "every answer is one line of JSON");
   command.add_flag("--timing", o->timing, "tokens and speed of every turn on stderr");
   command.footer(

@@ -112,6 +112,17 @@ printf '[{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]' > 
 printf '{%% for m in messages if m.role == "user" %%}{{ m.content }}{%% endfor %%}' > "$dir/m/chat_template.jinja"
 expect "messages[1] (role tool): the chat template of this model leaves the message out"
 
+# Another template: from a file, or the built-in one; a name that is none is told with those that are.
+printf '{{ bos_token }}u:{{ messages[0].content }}|a:' > "$dir/other.jinja"
+"$fathom" generate -m "$dir/m" -q -t 1 -p "u:hello|a:" -n 8 --temperature 0 > "$dir/want"
+code=0; chat -n 8 --messages "$dir/list.json" --chat-template "$dir/other.jinja"
+[ "$code" = 0 ] && cmp -s "$dir/out" "$dir/want" || fail "--chat-template FILE"
+"$fathom" generate -m "$dir/m" -q -t 1 -p $'User: hello\n\nAssistant:' -n 8 --temperature 0 | sed '1s/^ //' > "$dir/want"
+chat -n 8 --messages "$dir/list.json" --chat-template deepseek-v2
+[ "$code" = 0 ] && cmp -s "$dir/out" "$dir/want" || fail "--chat-template deepseek-v2"
+chat -n 8 --messages "$dir/list.json" --chat-template defualt
+[ "$code" = 2 ] && grep -qF "there is no such file, and the names are: deepseek-v2, default" "$dir/err" || fail "--chat-template NAME"
+
 # The date of today in a template; a template that titles.
 printf '{{ strftime_now("%%Y") }}{{ messages[0].role | title }}' > "$dir/m/chat_template.jinja"
 code=0; chat -n 8 --messages "$dir/list.json"; 
