@@ -1,10 +1,13 @@
-// What a misspelt word probably meant.
+// What a word meant that is spelt a little otherwise.
 #pragma once
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace fathom {
+
+// Letters A to Z are those of a to z.
+bool equal_in_any_case(std::string_view a, std::string_view b) noexcept;
 
 // Single-character edits from a to b (Levenshtein).
 size_t edit_distance(std::string_view a, std::string_view b);

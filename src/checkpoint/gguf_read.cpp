@@ -7,7 +7,9 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "checkpoint/foreign.h"
+#include "checkpoint/ggml_types.h"
 #include "checkpoint/gguf.h"
+#include "quant/recipe.h"
 
 namespace fathom {
 namespace {
@@ -20,13 +22,6 @@ constexpr uint32_t kMaxDims = 4;                              // gguf.md
 constexpr uint64_t kMinKeyRecord = 8 + 1 + 4 + 1;             // length, one byte, type, the smallest value
 constexpr uint64_t kMinTensorRecord = 8 + 1 + 4 + 8 + 4 + 8;  // length, one byte, n_dims, one dimension, type, offset
 constexpr uint64_t kDefaultAlignment = 32;
-
-// ggml's names of the element types that fathom does not read, for messages.
-constexpr std::array<std::string_view, 42> kGgmlTypeNames = {
-    "f32",   "f16",    "q4_0",  "q4_1", "",     "",        "q5_0",   "q5_1",    "q8_0",  "q8_1",   "q2_k",
-    "q3_k",  "q4_k",   "q5_k",  "q6_k", "q8_k", "iq2_xxs", "iq2_xs", "iq3_xxs", "iq1_s", "iq4_nl", "iq3_s",
-    "iq2_s", "iq4_xs", "i8",    "i16",  "i32",  "i64",     "f64",    "iq1_m",   "bf16",  "",       "",
-    "",      "tq1_0",  "tq2_0", "",     "",     "",        "mxfp4",  "nvfp4",   "q1_0"};
 
 // A place in the file, never beyond its end. What is read is named only when it fails: `what` ("the value of key"),
 // `whose` ("'a.b'").
@@ -187,12 +182,10 @@ struct TensorRecord {
 DType element_type(uint32_t ggml_type, std::string_view tensor, const std::string& where) {
   const auto dtype = dtype_from_ggml(ggml_type);
   if (dtype) return *dtype;
-  const std::string_view known = ggml_type < kGgmlTypeNames.size() ? kGgmlTypeNames[ggml_type] : "";
-  throw_unsupported(
-      "{}: tensor {} has element type {}{}{}{}, which is unsupported; fathom reads f32, f16, bf16, q8_0, q4_0, q4_1, "
-      "q5_0, "
-      "q5_1 and q2_k to q6_k. Quantise the original checkpoint to one of these",
-      where, quoted_for_message(tensor), ggml_type, known.empty() ? "" : " (", known, known.empty() ? "" : ")");
+  const auto foreign = foreign_type(ggml_type);
+  throw_unsupported("{}: tensor {} has element type {}{}. {}; fathom reads {}", where, quoted_for_message(tensor),
+                    ggml_type, foreign ? fmt::format(" ({}), {}", foreign->name, foreign->kind) : ", which has no name",
+                    foreign ? foreign->advice : "Quantise the original checkpoint", gguf_dtype_names());
 }
 
 // Dimensions innermost first; their product is the number of elements.

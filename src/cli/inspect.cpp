@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/inspect_importance.h"
 #include "model/footprint.h"
 #include "model/load.h"
 #include "model/text.h"
@@ -132,6 +133,7 @@ void run_inspect(const InspectOptions& o) {
       print_tensors(*source);
     return;
   }
+  if (!o.check && inspect_importance(o.model, o.json)) return;
   Model model = load_model(o.model);
   if (o.json)
     fmt::print("{}\n", json::serialize(summary_json(model)));

@@ -32,15 +32,36 @@ QuantizeOptions quantize_options(const QuantizeCommand& c) {
   return o;
 }
 
+// "NAME and 3 more"
+std::string first_of(const std::vector<std::string>& names) {
+  return names.size() == 1 ? names[0] : fmt::format("{} and {} more", names[0], names.size() - 1);
+}
+
+void print_importance(const ImportanceSummary& s) {
+  const ImportanceReport& r = s.report;
+  fmt::print(stderr, "  importance data of {}{:.0f} tokens", s.counted ? "" : "about ", r.tokens);
+  if (r.experts > 0)
+    fmt::print(stderr, "; of {} experts {} were never chosen, {} for fewer than {} tokens", r.experts, r.never.size(),
+               r.few, Importance::kPriorRows);
+  fmt::print(stderr, "\n");
+  if (!r.never.empty())
+    fmt::print(stderr, "  never chosen, so with the mean of their layer's experts: {}\n", first_of(r.never));
+  if (!s.unknown.empty())
+    fmt::print(stderr, "  importance data for what the model has not, passed over: {}\n", first_of(s.unknown));
+}
+
 void print_summary(const std::string& out, const QuantizeSummary& s) {
   fmt::print(stderr, "{}: {}, {:.2f} bits per weight\n", out, human_bytes(static_cast<double>(s.bytes)),
              s.bits_per_weight());
   for (const auto& [type, share] : s.by_type)
     fmt::print(stderr, "  {:<6} {:5} tensors {:12} weights {:>10}\n", type, share.tensors, share.elements,
                human_bytes(static_cast<double>(share.bytes)));
+  for (const auto& [types, names] : s.fallbacks)
+    fmt::print(stderr, "  {} instead of {}, whose blocks their rows do not fill: {}\n", types.second, types.first,
+               first_of(names));
+  if (s.importance) print_importance(*s.importance);
   if (!s.without_importance.empty())
-    fmt::print(stderr, "  without importance data, all columns alike: {}{}\n", s.without_importance.front(),
-               s.without_importance.size() > 1 ? fmt::format(" and {} more", s.without_importance.size() - 1) : "");
+    fmt::print(stderr, "  without importance data, all columns alike: {}\n", first_of(s.without_importance));
 }
 
 void run_quantize(const QuantizeCommand& c) {
@@ -61,14 +82,17 @@ void add_quantize(CLI::App& app) {
       ->type_name("MODEL");
   command
       .add_option("--type", o->type,
-                  output_type_names() + "; q4, q5 and q8 are fathom's own: a type for each part of the model")
+                  output_type_names() +
+                      ", in any case; the names of llama.cpp's mixes give its types; q4, q5 and q8 are fathom's own: "
+                      "a type for each part of the model")
       ->required()
       ->type_name("TYPE");
   command.add_option("-o,--out", o->out, "the .gguf file to make")->required()->type_name("OUT");
   command
-      .add_option("--tensor", o->rules,
-                  "element type of the matrices whose Hugging Face name matches (* and ?); repeat it: the first that "
-                  "matches decides, --type is for the rest")
+      .add_option(
+          "--tensor,--tensor-type", o->rules,
+          "element type of the matrices whose Hugging Face or GGUF name matches (* and ?); repeat it: the first "
+          "that matches decides, --type is for the rest")
       ->type_name("PATTERN=TYPE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -78,8 +102,13 @@ void add_quantize(CLI::App& app) {
       ->type_name("N")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command.add_option("--importance", o->importance, "what an earlier run learnt and saved")->type_name("FILE");
-  command.add_option("--save-importance", o->save_importance, "keep what --calibration learns, as .safetensors")
+  command
+      .add_option("--importance", o->importance,
+                  "what an earlier run learnt and saved, or an importance file of llama.cpp (GGUF or .dat)")
+      ->type_name("FILE");
+  command
+      .add_option("--save-importance", o->save_importance,
+                  "keep what --calibration learns, as .safetensors, or as .gguf for llama.cpp")
       ->type_name("FILE");
   command.add_flag("--requantize", o->requantize, "take a model that is quantised already");
   command
@@ -94,7 +123,8 @@ void add_quantize(CLI::App& app) {
   command.footer(
       "Examples:\n  fathom quantize -m DeepSeek-V2-Lite/ --type q4 --calibration text.txt -o lite-q4.gguf\n"
       "  fathom quantize -m lite-bf16.gguf --type q4_0 --tensor '*.self_attn.*=q8_0' --tensor 'lm_head.*=q6_k' -o "
-      "lite.gguf");
+      "lite.gguf\n"
+      "  fathom quantize -m DeepSeek-V2-Lite/ --type IQ4_XS --importance imatrix.gguf -o lite-iq4_xs.gguf");
   command.callback([=] { run_quantize(*o); });
 }
 

@@ -93,7 +93,9 @@ Importance collect_importance(ThreadPool& pool, const Model& model, std::span<co
                               std::optional<int32_t> bos, const CalibrationOptions& options,
                               const std::function<void(int64_t, int64_t)>& progress) {
   const int64_t n = options.max_tokens > 0 ? std::min(options.max_tokens, std::ssize(all_ids)) : std::ssize(all_ids);
-  if (n < 1) throw_bad_input("the calibration text is empty; it takes some thousands of tokens to say anything");
+  const bool only_bos = bos && n == 1 && all_ids.size() == 1 && all_ids[0] == *bos;
+  if (n < 1 || only_bos)
+    throw_bad_input("the calibration text is empty; it takes some thousands of tokens to say anything");
   const int64_t window = std::min(options.window, model.config.max_position_embeddings);
   Network network = make_network(model.config, model.weights);
   network.attention.mla_form = MlaForm::naive;  // its products are seen

@@ -19,8 +19,8 @@ struct CalibrationOptions {
 // each head: it multiplies the query of that head, q_n. kv_b_proj and v_b_proj have the latent c_kv.
 //
 // ids: as Tokenizer::encode gives them; bos, when there is one, is put at the start of every window. The last, shorter
-// window is run too. The result does not depend on the number of threads. bad_input for no ids, and for activations
-// that are not finite.
+// window is run too. The result does not depend on the number of threads. bad_input for no ids but bos, and for
+// activations that are not finite.
 Importance collect_importance(ThreadPool& pool, const Model& model, std::span<const int32_t> ids,
                               std::optional<int32_t> bos, const CalibrationOptions& options,
                               const std::function<void(int64_t tokens_done, int64_t tokens)>& progress);

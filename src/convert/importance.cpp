@@ -1,16 +1,14 @@
 #include "convert/importance.h"
 
-#include <cmath>
-#include <cstring>
+#include <algorithm>
 
-#include "base/error.h"
 #include "checkpoint/names.h"
-#include "checkpoint/safetensors.h"
+#include "model/weights.h"
 
 namespace fathom {
 namespace {
 
-constexpr std::string_view kRowsSuffix = ".rows";
+constexpr std::string_view kExpertPart = "mlp.experts.up_proj";  // the input that a router gives an expert
 
 // The name of all experts of a layer; empty for a matrix that is no routed expert's.
 std::string stack_name(std::string_view name) {
@@ -34,20 +32,6 @@ std::string sibling(std::string_view name, std::string_view from, std::string_vi
   std::string other(name);
   const size_t at = other.find(from);
   return at == std::string::npos ? std::string{} : other.replace(at, from.size(), to);
-}
-
-[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& name, const std::string& why) {
-  throw_bad_input("{}: tensor {} {}; a file of importance data is what `fathom quantize --save-importance` writes",
-                  path.string(), quoted_for_message(name), why);
-}
-
-std::vector<float> read_numbers(const std::filesystem::path& path, const TensorInfo& t) {
-  if (t.dtype != DType::f32) refuse(path, t.name, fmt::format("is {}, not f32", name(t.dtype)));
-  std::vector<float> numbers(static_cast<size_t>(t.elements()));
-  std::memcpy(numbers.data(), t.bytes.data(), t.bytes.size());
-  for (float x : numbers)
-    if (!(x >= 0) || !std::isfinite(x)) refuse(path, t.name, fmt::format("holds {}, which is no mean of squares", x));
-  return numbers;
 }
 
 }  // namespace
@@ -75,42 +59,29 @@ ColumnStatistics Importance::find(std::string_view name) const {
   return {};
 }
 
-void save_importance(const Importance& importance, const std::filesystem::path& path) {
-  if (path.extension() != ".safetensors")
-    throw_bad_input("{}: importance data is written as safetensors; let the name end in .safetensors", path.string());
-  std::vector<PlannedTensor> plan;
-  for (const auto& [name, t] : importance.tensors()) {
-    plan.push_back({name, DType::f32, t.groups == 1 ? std::vector{t.cols} : std::vector{t.groups, t.cols}});
-    plan.push_back({name + std::string(kRowsSuffix), DType::f32, {1}});
+ImportanceReport report_on(const Importance& importance, const ModelConfig& config) {
+  ImportanceReport report;
+  std::map<std::string, std::vector<std::string>> silent;  // by layer
+  std::map<std::string, int64_t> experts;
+  ModelWeights tree = empty_weights(config);
+  for_each_tensor(tree, config, [&](const std::string& name, const Weight&, const Shape&) {
+    const auto found = importance.tensors().find(name);
+    const double rows = found == importance.tensors().end() ? 0 : found->second.rows;
+    const auto parsed = parse_hf_name(name);
+    if (!parsed->expert || parsed->part != kExpertPart) return;
+    ++experts[stack_name(name)];
+    report.few += rows > 0 && rows < Importance::kPriorRows;
+    if (!(rows > 0)) silent[stack_name(name)].push_back(name.substr(0, name.rfind(".up_proj")));
+  });
+  for (const auto& [name, columns] : importance.tensors())
+    if (stack_name(name).empty()) report.tokens = std::max(report.tokens, columns.rows);
+  for (const auto& [stack, n] : experts) {
+    const std::vector<std::string>& never = silent[stack];
+    if (std::ssize(never) == n) continue;  // no data of the layer at all
+    report.experts += n;
+    report.never.insert(report.never.end(), never.begin(), never.end());
   }
-  SafetensorsWriter writer(path, std::move(plan), ~uint64_t{0});
-  for (const PlannedTensor& p : writer.plan()) {
-    const bool is_rows = p.name.ends_with(kRowsSuffix);
-    const auto& t = importance.tensors().at(is_rows ? p.name.substr(0, p.name.size() - kRowsSuffix.size()) : p.name);
-    const auto rows = static_cast<float>(t.rows);
-    writer.write(is_rows ? std::as_bytes(std::span(&rows, 1)) : std::as_bytes(std::span(t.mean_squares)));
-  }
-  writer.commit();
-}
-
-Importance read_importance(const std::filesystem::path& path) {
-  const SafetensorsSource source(path);
-  Importance::Tensors tensors;
-  for (const TensorInfo& t : source.tensors()) {
-    if (t.name.ends_with(kRowsSuffix)) continue;
-    if (!parse_hf_name(t.name)) refuse(path, t.name, "is named like no weight");
-    const TensorInfo* rows = source.find(t.name + std::string(kRowsSuffix));
-    if (rows == nullptr || rows->elements() != 1) refuse(path, t.name, "comes without its count of rows");
-    if (t.shape.size() > 2) refuse(path, t.name, fmt::format("has shape {}", shape_text(t.shape)));
-    tensors.emplace(t.name, ColumnStatistics{.groups = t.shape.size() == 2 ? t.shape[0] : 1,
-                                             .cols = t.shape.back(),
-                                             .rows = read_numbers(path, *rows)[0],
-                                             .mean_squares = read_numbers(path, t)});
-  }
-  for (const TensorInfo& t : source.tensors())
-    if (t.name.ends_with(kRowsSuffix) && !tensors.contains(t.name.substr(0, t.name.size() - kRowsSuffix.size())))
-      refuse(path, t.name, "counts the rows of a matrix that is not there");
-  return Importance(std::move(tensors));
+  return report;
 }
 
 }  // namespace fathom

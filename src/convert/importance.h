@@ -4,12 +4,12 @@
 // of that change is  sum over columns of E[x_c^2] dW_c^2:  encode_row_thorough (quant/encode.h) minimises it.
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <map>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "model/config.h"
 
 namespace fathom {
 
@@ -42,12 +42,13 @@ class Importance {
   Tensors layer_means_;  // of experts, by name without their number
 };
 
-// One safetensors file: for each matrix NAME, float32 [cols] or [groups, cols], and "NAME.rows" [1]. Written whole or
-// not at all.
-void save_importance(const Importance& importance, const std::filesystem::path& path);
-
-// bad_input for anything that save_importance does not write: other types or shapes, names of no matrix, numbers that
-// are negative or not finite.
-Importance read_importance(const std::filesystem::path& path);
+// What the data is made of, for people.
+struct ImportanceReport {
+  double tokens = 0;  // that the model saw
+  int64_t experts = 0,
+          few = 0;  // routed, of layers that there is data of; those chosen for less than kPriorRows tokens
+  std::vector<std::string> never;  // chosen for none: "model.layers.3.mlp.experts.5"
+};
+ImportanceReport report_on(const Importance& importance, const ModelConfig& config);
 
 }  // namespace fathom

@@ -6,7 +6,10 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/suggest.h"
+#include "checkpoint/ggml_types.h"
 #include "checkpoint/names.h"
+#include "quant/formats.h"
 
 namespace fathom {
 namespace {
@@ -34,7 +37,12 @@ DType folder_dtype(const ModelRows& source, const std::string& name, const Shape
 
 DType gguf_dtype(const ModelRows& source, const std::string& name, const std::vector<int64_t>& shape,
                  const WrittenType& type) {
-  const RecipeModel model{source.config.num_hidden_layers, source.config.tie_word_embeddings};
+  const ModelConfig& c = source.config;
+  const RecipeModel model{.n_layers = c.num_hidden_layers,
+                          .tied_output = c.tie_word_embeddings,
+                          .n_experts = c.n_routed_experts,
+                          .heads_for_each_kv_head = c.num_attention_heads / c.num_key_value_heads,
+                          .importance = type.importance};
   if (type.type) return recipe_dtype(*type.type, model, name, shape);
   if (is_small(name, shape)) return DType::f32;
   const Rows rows = source.find(name);
@@ -44,9 +52,10 @@ DType gguf_dtype(const ModelRows& source, const std::string& name, const std::ve
   return is_plain(*rows.origin) || rows.stored_row ? *rows.origin : fitting_dtype(DType::q8_0, shape.back());
 }
 
-// Whether the rule is meant for this piece: by its own name, or by that of the kv_b_proj that it is a part of.
+// Whether the rule is meant for this piece: by its own name, that of its GGUF tensor, or that of the kv_b_proj that it
+// is a part of.
 bool names_piece(const TensorRule& rule, const std::string& piece) {
-  if (matches(rule.pattern, piece)) return true;
+  if (matches(rule.pattern, piece) || matches(rule.pattern, gguf_name(*parse_hf_name(piece)))) return true;
   for (std::string_view part : {".k_b_proj.", ".v_b_proj."})
     if (const size_t at = piece.find(part); at != std::string::npos)
       return matches(rule.pattern, std::string(piece).replace(at, part.size(), ".kv_b_proj."));
@@ -70,22 +79,25 @@ void apply_rules(const std::vector<TensorRule>& rules, std::vector<OutTensor>& p
     for (size_t i = 0; i < plan.size(); ++i) {
       if (plan[i].shape.size() < 2 || !names_tensor(rule, plan[i])) continue;
       used = true;
-      if (!decided[i]) plan[i].dtype = fitting_dtype(rule.dtype, plan[i].shape.back());
+      if (!decided[i]) plan[i].asked = rule.dtype, plan[i].dtype = fitting_dtype(rule.dtype, plan[i].shape.back());
       decided[i] = true;
     }
     if (!used)
       throw_bad_input(
-          "--tensor {}: matches no matrix of the model; patterns are for Hugging Face names such as {}, and "
-          "`fathom inspect MODEL` lists all",
-          quoted_for_message(rule.pattern), plan.back().pieces.front());
+          "--tensor {}: matches no matrix of the model; patterns (* and ?) are for whole names, such as {} or {}; "
+          "`fathom inspect MODEL --tensors` lists all",
+          quoted_for_message(rule.pattern), plan.back().pieces.front(), plan.back().name);
   }
 }
 
 }  // namespace
 
 WrittenType parse_written_type(const std::string& text) {
-  if (text == kF8Name) return {.type = {}, .rules = {}, .f8_blocks = true};
+  if (equal_in_any_case(text, kF8Name)) return {.type = {}, .rules = {}, .f8_blocks = true};
   const auto type = output_type_from_name(text);
+  if (const auto foreign = type ? std::nullopt : foreign_type(text))
+    throw_unsupported("--type {}: {} is {}; known are {}", quoted_for_message(text), foreign->name, foreign->kind,
+                      written_type_names());
   if (!type)
     throw_bad_input("--type {}: there is no such element type; known are {}", quoted_for_message(text, 40),
                     written_type_names());
@@ -108,10 +120,10 @@ std::vector<OutTensor> plan_folder(const ModelRows& source, const WrittenType& t
   ModelWeights tree = empty_weights(source.config, source.layout.split_kv_b);
   for_each_tensor(tree, source.config, [&](const std::string& name, const Weight&, const Shape& shape) {
     const DType dtype = folder_dtype(source, name, shape, type);
-    plan.push_back({name, dtype, shape, {name}, false});
+    plan.push_back({name, dtype, shape, {name}, false, dtype});
     if (dtype != DType::f8_e4m3) return;
     const auto blocks = [](int64_t n) { return (n + kFp8Block - 1) / kFp8Block; };
-    plan.push_back({name + "_scale_inv", DType::f32, {blocks(shape[0]), blocks(shape[1])}, {name}, true});
+    plan.push_back({name + "_scale_inv", DType::f32, {blocks(shape[0]), blocks(shape[1])}, {name}, true, DType::f32});
   });
   return plan;
 }
@@ -145,7 +157,14 @@ std::vector<OutTensor> plan_gguf(const ModelRows& source, const WrittenType& typ
     if (parsed.part == "self_attn.k_b_proj" || parsed.part == "self_attn.v_b_proj")
       stored_shape = {c.num_attention_heads, shape[0] / c.num_attention_heads, shape[1]};
     place.emplace(stored, plan.size());
-    plan.push_back({stored, gguf_dtype(source, name, stored_shape, type), stored_shape, {name}, false});
+    std::vector<int64_t> whole_blocks = stored_shape;
+    whole_blocks.back() *= kSuperBlock;
+    plan.push_back({.name = stored,
+                    .dtype = gguf_dtype(source, name, stored_shape, type),
+                    .shape = stored_shape,
+                    .pieces = {name},
+                    .scales = false,
+                    .asked = gguf_dtype(source, name, whole_blocks, type)});
   });
   apply_rules(type.rules, plan);
   return plan;

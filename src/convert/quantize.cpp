@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "convert/importance_file.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -25,7 +26,11 @@ void refuse_quantised(Model& model) {
 
 Importance calibrate(ThreadPool& pool, const Model& model, const QuantizeOptions& o, const ProgressFn& progress) {
   const Tokenizer tokenizer = load_tokenizer(model);
-  const auto ids = tokenizer.encode(read_file(*o.calibration_text), {.add_special = true, .parse_special = false});
+  const std::string text = read_file(*o.calibration_text);
+  if (text.empty())
+    throw_bad_input("{}: is empty; calibration takes some thousands of tokens to say anything",
+                    o.calibration_text->string());
+  const auto ids = tokenizer.encode(text, {.add_special = true, .parse_special = false});
   const auto counted = [&](int64_t done, int64_t total) {
     if (progress) progress(static_cast<uint64_t>(done), static_cast<uint64_t>(total));
   };
@@ -50,6 +55,41 @@ void check_same_model(const Importance& importance, const fs::path& path, const 
   if (!known) throw_bad_input("{}: has importance data for none of the model's matrices", path.string());
 }
 
+// What can be told of the options before the model is opened.
+void check_options(const fs::path& out, const QuantizeOptions& o) {
+  if (!names_gguf(out)) throw_bad_input("{}: the output is a GGUF file; let its name end in .gguf", out.string());
+  check_output_free(out);
+  if (o.importance && o.calibration_text)
+    throw_bad_input("--importance and --calibration both give importance data; give one of them");
+  if (!o.save_importance) return;
+  if (!o.importance && !o.calibration_text)
+    throw_bad_input("--save-importance has nothing to save; --calibration TEXT or --importance FILE gives it");
+  check_importance_name(*o.save_importance);
+  if (fs::weakly_canonical(*o.save_importance) == fs::weakly_canonical(out))
+    throw_bad_input("{}: is both the model to write and --save-importance; give them different names", out.string());
+}
+
+struct GivenImportance {
+  Importance data;
+  ImportanceSummary summary;
+};
+
+std::optional<GivenImportance> importance_for(ThreadPool& pool, const Model& model, const QuantizeOptions& o,
+                                              const ProgressFn& progress) {
+  GivenImportance given;
+  if (o.importance) {
+    ImportanceFile file = read_importance(*o.importance, model.config);
+    given.data = std::move(file.importance);
+    given.summary = {.report = {}, .unknown = std::move(file.unknown), .counted = file.counted};
+  } else if (o.calibration_text) {
+    given.data = calibrate(pool, model, o, progress);
+  } else {
+    return std::nullopt;
+  }
+  given.summary.report = report_on(given.data, model.config);
+  return given;
+}
+
 QuantizeSummary summarise(const std::vector<OutTensor>& plan, const Importance* importance) {
   QuantizeSummary s;
   for (const OutTensor& t : plan) {
@@ -57,6 +97,8 @@ QuantizeSummary summarise(const std::vector<OutTensor>& plan, const Importance* 
     QuantizeSummary::Share& share = s.by_type[std::string(name(t.dtype))];
     ++share.tensors, share.elements += elements, share.bytes += byte_count(t);
     s.elements += elements, s.bytes += byte_count(t);
+    if (t.asked != t.dtype)
+      s.fallbacks[{std::string(name(t.asked)), std::string(name(t.dtype))}].push_back(t.pieces.front());
     if (importance != nullptr && is_block_type(t.dtype) && importance->find(t.pieces.front()).cols == 0)
       s.without_importance.push_back(t.pieces.front());
   }
@@ -67,25 +109,25 @@ QuantizeSummary summarise(const std::vector<OutTensor>& plan, const Importance* 
 
 QuantizeSummary quantize_model(ThreadPool& pool, const fs::path& in, const fs::path& out, const QuantizeOptions& o,
                                const QuantizeProgress& progress) {
-  if (!names_gguf(out)) throw_bad_input("{}: the output is a GGUF file; let its name end in .gguf", out.string());
-  check_output_free(out);
-  if (o.importance && o.calibration_text)
-    throw_bad_input("--importance and --calibration both give importance data; give one of them");
+  check_options(out, o);
   Model model = load_model(in);
   if (!o.requantize) refuse_quantised(model);
   const ModelRows source = in_layout(rows_of_model(model), gguf_layout(model.config));
-  const std::vector<OutTensor> plan = plan_gguf(source, o.output.type);
-  std::optional<Importance> importance;
-  if (o.importance) {
-    importance = read_importance(*o.importance);
-    check_same_model(*importance, *o.importance, source, plan);
-  }
-  if (o.calibration_text) importance = calibrate(pool, model, o, progress.calibrating);
-  if (importance && o.save_importance) save_importance(*importance, *o.save_importance);
   OutputOptions output = o.output;
-  if (importance) output.encoding = {.search = Search::thorough, .importance = &*importance};
+  output.type.importance = o.importance || o.calibration_text;
+  const std::vector<OutTensor> plan = plan_gguf(source, output.type);
+  const auto given = importance_for(pool, model, o, progress.calibrating);
+  if (o.importance) check_same_model(given->data, *o.importance, source, plan);
+  if (given && o.save_importance)
+    save_importance(
+        given->data, model.config,
+        {.text = o.calibration_text.value_or(o.importance.value_or("")).string(), .window = o.calibration.window},
+        *o.save_importance);
+  if (given) output.encoding = {.search = Search::thorough, .importance = &given->data};
   convert_model(pool, model, out, output, progress.writing);
-  return summarise(plan, importance ? &*importance : nullptr);
+  QuantizeSummary summary = summarise(plan, given ? &given->data : nullptr);
+  if (given) summary.importance = given->summary;
+  return summary;
 }
 
 }  // namespace fathom

@@ -16,7 +16,14 @@ struct QuantizeOptions {
   // searched thoroughly; with neither, our own recipes are.
   std::optional<std::filesystem::path> importance = {}, calibration_text = {};
   CalibrationOptions calibration = {};
-  std::optional<std::filesystem::path> save_importance = {};
+  std::optional<std::filesystem::path> save_importance = {};  // of either: our own form, or llama.cpp's
+};
+
+// The importance data that was used.
+struct ImportanceSummary {
+  ImportanceReport report;
+  std::vector<std::string> unknown;  // tensors of the file that the model has not
+  bool counted = true;               // false: the number of tokens is an estimate
 };
 
 // Of the matrices: one line of what was written.
@@ -30,6 +37,9 @@ struct QuantizeSummary {
   int64_t elements = 0;
   std::vector<std::string>
       without_importance;  // quantised matrices that importance data was given for, but not of them
+  // Tensors whose rows are no whole blocks: by the type asked for, and what stands in for it.
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> fallbacks;
+  std::optional<ImportanceSummary> importance;
 
   double bits_per_weight() const { return 8 * static_cast<double>(bytes) / static_cast<double>(elements); }
 };
@@ -40,8 +50,8 @@ struct QuantizeProgress {
 };
 
 // bad_input before any work is done: `out` is no new .gguf, the source is quantised already (F8_E4M3 with block scales,
-// the form in which some models are published, is not counted as that), a rule matches nothing, or importance data is
-// of another model.
+// the form in which some models are published, is not counted as that), a rule matches nothing, the text is empty, or
+// importance data is of another model.
 QuantizeSummary quantize_model(ThreadPool& pool, const std::filesystem::path& in, const std::filesystem::path& out,
                                const QuantizeOptions& options, const QuantizeProgress& progress);
 

@@ -24,7 +24,7 @@ using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexce
 using PanelProductFn = void (*)(const std::byte* panels, int64_t n_panels, int64_t cols, const int8_t* codes,
                                 const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 
-inline constexpr int kDecoders = 14;        // one for each DType
+inline constexpr int kDecoders = 16;        // one for each DType
 inline constexpr int64_t kMaxLanes = 16;    // of every table
 inline constexpr int64_t kTileWeights = 8;  // rows of w that dot_tile likes best: any number works
 

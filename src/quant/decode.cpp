@@ -112,6 +112,22 @@ void decode(const BlockQ6K& b, float* out) noexcept {
   }
 }
 
+// 32 codes of iq4_nl or of a group of iq4_xs.
+void decode_levels(const uint8_t* qs, float scale, float* out) noexcept {
+  for (int j = 0; j < 16; ++j) {
+    out[j] = scale * static_cast<float>(kIq4Levels[qs[j] & 15]);
+    out[j + 16] = scale * static_cast<float>(kIq4Levels[qs[j] >> 4]);
+  }
+}
+
+void decode(const BlockIQ4NL& b, float* out) noexcept { decode_levels(b.qs, f16_to_f32(b.d), out); }
+
+void decode(const BlockIQ4XS& b, float* out) noexcept {
+  const float d = f16_to_f32(b.d);
+  for (int g = 0; g < 8; ++g)
+    decode_levels(b.qs + 16 * g, d * static_cast<float>(unpack_iq4_scale(b, g) - 32), out + 32 * g);
+}
+
 template <class Block>
 void decode_all(const std::byte* bytes, int64_t n, float* out) noexcept {
   constexpr int64_t per_block = info(Block::dtype).block_elements;
@@ -158,6 +174,10 @@ void decode_blocks(DType dtype, const std::byte* bytes, int64_t n_elements, floa
       return decode_all<BlockQ5K>(bytes, n_elements, out);
     case DType::q6_k:
       return decode_all<BlockQ6K>(bytes, n_elements, out);
+    case DType::iq4_nl:
+      return decode_all<BlockIQ4NL>(bytes, n_elements, out);
+    case DType::iq4_xs:
+      return decode_all<BlockIQ4XS>(bytes, n_elements, out);
   }
   check(false, "every element type is decoded");
 }

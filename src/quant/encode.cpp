@@ -54,6 +54,10 @@ void with_encoder(DType dtype, Fn&& fn) noexcept {
       return fn(encode_q5_k);
     case DType::q6_k:
       return fn(encode_q6_k);
+    case DType::iq4_nl:
+      return fn(encode_iq4_nl);
+    case DType::iq4_xs:
+      return fn(encode_iq4_xs);
     case DType::f8_e4m3:
       break;
   }

@@ -2,9 +2,9 @@
 //
 // q8_0, q4_0, q4_1, q5_0, q5_1: the bytes of PyPI gguf's numpy encoder (gguf/quants.py), bit for bit; but the m of a
 // block whose smallest numbers are zeros of both signs is +0 here and either zero there (it decodes to the same bits).
-// The K formats have no such definition; their encoders search for the scales that make the squared error small
-// (quant/encode_k.cpp says how). f16, bf16: rounded to nearest even. Results do not depend on compiler, instruction set
-// or threads.
+// The K formats, iq4_nl and iq4_xs have no such definition; their encoders search for the scales that make the squared
+// error small (quant/encode_k.cpp says how). f16, bf16: rounded to nearest even. Results do not depend on compiler,
+// instruction set or threads.
 //
 // encode_row_thorough searches longer, in every quantised type, and minimises a weighted error: with the mean square of
 // the activations that a column is multiplied with as its weight, that of the products (docs/quantisation.md).
@@ -33,9 +33,9 @@ void encode_row(DType dtype, const float* x, int64_t n, std::byte* out) noexcept
 void encode_row_thorough(DType dtype, const float* x, const float* w, int64_t n, std::byte* out) noexcept;
 
 // The first element that the type cannot hold; -1 when there is none. Quantised types (f8_e4m3 too) hold no NaN and no
-// infinity, and their f16 scales end at magnitudes of 65504 (q4_1, q5_1, K formats) or that times the largest code
-// (q8_0 x127, q4_0 x8, q5_0 x16). f16 and bf16 keep NaN and infinity, but a finite number that would become an infinity
-// is reported.
+// infinity, and their f16 scales end at magnitudes of 65504 (q4_1, q5_1, K and IQ4 formats) or that times the largest
+// code (q8_0 x127, q4_0 x8, q5_0 x16). f16 and bf16 keep NaN and infinity, but a finite number that would become an
+// infinity is reported.
 int64_t find_unencodable(DType dtype, const float* x, int64_t n) noexcept;
 
 // All rows of x, shared out over the pool, to rows of row_bytes(dtype, x.cols) at out. bad_input naming `what` (a

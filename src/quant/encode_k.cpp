@@ -20,7 +20,7 @@ BlockQ2K encode_q2_k(const float* x, const float* w, Search search) noexcept {
 }
 
 BlockQ3K encode_q3_k(const float* x, const float* w, Search search) noexcept {
-  const SymmetricBlock a = encode_symmetric(x, w, {3, 31, {16, -0.8f, 0.1f}}, search);
+  const SymmetricBlock a = encode_symmetric<16>(x, w, EvenLevels{-4, 3}, {3, 31, {16, -0.8f, 0.1f}}, search);
   BlockQ3K b{};
   b.d = a.d;
   uint8_t scales[16];
@@ -69,7 +69,7 @@ BlockQ5K encode_q5_k(const float* x, const float* w, Search search) noexcept {
 }
 
 BlockQ6K encode_q6_k(const float* x, const float* w, Search search) noexcept {
-  const SymmetricBlock a = encode_symmetric(x, w, {31, 127, {16, -0.8f, 0.1f}}, search);
+  const SymmetricBlock a = encode_symmetric<16>(x, w, EvenLevels{-32, 31}, {31, 127, {16, -0.8f, 0.1f}}, search);
   BlockQ6K b{};
   b.d = a.d;
   std::copy_n(a.scale.begin(), 16, b.scales);
@@ -81,6 +81,17 @@ BlockQ6K encode_q6_k(const float* x, const float* w, Search search) noexcept {
       b.qh[32 * h + i] = static_cast<uint8_t>(q[0] >> 4 | q[32] >> 4 << 2 | q[64] >> 4 << 4 | q[96] >> 4 << 6);
     }
   }
+  return b;
+}
+
+BlockIQ4XS encode_iq4_xs(const float* x, const float* w, Search search) noexcept {
+  const SymmetricBlock a = encode_symmetric<32>(x, w, Iq4Levels{}, {Iq4Levels::high, 31, kIq4Grids}, search);
+  BlockIQ4XS b{};
+  b.d = a.d;
+  for (int g = 0; g < 8; ++g) put_iq4_scale(b, g, static_cast<uint8_t>(a.scale[static_cast<size_t>(g)] + 32));
+  for (size_t g = 0; g < 8; ++g)
+    for (size_t j = 0; j < 16; ++j)
+      b.qs[16 * g + j] = static_cast<uint8_t>(a.q[32 * g + j] | a.q[32 * g + j + 16] << 4);
   return b;
 }
 

@@ -6,7 +6,8 @@
 
 #include "quant/group_fit.h"
 
-// Search::plain is the numpy encoder of PyPI gguf, bit for bit. Search::thorough fits scale (and min) to the weighted
+// Search::plain is the numpy encoder of PyPI gguf, bit for bit (which has none for iq4_nl: that one always searches).
+// Search::thorough fits scale (and min) to the weighted
 // squared error, rounds them to f16, and takes the codes nearest under those.
 namespace fathom {
 namespace {
@@ -80,11 +81,16 @@ struct Symmetric {
   uint16_t d;
   Codes q;  // from 0 on
 };
-Symmetric search_symmetric(const float* x, const float* w, float max_code) noexcept {
+template <class Levels>
+Symmetric search_symmetric(const float* x, const float* w, const Levels& levels, const Grids& grids,
+                           bool both_signs) noexcept {
   Symmetric b;
-  b.d = f32_to_f16(fit_symmetric<kSmallBlock>(x, w, max_code, thorough_grids(max_code), true));
-  final_codes<kSmallBlock>(x, f16_to_f32(b.d), 0, -max_code - 1, max_code, b.q.data());
+  b.d = f32_to_f16(fit_symmetric<kSmallBlock>(x, w, levels, grids, both_signs));
+  final_codes<kSmallBlock>(x, f16_to_f32(b.d), 0, levels, b.q.data());
   return b;
+}
+Symmetric search_symmetric(const float* x, const float* w, float max_code) noexcept {
+  return search_symmetric(x, w, EvenLevels{-max_code - 1, max_code}, thorough_grids(max_code), true);
 }
 
 struct Affine {
@@ -96,7 +102,7 @@ Affine search_affine(const float* x, const float* w, float max_code) noexcept {
   Affine b;
   b.d = f32_to_f16(fit.scale);
   b.m = f32_to_f16(-fit.min);
-  final_codes<kSmallBlock>(x, f16_to_f32(b.d), -f16_to_f32(b.m), 0, max_code, b.q.data());
+  final_codes<kSmallBlock>(x, f16_to_f32(b.d), -f16_to_f32(b.m), EvenLevels{0, max_code}, b.q.data());
   return b;
 }
 
@@ -154,6 +160,16 @@ BlockQ5_0 encode_q5_0(const float* x, const float* w, Search search) noexcept {
   b.d = s.d;
   pack_low_bits(s.q, b.qs);
   pack_fifth_bits(s.q, b.qh);
+  return b;
+}
+
+BlockIQ4NL encode_iq4_nl(const float* x, const float* w, Search search) noexcept {
+  const bool thorough = search == Search::thorough;
+  const Symmetric s =
+      search_symmetric(x, w, Iq4Levels{}, thorough ? thorough_grids(Iq4Levels::high) : kIq4Grids, thorough);
+  BlockIQ4NL b;
+  b.d = s.d;
+  pack_low_bits(s.q, b.qs);
   return b;
 }
 

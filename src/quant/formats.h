@@ -4,6 +4,7 @@
 // All multi-byte fields are little-endian; d, m, dmin are IEEE half. A block in a file need not be aligned: copy it
 // with load_block() first. What the numbers mean: quant/decode.h.
 #pragma once
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +16,8 @@ namespace fathom {
 
 static_assert(std::endian::native == std::endian::little, "file bytes are used as they are");
 
-inline constexpr int64_t kSmallBlock = 32;   // elements of q8_0, q4_0, q4_1, q5_0, q5_1
-inline constexpr int64_t kSuperBlock = 256;  // elements of the K formats
+inline constexpr int64_t kSmallBlock = 32;   // elements of q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl
+inline constexpr int64_t kSuperBlock = 256;  // elements of the K formats and iq4_xs
 
 // x = d * q,  q in -128 .. 127
 struct BlockQ8_0 {
@@ -103,12 +104,34 @@ struct BlockQ6K {
   uint16_t d;
 };
 
+// What a code of iq4_nl and iq4_xs stands for: closer together where weights are many.
+inline constexpr std::array<int8_t, 16> kIq4Levels = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                                      1,    13,   25,  38,  53,  69,  89,  113};
+
+// x = d * kIq4Levels[q],  q in 0 .. 15, halves as in q4_0.
+struct BlockIQ4NL {
+  static constexpr DType dtype = DType::iq4_nl;
+  uint16_t d;
+  uint8_t qs[16];
+};
+
+// 8 groups of 32:  x = (d * (scale - 32)) * kIq4Levels[q].  Bytes 16 g .. 16 g + 15 of qs are group g, halves as in
+// q4_0. scale, 6 bits: the low four are half g % 2 of scales_l[g / 2], the upper two are bits 2g, 2g + 1 of scales_h.
+struct BlockIQ4XS {
+  static constexpr DType dtype = DType::iq4_xs;
+  uint16_t d;
+  uint16_t scales_h;
+  uint8_t scales_l[4];
+  uint8_t qs[128];
+};
+
 template <class Block>
 constexpr bool fits_the_table = sizeof(Block) == static_cast<size_t>(info(Block::dtype).block_bytes);
 static_assert(fits_the_table<BlockQ8_0> && fits_the_table<BlockQ4_0> && fits_the_table<BlockQ4_1>);
 static_assert(fits_the_table<BlockQ5_0> && fits_the_table<BlockQ5_1>);
 static_assert(fits_the_table<BlockQ2K> && fits_the_table<BlockQ3K> && fits_the_table<BlockQ4K>);
 static_assert(fits_the_table<BlockQ5K> && fits_the_table<BlockQ6K>);
+static_assert(fits_the_table<BlockIQ4NL> && fits_the_table<BlockIQ4XS>);
 
 // Block number `i` of those that start at `bytes`, aligned or not.
 template <class Block>
@@ -153,6 +176,15 @@ constexpr void pack_q3k_scales(const uint8_t (&scale)[16], uint8_t (&packed)[12]
     packed[g % 8] = static_cast<uint8_t>(packed[g % 8] | (scale[g] & 15) << (g / 8 * 4));
     packed[8 + g % 4] = static_cast<uint8_t>(packed[8 + g % 4] | scale[g] >> 4 << (g / 4 * 2));
   }
+}
+
+// The scale of group g of iq4_xs, 0 .. 63 (32 means zero), from and to its block.
+constexpr uint8_t unpack_iq4_scale(const BlockIQ4XS& b, int g) noexcept {
+  return static_cast<uint8_t>((b.scales_l[g / 2] >> (g % 2 * 4) & 15) | (b.scales_h >> (2 * g) & 3) << 4);
+}
+constexpr void put_iq4_scale(BlockIQ4XS& b, int g, uint8_t scale) noexcept {
+  b.scales_l[g / 2] = static_cast<uint8_t>(b.scales_l[g / 2] | (scale & 15) << (g % 2 * 4));
+  b.scales_h = static_cast<uint16_t>(b.scales_h | scale >> 4 << (2 * g));
 }
 
 }  // namespace fathom

@@ -1,8 +1,8 @@
 // Scales (and mins) of a group of N numbers that minimise the weighted squared error
-//     sum w (x - y)^2,   y = scale * q - min   or   y = scale * q
-// with each element at its nearest code q. Several grids are tried (the plain one, and ones that stretch or shrink it);
-// for the codes of each the least-squares scale (and min) follows in closed form, and the best is kept. Used by the
-// encoders (encode_k.cpp, encode_small.cpp); weights are finite and >= 0, and ones where nothing is known.
+//     sum w (x - y)^2,   y = scale * q - min   or   y = scale * level
+// with each element at its nearest code q or level. Several grids are tried (the plain one, and ones that stretch or
+// shrink it); for the codes of each the least-squares scale (and min) follows in closed form, and the best is kept.
+// Used by the encoders (encode_k.cpp, encode_small.cpp); weights are finite and >= 0, and ones where nothing is known.
 #pragma once
 #include <array>
 #include <cmath>
@@ -10,6 +10,7 @@
 
 #include "quant/formats.h"
 #include "quant/lanes.h"
+#include "quant/levels.h"
 
 namespace fathom {
 
@@ -22,19 +23,20 @@ inline constexpr std::array<float, kSuperBlock> kEqualWeights = [] {
 inline float inverse_or_zero(float d) noexcept { return d == 0 ? 0.0f : 1 / d; }
 
 // The nearest codes to v, in low .. high; NaN gives low.
-inline Float4 nearest_codes(Float4 v, float low, float high) noexcept {
-  return nearest4(min4(max4(v, splat4(low)), splat4(high)));
-}
+inline Float4 nearest_codes(Float4 v, float low, float high) noexcept { return EvenLevels{low, high}.nearest(v); }
 inline float nearest_code(float v, float low, float high) noexcept { return nearest_codes(splat4(v), low, high)[0]; }
 
-// Grid k of n has first + k * step more codes than the format. `rounds`: how often at most the best fit's own nearest
-// codes are fitted again, which never makes it worse.
+// Grid k of n has first + k * step more codes than the format (or reaches as much beyond its outermost level).
+// `rounds`: how often at most the best fit's own nearest codes are fitted again, which never makes it worse.
 struct Grids {
   int n;
   float first, step;
   int rounds = 0;
   float codes(float max_code, int k) const noexcept { return max_code + first + step * static_cast<float>(k); }
 };
+
+// Of iq4_nl and iq4_xs without weights: the extreme element lies at 107 to 167 units, where the outermost level is 127.
+inline constexpr Grids kIq4Grids{.n = 16, .first = -20, .step = 4};
 
 // Below this a group counts as constant: 1 / range must not overflow.
 inline constexpr float kTiny = 0x1p-120f;
@@ -107,18 +109,19 @@ class AffineSearch {
   Float4 centred_[N / 4];
 };
 
-// The scale of x ~ scale * q,  q in -max_code - 1 .. max_code, of any sign: the element of largest magnitude takes the
-// lowest code; with both_signs the highest is tried too.
-template <size_t N>
-float fit_symmetric(const float* x, const float* w, float max_code, const Grids& grids, bool both_signs) noexcept {
+// The scale of x ~ scale * level, of any sign: the element of largest magnitude takes the lowest level, whose magnitude
+// must be the largest; with both_signs the highest is tried too.
+template <size_t N, class Levels>
+float fit_symmetric(const float* x, const float* w, const Levels& levels, const Grids& grids,
+                    bool both_signs) noexcept {
   float extreme = 0;
   for (size_t i = 0; i < N; ++i) extreme = std::abs(x[i]) > std::abs(extreme) ? x[i] : extreme;
   if (!(std::abs(extreme) > kTiny)) return 0;
-  float best = extreme / -(max_code + 1), best_gain = -1;
+  float best = extreme / levels.low, best_gain = -1;
   const auto improve = [&](float inverse) {
     Float4 qq_sum{}, qx_sum{};
     for (size_t i = 0; i < N; i += 4) {
-      const Float4 v = load4(x + i), q = nearest_codes(v * inverse, -max_code - 1, max_code), wq = q * load4(w + i);
+      const Float4 v = load4(x + i), q = levels.nearest(v * inverse), wq = q * load4(w + i);
       qq_sum += wq * q, qx_sum += wq * v;
     }
     const float qq = sum(qq_sum), qx = sum(qx_sum);
@@ -126,20 +129,20 @@ float fit_symmetric(const float* x, const float* w, float max_code, const Grids&
     best_gain = qx * (qx / qq), best = qx / qq;
     return true;
   };
-  for (int k = 0; k < grids.n; ++k) improve(-grids.codes(max_code + 1, k) / extreme);
-  for (int k = 0; both_signs && k < grids.n; ++k) improve(grids.codes(max_code, k) / extreme);
+  for (int k = 0; k < grids.n; ++k) improve(-grids.codes(-levels.low, k) / extreme);
+  for (int k = 0; both_signs && k < grids.n; ++k) improve(grids.codes(levels.high, k) / extreme);
   for (int k = 0; k < grids.rounds && std::abs(best) > kTiny; ++k)
     if (!improve(1 / best)) break;
   return best;
 }
 
-// Codes of one group under the scale and min that were stored: nearest to (x + min) / scale, stored from zero on.
-template <size_t N>
-void final_codes(const float* x, float scale, float min, float low, float high, uint8_t* q) noexcept {
+// Codes of one group under the scale and min that were stored: of the levels nearest to (x + min) / scale.
+template <size_t N, class Levels>
+void final_codes(const float* x, float scale, float min, const Levels& levels, uint8_t* q) noexcept {
   const float inverse = inverse_or_zero(scale);
   for (size_t i = 0; i < N; i += 4) {
-    const Float4 codes = nearest_codes((load4(x + i) + min) * inverse, low, high) - low;
-    for (size_t j = 0; j < 4; ++j) q[i + j] = static_cast<uint8_t>(static_cast<int>(codes[j]));
+    const Float4 nearest = levels.nearest((load4(x + i) + min) * inverse);
+    for (size_t j = 0; j < 4; ++j) q[i + j] = levels.code(nearest[j]);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "base/suggest.h"
 
 namespace fathom {
 namespace {
@@ -16,24 +17,20 @@ struct OutputTypeInfo {
   std::optional<uint32_t> file_type;
 };
 
-constexpr std::array<OutputTypeInfo, 17> kOutputTypes = {{
-    {OutputType::f32, "f32", DType::f32, 0},
-    {OutputType::f16, "f16", DType::f16, 1},
-    {OutputType::bf16, "bf16", DType::bf16, 32},
-    {OutputType::q8_0, "q8_0", DType::q8_0, 7},
-    {OutputType::q4_0, "q4_0", DType::q4_0, 2},
-    {OutputType::q4_1, "q4_1", DType::q4_1, 3},
-    {OutputType::q5_0, "q5_0", DType::q5_0, 8},
-    {OutputType::q5_1, "q5_1", DType::q5_1, 9},
-    {OutputType::q2_k, "q2_k", DType::q2_k, 10},
-    {OutputType::q3_k, "q3_k", DType::q3_k, 11},
-    {OutputType::q4_k, "q4_k", DType::q4_k, 14},
-    {OutputType::q5_k, "q5_k", DType::q5_k, 16},
-    {OutputType::q6_k, "q6_k", DType::q6_k, 18},
-    {OutputType::q4_k_m, "q4_k_m", DType::q4_k, 15},
-    {OutputType::q4, "q4", DType::q4_k, std::nullopt},
-    {OutputType::q5, "q5", DType::q5_k, std::nullopt},
-    {OutputType::q8, "q8", DType::q8_0, std::nullopt},
+constexpr std::array<OutputTypeInfo, 26> kOutputTypes = {{
+    {OutputType::f32, "f32", DType::f32, 0},           {OutputType::f16, "f16", DType::f16, 1},
+    {OutputType::bf16, "bf16", DType::bf16, 32},       {OutputType::q8_0, "q8_0", DType::q8_0, 7},
+    {OutputType::q4_0, "q4_0", DType::q4_0, 2},        {OutputType::q4_1, "q4_1", DType::q4_1, 3},
+    {OutputType::q5_0, "q5_0", DType::q5_0, 8},        {OutputType::q5_1, "q5_1", DType::q5_1, 9},
+    {OutputType::q2_k, "q2_k", DType::q2_k, 10},       {OutputType::q2_k_s, "q2_k_s", DType::q2_k, 21},
+    {OutputType::q3_k, "q3_k", DType::q3_k, 11},       {OutputType::q3_k_s, "q3_k_s", DType::q3_k, 11},
+    {OutputType::q3_k_m, "q3_k_m", DType::q3_k, 12},   {OutputType::q3_k_l, "q3_k_l", DType::q3_k, 13},
+    {OutputType::q4_k, "q4_k", DType::q4_k, 14},       {OutputType::q4_k_s, "q4_k_s", DType::q4_k, 14},
+    {OutputType::q4_k_m, "q4_k_m", DType::q4_k, 15},   {OutputType::q5_k, "q5_k", DType::q5_k, 16},
+    {OutputType::q5_k_s, "q5_k_s", DType::q5_k, 16},   {OutputType::q5_k_m, "q5_k_m", DType::q5_k, 17},
+    {OutputType::q6_k, "q6_k", DType::q6_k, 18},       {OutputType::iq4_nl, "iq4_nl", DType::iq4_nl, 25},
+    {OutputType::iq4_xs, "iq4_xs", DType::iq4_xs, 30}, {OutputType::q4, "q4", DType::q4_k, std::nullopt},
+    {OutputType::q5, "q5", DType::q5_k, std::nullopt}, {OutputType::q8, "q8", DType::q8_0, std::nullopt},
 }};
 
 // The parts of the family's tensors, as far as our own recipes tell them apart.
@@ -83,14 +80,61 @@ constexpr OwnTypes kOwnTypes[] = {
     {Part::expert_down, DType::q4_k, DType::q5_k, DType::q8_0},
 };
 
-const OutputTypeInfo& about(OutputType type) noexcept { return kOutputTypes[static_cast<size_t>(type)]; }
+// Where llama.cpp's mixes depart from their base type (llama_tensor_get_type_impl of src/llama-quant.cpp), for the
+// architectures of the family: what a tensor is, in which layers, and which type it takes. The first that fits decides.
+enum class Role : uint8_t { other, key, value, attention_output, down };
+enum class Where : uint8_t {
+  everywhere,
+  grouped_queries,  // at least four heads of queries for one of keys
+  first_two,        // layers
+  first_four,
+  first_sixteenth,
+  first_eighth,
+  first_eighth_without_importance,
+  first_eighth_with_importance,
+  more_bits
+};
+struct MixRule {
+  OutputType type;
+  Role role;
+  Where where;
+  DType dtype;
+};
+constexpr MixRule kMixRules[] = {
+    {OutputType::q4_0, Role::down, Where::first_eighth_with_importance, DType::q4_1},
+    {OutputType::q5_0, Role::down, Where::first_eighth_with_importance, DType::q5_1},
+    {OutputType::q2_k, Role::value, Where::grouped_queries, DType::q4_k},
+    {OutputType::q2_k, Role::value, Where::everywhere, DType::q3_k},
+    {OutputType::q2_k, Role::down, Where::everywhere, DType::q3_k},
+    {OutputType::q2_k, Role::attention_output, Where::everywhere, DType::q3_k},
+    {OutputType::q2_k_s, Role::value, Where::grouped_queries, DType::q4_k},
+    {OutputType::q2_k_s, Role::down, Where::first_eighth, DType::q4_k},
+    {OutputType::q3_k_m, Role::value, Where::first_two, DType::q5_k},
+    {OutputType::q3_k_m, Role::value, Where::everywhere, DType::q4_k},
+    {OutputType::q3_k_m, Role::down, Where::first_sixteenth, DType::q5_k},
+    {OutputType::q3_k_m, Role::down, Where::everywhere, DType::q4_k},
+    {OutputType::q3_k_m, Role::attention_output, Where::everywhere, DType::q4_k},
+    {OutputType::q3_k_l, Role::value, Where::everywhere, DType::q5_k},
+    {OutputType::q3_k_l, Role::down, Where::everywhere, DType::q5_k},
+    {OutputType::q3_k_l, Role::attention_output, Where::everywhere, DType::q5_k},
+    {OutputType::q4_k_s, Role::value, Where::first_four, DType::q5_k},
+    {OutputType::q4_k_s, Role::down, Where::first_eighth, DType::q5_k},
+    {OutputType::q4_k_m, Role::value, Where::more_bits, DType::q6_k},
+    {OutputType::q4_k_m, Role::down, Where::more_bits, DType::q6_k},
+    {OutputType::q5_k_m, Role::value, Where::more_bits, DType::q6_k},
+    {OutputType::q5_k_m, Role::down, Where::more_bits, DType::q6_k},
+    {OutputType::iq4_nl, Role::value, Where::grouped_queries, DType::q5_k},
+    {OutputType::iq4_nl, Role::down, Where::first_eighth_without_importance, DType::q5_k},
+    {OutputType::iq4_xs, Role::value, Where::grouped_queries, DType::q5_k},
+    {OutputType::iq4_xs, Role::down, Where::first_eighth_without_importance, DType::q5_k},
+};
+// With eight experts keys and values are q8_0 in every mix, and these give the attention's output q5_k. Written for
+// Mixtral 8x7B, but llama.cpp asks for the number alone.
+constexpr int64_t kMixtralExperts = 8;
+constexpr OutputType kMixtralOutput[] = {OutputType::q2_k,   OutputType::q3_k_s, OutputType::q3_k_m, OutputType::q4_k_s,
+                                         OutputType::q4_k_m, OutputType::iq4_nl, OutputType::iq4_xs};
 
-std::string dtype_names_of_gguf() {
-  std::string names;
-  for (const DTypeInfo& t : kDTypes)
-    if (t.ggml_type >= 0) names += (names.empty() ? "" : ", ") + std::string(t.name);
-  return names;
-}
+const OutputTypeInfo& about(OutputType type) noexcept { return kOutputTypes[static_cast<size_t>(type)]; }
 
 bool is_quantised(DType t) noexcept { return info(t).block_elements > 1; }
 
@@ -131,9 +175,56 @@ DType own_dtype(OutputType type, Part part, int64_t cols) noexcept {
   return fitting_dtype(dtype == DType::q4_k ? DType::q4_0 : dtype == DType::q5_k ? DType::q5_0 : dtype, cols);
 }
 
-bool is_raised_by_q4_k_m(std::string_view hf_name) noexcept {
-  return hf_name.ends_with(".v_proj.weight") || hf_name.ends_with(".kv_b_proj.weight") ||
-         hf_name.ends_with(".down_proj.weight");
+Role role_of(std::string_view hf_name) noexcept {
+  if (hf_name.ends_with(".v_proj.weight") || hf_name.ends_with(".kv_b_proj.weight")) return Role::value;
+  if (hf_name.ends_with(".k_proj.weight")) return Role::key;
+  if (hf_name.ends_with(".o_proj.weight")) return Role::attention_output;
+  return hf_name.ends_with(".down_proj.weight") ? Role::down : Role::other;
+}
+
+bool holds(Where where, int64_t layer, const RecipeModel& model) noexcept {
+  switch (where) {
+    case Where::everywhere:
+      return true;
+    case Where::grouped_queries:
+      return model.heads_for_each_kv_head >= 4;
+    case Where::first_two:
+      return layer < 2;
+    case Where::first_four:
+      return layer < 4;
+    case Where::first_sixteenth:
+      return layer < model.n_layers / 16;
+    case Where::first_eighth:
+      return layer < model.n_layers / 8;
+    case Where::first_eighth_without_importance:
+      return layer < model.n_layers / 8 && !model.importance;
+    case Where::first_eighth_with_importance:
+      return layer < model.n_layers / 8 && model.importance;
+    case Where::more_bits:
+      break;
+  }
+  return more_bits(layer, model.n_layers);
+}
+
+// One format throughout, by name: no mix of llama.cpp.
+bool is_single_format(OutputType type) noexcept {
+  return type == OutputType::q3_k || type == OutputType::q4_k || type == OutputType::q5_k;
+}
+
+DType mixed_dtype(OutputType type, const RecipeModel& model, std::string_view hf_name) noexcept {
+  const DType base = about(type).base;
+  const int64_t layer = layer_number(hf_name);
+  if (!is_quantised(base) || is_single_format(type) || layer < 0) return base;
+  const Role role = role_of(hf_name);
+  if (model.n_experts == kMixtralExperts && role != Role::down && role != Role::other) {
+    if (role != Role::attention_output) return DType::q8_0;
+    const bool finer =
+        std::find(std::begin(kMixtralOutput), std::end(kMixtralOutput), type) != std::end(kMixtralOutput);
+    return finer ? DType::q5_k : base;
+  }
+  for (const MixRule& rule : kMixRules)
+    if (rule.type == type && rule.role == role && holds(rule.where, layer, model)) return rule.dtype;
+  return base;
 }
 
 }  // namespace
@@ -142,7 +233,7 @@ std::string_view name(OutputType type) noexcept { return about(type).name; }
 
 std::optional<OutputType> output_type_from_name(std::string_view name) noexcept {
   for (const OutputTypeInfo& t : kOutputTypes)
-    if (t.name == name) return t.type;
+    if (equal_in_any_case(t.name, name)) return t.type;
   return std::nullopt;
 }
 
@@ -175,10 +266,20 @@ DType fitting_dtype(DType dtype, int64_t cols) noexcept {
     case DType::q6_k:
       smaller = DType::q8_0;
       break;
+    case DType::iq4_xs:
+      smaller = DType::iq4_nl;
+      break;
     default:
       break;
   }
   return cols % info(smaller).block_elements == 0 ? smaller : DType::f16;
+}
+
+std::string gguf_dtype_names() {
+  std::string names;
+  for (const DTypeInfo& t : kDTypes)
+    if (t.ggml_type >= 0) names += (names.empty() ? "" : ", ") + std::string(t.name);
+  return names;
 }
 
 TensorRule parse_tensor_rule(std::string_view text) {
@@ -189,7 +290,7 @@ TensorRule parse_tensor_rule(std::string_view text) {
   const auto dtype = dtype_from_name(type);
   if (!dtype || info(*dtype).ggml_type < 0)
     throw_bad_input("--tensor {}: there is no element type {} in GGUF; known are {}", quoted_for_message(text),
-                    quoted_for_message(type, 40), dtype_names_of_gguf());
+                    quoted_for_message(type, 40), gguf_dtype_names());
   return {std::string(text.substr(0, equals)), *dtype};
 }
 
@@ -213,11 +314,8 @@ DType recipe_dtype(OutputType type, const RecipeModel& model, std::string_view h
                    std::span<const int64_t> shape) noexcept {
   if (stays_f32(hf_name, shape)) return DType::f32;
   if (is_own_recipe(type)) return own_dtype(type, part_of(hf_name, model.tied_output), shape.back());
-  DType dtype = about(type).base;
+  DType dtype = mixed_dtype(type, model, hf_name);
   if (is_quantised(dtype) && dtype != DType::q8_0 && is_output(hf_name, model.tied_output)) dtype = DType::q6_k;
-  const int64_t layer = layer_number(hf_name);
-  if (type == OutputType::q4_k_m && layer >= 0 && is_raised_by_q4_k_m(hf_name) && more_bits(layer, model.n_layers))
-    dtype = DType::q6_k;
   return fitting_dtype(dtype, shape.back());
 }
 

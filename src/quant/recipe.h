@@ -1,21 +1,21 @@
 // Which element type each tensor of a written GGUF gets: the rules of `--type`.
 //
 // Plain types (f32, f16, bf16) are used for every matrix. A quantised type is used for every matrix except the output
-// (lm_head, or the embedding when it is the output too): q8_0 keeps q8_0 there, every other takes q6_k. q4_k_m is
-// llama.cpp's mix of that name: q4_k, and q6_k for v_proj or kv_b_proj and for down_proj (of dense, shared and routed
-// experts) in the layers that more_bits() picks, about half.
+// (lm_head, or the embedding when it is the output too): q8_0 keeps q8_0 there, every other takes q6_k. The names of
+// llama.cpp's mixes (q2_k_s, q3_k_m, ..., iq4_xs) give each tensor the type that its llama-quantize gives it:
+// recipe.cpp has the rules as a table. They depend on the layer, and some on whether there is importance data.
 //
 // Always f32: norms, the router (mlp.gate), everything of one dimension, everything that is no ".weight".
 //
 // A row must be whole blocks. Where it is not (fallback of llama.cpp, src/llama-quant.cpp):
-//     of 256:  q2_k, q3_k -> q4_0    q4_k -> q5_0    q5_k -> q5_1    q6_k -> q8_0
+//     of 256:  q2_k, q3_k -> q4_0    q4_k -> q5_0    q5_k -> q5_1    q6_k -> q8_0    iq4_xs -> iq4_nl
 //     of 32:   f16
 // V2-Lite: experts' down_proj has rows of 1408 = 5.5 x 256, so q4_k_m stores them as q5_0 and q8_0, as llama.cpp does.
 //
-// Differences from llama.cpp, on purpose: q2_k, q3_k, q4_k and q5_k are those formats throughout (its Q2_K, Q3_K_S,
-// Q4_K_S, Q5_K_S raise some tensors). Of the two MLA layouts, kv_b_proj follows q4_k_m's rule above; the split k_b_proj
-// and v_b_proj take the base type and its fallback (rows of 128: q5_0), exactly as in llama.cpp, which has no rule of
-// its own for deepseek2's attn_k_b and attn_v_b. Whoever wants the absorbed K side finer (spec section 9, 12) writes
+// A difference from llama.cpp, on purpose: q3_k, q4_k and q5_k are those formats throughout, where llama-quantize takes
+// them for the _M mixes. Of the two MLA layouts, kv_b_proj follows the mixes' rule for values; the split k_b_proj and
+// v_b_proj take the base type and its fallback (rows of 128: q5_0 for q4_k), exactly as in llama.cpp, which has no rule
+// of its own for deepseek2's attn_k_b and attn_v_b. Whoever wants the absorbed K side finer (spec section 9, 12) writes
 // q5_1 or q8_0 throughout.
 //
 // q4, q5 and q8 are fathom's own: types by the part that a tensor plays, chosen by what each costs on trained weights
@@ -46,17 +46,27 @@ enum class OutputType : uint8_t {
   q5_0,
   q5_1,
   q2_k,
+  q2_k_s,
   q3_k,
+  q3_k_s,
+  q3_k_m,
+  q3_k_l,
   q4_k,
-  q5_k,
-  q6_k,
+  q4_k_s,
   q4_k_m,
+  q5_k,
+  q5_k_s,
+  q5_k_m,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
   q4,
   q5,
   q8
 };
 
 std::string_view name(OutputType type) noexcept;
+// In any case: "Q4_K_M" too.
 std::optional<OutputType> output_type_from_name(std::string_view name) noexcept;
 // "f32, f16, bf16, ...": for help texts and messages.
 std::string output_type_names();
@@ -68,6 +78,9 @@ bool is_own_recipe(OutputType type) noexcept;
 struct RecipeModel {
   int64_t n_layers = 0;
   bool tied_output = false;  // tie_word_embeddings: no lm_head
+  int64_t n_experts = 0;     // routed, of a layer
+  int64_t heads_for_each_kv_head = 1;
+  bool importance = false;  // there is data of it
 };
 
 // hf_name: "model.layers.3.mlp.experts.5.down_proj.weight", also without an expert's number for a stack of experts; the
@@ -76,11 +89,14 @@ struct RecipeModel {
 DType recipe_dtype(OutputType type, const RecipeModel& model, std::string_view hf_name,
                    std::span<const int64_t> shape) noexcept;
 
-// The layers to which q4_k_m gives more bits: the first and the last eighth, and every third between (use_more_bits of
-// llama.cpp).
+// The layers to which q4_k_m and q5_k_m give more bits: the first and the last eighth, and every third between
+// (use_more_bits of llama.cpp).
 constexpr bool more_bits(int64_t layer, int64_t n_layers) noexcept {
   return layer < n_layers / 8 || layer >= 7 * n_layers / 8 || (layer - n_layers / 8) % 3 == 2;
 }
+
+// "f32, f16, ...": the element types that a GGUF file may have here, for messages.
+std::string gguf_dtype_names();
 
 // "*.self_attn.*=q6_k": the tensors whose Hugging Face name matches the pattern (`*` any characters, `?` one) get that
 // type, or what fitting_dtype makes of it.

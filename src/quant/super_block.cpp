@@ -48,7 +48,8 @@ class AffineEncoder {
       if (thorough) levels = best_near(g, levels);
       b_.scale[g] = static_cast<uint8_t>(levels.scale);
       b_.min[g] = static_cast<uint8_t>(levels.min);
-      final_codes<N>(x_ + g * N, d_ * levels.scale, dmin_ * levels.min, 0, shape_.max_code, b_.q.data() + g * N);
+      final_codes<N>(x_ + g * N, d_ * levels.scale, dmin_ * levels.min, EvenLevels{0, shape_.max_code},
+                     b_.q.data() + g * N);
     }
   }
 
@@ -94,16 +95,18 @@ class AffineEncoder {
   AffineBlock b_{};
 };
 
+template <size_t N, class Levels>
 class SymmetricEncoder {
  public:
-  SymmetricEncoder(const float* x, const float* w, const BlockShape& shape) noexcept : x_(x), w_(w), shape_(shape) {}
+  SymmetricEncoder(const float* x, const float* w, const Levels& levels, const BlockShape& shape) noexcept
+      : x_(x), w_(w), levels_(levels), shape_(shape) {}
 
   SymmetricBlock encode(Search search) noexcept {
     const bool thorough = search == Search::thorough;
     float extreme = 0;
-    for (size_t g = 0; g < 16; ++g) {
-      fits_[g] = fit_symmetric<kGroup>(x_ + g * kGroup, w_ + g * kGroup, shape_.max_code,
-                                       thorough ? wider(shape_.grids, shape_.max_code) : shape_.grids, thorough);
+    for (size_t g = 0; g < kGroups; ++g) {
+      fits_[g] = fit_symmetric<N>(x_ + g * N, w_ + g * N, levels_,
+                                  thorough ? wider(shape_.grids, shape_.max_code) : shape_.grids, thorough);
       if (std::abs(fits_[g]) > std::abs(extreme)) extreme = fits_[g];
     }
     store_scales(extreme / -(shape_.max_scale + 1), thorough);
@@ -112,18 +115,17 @@ class SymmetricEncoder {
   }
 
  private:
-  static constexpr size_t kGroup = 16;
+  static constexpr size_t kGroups = kSuperBlock / N;
 
   void store_scales(float d, bool thorough) noexcept {
     b_.d = f32_to_f16(d);
     d_ = f16_to_f32(b_.d);
     const float inverse_d = inverse_or_zero(d_), low = -shape_.max_scale - 1;
-    for (size_t g = 0; g < 16; ++g) {
+    for (size_t g = 0; g < kGroups; ++g) {
       float scale = nearest_code(fits_[g] * inverse_d, low, shape_.max_scale);
       if (thorough) scale = best_near(g, scale);
       b_.scale[g] = static_cast<int8_t>(scale);
-      final_codes<kGroup>(x_ + g * kGroup, d_ * scale, 0, -shape_.max_code - 1, shape_.max_code,
-                          b_.q.data() + g * kGroup);
+      final_codes<N>(x_ + g * N, d_ * scale, 0, levels_, b_.q.data() + g * N);
     }
   }
 
@@ -138,9 +140,9 @@ class SymmetricEncoder {
   float error(size_t g, float level) const noexcept {
     const float scale = d_ * level, inverse = inverse_or_zero(scale);
     Float4 sums{};
-    for (size_t i = g * kGroup; i < (g + 1) * kGroup; i += 4) {
+    for (size_t i = g * N; i < (g + 1) * N; i += 4) {
       const Float4 v = load4(x_ + i);
-      const Float4 off = nearest_codes(v * inverse, -shape_.max_code - 1, shape_.max_code) * scale - v;
+      const Float4 off = levels_.nearest(v * inverse) * scale - v;
       sums += off * off * load4(w_ + i);
     }
     return sum(sums);
@@ -149,18 +151,19 @@ class SymmetricEncoder {
   void refine_scales() noexcept {
     double aa = 0, ax = 0;
     for (size_t i = 0; i < kSuperBlock; ++i) {
-      const double w = w_[i], a = b_.scale[i / kGroup] * (b_.q[i] - (static_cast<double>(shape_.max_code) + 1));
+      const double w = w_[i], a = b_.scale[i / N] * static_cast<double>(levels_.level(b_.q[i]));
       aa += w * a * a, ax += w * a * x_[i];
     }
     const double d = ax / aa;
     if (!(std::abs(d) > 0 && std::abs(d) < 65504)) return;
-    for (size_t g = 0; g < 16; ++g) fits_[g] = static_cast<float>(d) * b_.scale[g];
+    for (size_t g = 0; g < kGroups; ++g) fits_[g] = static_cast<float>(d) * b_.scale[g];
     store_scales(static_cast<float>(d), true);
   }
 
   const float *x_, *w_;
+  Levels levels_;
   BlockShape shape_;
-  std::array<float, 16> fits_{};
+  std::array<float, kGroups> fits_{};
   float d_ = 0;
   SymmetricBlock b_{};
 };
@@ -174,8 +177,14 @@ AffineBlock encode_affine(const float* x, const float* w, const BlockShape& shap
 template AffineBlock encode_affine<16>(const float*, const float*, const BlockShape&, Search) noexcept;
 template AffineBlock encode_affine<32>(const float*, const float*, const BlockShape&, Search) noexcept;
 
-SymmetricBlock encode_symmetric(const float* x, const float* w, const BlockShape& shape, Search search) noexcept {
-  return SymmetricEncoder(x, w, shape).encode(search);
+template <size_t N, class Levels>
+SymmetricBlock encode_symmetric(const float* x, const float* w, const Levels& levels, const BlockShape& shape,
+                                Search search) noexcept {
+  return SymmetricEncoder<N, Levels>(x, w, levels, shape).encode(search);
 }
+template SymmetricBlock encode_symmetric<16>(const float*, const float*, const EvenLevels&, const BlockShape&,
+                                             Search) noexcept;
+template SymmetricBlock encode_symmetric<32>(const float*, const float*, const Iq4Levels&, const BlockShape&,
+                                             Search) noexcept;
 
 }  // namespace fathom

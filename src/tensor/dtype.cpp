@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/suggest.h"
+
 namespace fathom {
 
 namespace {
@@ -14,7 +16,7 @@ std::optional<DType> find_dtype(Match&& match) noexcept {
 }  // namespace
 
 std::optional<DType> dtype_from_name(std::string_view name) noexcept {
-  return find_dtype([&](const DTypeInfo& d) { return d.name == name; });
+  return find_dtype([&](const DTypeInfo& d) { return equal_in_any_case(d.name, name); });
 }
 std::optional<DType> dtype_from_safetensors(std::string_view name) noexcept {
   return find_dtype([&](const DTypeInfo& d) { return !name.empty() && d.safetensors == name; });

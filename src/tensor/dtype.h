@@ -8,7 +8,24 @@
 
 namespace fathom {
 
-enum class DType : uint8_t { f32, f16, bf16, f8_e4m3, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k };
+enum class DType : uint8_t {
+  f32,
+  f16,
+  bf16,
+  f8_e4m3,
+  q8_0,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs
+};
 
 struct DTypeInfo {
   DType dtype;
@@ -19,7 +36,7 @@ struct DTypeInfo {
   int block_bytes;
 };
 
-inline constexpr std::array<DTypeInfo, 14> kDTypes = {{
+inline constexpr std::array<DTypeInfo, 16> kDTypes = {{
     {DType::f32, "f32", "F32", 0, 1, 4},
     {DType::f16, "f16", "F16", 1, 1, 2},
     {DType::bf16, "bf16", "BF16", 30, 1, 2},
@@ -34,10 +51,13 @@ inline constexpr std::array<DTypeInfo, 14> kDTypes = {{
     {DType::q4_k, "q4_k", "", 12, 256, 144},
     {DType::q5_k, "q5_k", "", 13, 256, 176},
     {DType::q6_k, "q6_k", "", 14, 256, 210},
+    {DType::iq4_nl, "iq4_nl", "", 20, 32, 18},
+    {DType::iq4_xs, "iq4_xs", "", 23, 256, 136},
 }};
 
 constexpr const DTypeInfo& info(DType t) noexcept { return kDTypes[static_cast<size_t>(t)]; }
 constexpr std::string_view name(DType t) noexcept { return info(t).name; }
+// In any case: "Q4_K" too.
 std::optional<DType> dtype_from_name(std::string_view name) noexcept;
 std::optional<DType> dtype_from_safetensors(std::string_view name) noexcept;
 std::optional<DType> dtype_from_ggml(int64_t ggml_type) noexcept;

@@ -235,6 +235,11 @@ TEST(Convert, AFailedWriteLeavesNothingBehindAndNothingIsOverwritten) {
   EXPECT_TRUE(contains(refusal("no/b.gguf", "f32"), "does not exist"));
   EXPECT_TRUE(contains(refusal("b.safetensors", "f32"), "name a folder"));
   EXPECT_TRUE(contains(error_of([] { parse_written_type("q7"); }), "there is no such element type"));
+  EXPECT_TRUE(contains(error_of([] { parse_written_type(""); }), "there is no such element type"));
+  EXPECT_TRUE(contains(error_of([] { parse_written_type("IQ2_XXS"); }), "iq2_xxs is one of llama.cpp's types below 4"));
+  EXPECT_TRUE(contains(error_of([] { parse_written_type("IQ4_KS"); }), "iq4_ks is one of ik_llama.cpp's own types"));
+  EXPECT_EQ(parse_written_type("Q5_K_M").type, OutputType::q5_k_m);
+  EXPECT_TRUE(parse_written_type("F8_E4M3").f8_blocks);
   // A number that the type cannot hold, in the last tensor.
   const fs::path weights = folder.path() / "a" / "model.safetensors";
   std::string bytes = bytes_of(weights);

@@ -1,13 +1,13 @@
-#include "convert/quantize.h"
-
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <limits>
 
-#include "checkpoint/safetensors.h"
-#include "convert/synth.h"
+#include "convert/importance_file.h"
+#include "convert/quantize_fixture.h"
 #include "model/text.h"
 #include "model/transformer.h"
 #include "quant/decode.h"
@@ -19,65 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::contains;
 using test::error_of;
-using test::TempFolder;
-
-// Rows of whole blocks of 256 everywhere but in k_b_proj (64) and the down_proj of the experts (32).
-ModelConfig small() {
-  ModelConfig c;
-  c.family = Family::deepseek_v2;
-  c.vocab_size = 384;
-  c.hidden_size = 256;
-  c.num_hidden_layers = 2;
-  c.intermediate_size = 256;
-  c.max_position_embeddings = 64;
-  c.num_attention_heads = c.num_key_value_heads = 4;
-  c.kv_lora_rank = 256;
-  c.qk_nope_head_dim = 64;
-  c.qk_rope_head_dim = 8;
-  c.v_head_dim = 64;
-  c.n_routed_experts = 4;
-  c.num_experts_per_tok = 2;
-  c.n_shared_experts = 1;
-  c.moe_intermediate_size = 32;
-  c.first_k_dense_replace = 1;
-  c.bos_token_id = 382;
-  c.eos_token_ids = {383};
-  return c;
-}
-
-class Quantize : public ::testing::Test {
- protected:
-  Quantize() {
-    synth_model(pool_, small(), folder_ / "f32",
-                {.seed = 3, .output = {.type = parse_written_type("f32")}, .tokenizer = {}}, {});
-    std::string text;
-    for (int i = 0; i < 40; ++i) text += "Line " + std::to_string(i * i) + " of a text, and what follows it.\n";
-    test::write_text(folder_ / "text", text);
-  }
-
-  static QuantizeOptions options(const char* type, const std::vector<std::string>& rules = {}) {
-    QuantizeOptions o{.output = {.type = parse_written_type(type)}};
-    for (const auto& r : rules) o.output.type.rules.push_back(parse_tensor_rule(r));
-    return o;
-  }
-  QuantizeOptions calibrated(const char* type, const std::vector<std::string>& rules = {}) {
-    QuantizeOptions o = options(type, rules);
-    o.calibration_text = folder_ / "text";
-    return o;
-  }
-  QuantizeSummary quantize(const char* out, const QuantizeOptions& o, int threads = 2) {
-    ThreadPool pool(threads);
-    return quantize_model(pool, folder_ / "f32", folder_ / out, o, {});
-  }
-  std::string refusal(const char* out, const QuantizeOptions& o, const char* in = "f32") {
-    return error_of([&] { quantize_model(pool_, folder_ / in, folder_ / out, o, {}); });
-  }
-  // Type of the GGUF tensor.
-  DType type_of(const char* file, const char* tensor) { return open_tensors(folder_ / file)->find(tensor)->dtype; }
-
-  ThreadPool pool_{2};
-  TempFolder folder_;
-};
+using test::Quantize;
 
 TEST_F(Quantize, EveryTypeRunsAndIsNearerTheMoreBitsItHas) {
   const Model exact = load_model(folder_ / "f32");
@@ -96,7 +38,7 @@ TEST_F(Quantize, EveryTypeRunsAndIsNearerTheMoreBitsItHas) {
   };
   const auto want = logits(exact);
   double before = 1e9;
-  for (const char* type : {"q4", "q5", "q8", "f32"}) {
+  for (const char* type : {"IQ4_XS", "q5", "q8", "f32"}) {
     const std::string out = std::string(type) + ".gguf";
     const QuantizeSummary summary = quantize(out.c_str(), options(type));
     uint64_t bytes = 0;
@@ -125,6 +67,41 @@ TEST_F(Quantize, RulesDecideBeforeTheTypeAndTheFirstOfThem) {
   EXPECT_EQ(type_of("m.gguf", "blk.1.ffn_down_exps.weight"), DType::q5_1);
   EXPECT_EQ(type_of("m.gguf", "blk.1.ffn_up_exps.weight"), DType::q4_0);
   EXPECT_EQ(type_of("m.gguf", "blk.1.ffn_gate_inp.weight"), DType::f32);
+}
+
+TEST_F(Quantize, RulesMatchGgufNamesToo) {
+  quantize("m.gguf", options("q4_0", {"blk.*.ffn_down_exps.weight=Q8_0", "output.weight=Q5_K"}));
+  EXPECT_EQ(type_of("m.gguf", "blk.1.ffn_down_exps.weight"), DType::q8_0);
+  EXPECT_EQ(type_of("m.gguf", "output.weight"), DType::q5_k);
+}
+
+TEST_F(Quantize, TypesThatStandInForOthersAreReported) {
+  const QuantizeSummary s = quantize("m.gguf", options("q4_k", {"*.experts.*.down_proj.*=q6_k"}));
+  EXPECT_EQ(s.fallbacks.size(), 2u);
+  EXPECT_EQ(s.fallbacks.at({"q4_k", "q5_0"}).front(), "model.layers.0.self_attn.k_b_proj.weight");
+  EXPECT_EQ(s.fallbacks.at({"q6_k", "q8_0"}).front(), "model.layers.1.mlp.experts.0.down_proj.weight");
+  EXPECT_TRUE(quantize("n.gguf", options("q4_0")).fallbacks.empty());
+}
+
+// A number that no block can hold, in the stored f32 weights.
+TEST_F(Quantize, NumbersThatAreNotFiniteAreRefusedByTheNameOfTheirTensor) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity(), 3e38f}) {
+    size_t at = 0;
+    {
+      const auto source = open_tensors(folder_ / "f32");
+      const auto& tensor = *source->find("model.layers.0.self_attn.o_proj.weight");
+      at = static_cast<size_t>(tensor.bytes.data() - source->files()[0].bytes().data()) + 4 * 256 * 5;
+    }
+    std::fstream file(folder_ / "f32" / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.write(reinterpret_cast<const char*>(&bad), sizeof bad);
+    file.close();
+    for (const char* type : {"q4_0", "IQ4_XS", "iq4_nl", "q4_k", "q4"})
+      EXPECT_TRUE(
+          contains(refusal("x.gguf", options(type)), "tensor model.layers.0.self_attn.o_proj.weight, row 5: holds"))
+          << type << " " << bad;
+    EXPECT_FALSE(fs::exists(folder_ / "x.gguf"));
+  }
 }
 
 TEST_F(Quantize, KvBProjNamesBothOfItsParts) {
@@ -171,6 +148,7 @@ TEST_F(Quantize, RefusesWhatItCannotDoBeforeAnyWork) {
   EXPECT_EQ(refusal("again.gguf", again, "q.gguf"), "");
   EXPECT_TRUE(contains(refusal("folder", options("q4_0")), "end in .gguf"));
   EXPECT_TRUE(contains(refusal("q.gguf", options("q4_0")), "exists already"));
+  EXPECT_TRUE(contains(refusal("q.gguf", again, "q.gguf"), "exists already")) << "the output is the input";
   EXPECT_TRUE(contains(refusal("x.gguf", options("q4_0", {"*.q_projj.*=q8_0"})), "matches no matrix"));
   EXPECT_TRUE(contains(refusal("x.gguf", options("q4_0", {"*norm.weight=q8_0"})), "matches no matrix"));
   EXPECT_TRUE(contains(refusal("x.gguf", options("q4_0", {"*.experts.2.*=q8_0"})), "matches 1 of the 4 experts"));
@@ -178,27 +156,6 @@ TEST_F(Quantize, RefusesWhatItCannotDoBeforeAnyWork) {
   both.importance = folder_ / "text";
   EXPECT_TRUE(contains(refusal("x.gguf", both), "give one of them"));
   EXPECT_FALSE(fs::exists(folder_ / "x.gguf"));
-}
-
-TEST_F(Quantize, RefusesImportanceDataOfAnotherModelAndOfNone) {
-  const auto with = [&](const Importance::Tensors& tensors) {
-    fs::remove(folder_ / "i.safetensors");
-    save_importance(Importance(tensors), folder_ / "i.safetensors");
-    QuantizeOptions o = options("q4_0");
-    o.importance = folder_ / "i.safetensors";
-    return refusal("x.gguf", o);
-  };
-  const auto statistics = [](size_t cols, float x) {
-    return ColumnStatistics{
-        .groups = 1, .cols = static_cast<int64_t>(cols), .rows = 9, .mean_squares = std::vector(cols, x)};
-  };
-  EXPECT_TRUE(contains(with({{"lm_head.weight", statistics(128, 1)}}), "128 columns, but the model's has 256"));
-  EXPECT_TRUE(contains(with({{"model.layers.7.self_attn.o_proj.weight", statistics(256, 1)}}), "none of the model's"));
-  EXPECT_TRUE(contains(with({{"lm_head.weight", statistics(256, -1)}}), "holds -1"));
-  EXPECT_TRUE(contains(with({{"lm_head", statistics(256, 1)}}), "is named like no weight"));
-  test::write_text(folder_ / "i.safetensors", "not one");
-  EXPECT_TRUE(contains(error_of([&] { read_importance(folder_ / "i.safetensors"); }), "i.safetensors"));
-  EXPECT_TRUE(contains(error_of([&] { read_importance(folder_ / "f32" / "model.safetensors"); }), "count of rows"));
 }
 
 // Against sums over the activations, made here from the pieces of the network.
@@ -235,21 +192,6 @@ TEST_F(Quantize, CollectsMeanSquaresOfTheInputs) {
   double dot = 0;
   for (size_t i = 0; i < 256; ++i) dot += row[i] * std::copysign(std::sqrt(double{in[i]}), double{x[i]} * weight[i]);
   EXPECT_NEAR(q[2 * 64 + 3], dot * dot, 1e-4 * dot * dot);
-}
-
-TEST(Importance, ExpertsWithFewRowsLeanOnTheirLayer) {
-  const auto of = [](double rows, float x) {
-    return ColumnStatistics{.groups = 1, .cols = 2, .rows = rows, .mean_squares = {x, 2 * x}};
-  };
-  const auto expert = [](int i) { return fmt::format("model.layers.1.mlp.experts.{}.up_proj.weight", i); };
-  const Importance importance({{expert(0), of(96, 1)}, {expert(1), of(32, 5)}, {"lm_head.weight", of(3, 7)}});
-  const float mean = (96 * 1 + 32 * 5) / 128.0f;
-  EXPECT_FLOAT_EQ(importance.find(expert(2)).mean_squares[0], mean) << "saw none";
-  EXPECT_FLOAT_EQ(importance.find(expert(1)).mean_squares[1],
-                  2 * (32 * 5 + Importance::kPriorRows * mean) / (32 + Importance::kPriorRows));
-  EXPECT_FLOAT_EQ(importance.find("lm_head.weight").mean_squares[0], 7);
-  EXPECT_EQ(importance.find("model.layers.2.mlp.experts.0.up_proj.weight").cols, 0);
-  EXPECT_EQ(importance.find("model.layers.1.mlp.experts.0.down_proj.weight").cols, 0);
 }
 
 }  // namespace

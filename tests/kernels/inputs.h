@@ -37,6 +37,8 @@ inline std::vector<int> scale_offsets(DType t) {
     case DType::q8_0:
     case DType::q4_0:
     case DType::q5_0:
+    case DType::iq4_nl:
+    case DType::iq4_xs:
       return {0};
     case DType::q4_1:
     case DType::q5_1:

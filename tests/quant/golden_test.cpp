@@ -74,8 +74,8 @@ std::string test_name(const ::testing::TestParamInfo<DType>& i) { return std::st
 
 INSTANTIATE_TEST_SUITE_P(All, QuantGolden,
                          ::testing::Values(DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0,
-                                           DType::q5_1, DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k,
-                                           DType::q6_k),
+                                           DType::q5_1, DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k,
+                                           DType::iq4_nl, DType::iq4_xs),
                          test_name);
 INSTANTIATE_TEST_SUITE_P(All, QuantEncodeGolden,
                          ::testing::Values(DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0,

@@ -55,6 +55,9 @@ TEST(DType, Fp8IsE4M3WithoutInfinity) {
 TEST(DType, TheTableIsInTheOrderOfTheEnum) {
   for (size_t i = 0; i < kDTypes.size(); ++i) EXPECT_EQ(static_cast<size_t>(kDTypes[i].dtype), i);
   EXPECT_EQ(dtype_from_name("q4_k"), DType::q4_k);
+  EXPECT_EQ(dtype_from_name("BF16"), DType::bf16) << "in any case";
+  EXPECT_EQ(dtype_from_name("IQ4_nl"), DType::iq4_nl);
+  EXPECT_EQ(dtype_from_name("q4_k "), std::nullopt);
   EXPECT_EQ(dtype_from_ggml(30), DType::bf16);
   EXPECT_EQ(dtype_from_ggml(-1), std::nullopt);
   EXPECT_EQ(dtype_from_safetensors(""), std::nullopt);

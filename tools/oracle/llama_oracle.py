@@ -49,6 +49,14 @@ class Llama:
     def open(self, path, context=1024, threads=1, vocab_only=False):
         return LlamaModel(self, path, context, threads, vocab_only)
 
+    def quantize(self, source, out, file_type, importance):
+        """file_type: a number of enum llama_ftype. importance: how many columns (of all its matrices) by tensor."""
+        names = (ctypes.c_char_p * len(importance))(*(name.encode() for name in importance))
+        sizes = (ctypes.c_int64 * len(importance))(*importance.values())
+        if self.shim.shim_quantize(str(self.libraries).encode(), str(source).encode(), str(out).encode(), file_type,
+                                   len(importance), names, sizes) != 0:
+            raise RuntimeError(f"llama.cpp does not quantise {source} to file type {file_type}")
+
 
 class LlamaModel:
     def __init__(self, llama, path, context, threads, vocab_only):

@@ -88,3 +88,26 @@ int shim_tokenize(const Shim* shim, const char* text, int bytes, int32_t* ids, i
 int shim_detokenize(const Shim* shim, const int32_t* ids, int n, char* text, int room) {
   return llama_detokenize(llama_model_get_vocab(shim->model), ids, n, text, room, false, true);
 }
+
+// `in` as `out` in one of llama.cpp's mixes (enum llama_ftype), by its own rules. With importance data for n tensors,
+// sizes[i] ones for names[i], or none. Not 0: llama.cpp refused.
+uint32_t shim_quantize(const char* backends, const char* in, const char* out, int file_type, int n,
+                       const char* const* names, const int64_t* sizes) {
+  llama_log_set(print_errors, NULL);
+  ggml_backend_load_all_from_path(backends);
+  llama_backend_init();
+  int64_t most = 1;
+  for (int i = 0; i < n; ++i) most = sizes[i] > most ? sizes[i] : most;
+  float* ones = malloc((size_t)most * sizeof *ones);
+  for (int64_t i = 0; i < most; ++i) ones[i] = 1;
+  struct llama_model_imatrix_data* data = calloc((size_t)n + 1, sizeof *data);  // the last one ends the list
+  for (int i = 0; i < n; ++i) data[i] = (struct llama_model_imatrix_data){names[i], ones, (size_t)sizes[i]};
+  struct llama_model_quantize_params params = llama_model_quantize_default_params();
+  params.nthread = 1;
+  params.ftype = (enum llama_ftype)file_type;
+  params.imatrix = n > 0 ? data : NULL;
+  const uint32_t status = llama_model_quantize(in, out, &params);
+  free(data);
+  free(ones);
+  return status;
+}

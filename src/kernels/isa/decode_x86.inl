@@ -151,6 +151,19 @@ void decode_q5_1(const std::byte* p, int64_t n, float* out) noexcept {  // d, m,
   }
 }
 
+// What the codes of iq4_nl and iq4_xs stand for (quant/formats.h, kIq4Levels), in both halves of a register.
+__m256i iq4_levels(__m256i codes) noexcept {
+  return _mm256_shuffle_epi8(
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)),
+      codes);
+}
+void decode_iq4_nl(const std::byte* p, int64_t n, float* out) noexcept {  // d, 16 bytes
+  for (const float* end = out + n; out != end; out += 32, p += 18) {
+    prefetch(p);
+    store_scaled(iq4_levels(codes4(p + 2)), half(p), out);
+  }
+}
+
 // ---- blocks of 256
 // --------------------------------------------------------------------------------------------------------------------
 
@@ -293,6 +306,21 @@ void decode_q3_k(const std::byte* p, int64_t n,
         b = _mm256_srli_epi16(b, 2);
         third = _mm256_srli_epi16(third, 1);
       }
+    }
+  }
+}
+
+void decode_iq4_xs(const std::byte* p, int64_t n, float* out) noexcept {  // d, 2 and 4 bytes of scales, 128 bytes
+  for (const float* end = out + n; out != end; out += 256, p += 136) {
+    prefetch_block<136>(p);
+    const float d = half(p);
+    uint16_t high;
+    uint32_t low;
+    __builtin_memcpy(&high, p + 2, sizeof high);
+    __builtin_memcpy(&low, p + 4, sizeof low);
+    for (int g = 0; g < 8; ++g) {
+      const int scale = static_cast<int>((low >> (4 * g) & 15) | (high >> (2 * g) & 3) << 4) - 32;
+      store_scaled(iq4_levels(codes4(p + 8 + 16 * g)), d * static_cast<float>(scale), out + 32 * g);
     }
   }
 }

@@ -4,7 +4,7 @@
 // clang-format off
     .lanes = F32::lanes,
     .decode = {decode_f32, decode_f16, decode_bf16, decode_f8_e4m3, decode_q8_0, decode_q4_0, decode_q4_1, decode_q5_0,
-               decode_q5_1, decode_q2_k, decode_q3_k, decode_q4_k, decode_q5_k, decode_q6_k},
+               decode_q5_1, decode_q2_k, decode_q3_k, decode_q4_k, decode_q5_k, decode_q6_k, decode_iq4_nl, decode_iq4_xs},
     .dot_f32 = dot<float>,
     .dot_bf16 = dot<uint16_t>,
     .axpy_f32 = axpy<float>,

@@ -1,0 +1,72 @@
+// A small model in float32, a text, and `fathom quantize` on them.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "convert/quantize.h"
+#include "convert/synth.h"
+#include "support/files.h"
+
+namespace fathom::test {
+
+// Rows of whole blocks of 256 everywhere but in k_b_proj (64) and the down_proj of the experts (32).
+inline ModelConfig small_model() {
+  ModelConfig c;
+  c.family = Family::deepseek_v2;
+  c.vocab_size = 384;
+  c.hidden_size = 256;
+  c.num_hidden_layers = 2;
+  c.intermediate_size = 256;
+  c.max_position_embeddings = 64;
+  c.num_attention_heads = c.num_key_value_heads = 4;
+  c.kv_lora_rank = 256;
+  c.qk_nope_head_dim = 64;
+  c.qk_rope_head_dim = 8;
+  c.v_head_dim = 64;
+  c.n_routed_experts = 4;
+  c.num_experts_per_tok = 2;
+  c.n_shared_experts = 1;
+  c.moe_intermediate_size = 32;
+  c.first_k_dense_replace = 1;
+  c.bos_token_id = 382;
+  c.eos_token_ids = {383};
+  return c;
+}
+
+class Quantize : public ::testing::Test {
+ protected:
+  Quantize() {
+    synth_model(pool_, small_model(), folder_ / "f32",
+                {.seed = 3, .output = {.type = parse_written_type("f32")}, .tokenizer = {}}, {});
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += "Line " + std::to_string(i * i) + " of a text, and what follows it.\n";
+    write_text(folder_ / "text", text);
+  }
+
+  static QuantizeOptions options(const char* type, const std::vector<std::string>& rules = {}) {
+    QuantizeOptions o{.output = {.type = parse_written_type(type)}};
+    for (const auto& r : rules) o.output.type.rules.push_back(parse_tensor_rule(r));
+    return o;
+  }
+  QuantizeOptions calibrated(const char* type, const std::vector<std::string>& rules = {}) {
+    QuantizeOptions o = options(type, rules);
+    o.calibration_text = folder_ / "text";
+    return o;
+  }
+  QuantizeSummary quantize(const char* out, const QuantizeOptions& o, int threads = 2) {
+    ThreadPool pool(threads);
+    return quantize_model(pool, folder_ / "f32", folder_ / out, o, {});
+  }
+  std::string refusal(const char* out, const QuantizeOptions& o, const char* in = "f32") {
+    return error_of([&] { quantize_model(pool_, folder_ / in, folder_ / out, o, {}); });
+  }
+  // Type of the GGUF tensor.
+  DType type_of(const char* file, const char* tensor) { return open_tensors(folder_ / file)->find(tensor)->dtype; }
+
+  ThreadPool pool_{2};
+  TempFolder folder_;
+};
+
+}  // namespace fathom::test
