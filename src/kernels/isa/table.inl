@@ -24,6 +24,7 @@
                       panel_kernels::product<panels::Q4_0>, panel_kernels::product<panels::WithMin<4>>,
                       panel_kernels::product<panels::Q5_0>, panel_kernels::product<panels::WithMin<5>>, nullptr,
                       nullptr, panel_kernels::product<panels::SuperBlock<4>>,
-                      panel_kernels::product<panels::SuperBlock<5>>, panel_kernels::product<panels::Q6K>},
+                      panel_kernels::product<panels::SuperBlock<5>>, panel_kernels::product<panels::Q6K>,
+                      panel_kernels::product<panels::IQ4NL>, panel_kernels::product<panels::IQ4XS>},
     .quantise_row = panels::quantise_row,
     .byte_peak = panel_kernels::peak,
