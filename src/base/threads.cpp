@@ -17,6 +17,9 @@ namespace {
 constexpr int kSpins = 2000;
 constexpr int kLeastSpins = 100;
 constexpr int kCrowdedSpins = 16;  // with more threads than CPUs, where the one that is waited for may need this CPU
+// Parts end at about the same time: looking at once for those that nobody has begun would take cache lines from threads
+// that are just finishing.
+constexpr int kSpinsBeforeLooking = 64;
 // A sleep below this ends by a thread that was running; one that others have kept from its CPU takes a time slice.
 constexpr std::chrono::microseconds kShortSleep{200};
 
@@ -32,7 +35,10 @@ void pause_cpu() noexcept {
 template <class T>
 void wait_while_equal(const std::atomic<T>& value, T old, int& spins, int max_spins) noexcept {
   using Clock = std::chrono::steady_clock;
-  const auto allow = [&](int n) { spins = std::clamp(n, std::min(kLeastSpins, max_spins), max_spins); };
+  const auto allow = [&](int n) {
+    n = std::clamp(n, std::min(kLeastSpins, max_spins), max_spins);
+    if (n != spins) spins = n;  // the caller's lies beside what all threads read
+  };
   for (int i = 0; i < spins; ++i) {
     if (value.load(std::memory_order_acquire) != old) return allow(2 * spins);
     pause_cpu();
@@ -112,6 +118,8 @@ void ThreadPool::run(const std::function<void(int)>& body) {
   const uint32_t section = generation_.fetch_add(1, std::memory_order_release) + 1;
   generation_.notify_all();
   body(0);
+  for (int i = std::min(kSpinsBeforeLooking, max_spins_); i > 0 && running_.load(std::memory_order_acquire) != 0; --i)
+    pause_cpu();
   if (running_.load(std::memory_order_acquire) != 0) do_late_parts(body, section);
   for (int left = running_.load(std::memory_order_acquire); left != 0; left = running_.load(std::memory_order_acquire))
     wait_while_equal(running_, left, callers_spins_, max_spins_);

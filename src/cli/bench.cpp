@@ -58,6 +58,8 @@ void draw(const BenchCommand& o, const BenchReport* own) {
 }
 
 void run_bench_command(const BenchCommand& o) {
+  const std::vector<std::filesystem::path> inputs(o.plot_from.begin(), o.plot_from.end());
+  if (!o.plot.empty()) check_writable(o.plot, inputs);
   if (!o.plot_from.empty()) return draw(o, nullptr);
   BenchOptions bench;
   bench.model = o.model.path;

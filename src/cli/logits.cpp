@@ -62,6 +62,7 @@ void run_logits(const LogitsOptions& o) {
   const std::vector<int32_t> ids = parse_ids(o.ids);
   if (ids.empty()) throw_bad_input("--ids holds no token id");
   const Model model = load_model(o.model.path);
+  if (o.output != "-") check_writable(o.output);  // with the model's files open: it may be none of them
   EngineOptions engine_opts = engine_options(o.model);
   engine_opts.chunk_tokens = o.chunk;
   Engine engine(model, engine_opts);

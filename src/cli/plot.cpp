@@ -21,6 +21,7 @@ struct PlotOptions {
 };
 
 ImageFormat image_format(const std::filesystem::path& file) {
+  if (is_stream(file)) return ImageFormat::svg;
   std::string extension = file.extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (extension == ".svg") return ImageFormat::svg;
@@ -37,6 +38,8 @@ std::filesystem::path output_file(const PlotOptions& o) {
 void run_plot(const PlotOptions& o) {
   const std::filesystem::path output = output_file(o);
   const ImageFormat format = image_format(output);
+  const std::vector<std::filesystem::path> inputs(o.runs.begin(), o.runs.end());
+  check_writable(output, inputs);
   std::vector<RunMetrics> runs;
   std::map<std::string, int> n_of_name;
   for (const std::string& path : o.runs) ++n_of_name[runs.emplace_back(read_run_metrics(path)).run];
@@ -48,7 +51,7 @@ void run_plot(const PlotOptions& o) {
   FileWriter writer(output);
   writer.write(image);
   writer.commit();
-  if (!o.quiet) fmt::print("{}\n", output.string());
+  if (!o.quiet && !is_stream(output)) fmt::print("{}\n", output.string());
 }
 
 }  // namespace
@@ -57,7 +60,9 @@ void add_plot(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("plot", "draw the curves of training runs as SVG or PNG");
   const auto o = std::make_shared<PlotOptions>();
   command.add_option("runs", o->runs, "folders of training runs, or their metrics.jsonl")->required()->type_name("RUN");
-  command.add_option("-o,--output", o->output, "FILE.svg or FILE.png (default: plot.svg in the first run)")
+  command
+      .add_option("-o,--output", o->output,
+                  "FILE.svg or FILE.png (default: plot.svg in the first run); /dev/stdout and pipes get SVG")
       ->type_name("FILE");
   command.add_option("--x", o->x, "steps, tokens or time (default: steps)")
       ->check(CLI::IsMember({"steps", "tokens", "time"}))

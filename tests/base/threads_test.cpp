@@ -59,12 +59,12 @@ TEST(ThreadPool, PartsThatWaitForEachOtherAllRun) {
 }
 
 TEST(ThreadPool, ThePartOfAThreadThatIsLateIsDoneForItAndOnce) {
-  ThreadPool pool(4);
-  std::vector<std::thread::id> last(4);
+  ThreadPool pool(16);
+  std::vector<std::thread::id> last(16);
   int64_t for_others = 0;
-  for (int i = 0; i < 3000; ++i) {
-    if (i % 300 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the others sleep by now
-    std::array<std::atomic<int>, 4> done{};
+  for (int i = 0; i < 500; ++i) {
+    if (i % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the others sleep by now
+    std::array<std::atomic<int>, 16> done{};
     pool.run([&](int thread) {
       ++done[static_cast<size_t>(thread)];
       last[static_cast<size_t>(thread)] = std::this_thread::get_id();
@@ -73,7 +73,7 @@ TEST(ThreadPool, ThePartOfAThreadThatIsLateIsDoneForItAndOnce) {
     for_others += std::count(last.begin() + 1, last.end(), std::this_thread::get_id());
   }
   EXPECT_EQ(last[0], std::this_thread::get_id());
-  EXPECT_GT(for_others, 0) << "waking three threads takes longer than counting to one";
+  EXPECT_GT(for_others, 0) << "waking fifteen threads takes longer than counting to one";
 }
 
 // More threads than any user may have, without the right to exceed that: what happens to a person with `ulimit -u`, and

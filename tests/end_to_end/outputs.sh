@@ -17,6 +17,10 @@ refuses() { # the sentence has $1; the rest is the command
   no_partial
 }
 
+synth() { run synth -q --shape tiny --type q8_0 --seed 1 "$@"; }
+synth "$dir/tiny.gguf"
+ln "$dir/tiny.gguf" "$dir/hard link"
+
 # Devices, FIFOs, links, descriptors.
 logits() { run logits -q --ids "1 2 3" "$@"; }
 logits > "$dir/logits"
@@ -40,11 +44,18 @@ done
 logits -o >(cat > "$dir/substituted"); for _ in $(seq 100); do cmp -s "$dir/logits" "$dir/substituted" && break; sleep 0.1; done
 same logits substituted
 refuses "is a directory" logits -q --ids 1 -o "$dir/other"
+refuses "is also an input" logits -q -m "$dir/tiny.gguf" --ids 1 -o "$dir/hard link"
+run inspect "$dir/tiny.gguf" > /dev/null || fail "logits destroyed its model"
 refuses "there is no folder" logits -q --ids 1 -o "$dir/none/file"
 
+printf '{"step":1,"tokens":1,"time":1,"loss":2}\n{"step":2,"tokens":2,"time":2,"loss":1}\n' > "$dir/metrics.jsonl"
+run plot "$dir/metrics.jsonl" -o "$dir/plot.svg" > /dev/null
+run plot "$dir/metrics.jsonl" -o /dev/stdout | cmp -s - "$dir/plot.svg" || fail "plot to stdout"
+ln -s metrics.jsonl "$dir/metrics.svg"
+refuses "is also an input" plot "$dir/metrics.jsonl" -o "$dir/metrics.svg"
+refuses "there is no folder" bench --plot "$dir/none/speed.svg"
+
 # A model as GGUF is written in order, so it can go anywhere; a folder cannot.
-synth() { run synth -q --shape tiny --type q8_0 --seed 1 "$@"; }
-synth "$dir/tiny.gguf"
 cat "$dir/fifo" > "$dir/piped" & synth "$dir/fifo"; wait $!
 same tiny.gguf piped
 synth /dev/stdout | cmp -s - "$dir/tiny.gguf" || fail "synth to stdout"
@@ -80,7 +91,7 @@ run synth -q --shape tiny --type f32 --seed 1 "$dir/shape"
 python3 - "$dir/shape/config.json" > "$dir/large.json" <<'END'
 import json, sys
 config = json.load(open(sys.argv[1]))
-config["intermediate_size"] = config["moe_intermediate_size"] = 1 << 18
+config["intermediate_size"] = config["moe_intermediate_size"] = 1 << 14
 print(json.dumps(config))
 END
 for signal in INT TERM HUP; do
