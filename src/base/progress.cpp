@@ -30,7 +30,7 @@ std::string amount(double n, const std::string& unit) {
 
 std::string bar(double fraction, size_t width) {
   const auto full = static_cast<size_t>(std::min(1.0, fraction) * static_cast<double>(width));
-  return "[" + std::string(full, '#') + std::string(width - full, '.') + "] ";
+  return fmt::format("[{:#<{}}{:.<{}}] ", "", full, "", width - full);
 }
 
 // The longest of `lines`, which become shorter, that fits; else the start of the last one.
