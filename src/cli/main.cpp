@@ -70,9 +70,9 @@ int run(int argc, char** argv) {
       "Examples:\n  fathom synth --shape tiny --type bf16 --seed 1 tiny.gguf\n  fathom generate -m tiny.gguf -p \"Once "
       "upon a time\"\n"
       "  fathom COMMAND --help");
-  for (const auto add :
-       {add_generate, add_chat, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect, add_convert,
-        add_quantize, add_synth, add_tokenizer, add_data, add_train, add_plot, add_bench, add_cache, add_tune})
+  for (const auto add : {add_generate, add_chat, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect,
+                         add_convert, add_quantize, add_synth, add_tokenizer, add_data, add_init, add_train, add_plot,
+                         add_bench, add_cache, add_tune})
     add(app);
   try {
     app.parse(argc, argv);

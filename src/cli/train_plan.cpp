@@ -5,6 +5,7 @@
 #include "model/footprint.h"
 #include "train/flops.h"
 #include "train/memory_plan.h"
+#include "train/preflight.h"
 
 namespace fathom {
 namespace {
@@ -19,6 +20,8 @@ void print_text(const TrainConfig& c, const Footprint& f, const std::vector<Memo
   fmt::print("{:.4g} FLOP a token, attention included: {:.4g} forward, {:.4g} backward{}\n", flops.total(),
              flops.forward, flops.backward,
              c.run.recompute == Recompute::layers ? " (recomputing layers does the forward part once more)" : "");
+  fmt::print("{} a checkpoint, up to {} at the same time\n", human_bytes(static_cast<double>(checkpoint_bytes(c, {}))),
+             checkpoints_at_once(c));
   fmt::print("{:.6g} tokens in about {} steps: {:.4g} FLOP\n", c.schedule.tokens, steps,
              c.schedule.tokens * flops.total());
 }
@@ -39,6 +42,8 @@ void print_json(const TrainConfig& c, const Footprint& f, const std::vector<Memo
       {"flops_per_token", {{"forward", flops.forward}, {"backward", flops.backward}, {"total", flops.total()}}},
       {"tokens", c.schedule.tokens},
       {"steps", steps},
+      {"checkpoint_bytes", checkpoint_bytes(c, {})},
+      {"checkpoints_at_once", checkpoints_at_once(c)},
       {"flops", c.schedule.tokens * flops.total()}};
   fmt::print("{}\n", json::serialize(plan));
 }

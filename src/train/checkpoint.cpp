@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
+#include <functional>
+#include <numeric>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -22,19 +25,30 @@ constexpr const char* kPartial = ".partial";
 
 fs::path checkpoint_path(const fs::path& run, int64_t step) { return run / fmt::format("step-{:08}", step); }
 
-// step-NNNNNNNN folders, ascending.
-std::vector<fs::path> whole_checkpoints(const fs::path& run) {
-  std::vector<fs::path> found;
-  if (!fs::is_directory(run)) return found;
-  for (const auto& entry : fs::directory_iterator(run)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind("step-", 0) == 0 && name.find(kPartial) == std::string::npos &&
-        fs::exists(entry.path() / "training" / "state.json"))
-      found.push_back(entry.path());
-  }
-  std::sort(found.begin(), found.end());
-  return found;
+// The number of step-NNNNNNNN; nothing for any other name, such as that of a copy somebody keeps.
+std::optional<int64_t> step_of_name(std::string_view name) {
+  constexpr std::string_view kPrefix = "step-";
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  int64_t step = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
+  return error == std::errc() && end == name.data() + name.size() && step >= 0 ? std::optional(step) : std::nullopt;
 }
+
+// Ascending by step.
+std::vector<fs::path> checkpoints_of(const fs::path& run) {
+  std::vector<std::pair<int64_t, fs::path>> found;
+  std::error_code ignored;
+  for (fs::directory_iterator entry(run, ignored), end; !ignored && entry != end; entry.increment(ignored))
+    if (const auto step = step_of_name(entry->path().filename().string()); step && fs::is_directory(entry->path()))
+      found.emplace_back(*step, entry->path());
+  std::sort(found.begin(), found.end());
+  std::vector<fs::path> paths;
+  for (auto& [step, path] : found) paths.push_back(std::move(path));
+  return paths;
+}
+
+fs::path state_path(const fs::path& checkpoint) { return checkpoint / "training" / "state.json"; }
 
 void sync_folder(const fs::path& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -121,8 +135,15 @@ json::object file_list(const fs::path& folder) {
 }
 
 json::value read_state(const fs::path& checkpoint) {
-  const fs::path path = checkpoint / "training" / "state.json";
-  return parse_json(read_file(path), path.string());
+  const fs::path path = state_path(checkpoint);
+  if (!fs::exists(path))
+    throw_bad_input(
+        "{}: is missing, and no run can go on from a checkpoint without it; put it back, or move the folder {} away to "
+        "go on from the one before, or name another folder with -o",
+        path.string(), checkpoint.filename().string());
+  json::value state = parse_json(read_file(path), path.string());
+  if (!state.is_object()) throw_bad_input("{}: is {}, no object", path.string(), json_kind_name(state));
+  return state;
 }
 
 // A whole number, or hash text, of state.json.
@@ -168,13 +189,13 @@ void load_flat(const SafetensorsSource& source, const char* name, VecView<float>
 }  // namespace
 
 std::optional<fs::path> newest_checkpoint(const fs::path& run) {
-  const std::vector<fs::path> all = whole_checkpoints(run);
+  const std::vector<fs::path> all = checkpoints_of(run);
   return all.empty() ? std::nullopt : std::optional(all.back());
 }
 
-void save_checkpoint(const fs::path& run, const TrainConfig& config, const RunIdentity& identity,
+void save_checkpoint(const fs::path& run, const TrainConfig& config, uint64_t stream_fingerprint,
                      const TrainState& state, const Parameters& parameters, const AdamW& optimizer,
-                     const TokenDataset& data) {
+                     const TokenizerFiles& tokenizer) {
   const fs::path target = checkpoint_path(run, state.step), partial = target.string() + kPartial;
   fs::remove_all(partial);
   std::error_code error;
@@ -184,15 +205,14 @@ void save_checkpoint(const fs::path& run, const TrainConfig& config, const RunId
     write_text(partial / "config.json",
                config_to_json(config.model, config.run.products == Products::bf16 ? "bfloat16" : "float32"));
     write_weights(partial, parameters, config.run.products);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      write_text(partial / name, read_file(data.folder() / name));
+    for (const auto& [name, text] : tokenizer) write_text(partial / name, text);
     write_optimizer(partial / "training" / "optimizer.safetensors", parameters, optimizer);
     const json::object text = {{"step", state.step},
                                {"next_sequence", state.next_sequence},
                                {"tokens", state.tokens},
                                {"skipped_steps", state.skipped_steps},
-                               {"config_fingerprint", hash_text(identity.config)},
-                               {"stream_fingerprint", hash_text(identity.stream)},
+                               {"config", config_values(config)},
+                               {"stream_fingerprint", hash_text(stream_fingerprint)},
                                {"seed", config.run.seed},
                                {"files", file_list(partial)}};
     write_text(partial / "training" / "state.json", to_pretty_json(text));
@@ -207,36 +227,73 @@ void save_checkpoint(const fs::path& run, const TrainConfig& config, const RunId
   sync_folder(run);
 }
 
-TrainState load_checkpoint(const fs::path& checkpoint, const RunIdentity& identity, Parameters& parameters,
-                           AdamW& optimizer) {
+TrainState read_train_state(const fs::path& checkpoint) {
+  const json::value state = read_state(checkpoint);
+  const std::string where = checkpoint.string();
+  const TrainState s = {.step = state_int(state, "step", where),
+                        .next_sequence = state_int(state, "next_sequence", where),
+                        .tokens = state_int(state, "tokens", where),
+                        .skipped_steps = state_int(state, "skipped_steps", where)};
+  if (const auto named = step_of_name(checkpoint.filename().string()); named && *named != s.step)
+    throw_bad_input("{}: holds step {}; give the folder its own name back", where, s.step);
+  return s;
+}
+
+std::vector<std::string> check_resumable(const fs::path& checkpoint, const TrainConfig& config,
+                                         uint64_t stream_fingerprint) {
   const std::string where = checkpoint.string();
   const json::value state = read_state(checkpoint);
-  if (state_text(state, "config_fingerprint", where) != hash_text(identity.config))
+  std::vector<std::string> changes;
+  const json::value* saved = state.get_object().if_contains("config");
+  if (saved != nullptr && saved->is_object()) {
+    changes = check_config_unchanged(saved->get_object(), config, read_train_state(checkpoint), where);
+  } else if (state_text(state, "config_fingerprint", where) != hash_text(config.file_hash)) {
     throw_bad_input(
-        "{}: was made with another config; put the old values back, or start a new run in another folder with -o",
+        "{}: was made with another config (by a fathom that did not keep its values); put the old values back, or "
+        "start a new run in another folder with -o",
         where);
-  if (state_text(state, "stream_fingerprint", where) != hash_text(identity.stream))
+  }
+  if (state_text(state, "stream_fingerprint", where) != hash_text(stream_fingerprint))
     throw_bad_input(
-        "{}: was made with other data (or another sequence_length, seed or weights); resuming would read another "
-        "stream",
-        where);
-  verify_files(checkpoint, state);
+        "{}: was made with other data than {} holds now, or with other weights of its sources; resuming would read "
+        "another stream. Name the old data in [data] path, or start a new run with -o (and continue_from)",
+        where, config.data.path);
+  return changes;
+}
+
+TrainState load_checkpoint(const fs::path& checkpoint, const TrainConfig& config, uint64_t stream_fingerprint,
+                           Parameters& parameters, AdamW& optimizer) {
+  check_resumable(checkpoint, config, stream_fingerprint);
+  verify_files(checkpoint, read_state(checkpoint));
   const SafetensorsSource source(checkpoint / "training" / "optimizer.safetensors");
   load_flat(source, "master", parameters.master());
   load_flat(source, "first_moment", optimizer.first_moment());
   load_flat(source, "second_moment", optimizer.second_moment());
   parameters.refresh(0, parameters.master().size);
-  return {.step = state_int(state, "step", where),
-          .next_sequence = state_int(state, "next_sequence", where),
-          .tokens = state_int(state, "tokens", where),
-          .skipped_steps = state_int(state, "skipped_steps", where)};
+  return read_train_state(checkpoint);
 }
 
 void prune_checkpoints(const fs::path& run, int64_t keep) {
-  std::vector<fs::path> all = whole_checkpoints(run);
+  std::vector<fs::path> all = checkpoints_of(run);
+  std::erase_if(all, [](const fs::path& p) { return !fs::exists(state_path(p)); });  // weights that somebody keeps
   for (int64_t i = 0; i + keep < std::ssize(all); ++i) remove_checkpoint(all[static_cast<size_t>(i)]);
-  for (const auto& entry : fs::directory_iterator(run))
-    if (entry.path().filename().string().ends_with(kPartial)) fs::remove_all(entry.path());
+  for (const auto& entry : fs::directory_iterator(run)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(kPartial) && step_of_name(name.substr(0, name.size() - std::strlen(kPartial))))
+      fs::remove_all(entry.path());
+  }
+}
+
+uint64_t checkpoint_bytes(const TrainConfig& config, const TokenizerFiles& tokenizer) {
+  uint64_t parameters = 0, weights = 0, text = 0;
+  ModelWeights model = empty_weights(config.model, false);
+  for_each_tensor(model, config.model, [&](const std::string&, Weight&, const Shape& shape) {
+    const auto n = static_cast<uint64_t>(std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>()));
+    parameters += n;
+    weights += n * (config.run.products == Products::bf16 && shape.size() > 1 ? 2 : 4);
+  });
+  for (const auto& [name, content] : tokenizer) text += content.size();
+  return weights + 3 * 4 * parameters + text;
 }
 
 }  // namespace fathom

@@ -98,6 +98,13 @@ std::string keep_until_step(std::string_view text, int64_t resume_step, const st
   return kept;
 }
 
+std::optional<int64_t> last_step(std::string_view text, const std::string& where) {
+  const size_t end = text.rfind('\n');
+  if (end == std::string_view::npos) return std::nullopt;
+  text = text.substr(0, end);
+  return step_of(text.substr(text.rfind('\n') + 1), where + ", last line");  // npos + 1 is 0
+}
+
 RunLog::RunLog(const std::filesystem::path& run_folder, int64_t resume_step) {
   std::error_code failed;
   std::filesystem::create_directories(run_folder, failed);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,9 @@ std::string metrics_line(const MetricsRecord& record, double time);
 // a line end was torn by a crash and is dropped. bad_input naming `where` and the line for a whole line that is no
 // record.
 std::string keep_until_step(std::string_view text, int64_t resume_step, const std::string& where);
+
+// The step of the last whole line; nothing when there is none. bad_input as above.
+std::optional<int64_t> last_step(std::string_view text, const std::string& where);
 
 // Writes RUN/metrics.jsonl and RUN/tensorboard/events.out.tfevents.*. One thread writes, one process per run folder.
 class RunLog {

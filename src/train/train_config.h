@@ -1,4 +1,5 @@
-// What a training run is: one TOML file. Every key is used or refused by name; configs/*.toml show them all.
+// What a training run is: one TOML file. Every key is used or refused by name; config_keys.h lists them, docs/config.md
+// shows the list.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -33,8 +34,8 @@ struct OptimizerConfig {
 // (warm-up and step decay: arXiv:2405.04434 section 3.1.2).
 struct ScheduleConfig {
   double tokens = 0;  // of the whole run
-  int64_t warmup_steps = 0;
-  std::vector<double> decay_at;
+  int64_t warmup_steps = 2000;
+  std::vector<double> decay_at = {0.6, 0.9};
   double decay_factor = 0.316;
 };
 
@@ -49,9 +50,11 @@ struct RunConfig {
   int64_t log_interval = 10, eval_interval = 200, eval_sequences = 64, save_interval = 200,
           keep_checkpoints = 3;  // steps; eval and save 0: never but at the end
   std::string continue_from;     // checkpoint whose weights a new run begins with (the long-context stage); empty: none
+  bool allow_other_tokenizer = false;  // its ids may mean other words than the data's
 };
 
 struct TrainConfig {
+  std::string where;  // the file, for messages
   ModelConfig model;
   DataConfig data;
   BatchConfig batch;
@@ -59,13 +62,13 @@ struct TrainConfig {
   ScheduleConfig schedule;
   BalanceOptions balance;
   RunConfig run;
-  // Hash of everything that decides the bits of the weights: a checkpoint made under another value cannot be resumed.
-  // Intervals and paths are not part of it.
-  uint64_t fingerprint = 0;
+  // Hash of the file without intervals and paths. Checkpoints of 0.1 and before hold it in place of the values
+  // themselves (resume_check.h).
+  uint64_t file_hash = 0;
 };
 
-// bad_input naming file, section and key: unknown or missing keys, wrong types, values out of range, shapes that do not
-// divide.
+// bad_input naming file, section and key of all that is wrong: unknown or missing keys, wrong types, values out of
+// range, shapes that do not divide.
 TrainConfig read_train_config(const std::filesystem::path& path);
 TrainConfig parse_train_config(std::string_view toml, const std::string& where, const std::filesystem::path& folder);
 

@@ -8,21 +8,12 @@
 #include "kernels/gemm_dispatch.h"
 #include "kernels/peak.h"
 #include "model/load.h"
+#include "train/preflight.h"
 #include "train/schedule.h"
 #include "train/score_bias.h"
 
 namespace fathom {
 namespace {
-
-StreamOptions stream_options(const TrainConfig& c) {
-  return {.sequence_length = c.data.sequence_length, .seed = c.run.seed, .weights = c.data.weights};
-}
-
-void check_vocabulary(const TrainConfig& c, const TokenDataset& data) {
-  if (data.vocab_size() > c.model.vocab_size)
-    throw_bad_input("{}: its tokenizer has {} tokens, but [model] vocab_size is {}", data.folder().string(),
-                    data.vocab_size(), c.model.vocab_size);
-}
 
 int64_t count_targets(const TrainingBatch& b) {
   return std::count_if(b.targets.begin(), b.targets.end(), [](int32_t t) { return t >= 0; });
@@ -48,30 +39,28 @@ void add_counts(std::vector<std::vector<int64_t>>& total, const std::vector<std:
 
 }  // namespace
 
-Trainer::Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads)
+Trainer::Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads,
+                 const std::optional<std::filesystem::path>& checkpoint)
     : config_(config),
       data_(std::move(data)),
+      tokenizer_files_(read_tokenizer_files(data_->folder())),
       stream_(data_, stream_options(config)),
       pool_(threads > 0 ? threads : default_thread_count()),
       parameters_(config.model, config.run.products),
       optimizer_(parameters_),
       network_(make_network(config_.model, parameters_.weights())) {
-  check_vocabulary(config_, *data_);
-  if (config_.run.continue_from.empty()) {
+  check(data_->vocab_size() <= config_.model.vocab_size, "check_run refuses ids beyond the embedding");
+  if (checkpoint) {
+    state_ = load_checkpoint(*checkpoint, config_, stream_.fingerprint(), parameters_, optimizer_);
+  } else if (config_.run.continue_from.empty()) {
     parameters_.initialise(pool_, config_.run.seed, config_.run.init_std);
-    return;
+  } else {
+    parameters_.load(config_.model, *load_model(continued_checkpoint(config_)).source);
   }
-  const std::filesystem::path from = config_.run.continue_from;
-  const Model model = load_model(newest_checkpoint(from).value_or(from));
-  parameters_.load(config_.model, *model.source);
-}
-
-void Trainer::resume(const std::filesystem::path& checkpoint) {
-  state_ = load_checkpoint(checkpoint, {config_.fingerprint, stream_.fingerprint()}, parameters_, optimizer_);
 }
 
 void Trainer::save(const std::filesystem::path& run) const {
-  save_checkpoint(run, config_, {config_.fingerprint, stream_.fingerprint()}, state_, parameters_, optimizer_, *data_);
+  save_checkpoint(run, config_, stream_.fingerprint(), state_, parameters_, optimizer_, tokenizer_files_);
 }
 
 TrainingBatch Trainer::batch_of(std::span<const PackedSequence> sequences) const {
@@ -143,9 +132,10 @@ StepResult Trainer::step() {
   r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.gradient_norm);
   if (r.skipped && config_.run.on_nan == OnNan::stop)
     throw_bad_input(
-        "step {}: loss {} and gradient norm {} are not finite (sequences {} to {} of the stream); nothing was updated. "
-        "Lower max_learning_rate, or set "
-        "[run] on_nan = \"skip\" to pass over such steps; the last checkpoint is whole",
+        "step {}: loss {} and gradient norm {} are not finite (sequences {} to {} of the stream); nothing was updated, "
+        "and the last checkpoint is whole. Go on from it with [run] on_nan = \"skip\" to pass over such steps, or "
+        "start "
+        "again with a lower max_learning_rate",
         r.step, r.loss, r.gradient_norm, state_.next_sequence, state_.next_sequence + B - 1);
   if (r.skipped) {
     std::fill(parameters_.gradients().begin(), parameters_.gradients().end(), 0.0f);
@@ -180,8 +170,9 @@ HeldOutResult Trainer::evaluate_held_out(int64_t n_sequences) {
     result.targets += report.n_targets;
     bytes += reader.bytes(s);
   }
-  result.loss = loss / static_cast<double>(std::max<int64_t>(1, result.targets));
-  result.bits_per_byte = loss / std::log(2.0) / static_cast<double>(std::max<int64_t>(1, bytes));
+  const auto per = [&](int64_t count) { return count > 0 ? loss / static_cast<double>(count) : NAN; };
+  result.loss = per(result.targets);
+  result.bits_per_byte = per(bytes) / std::log(2.0);
   return result;
 }
 

@@ -31,12 +31,12 @@ struct HeldOutResult {
 
 class Trainer {
  public:
-  // A new run (or one whose weights come from run.continue_from). bad_input when the data do not fit the model. All
-  // memory but activations is taken here.
-  Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads);
+  // A new run (or one whose weights come from run.continue_from); or, from a checkpoint of this config and data, the
+  // run that made it: from there on, the bits are those of a run that never stopped. What can be known to be wrong is
+  // refused by check_run (preflight.h) before. All memory but activations is taken here.
+  Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads,
+          const std::optional<std::filesystem::path>& checkpoint = std::nullopt);
 
-  // Continues from a checkpoint of this config and data: from there on, the bits are those of a run that never stopped.
-  void resume(const std::filesystem::path& checkpoint);
   void save(const std::filesystem::path& run) const;
 
   bool finished() const noexcept { return static_cast<double>(state_.tokens) >= config_.schedule.tokens; }
@@ -47,7 +47,8 @@ class Trainer {
   // updated then.
   StepResult step();
 
-  // Mean loss and bits per byte over evenly spaced held-out sequences, at most n_sequences.
+  // Mean loss and bits per byte over evenly spaced held-out sequences, at most n_sequences. NaN where there is nothing
+  // to divide by.
   HeldOutResult evaluate_held_out(int64_t n_sequences);
 
   uint64_t arena_bytes() const { return arena_.capacity(); }
@@ -62,6 +63,7 @@ class Trainer {
 
   TrainConfig config_;
   std::shared_ptr<const TokenDataset> data_;
+  TokenizerFiles tokenizer_files_;  // read at the start: the data folder may be gone when a checkpoint is saved
   TokenStream stream_;
   ThreadPool pool_;
   Arena arena_;

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "train/config_table.h"
 #include "train/memory_plan.h"
+#include "train/model_keys.h"
 #include "train/schedule.h"
 
 namespace fathom {
@@ -78,6 +82,7 @@ TEST(TrainConfig, WhatIsWrongIsNamed) {
   expect(replaced(tiny(), "grad_clip", "grad_clipp"), "Did you mean grad_clip?");
   expect(replaced(tiny(), "[optimizer]", "[optimiser]"), "Did you mean optimizer?");
   expect(replaced(tiny(), "hidden_size", "hiden_size"), "hidden_size is missing");
+  expect(replaced(tiny(), "hidden_size", "hiden_size"), "'hiden_size' is not known: is it meant?");
   expect(replaced(tiny(), "norm_topk_prob", "norm_topk_probs"), "Did you mean norm_topk_prob?");
   expect(replaced(tiny(), "micro_batch = 8", "micro_batch = 5"), "multiple of micro_batch");
   expect(replaced(tiny(), "n_devices = 4", "n_devices = 3"), "divisor of n_routed_experts");
@@ -92,11 +97,107 @@ TEST(TrainConfig, WhatIsWrongIsNamed) {
   expect(replaced(tiny(), "products = \"bf16\"", "products = \"fp8\""), "one of: f32, bf16");
 }
 
-TEST(TrainConfig, TheFingerprintKnowsWhatDecidesTheWeights) {
-  const auto fingerprint = [](const std::string& text) { return parse_train_config(text, "x", ".").fingerprint; };
-  EXPECT_EQ(fingerprint(tiny()), fingerprint(replaced(tiny(), "save_interval = 50", "save_interval = 7")));
-  EXPECT_NE(fingerprint(tiny()), fingerprint(replaced(tiny(), "weight_decay = 0.1", "weight_decay = 0.2")));
-  EXPECT_NE(fingerprint(tiny()), fingerprint(replaced(tiny(), "seed = 1", "seed = 2")));
+TEST(TrainConfig, AllThatIsWrongIsToldAtOnce) {
+  std::string text = replaced(tiny(), "max_learning_rate = 3e-3", "max_learning_rat = 3e-3");
+  text = replaced(text, "path = \"../data/tiny\"\n", "");
+  text = replaced(text, "warmup_steps = 20", "warmup_steps = -20");
+  text = replaced(text, "hidden_size = 64", "hidden_size = \"64\"");
+  text = replaced(text, "kv_lora_rank = 32\n", "");
+  text = replaced(text, "products = \"bf16\"", "products = \"\"");
+  const std::string said = refusal(text);
+  for (const char* part :
+       {"x.toml: 6 things to mend\n",
+        "[optimizer]: the key 'max_learning_rat' is not known. Did you mean max_learning_rate?",
+        "[data]: the key path is missing: folder that `fathom data build` made",
+        "[schedule]: warmup_steps is -20; it must be between 0 and",
+        "[model]: hidden_size is a string; it must be of type integer", "[model]: the key kv_lora_rank is missing",
+        "[run]: products is ''; it must be one of: f32, bf16"})
+    EXPECT_NE(said.find(part), std::string::npos) << part << "\nnot in\n" << said;
+}
+
+TEST(TrainConfig, EveryUnknownKeyOfTheModelIsTold) {
+  const std::string said = refusal(replaced(tiny(), "[model]", "[model]\nsliding_window = 5\nfrobnicate = true\n"));
+  EXPECT_NE(said.find("sliding_window"), std::string::npos) << said;
+  EXPECT_NE(said.find("frobnicate"), std::string::npos) << said;
+}
+
+TEST(TrainConfig, AMisspeltSectionIsOneFaultAndItsKeysAreNotMissing) {
+  const std::string said = refusal(replaced(tiny(), "[schedule]", "[shedule]"));
+  EXPECT_NE(said.find("Did you mean schedule?"), std::string::npos) << said;
+  EXPECT_EQ(said.find("missing"), std::string::npos) << said;
+}
+
+TEST(TrainConfig, AFileWithoutModelSaysThatTheSectionIsMissing) {
+  EXPECT_NE(refusal("").find("the section [model] is missing"), std::string::npos);
+}
+
+TEST(TrainConfig, NoBoundIsPrintedWithHundredsOfDigits) {
+  EXPECT_LT(refusal(replaced(tiny(), "grad_clip = 1.0", "grad_clip = -1")).size(), 80u);
+}
+
+TEST(TrainConfig, NumbersThatWrapAreRefused) {
+  EXPECT_NE(refusal(replaced(tiny(), "seed = 1", "seed = -1")).find("seed is -1"), std::string::npos);
+  EXPECT_NE(refusal(replaced(tiny(), "tokens = 600e3", "tokens = inf")).find("tokens is inf"), std::string::npos);
+}
+
+TEST(TrainConfig, KeysThatFollowOthersDoSo) {
+  const TrainConfig c = parse_train_config(replaced(tiny(), "start_sequences = 8\n", ""), "x", ".");
+  EXPECT_EQ(c.batch.start_sequences, 16);
+  const TrainConfig d =
+      parse_train_config(replaced(replaced(tiny(), "n_devices = 4\n", ""), "max_devices = 2\n", ""), "x", ".");
+  EXPECT_EQ(d.balance.n_devices, 4);
+  EXPECT_EQ(d.balance.max_devices, 2);
+}
+
+// ---- The list of keys ----
+
+TEST(ConfigTable, DocsConfigMdIsWhatTheProgramPrints) {
+  EXPECT_EQ(read_file(kConfigs / ".." / "docs" / "config.md"), config_table())
+      << "fathom train --keys > docs/config.md";
+}
+
+TEST(ConfigTable, EveryKeyOfTheShippedConfigsIsInIt) {
+  const std::string table = config_table();
+  for (const auto& entry : fs::recursive_directory_iterator(kConfigs)) {
+    if (!entry.is_regular_file()) continue;
+    std::istringstream lines(read_file(entry.path()));
+    for (std::string line; std::getline(lines, line);)
+      if (const size_t at = line.find(" = "); at != std::string::npos && line[0] != '#') {
+        EXPECT_NE(table.find("| `" + line.substr(0, at) + "` |"), std::string::npos) << entry.path() << ": " << line;
+      }
+  }
+}
+
+TEST(ConfigTable, WhatItCallsRequiredIsRefusedWhereItIsMissing) {
+  const auto without = [](const std::string& key) {
+    std::istringstream lines(tiny());
+    std::string text;
+    for (std::string line; std::getline(lines, line);)
+      if (!line.starts_with(key + " = ")) text += line + "\n";
+    return text;
+  };
+  for (const ModelKey& k : model_keys()) {
+    const std::string text = without(std::string(k.name));
+    if (k.needed == Needed::no) {
+      EXPECT_NO_THROW(parse_train_config(text, "x", ".")) << k.name;
+    } else {
+      EXPECT_NE(refusal(text).find(fmt::format("the key {} is missing", k.name)), std::string::npos) << k.name;
+    }
+  }
+  for (const char* key : {"path", "sequence_length", "sequences", "micro_batch", "max_learning_rate", "tokens"})
+    EXPECT_NE(refusal(without(key)).find(fmt::format("the key {} is missing", key)), std::string::npos) << key;
+}
+
+TEST(ConfigTable, EveryKeyThatAConfigJsonIsWrittenWithIsKnown) {
+  const TrainConfig c = read_train_config(kConfigs / "v2-long.toml");
+  const json::value written = parse_json(config_to_json(c.model, "float32"), "config.json");
+  for (const auto& [key, value] : written.get_object()) {
+    const bool listed = std::any_of(model_keys().begin(), model_keys().end(),
+                                    [&, k = std::string_view(key)](const ModelKey& m) { return m.name == k; });
+    const bool decides_nothing =
+        key == "torch_dtype" || key == "use_cache" || key == "attention_dropout" || key == "initializer_range";
+    EXPECT_TRUE(listed || decides_nothing) << key;
+  }
 }
 
 }  // namespace

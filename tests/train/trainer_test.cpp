@@ -1,91 +1,19 @@
 #include "train/trainer.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
 
-#include "base/file.h"
-#include "checkpoint/safetensors.h"
-#include "data/build.h"
 #include "model/load.h"
 #include "support/random_model.h"
-#include "tokenizer/train_bpe.h"
+#include "train/tiny_run.h"
 
 namespace fathom {
 namespace {
 
-namespace fs = std::filesystem;
-
-// A folder with a small text of our own, its tokenizer and its token data, made once.
-class TrainerTest : public ::testing::Test {
+class TrainerTest : public TinyRun {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = new fs::path(fs::temp_directory_path() / ("fathom_trainer_test_" + std::to_string(::getpid())));
-    fs::remove_all(*folder_);
-    fs::create_directories(*folder_ / "text");
-    std::string all;
-    for (int d = 0; d < 60; ++d) {
-      std::string text;
-      for (int s = 0; s < 12; ++s)
-        text += fmt::format("The {} {} saw {} {} by the {}. ", pick(kAdjectives, d, s), pick(kNouns, d, s + 50),
-                            2 + (d * 7 + s) % 9, pick(kNouns, d, s + 90), pick(kPlaces, d, s));
-      std::ofstream(*folder_ / "text" / fmt::format("{:03}.txt", d)) << text;
-      all += text;
-    }
-    ThreadPool pool(1);
-    const PreTokenizerSpec pre = pre_tokenizer_of_name("deepseek-llm", "test");
-    WordCounter counter(pre, pool);
-    const std::string_view view = all;
-    counter.add({&view, 1});
-    BpeTrainOptions options;
-    options.vocab_size = 300;
-    const Tokenizer tokenizer = Tokenizer::from_vocabulary(train_bpe(counter.take(), options), "test");
-    DataBuildOptions build;
-    build.inputs = {{*folder_ / "text", 1, ""}};
-    build.tokenizer_json = to_tokenizer_json(tokenizer);
-    build.tokenizer_config_json = to_tokenizer_config_json(tokenizer);
-    build.output = *folder_ / "data";
-    build.held_out = 0.1;
-    build.threads = 1;
-    build.quiet = true;
-    build_data(build);
-  }
-  static void TearDownTestSuite() {
-    fs::remove_all(*folder_);
-    delete folder_;
-  }
-
-  static TrainConfig config(const std::string& changes = "") {
-    const std::string text = R"([data]
-path = "data"
-sequence_length = 48
-[batch]
-sequences = 4
-start_sequences = 2
-ramp_tokens = 500
-micro_batch = 2
-[optimizer]
-max_learning_rate = 5e-3
-[schedule]
-tokens = 1e9
-warmup_steps = 3
-[balance]
-expert_alpha = 0.003
-device_alpha = 0.05
-communication_alpha = 0.02
-n_devices = 4
-max_devices = 2
-capacity_factor = 1.0
-exempt_fraction = 0.3
-[run]
-seed = 1
-init_std = 0.05
-)" + changes + kModel;
-    return parse_train_config(text, "test.toml", *folder_);
-  }
-
   // Balanced by nothing but the score bias.
   static TrainConfig biased(double speed) {
     TrainConfig c = config();
@@ -97,78 +25,24 @@ init_std = 0.05
     return c;
   }
 
-  static Trainer trainer(const TrainConfig& c, int threads = 1) {
-    return Trainer(c, TokenDataset::open(c.data.path), threads);
-  }
-
   static void expect_resume_bit_for_bit(const TrainConfig& c) {
     Trainer whole = trainer(c);
     std::vector<double> losses;
     for (int i = 0; i < 12; ++i) losses.push_back(whole.step().loss);
     for (const int stop : {1, 4, 7}) {  // in the warm-up, in the batch ramp, after both
-      const fs::path run = *folder_ / fmt::format("run-{}-{}", stop, c.model.has_score_bias());
+      const fs::path run = folder() / fmt::format("run-{}-{}", stop, c.model.has_score_bias());
       {
         Trainer first = trainer(c);
         for (int i = 0; i < stop; ++i) first.step();
         first.save(run);
       }
-      Trainer second = trainer(c, 2);
-      second.resume(*newest_checkpoint(run));
+      Trainer second = resumed(c, run, 2);
       EXPECT_EQ(second.state().step, stop);
       for (int i = stop; i < 12; ++i) ASSERT_EQ(second.step().loss, losses[static_cast<size_t>(i)]) << stop << ' ' << i;
       EXPECT_TRUE(testing::same_bits(weights(second), weights(whole))) << stop;
     }
   }
-
-  static std::vector<float> weights(const Trainer& t) {
-    return {t.parameters().master().begin(), t.parameters().master().end()};
-  }
-
-  static fs::path* folder_;
-
- private:
-  static constexpr std::array<const char*, 6> kAdjectives = {"old", "quiet", "green", "small", "careful", "bright"};
-  static constexpr std::array<const char*, 8> kNouns = {"heron",  "miller", "fox",     "clerk",
-                                                        "sailor", "cat",    "teacher", "wolf"};
-  static constexpr std::array<const char*, 5> kPlaces = {"river", "market", "old mill", "harbour", "school"};
-  template <size_t N>
-  static const char* pick(const std::array<const char*, N>& words, int d, int s) {
-    return words[philox(5, static_cast<uint64_t>(d), static_cast<uint64_t>(s))[0] % N];
-  }
-  static constexpr const char* kModel = R"([model]
-model_type = "deepseek_v2"
-vocab_size = 300
-hidden_size = 32
-num_hidden_layers = 2
-intermediate_size = 48
-max_position_embeddings = 256
-num_attention_heads = 2
-num_key_value_heads = 2
-q_lora_rank = 16
-kv_lora_rank = 16
-qk_nope_head_dim = 8
-qk_rope_head_dim = 8
-v_head_dim = 8
-rope_theta = 10000.0
-rms_norm_eps = 1e-6
-n_routed_experts = 8
-num_experts_per_tok = 2
-n_shared_experts = 1
-moe_intermediate_size = 16
-first_k_dense_replace = 1
-moe_layer_freq = 1
-n_group = 4
-topk_group = 2
-topk_method = "group_limited_greedy"
-scoring_func = "softmax"
-norm_topk_prob = false
-routed_scaling_factor = 4.0
-hidden_act = "silu"
-attention_bias = false
-tie_word_embeddings = false
-)";
 };
-fs::path* TrainerTest::folder_ = nullptr;
 
 TEST_F(TrainerTest, LearnsItsText) {
   Trainer t = trainer(config());
@@ -232,7 +106,7 @@ TEST_F(TrainerTest, AScoreBiasMovesByItsSpeedAgainstTheLoadOfTheWholeStep) {
     }
   }
   // What is saved chooses as what was trained.
-  const fs::path run = *folder_ / "run-bias";
+  const fs::path run = folder() / "run-bias";
   t.save(run);
   const Model model = load_model(*newest_checkpoint(run));
   const Weight& stored = std::get<MoeWeights>(model.weights.layers[1].mlp).e_score_correction_bias;
@@ -260,7 +134,7 @@ TEST_F(TrainerTest, MicroBatchesAddUpToTheBatchBitForBitWithFloat32Products) {
 TEST_F(TrainerTest, TheCheckpointIsAModelThatLoads) {
   Trainer t = trainer(config());
   t.step();
-  const fs::path run = *folder_ / "run-load";
+  const fs::path run = folder() / "run-load";
   t.save(run);
   const Model model = load_model(*newest_checkpoint(run));
   EXPECT_EQ(model.config.n_group, 4);
@@ -269,50 +143,124 @@ TEST_F(TrainerTest, TheCheckpointIsAModelThatLoads) {
   EXPECT_TRUE(fs::exists(*newest_checkpoint(run) / "tokenizer.json"));
 }
 
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  ADD_FAILURE() << "accepted";
-  return "";
-}
-
 TEST_F(TrainerTest, ADamagedOrForeignCheckpointIsRefusedByName) {
-  const fs::path run = *folder_ / "run-bad";
+  const fs::path run = folder() / "run-bad";
   {
     Trainer t = trainer(config());
     t.step();
     t.save(run);
   }
   const fs::path checkpoint = *newest_checkpoint(run);
-  EXPECT_NE(refusal([&] { trainer(config("on_nan = \"skip\"\n")).resume(checkpoint); }).find("another config"),
-            std::string::npos);
-  TrainConfig other_data = config();
-  other_data.data.sequence_length = 40;
-  EXPECT_NE(refusal([&] { trainer(other_data).resume(checkpoint); }).find("other data"), std::string::npos);
+  TrainConfig other = config();
+  other.data.weights = {2};
+  EXPECT_NE(refusal([&] { resumed(other, run); }).find("[data] weights: [] -> [2]"), std::string::npos);
+  const fs::path state = checkpoint / "training" / "state.json";
+  const std::string text = read_file(state);
+  std::ofstream(state) << text.substr(0, text.size() / 2);
+  EXPECT_NE(refusal([&] { resumed(config(), run); }).find("state.json: not valid JSON"), std::string::npos);
+  std::string elsewhere = text;
+  elsewhere.replace(elsewhere.find("\"stream_fingerprint\": \"") + 23, 4, "0000");
+  std::ofstream(state) << elsewhere;
+  EXPECT_NE(refusal([&] { resumed(config(), run); }).find("other data"), std::string::npos);
+  std::ofstream(state) << text;
   const fs::path optimizer = checkpoint / "training" / "optimizer.safetensors";
   std::fstream(optimizer, std::ios::in | std::ios::out | std::ios::binary).seekp(4096).put('x');
-  EXPECT_NE(refusal([&] { trainer(config()).resume(checkpoint); }).find("checksum"), std::string::npos);
+  EXPECT_NE(refusal([&] { resumed(config(), run); }).find("checksum"), std::string::npos);
   fs::remove(optimizer);
-  EXPECT_NE(refusal([&] { trainer(config()).resume(checkpoint); }).find("missing"), std::string::npos);
+  EXPECT_NE(refusal([&] { resumed(config(), run); }).find("missing"), std::string::npos);
+  fs::rename(checkpoint, run / "step-00000007");
+  EXPECT_NE(refusal([&] { resumed(config(), run); }).find("holds step 1"), std::string::npos);
 }
 
 TEST_F(TrainerTest, WhatAKilledRunLeftHalfWrittenIsNoCheckpoint) {
-  const fs::path run = *folder_ / "run-killed";
+  const fs::path run = folder() / "run-killed";
   Trainer t = trainer(config());
   for (int i = 0; i < 3; ++i) {
     t.step();
     t.save(run);
   }
   fs::copy(run / "step-00000003", run / "step-00000004.partial", fs::copy_options::recursive);
-  fs::create_directories(run / "step-00000005");  // never renamed into place with its state: not whole
+  std::ofstream(run / "mine.partial") << "not fathom's";
   EXPECT_EQ(newest_checkpoint(run)->filename(), "step-00000003");
   prune_checkpoints(run, 2);
   EXPECT_FALSE(fs::exists(run / "step-00000004.partial"));
   EXPECT_FALSE(fs::exists(run / "step-00000001"));
   EXPECT_TRUE(fs::exists(run / "step-00000002"));
+  EXPECT_TRUE(fs::exists(run / "mine.partial"));
+}
+
+TEST_F(TrainerTest, ACopyThatSomebodyKeepsIsNoCheckpoint) {
+  const fs::path run = folder() / "run-copies";
+  Trainer t = trainer(config());
+  t.step();
+  t.save(run);
+  for (const char* name : {"step-00000001.bak", "step-00000009 (copy)", "step-final", "step-"})
+    fs::copy(run / "step-00000001", run / name, fs::copy_options::recursive);
+  EXPECT_EQ(newest_checkpoint(run)->filename(), "step-00000001");
+  prune_checkpoints(run, 1);
+  EXPECT_TRUE(fs::exists(run / "step-00000001.bak"));
+  EXPECT_EQ(resumed(config(), run).state().step, 1);
+}
+
+TEST_F(TrainerTest, CheckpointsAreInTheOrderOfTheirStepsBeyondEightDigits) {
+  const fs::path run = folder() / "run-digits";
+  fs::create_directories(run / "step-99999999");
+  fs::create_directories(run / "step-100000000");
+  EXPECT_EQ(newest_checkpoint(run)->filename(), "step-100000000");
+}
+
+TEST_F(TrainerTest, ACheckpointWithoutItsTrainingStateIsRefusedAndNotPassedOver) {
+  const fs::path run = folder() / "run-stateless";
+  Trainer t = trainer(config());
+  for (int i = 0; i < 2; ++i) {
+    t.step();
+    t.save(run);
+  }
+  fs::remove_all(run / "step-00000002" / "training");
+  EXPECT_NE(refusal([&] { resumed(config(), run); }).find("step-00000002/training/state.json: is missing"),
+            std::string::npos);
+  prune_checkpoints(run, 1);
+  EXPECT_TRUE(fs::exists(run / "step-00000002")) << "weights that somebody keeps were removed";
+}
+
+TEST_F(TrainerTest, TheDataFolderMayGoAwayOnceTheRunHasBegun) {
+  const fs::path data = folder() / "data-gone", run = folder() / "run-gone";
+  fs::copy(folder() / "data", data);
+  TrainConfig c = config();
+  c.data.path = data.string();
+  Trainer t = trainer(c);
+  fs::remove_all(data);
+  t.step();
+  t.save(run);
+  EXPECT_TRUE(fs::exists(*newest_checkpoint(run) / "tokenizer.json"));
+}
+
+TEST_F(TrainerTest, DataWithoutTokenizerConfigCanBeSaved) {
+  const fs::path data = folder() / "data-bare", run = folder() / "run-bare";
+  fs::copy(folder() / "data", data);
+  fs::remove(data / "tokenizer_config.json");
+  TrainConfig c = config();
+  c.data.path = data.string();
+  Trainer t = trainer(c);
+  t.step();
+  t.save(run);
+  EXPECT_TRUE(fs::exists(*newest_checkpoint(run) / "tokenizer.json"));
+}
+
+TEST_F(TrainerTest, TheSizeOfACheckpointIsKnownBefore) {
+  for (const char* products : {"f32", "bf16"}) {
+    const TrainConfig c = config(fmt::format("products = \"{}\"\n", products));
+    Trainer t = trainer(c);
+    t.step();
+    const fs::path run = folder() / "run-size";
+    t.save(run);
+    uint64_t bytes = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(*newest_checkpoint(run)))
+      if (entry.is_regular_file()) bytes += entry.file_size();
+    const uint64_t said = checkpoint_bytes(c, read_tokenizer_files(c.data.path));
+    EXPECT_LE(said, bytes);
+    EXPECT_LE(bytes - said, 16384);  // headers, config.json, state.json
+  }
 }
 
 TEST_F(TrainerTest, ALossThatIsNotFiniteStopsOrSkipsWithoutTouchingTheWeights) {

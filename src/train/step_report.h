@@ -1,0 +1,23 @@
+// What a step reports: a record for the logs of the run, and two lines for a person.
+#pragma once
+#include <limits>
+#include <string>
+
+#include "train/run_log.h"
+#include "train/trainer.h"
+
+namespace fathom {
+
+// Rates of one step, and what they are of this machine's peak.
+struct StepSpeed {
+  double tokens_per_second = 0, flops_per_second = 0;
+  double percent_of_peak = std::numeric_limits<double>::quiet_NaN();  // not known for the reference kernels
+};
+StepSpeed speed_of(const StepResult& result, double flops_per_token, double peak_flops);
+
+MetricsRecord record_of(const StepResult& result, const StepSpeed& speed);
+
+// Lines of at most 80 columns: how it learns; then how fast, how balanced, and how long the rest will take.
+std::string step_text(const StepResult& result, const StepSpeed& speed, double tokens_of_run);
+
+}  // namespace fathom
