@@ -1,11 +1,12 @@
 // fathom train: a config and token data in, checkpoints out.
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
+#include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/commands.h"
-#include "cli/stop_request.h"
 #include "cli/train_plan.h"
 #include "model/footprint.h"
 #include "train/config_table.h"
@@ -70,12 +71,13 @@ void save(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const f
 
 bool due(int64_t interval, int64_t step) { return interval > 0 && step % interval == 0; }
 
-void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const fs::path& run, bool evaluates) {
+void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, const fs::path& run, bool evaluates,
+                const StopRequest& stop) {
   RunLog log(run, trainer.state().step > 0 ? trainer.state().step : -1);
   const double flops = flops_per_token(c).total(), peak = trainer.peak_flops();
   const int64_t first_step = trainer.state().step, max_steps = o.max_steps > 0 ? o.max_steps : INT64_MAX;
   int64_t saved_at = trainer.state().step;
-  while (!trainer.finished() && trainer.state().step - first_step < max_steps && stop_request() == 0) {
+  while (!trainer.finished() && trainer.state().step - first_step < max_steps && stop.count() == 0) {
     const StepResult r = trainer.step();
     if (due(c.run.log_interval, r.step) || r.step == 1 || r.skipped) {
       const StepSpeed speed = speed_of(r, flops, peak);
@@ -145,11 +147,12 @@ void run_train(const TrainOptions& o) {
     return say(o, "{}: this run is finished: {} steps, {} of {:.0f} tokens; nothing to do. Weights in {}\n",
                run.string(), check.state.step, check.state.tokens, c.schedule.tokens, check.checkpoint->string());
   }
-  note_stop_requests();
+  const StopRequest stop;
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of stderr that is gone is no reason to end
   print_beginning(c, o, *data, check);
   Trainer trainer(c, data, o.threads, check.checkpoint);
-  train_loop(trainer, c, o, run, check.evaluates);
-  if (stop_request() != 0 && !trainer.finished()) end_as_requested();
+  train_loop(trainer, c, o, run, check.evaluates, stop);
+  if (stop.count() > 0 && !trainer.finished()) end_by(stop.signal());
 }
 
 }  // namespace

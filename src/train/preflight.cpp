@@ -7,12 +7,14 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/container.h"
 #include "base/file.h"
 #include "base/progress.h"
 #include "model/load.h"
 #include "model/text.h"
 #include "train/config_reader.h"
 #include "train/flops.h"
+#include "train/memory_plan.h"
 #include "train/resume_check.h"
 #include "train/run_log.h"
 
@@ -179,6 +181,16 @@ void check_disk(const TrainConfig& c, const TokenDataset& data, const fs::path& 
 
 // ---- What is allowed, and seldom meant ----
 
+void note_memory(const TrainConfig& c, RunCheck& check) {
+  const int64_t need = total_bytes(plan_memory(c));
+  const uint64_t available = available_memory_bytes();
+  if (available > 0 && need > 0 && static_cast<uint64_t>(need) > available)
+    check.notes.push_back(
+        fmt::format("the run needs about {} of memory, and {} are free; [batch] micro_batch and [run] recompute = "
+                    "\"layers\" need less",
+                    human_bytes(static_cast<double>(need)), human_bytes(static_cast<double>(available))));
+}
+
 void note_warm_up(const TrainConfig& c, RunCheck& check) {
   if (const int64_t steps = expected_steps(c); c.schedule.warmup_steps >= steps)
     check.notes.push_back(fmt::format(
@@ -225,6 +237,7 @@ RunCheck check_run(const TrainConfig& c, const std::shared_ptr<const TokenDatase
   check_train_tokens(c, data, problems);
   check_held_out(c, *data, check, problems);
   if (!check.checkpoint) note_warm_up(c, check);
+  note_memory(c, check);
   if (!check.checkpoint && !c.run.continue_from.empty()) collect(problems, [&] { check_continued(c, *data, check); });
   if (!check.checkpoint) collect(problems, [&] { check_nothing_lost(c, run); });
   check_folder(run, problems);

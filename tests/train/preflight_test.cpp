@@ -94,6 +94,14 @@ TEST_F(Preflight, AWarmUpLongerThanTheRunIsTold) {
   EXPECT_NE(check(c).notes[0].find("the learning rate never reaches 0.005"), std::string::npos);
 }
 
+TEST_F(Preflight, MoreMemoryThanThereIsIsTold) {
+  TrainConfig c = config();
+  c.batch.sequences = c.batch.start_sequences = c.batch.micro_batch = 1 << 22;
+  c.schedule.tokens = 1e12;
+  ASSERT_EQ(check(c).notes.size(), 1u);
+  EXPECT_NE(check(c).notes[0].find("of memory"), std::string::npos);
+}
+
 TEST_F(Preflight, ADiskTooSmallForTheCheckpointsToComeIsRefused) {
   TrainConfig c = config();
   c.run.save_interval = 1;
