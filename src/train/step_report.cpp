@@ -96,14 +96,14 @@ std::string step_text(const StepResult& r, const StepSpeed& speed, double tokens
   lines.add(fmt::format("loss {:.4f}", r.loss));
   lines.add(fmt::format("|g| {:.4g}", r.gradient_norm));
   lines.add(fmt::format("lr {:.3e}", r.learning_rate));
+  lines.add(fmt::format(
+      "{} left", human_seconds(std::max(0.0, tokens_of_run - r.tokens) / std::max(1.0, speed.tokens_per_second))));
   if (r.skipped) lines.add("SKIPPED: not finite");
   lines.next();
   lines.add(fmt::format("{} tokens/s", short_count(speed.tokens_per_second)));
   if (std::isfinite(speed.percent_of_peak)) lines.add(fmt::format("{:.1f} % of peak", speed.percent_of_peak));
   if (!r.expert_load.empty()) lines.add(load_text(r));
   if (r.balance.total() > 0) lines.add(fmt::format("balance {:.4f}", r.balance.total()));
-  lines.add(fmt::format(
-      "{} left", human_seconds(std::max(0.0, tokens_of_run - r.tokens) / std::max(1.0, speed.tokens_per_second))));
   return lines.take();
 }
 

@@ -17,7 +17,7 @@ StepSpeed speed_of(const StepResult& result, double flops_per_token, double peak
 
 MetricsRecord record_of(const StepResult& result, const StepSpeed& speed);
 
-// Lines of at most 80 columns: how it learns; then how fast, how balanced, and how long the rest will take.
+// Lines of at most 80 columns: how it learns, and how long the rest will take; then how fast, and how balanced.
 std::string step_text(const StepResult& result, const StepSpeed& speed, double tokens_of_run);
 
 }  // namespace fathom

@@ -39,8 +39,8 @@ TEST(StepReport, NoLineIsLongerThanEightyColumns) {
 TEST(StepReport, AnOrdinaryStepIsTwoLines) {
   const StepResult r = step(1);
   EXPECT_EQ(step_text(r, speed_of(r, 1e6, 1e11), 3e6),
-            "step    123  tokens 1.00M  loss 2.3456  |g| 0.9  lr 2.400e-04\n"
-            "             8.19k tokens/s  8.2 % of peak  load 2.00x (2 dead)  balance 0.0123  4:04 left\n");
+            "step    123  tokens 1.00M  loss 2.3456  |g| 0.9  lr 2.400e-04  4:04 left\n"
+            "             8.19k tokens/s  8.2 % of peak  load 2.00x (2 dead)  balance 0.0123\n");
 }
 
 TEST(StepReport, NumbersThatAreNotFiniteMakeValidJson) {
