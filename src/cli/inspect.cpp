@@ -39,7 +39,7 @@ std::string experts_text(const ModelConfig& c) {
   if (c.topk_method != TopkMethod::greedy) routing += fmt::format(", {} of {} groups", c.topk_group, c.n_group);
   return fmt::format("{} of {} routed + {} shared, width {}, {} layers ({}; scaling {}{})", c.num_experts_per_tok,
                      c.n_routed_experts, c.n_shared_experts, c.moe_intermediate_size, c.n_moe_layers(), routing,
-                     c.routed_scaling_factor, c.norm_topk_prob ? ", normalised" : "");
+                     c.routed_scaling_factor, c.normalises_gates() ? ", normalised" : "");
 }
 
 std::string rope_text(const ModelConfig& c) {

@@ -91,6 +91,8 @@ struct ModelConfig {
     return n_routed_experts > 0 && layer >= first_k_dense_replace && layer % moe_layer_freq == 0;
   }
   int64_t n_moe_layers() const noexcept;
+  // Whether gates are divided by their sum. As in DeepSeek's code, norm_topk_prob does nothing to a single expert.
+  bool normalises_gates() const noexcept { return norm_topk_prob && num_experts_per_tok > 1; }
   // Whether each router has an e_score_correction_bias.
   bool has_score_bias() const noexcept { return n_routed_experts > 0 && topk_method == TopkMethod::noaux_tc; }
   // Width of a query or key per head: N + R, or head_dim.

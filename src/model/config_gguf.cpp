@@ -334,7 +334,7 @@ void write_experts(GgufSetter& set, const ModelConfig& c) {
   set.u32("expert_count", c.n_routed_experts);
   set.u32("expert_used_count", c.num_experts_per_tok);
   set.f32("expert_weights_scale", c.routed_scaling_factor);
-  set.boolean("expert_weights_norm", c.norm_topk_prob);
+  set.boolean("expert_weights_norm", c.normalises_gates());  // llama.cpp would divide a single gate by itself
   set.u32("expert_gating_func", kGatingSoftmax);
   // Keeping all groups is plain greedy routing, and llama.cpp insists on fewer kept than there are.
   if (c.topk_group == c.n_group) return;

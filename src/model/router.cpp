@@ -43,7 +43,7 @@ void route_token(const ModelConfig& c, const float* s, VecView<const float> bias
   for (int64_t k = 0; k < K; ++k) sum += s[experts[k]];
   const auto factor = static_cast<float>(c.routed_scaling_factor);
   for (int64_t k = 0; k < K; ++k) {
-    const float score = c.norm_topk_prob ? s[experts[k]] / (sum + 1e-20f) : s[experts[k]];
+    const float score = c.normalises_gates() ? s[experts[k]] / (sum + 1e-20f) : s[experts[k]];
     gates[k] = factor * score;
   }
 }
@@ -77,7 +77,7 @@ void gates_backward(ThreadPool& pool, const ModelConfig& c, MatView<const float>
       }
       for (int64_t k = 0; k < K; ++k)
         dscores(t, chosen[k]) +=
-            c.norm_topk_prob ? factor * (dgates(t, k) / sum - inner / (sum * sum)) : factor * dgates(t, k);
+            c.normalises_gates() ? factor * (dgates(t, k) / sum - inner / (sum * sum)) : factor * dgates(t, k);
     }
   });
 }

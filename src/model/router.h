@@ -8,7 +8,7 @@
 //                           is the sum of its two largest s + b. b has no gradient: training moves it against the
 //                           load (train/score_bias.h). Source: arXiv:2408.15664, arXiv:2412.19437 section 2.1.2; the
 //                           published code of DeepSeek-V3, there with sigmoid scores.
-//     gate = routed_scaling_factor * s, or with norm_topk_prob
+//     gate = routed_scaling_factor * s, or with norm_topk_prob and K > 1
 //            routed_scaling_factor * s / (sum of the chosen s + 1e-20)
 // The gate never contains b. Ties go to the lower index, among experts and among groups. A NaN is never chosen before a
 // number, and never leads out of range.

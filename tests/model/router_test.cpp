@@ -75,6 +75,24 @@ TEST(Router, NormalisedGatesSumToTheScalingFactor) {
   EXPECT_NEAR(r.gates[0] + r.gates[1] + r.gates[2], 16.0, 1e-5);
 }
 
+TEST(Router, ASingleGateIsNotDividedByItself) {
+  // Softmax of the worked example: expert 0 has 0.230513, times 16. The gradient of the gate is that factor.
+  ModelConfig c = worked_example();
+  c.num_experts_per_tok = 1;
+  c.norm_topk_prob = true;
+  for (const TopkMethod method : {TopkMethod::greedy, TopkMethod::group_limited_greedy}) {
+    c.topk_method = method;
+    Routed r = route_one(c, kLogits);
+    EXPECT_EQ(r.experts, std::vector<int32_t>{0});
+    EXPECT_NEAR(r.gates[0], 3.688213, 5e-6);
+    ThreadPool pool(1);
+    std::vector<float> dgate = {0.25f}, dscores(8);
+    gates_backward(pool, c, {r.scores.data(), 1, 8}, {{r.experts.data(), 1, 1}, {r.gates.data(), 1, 1}},
+                   {dgate.data(), 1, 1}, {dscores.data(), 1, 8});
+    EXPECT_EQ(dscores, (std::vector<float>{4, 0, 0, 0, 0, 0, 0, 0}));
+  }
+}
+
 TEST(Router, AMaskedExpertIsNotElectedWhenTheAllowedOnesUnderflow) {
   // Experts 3 and 5 of the kept groups have softmax 0 in float32. A mask of 0 would tie with 0 and 1, which are masked
   // and come first.

@@ -185,7 +185,7 @@ class ReferenceNetwork {
       for (size_t k = 0; k < K; ++k) {
         if (!choice.kept[t * K + k]) continue;
         const auto e = static_cast<size_t>(choice.experts[t * K + k]);
-        const double gate = c_.routed_scaling_factor * (c_.norm_topk_prob ? s[t][e] / sum : s[t][e]);
+        const double gate = c_.routed_scaling_factor * (c_.normalises_gates() ? s[t][e] / sum : s[t][e]);
         const Vec out = mlp(p + "experts." + std::to_string(e) + ".", {x[t]})[0];
         for (size_t i = 0; i < out.size(); ++i) y[t][i] += gate * out[i];
       }
