@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/foreign.h"
 #include "base/utf8.h"
 
 namespace fathom {
@@ -135,6 +136,8 @@ void write_pretty(std::string& out, const json::value& v, int depth) {
 }  // namespace
 
 json::value parse_json(std::string_view text, const std::string& where, const JsonLimits& limits) {
+  text = without_byte_order_mark(text);
+  if (const auto mishap = recognise_mishap(std::as_bytes(std::span(text)))) throw_bad_input("{}: {}", where, *mishap);
   if (const size_t bad = find_invalid_utf8(text); bad != std::string_view::npos)
     throw_bad_input("{}: byte {} is not valid UTF-8; JSON must be UTF-8", where, bad);
   json::parse_options options;

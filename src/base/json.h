@@ -14,8 +14,9 @@ struct JsonLimits {
 };
 
 // One document. Refused with a bad_input Error that names `where` and the byte: syntax errors, trailing text, invalid
-// UTF-8, NaN/Infinity, nesting beyond the limit, and a key that occurs twice in one object. Time is linear, stack use
-// constant.
+// UTF-8, NaN/Infinity, nesting beyond the limit, a key that occurs twice in one object, and what is no JSON file at all
+// (foreign.h: a git-lfs pointer, UTF-16, ...) by its name. A byte order mark in front says how text is encoded and is
+// passed over; bytes are counted behind it. Time is linear, stack use constant.
 json::value parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {});
 
 // Indented by two spaces, keys in insertion order, one final newline: what transformers writes.

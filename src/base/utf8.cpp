@@ -86,6 +86,11 @@ size_t unfinished_utf8_tail(std::string_view text) noexcept {
   return 0;
 }
 
+std::string_view without_byte_order_mark(std::string_view text) noexcept {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  return text;
+}
+
 std::string replace_invalid_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

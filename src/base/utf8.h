@@ -25,6 +25,9 @@ void append_utf8(std::string& out, uint32_t code_point);
 // How many bytes at the end of `text` are the unfinished start of a character (0 to 3).
 size_t unfinished_utf8_tail(std::string_view text) noexcept;
 
+// The text behind a byte order mark (U+FEFF, as editors on Windows write in front): a mark of the encoding, no text.
+std::string_view without_byte_order_mark(std::string_view text) noexcept;
+
 // Copy with every invalid sequence replaced by U+FFFD, as Python's errors="replace" does.
 std::string replace_invalid_utf8(std::string_view text);
 

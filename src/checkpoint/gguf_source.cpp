@@ -1,41 +1,16 @@
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 
 #include "base/error.h"
 #include "checkpoint/gguf.h"
+#include "checkpoint/shard_name.h"
 
 namespace fathom {
 namespace {
 
-// "name-00002-of-00003.gguf" taken apart. Numbers count from 1.
-struct ShardName {
-  std::string stem;  // "name"
-  int number = 0, count = 0;
-};
-
-// Five digits; nothing when they are not.
-std::optional<int> five_digits(std::string_view text) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.size() != 5 || error != std::errc() || end != text.data() + 5 || value < 1) return std::nullopt;
-  return value;
-}
-
-std::optional<ShardName> parse_shard_name(const std::string& file_name) {
-  constexpr std::string_view kPattern = "-00000-of-00000.gguf";
-  if (file_name.size() < kPattern.size()) return std::nullopt;
-  const std::string_view tail = std::string_view(file_name).substr(file_name.size() - kPattern.size());
-  const auto number = five_digits(tail.substr(1, 5)), count = five_digits(tail.substr(10, 5));
-  if (tail[0] != '-' || tail.substr(6, 4) != "-of-" || tail.substr(15) != ".gguf" || !number || !count ||
-      *number > *count)
-    return std::nullopt;
-  return ShardName{file_name.substr(0, file_name.size() - kPattern.size()), *number, *count};
-}
-
 // All shards of the model that `path` belongs to, in order; `path` alone when it is not split.
 std::vector<std::filesystem::path> list_shards(const std::filesystem::path& path, const GgufMetadata& metadata) {
-  const auto shard = parse_shard_name(path.filename().string());
+  const auto shard = parse_shard_name(path.filename().string(), ".gguf");
   const int64_t count = metadata.get_int("split.count").value_or(1);
   if (count == 1 && (!shard || shard->count == 1)) return {path};
   if (!shard) {
@@ -51,7 +26,7 @@ std::vector<std::filesystem::path> list_shards(const std::filesystem::path& path
   }
   std::vector<std::filesystem::path> shards;
   for (int64_t i = 1; i <= count; ++i) {
-    shards.push_back(path.parent_path() / fmt::format("{}-{:05}-of-{:05}.gguf", shard->stem, i, count));
+    shards.push_back(path.parent_path() / shard->file(static_cast<int>(i), ".gguf"));
     std::error_code ignored;
     if (!std::filesystem::exists(shards.back(), ignored)) {
       throw_bad_input("{}: file {} of {} of the split model is missing; all must lie in one folder",

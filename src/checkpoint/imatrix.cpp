@@ -8,7 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "checkpoint/foreign.h"
+#include "base/foreign.h"
 
 namespace fathom {
 namespace {

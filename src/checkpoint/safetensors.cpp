@@ -6,8 +6,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/foreign.h"
 #include "base/json.h"
-#include "checkpoint/foreign.h"
+#include "checkpoint/shard_name.h"
 
 namespace fathom {
 namespace {
@@ -223,33 +224,108 @@ void check_against_index(const std::vector<TensorInfo>& tensors, const std::stri
 
 }  // namespace
 
+namespace {
+
+constexpr std::string_view kExtension = ".safetensors";
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// All shards of the model that one of them belongs to.
+std::vector<fs::path> shards_beside(const fs::path& one, const ShardName& name) {
+  std::vector<fs::path> files;
+  for (int i = 1; i <= name.count; ++i) {
+    files.push_back(one.parent_path() / name.file(i, kExtension));
+    if (!is_there(files.back()))
+      throw_bad_input(
+          "{}: is one of {} files of a sharded model, but {} is not in its folder; was the download interrupted?",
+          one.string(), name.count, files.back().filename().string());
+  }
+  return files;
+}
+
+// The .safetensors files of a folder that has no index; none when there are none of a model.
+std::vector<fs::path> files_without_index(const fs::path& folder) {
+  std::vector<fs::path> files, shards;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() != kExtension || name.starts_with("adapter_")) continue;
+    (parse_shard_name(name, kExtension) ? shards : files).push_back(entry.path());
+  }
+  std::sort(shards.begin(), shards.end());
+  std::sort(files.begin(), files.end());
+  if (!shards.empty()) {
+    const ShardName first = *parse_shard_name(shards.front().filename().string(), kExtension);
+    for (const fs::path& shard : shards)
+      if (const ShardName other = *parse_shard_name(shard.filename().string(), kExtension);
+          other.stem != first.stem || other.count != first.count)
+        throw_bad_input(
+            "{}: holds shards of more than one model ({} and {}) and no {}; name a shard of the one you mean",
+            folder.string(), shards.front().filename().string(), shard.filename().string(), kSafetensorsIndex);
+    return shards_beside(shards.front(), first);
+  }
+  if (files.size() > 1)
+    throw_bad_input("{}: holds {} .safetensors files ({}, {}, ...) and no {}; name the one you mean", folder.string(),
+                    files.size(), files[0].filename().string(), files[1].filename().string(), kSafetensorsIndex);
+  return files;
+}
+
+}  // namespace
+
+bool holds_safetensors(const fs::path& folder) {
+  return is_there(folder / kSafetensorsFile) || is_there(folder / kSafetensorsIndex) ||
+         !files_without_index(folder).empty();
+}
+
+std::vector<TensorInfo> SafetensorsSource::map(const fs::path& file) {
+  files_.emplace_back(file);
+  return parse_safetensors(files_.back().bytes(), file.string());
+}
+
+void SafetensorsSource::open_indexed(const fs::path& folder) {
+  const std::string where = (folder / kSafetensorsIndex).string();
+  const Index index = read_index(where);
+  for (const auto& [shard, names] : index.names_of_shard) {
+    if (!is_there(folder / shard))
+      throw_bad_input("{}: weight_map names {}, which is not in the folder; was the download interrupted?", where,
+                      shard);
+    std::vector<TensorInfo> tensors = map(folder / shard);
+    check_against_index(tensors, shard, names, where);
+    std::move(tensors.begin(), tensors.end(), std::back_inserter(tensors_));
+  }
+}
+
+void SafetensorsSource::open_files(const std::vector<fs::path>& files) {
+  for (const fs::path& file : files) {
+    std::vector<TensorInfo> tensors = map(file);
+    std::move(tensors.begin(), tensors.end(), std::back_inserter(tensors_));
+  }
+}
+
 SafetensorsSource::SafetensorsSource(const fs::path& path) : where_(path.string()) {
-  const auto add_file = [&](const fs::path& file, const std::string& label) {
-    files_.emplace_back(file);
-    return parse_safetensors(files_.back().bytes(), label);
-  };
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
-    tensors_ = add_file(path, path.string());
-  } else if (fs::exists(path / kSafetensorsFile, ignored)) {
-    tensors_ = add_file(path / kSafetensorsFile, (path / kSafetensorsFile).string());
-  } else if (fs::exists(path / kSafetensorsIndex, ignored)) {
-    const Index index = read_index(path / kSafetensorsIndex);
-    files_.reserve(index.names_of_shard.size());
-    for (const auto& [shard, names] : index.names_of_shard) {
-      if (!fs::exists(path / shard, ignored))
-        throw_bad_input("{}: weight_map names {}, which is not in the folder; was the download interrupted?",
-                        (path / kSafetensorsIndex).string(), shard);
-      std::vector<TensorInfo> tensors = add_file(path / shard, (path / shard).string());
-      check_against_index(tensors, shard, names, (path / kSafetensorsIndex).string());
-      std::move(tensors.begin(), tensors.end(), std::back_inserter(tensors_));
-    }
+    const auto shard = parse_shard_name(path.filename().string(), kExtension);
+    open_files(shard && shard->count > 1 ? shards_beside(path, *shard) : std::vector{path});
+  } else if (is_there(path / kSafetensorsFile)) {
+    open_files({path / kSafetensorsFile});
+  } else if (is_there(path / kSafetensorsIndex)) {
+    open_indexed(path);
   } else {
-    throw_bad_input("{}: holds neither {} nor {}", where_, kSafetensorsFile, kSafetensorsIndex);
+    const std::vector<fs::path> files = files_without_index(path);
+    if (files.empty()) throw_bad_input("{}: holds neither {} nor {}", where_, kSafetensorsFile, kSafetensorsIndex);
+    open_files(files);
   }
   by_name_.reserve(tensors_.size());
-  // parse_json refuses a name that occurs twice in one file, and the index gives every name to one shard.
-  for (size_t i = 0; i < tensors_.size(); ++i) by_name_.emplace(tensors_[i].name, i);
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const auto [other, is_new] = by_name_.emplace(tensors_[i].name, i);
+    if (!is_new)
+      throw_bad_input("{}: tensor {} lies in {} too", tensors_[i].file, quoted_for_message(tensors_[i].name),
+                      tensors_[other->second].file);
+  }
 }
 
 const TensorInfo* SafetensorsSource::find(std::string_view name) const noexcept {

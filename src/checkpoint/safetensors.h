@@ -17,13 +17,18 @@ namespace fathom {
 inline constexpr std::string_view kSafetensorsFile = "model.safetensors";
 inline constexpr std::string_view kSafetensorsIndex = "model.safetensors.index.json";
 
+// Whether a folder holds weights that SafetensorsSource opens. bad_input when it does, but not all of them, or more
+// than one model without an index.
+bool holds_safetensors(const std::filesystem::path& folder);
+
 // Maps the files and checks their headers against the file's length; the data is not touched. Element types F32, F16,
 // BF16, F8_E4M3.
 class SafetensorsSource : public TensorSource {
  public:
-  // A .safetensors file, or a folder that holds model.safetensors or model.safetensors.index.json with its shards (the
-  // first when it has both, as transformers does). Shards are named by plain file names; they may be symbolic links, as
-  // in the cache of huggingface_hub.
+  // A .safetensors file, which may be any one of the shards of a model that lie beside it; or a folder that holds
+  // model.safetensors, or model.safetensors.index.json with its shards (the first when it has both, as transformers
+  // does), or without an index all shards of one model, or a single .safetensors file. Shards are named by plain file
+  // names; they may be symbolic links, as in the cache of huggingface_hub.
   explicit SafetensorsSource(const std::filesystem::path& path);
 
   const std::vector<TensorInfo>& tensors() const noexcept override { return tensors_; }
@@ -32,6 +37,10 @@ class SafetensorsSource : public TensorSource {
   std::span<const MappedFile> files() const noexcept override { return files_; }
 
  private:
+  std::vector<TensorInfo> map(const std::filesystem::path& file);
+  void open_indexed(const std::filesystem::path& folder);
+  void open_files(const std::vector<std::filesystem::path>& files);
+
   std::string where_;
   std::vector<MappedFile> files_;
   std::vector<TensorInfo> tensors_;

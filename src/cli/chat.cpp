@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "cli/chat_loop.h"
 #include "cli/commands.h"
+#include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/speculation.h"
 #include "model/text.h"
@@ -44,11 +45,6 @@ Conversation read_conversation(const std::string& path) {
 
 constexpr const char* kBuiltIn = "deepseek-v2";
 
-std::map<std::string, std::string> own_templates(const Model& model) {
-  const auto text = load_chat_template(model);
-  return text ? std::map<std::string, std::string>{{"default", *text}} : std::map<std::string, std::string>{};
-}
-
 // The template that was asked for, by its name in the model or as a file; else the model's own, that for tools where
 // there are tools and it has one; else that of DeepSeek-V2.
 ChatTemplate template_of(const Model& model, const Tokenizer& tokenizer, const ChatOptions& o, bool has_tools) {
@@ -56,7 +52,7 @@ ChatTemplate template_of(const Model& model, const Tokenizer& tokenizer, const C
     return id ? std::string(tokenizer.token_bytes(*id)) : std::string();
   };
   const std::string bos = spelling(tokenizer.bos()), eos = spelling(tokenizer.eos());
-  const auto own = own_templates(model);
+  const ChatTemplates own = load_chat_templates(model);
   const std::string& asked = o.chat_template;
   const std::string name = !asked.empty() ? asked : has_tools && own.contains("tool_use") ? "tool_use" : "default";
   if (const auto found = own.find(name); found != own.end())
@@ -82,7 +78,7 @@ void run_chat(const ChatOptions& o) {
   validate(o.sampling);
   const bool has_messages = !o.messages.empty();
   const Conversation given = has_messages ? read_conversation(o.messages) : Conversation();
-  const Model model = load_model(o.model.path);
+  const Model model = open_model(o.model.path);
   const Tokenizer tokenizer = load_tokenizer(model);
   Engine engine(model, engine_options(o.model));
   LoadedSpeculator speculator(o.speculation, o.model, engine, &tokenizer);

@@ -4,6 +4,8 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/open_model.h"
+#include "cli/options.h"
 #include "cli/write_progress.h"
 #include "convert/convert.h"
 #include "convert/shapes.h"
@@ -42,14 +44,25 @@ OutputOptions output_options(const WriteOptions& o) {
 
 struct ConvertOptions {
   std::string in;
+  bool json = false;
   WriteOptions write;
 };
 
 void run_convert(const ConvertOptions& o) {
   ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
-  WriteProgress progress("converting", "B", o.write.quiet);
-  convert_model(pool, o.in, o.write.out, output_options(o.write), progress.fn());
+  WriteProgress progress("converting", "B", o.write.quiet || o.json);
+  check_output_free(without_trailing_slash(o.write.out));
+  Model model = open_model(o.in);
+  const std::vector<std::string> lost = convert_model(pool, model, o.write.out, output_options(o.write), progress.fn());
+  if (o.json) {
+    print_json({{"output", o.write.out},
+                {"weight_bytes", progress.total()},
+                {"notes", json::array(model.notes.begin(), model.notes.end())},
+                {"lost", json::array(lost.begin(), lost.end())}});
+    return;
+  }
   say_size(o.write.out, progress, o.write.quiet);
+  for (const std::string& thing : lost) print_notice("not carried: " + thing);
 }
 
 struct SynthCommand {
@@ -89,6 +102,7 @@ void add_convert(CLI::App& app) {
   command.add_option("--type", o->write.type, "element type: " + written_type_names() + "; default: as in IN")
       ->type_name("TYPE");
   add_write_options(command, o->write);
+  command.add_flag("--json", o->json, "what was written, and what could not be carried, as JSON on stdout");
   command.footer(
       "Examples:\n  fathom convert DeepSeek-V2-Lite/ lite.gguf --type q4_k_m\n  fathom convert lite.gguf lite-bf16/ "
       "--type bf16\n"

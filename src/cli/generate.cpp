@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/speculation.h"
 #include "model/text.h"
@@ -115,7 +116,7 @@ void run_generate(const GenerateOptions& o) {
   validate(o.sampling);
   Timing timing;
   const Clock::time_point start = Clock::now();
-  const Model model = load_model(o.model.path);
+  const Model model = open_model(o.model.path);
   std::optional<Tokenizer> found;
   if (has_tokenizer(model)) found = load_tokenizer(model);
   const Tokenizer* tokenizer = found ? &*found : nullptr;

@@ -6,9 +6,11 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/inspect_importance.h"
+#include "cli/open_model.h"
 #include "model/footprint.h"
 #include "model/load.h"
 #include "model/text.h"
+#include "tokenizer/tokenizer_parts.h"
 
 namespace fathom {
 namespace {
@@ -49,6 +51,16 @@ std::string rope_text(const ModelConfig& c) {
                      y.original_max_position_embeddings, y.mscale, y.mscale_all_dim);
 }
 
+// What was passed over, in the config, the weights and the tokenizer.
+std::vector<std::string> all_notes(const Model& m) {
+  std::vector<std::string> notes = m.notes;
+  if (!has_tokenizer(m)) return notes;
+  const Tokenizer tokenizer = load_tokenizer(m);
+  const std::vector<std::string>& own = tokenizer.parts().notes;
+  notes.insert(notes.end(), own.begin(), own.end());
+  return notes;
+}
+
 void print_summary(Model& m) {
   const ModelConfig& c = m.config;
   const Footprint f = footprint(c);
@@ -80,9 +92,11 @@ void print_summary(Model& m) {
                        share(f.mha_cache_elements_per_token), f.mha_cache_elements_per_token,
                        share(kDense67BCacheElements), kDense67BCacheElements));
   line("tokenizer", has_tokenizer(m) ? fmt::format("{} tokens", load_tokenizer(m).n_tokens()) : std::string("none"));
+  for (const std::string& note : all_notes(m)) line("passed over", note);
 }
 
 json::object summary_json(Model& m) {
+  const std::vector<std::string> notes = all_notes(m);
   const ModelConfig& c = m.config;
   const Footprint f = footprint(c);
   json::object bytes;
@@ -96,7 +110,8 @@ json::object summary_json(Model& m) {
           {"cache_elements_per_token", f.cache_elements_per_token},
           {"mha_cache_elements_per_token", f.mha_cache_elements_per_token},
           {"dense_67b_cache_elements_per_token", kDense67BCacheElements},
-          {"has_tokenizer", has_tokenizer(m)}};
+          {"has_tokenizer", has_tokenizer(m)},
+          {"notes", json::array(notes.begin(), notes.end())}};
 }
 
 json::array tensors_json(const TensorSource& source) {
@@ -128,15 +143,15 @@ void run_inspect(const InspectOptions& o) {
   if (o.tensors) {
     const std::shared_ptr<TensorSource> source = open_tensors(o.model);
     if (o.json)
-      fmt::print("{}\n", json::serialize(json::object{{"tensors", tensors_json(*source)}}));
+      print_json(json::object{{"tensors", tensors_json(*source)}});
     else
       print_tensors(*source);
     return;
   }
   if (!o.check && inspect_importance(o.model, o.json)) return;
-  Model model = load_model(o.model);
+  Model model = open_model(o.model);
   if (o.json)
-    fmt::print("{}\n", json::serialize(summary_json(model)));
+    print_json(summary_json(model));
   else
     print_summary(model);
   if (!o.check) return;

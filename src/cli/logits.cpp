@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/open_model.h"
 #include "cli/options.h"
 #include "model/load.h"
 
@@ -61,7 +62,7 @@ std::string json_row(VecView<const float> row) { return fmt::format("[{}]", fmt:
 void run_logits(const LogitsOptions& o) {
   const std::vector<int32_t> ids = parse_ids(o.ids);
   if (ids.empty()) throw_bad_input("--ids holds no token id");
-  const Model model = load_model(o.model.path);
+  const Model model = open_model(o.model.path);
   if (o.output != "-") check_writable(o.output);  // with the model's files open: it may be none of them
   EngineOptions engine_opts = engine_options(o.model);
   engine_opts.chunk_tokens = o.chunk;

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/open_model.h"
 #include "cli/options.h"
 #include "engine/divergence.h"
 #include "model/text.h"
@@ -154,7 +155,7 @@ void print_text(const PerplexityOptions& o, const Totals& t, const Divergence* d
 }
 
 void run_perplexity(const PerplexityOptions& o) {
-  const Model model = load_model(o.model.path);
+  const Model model = open_model(o.model.path);
   const Tokenizer tokenizer = load_tokenizer(model);
   ModelOptions model_options = o.model;
   model_options.ctx = o.window;
@@ -164,7 +165,7 @@ void run_perplexity(const PerplexityOptions& o) {
   std::optional<Model> reference;
   std::optional<SideBySide> both;
   if (!o.against.empty()) {
-    reference = load_model(o.against);
+    reference = open_model(o.against);
     check_comparable(o, model, *reference, text, ids);
     both.emplace(*reference, engine_options(model_options));
   }

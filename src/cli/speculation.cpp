@@ -1,5 +1,6 @@
 #include "cli/speculation.h"
 
+#include "cli/open_model.h"
 #include "engine/draft_model.h"
 #include "engine/prompt_lookup.h"
 #include "model/text.h"
@@ -47,7 +48,7 @@ struct LoadedSpeculator::Draft {
 
  private:
   static Model load_checked(const std::string& path, const ModelConfig& config, const Tokenizer* tokenizer) {
-    Model draft = load_model(path);
+    Model draft = open_model(path);
     std::optional<Tokenizer> own;
     if (has_tokenizer(draft)) own = load_tokenizer(draft);
     check_vocabularies(path, draft.config, own ? &*own : nullptr, config, tokenizer);

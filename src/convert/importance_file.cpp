@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "checkpoint/foreign.h"
+#include "base/foreign.h"
 #include "checkpoint/imatrix.h"
 #include "checkpoint/names.h"
 #include "checkpoint/safetensors.h"

@@ -1,5 +1,6 @@
 #include "convert/output.h"
 
+#include <algorithm>
 #include <numeric>
 #include <unordered_map>
 
@@ -16,17 +17,35 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kFolderShardBytes = 5'000'000'000;
-constexpr uint64_t kHeadRoom = 64 << 20;  // headers, vocabulary, the file system's own needs
+// Headers and what the file system needs for itself: 1 KiB a tensor, and a hundredth of the weights up to 64 MiB.
+uint64_t head_room(uint64_t weight_bytes, size_t n_tensors) {
+  return 1024 * n_tensors + std::min<uint64_t>(weight_bytes / 100, 64 << 20);
+}
 
-void check_room(const fs::path& out, const std::vector<OutTensor>& plan) {
+// text_bytes: of the vocabulary and the other files.
+void check_room(const fs::path& out, const std::vector<OutTensor>& plan, uint64_t text_bytes) {
   if (is_stream(out)) return;
-  uint64_t need = kHeadRoom;
-  for (const OutTensor& t : plan) need += byte_count(t);
+  uint64_t weights = 0;
+  for (const OutTensor& t : plan) weights += byte_count(t);
+  const uint64_t beside = text_bytes + head_room(weights, plan.size());
   std::error_code failed;
   const fs::space_info space = fs::space(out.has_parent_path() ? out.parent_path() : ".", failed);
-  if (!failed && space.available < need)
-    throw_resource("{}: the model takes {}, but the disk has {} free", out.string(),
-                   human_bytes(static_cast<double>(need)), human_bytes(static_cast<double>(space.available)));
+  const auto text = [](uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  if (!failed && space.available < weights + beside)
+    throw_resource(
+        "{}: the weights take {}, and {} more are needed for the vocabulary, headers and the file system, but the disk "
+        "has {} free",
+        out.string(), text(weights), text(beside), text(space.available));
+}
+
+uint64_t size_of(const GgufMetadata& metadata) {
+  uint64_t n = 0;
+  for (const std::string& key : metadata.keys()) {
+    const GgufValue& value = *metadata.find(key);
+    n += key.size() + 32 + value.bytes.size();
+    for (const std::string& s : value.strings) n += 8 + s.size();
+  }
+  return n;
 }
 
 void write_file(const fs::path& path, std::string_view text) {
@@ -80,7 +99,9 @@ void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& o
     planned.push_back({t.name, t.dtype, t.shape});
     f8 = f8 || t.scales;
   }
-  check_room(out, plan);
+  uint64_t text_bytes = 0;
+  for (const auto& [name, text] : files) text_bytes += text.size();
+  check_room(out, plan, text_bytes);
   WorkingFolder folder(out, WorkingFolder::Leftovers::refused);
   SafetensorsWriter writer(out, std::move(planned),
                            options.max_shard_bytes != 0 ? options.max_shard_bytes : kFolderShardBytes);
@@ -88,7 +109,10 @@ void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& o
       pool, in_order_of(writer, std::move(plan)), source, options.encoding,
       [&](std::span<const std::byte> bytes) { writer.write(bytes); }, progress);
   writer.commit();
-  for (const auto& [name, text] : files) write_file(out / name, text);
+  for (const auto& [name, text] : files) {
+    fs::create_directories((out / name).parent_path());
+    write_file(out / name, text);
+  }
   write_file(out / "config.json", config_to_json(source.config, dtype, f8));  // last: without it the folder is no model
   folder.keep();
 }
@@ -107,7 +131,7 @@ void write_gguf(ThreadPool& pool, const ModelRows& original, const fs::path& out
   std::vector<GgufTensorPlan> planned;
   planned.reserve(plan.size());
   for (const OutTensor& t : plan) planned.push_back({t.name, t.dtype, t.shape});
-  check_room(out, plan);
+  check_room(out, plan, size_of(metadata));
   GgufWriter writer(out, metadata, std::move(planned), options.max_shard_bytes);
   write_tensors(
       pool, plan, source, options.encoding, [&](std::span<const std::byte> bytes) { writer.append(bytes); }, progress);

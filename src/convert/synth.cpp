@@ -5,9 +5,9 @@
 
 #include "base/error.h"
 #include "checkpoint/names.h"
+#include "convert/generation_config.h"
 #include "convert/random_rows.h"
 #include "convert/synthetic_vocabulary.h"
-#include "convert/text_files.h"
 #include "model/text.h"
 
 namespace fathom {

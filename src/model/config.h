@@ -114,9 +114,11 @@ struct ModelConfig {
 // product of two sizes of a tensor overflows int64.
 void validate(const ModelConfig& config, const std::string& where);
 
-// Reads the text of a config.json, in both layouts: rope_scaling + rope_theta, and rope_parameters. `where` is the
-// file, for messages.
-ModelConfig config_from_json(std::string_view text, const std::string& where);
+// Reads the text of a config.json, in both layouts: rope_scaling + rope_theta, and rope_parameters; a file may have
+// both where they agree. A null says nothing. `where` is the file, for messages; the keys that were passed over
+// (ignored_keys.h) are added to `ignored`.
+ModelConfig config_from_json(std::string_view text, const std::string& where,
+                             std::vector<std::string>* ignored = nullptr);
 
 // A config.json that transformers reads as its own class, in old releases (rope_scaling + rope_theta) and new ones
 // (which convert it). torch_dtype: "bfloat16", "float32", "float16"; f8_blocks: the weights are F8_E4M3 with

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "checkpoint/names.h"
+#include "model/ignored_keys.h"
 
 namespace fathom {
 namespace {
@@ -49,18 +50,20 @@ class GgufFields {
   const std::string& where() const { return m_.where(); }
   std::string key_name(const char* key) const { return prefix_ + key; }
 
-  void refuse_unread() const {
+  // Every key that was not read must be one to pass over; those of nobody's known namespace are added to `ignored`.
+  void refuse_unread(std::vector<std::string>* ignored) const {
+    const std::string architecture = prefix_.substr(0, prefix_.size() - 1);
     for (const std::string& key : m_.keys()) {
       if (read_.contains(key)) continue;
+      if (key.starts_with(prefix_) && is_neutral(std::string_view(key).substr(prefix_.size()), m_.text(key))) continue;
       if (key.starts_with(prefix_))
         throw_unsupported("{}: unknown key {}; fathom does not run a model while ignoring what its file says", where(),
                           quoted_for_message(key));
-      bool known = false;
-      for (const std::string_view p : {"general.", "tokenizer.", "quantize.", "split.", "GGUF."})
-        known = known || key.starts_with(p);
-      if (!known)
+      const std::string_view reason = reason_to_ignore(key, architecture);
+      if (reason.empty())
         throw_unsupported("{}: unknown key {}; a {} model has keys {}*, general.* and tokenizer.*", where(),
-                          quoted_for_message(key), prefix_.substr(0, prefix_.size() - 1), prefix_);
+                          quoted_for_message(key), architecture, prefix_);
+      if (ignored != nullptr && reason == kForeignNamespace) ignored->push_back(key);
     }
   }
 
@@ -166,6 +169,7 @@ void read_experts(GgufFields& f, const TensorSource& source, ModelConfig& c) {
   const auto chosen = f.maybe_int("expert_used_count"), groups = f.maybe_int("expert_group_count"),
              groups_kept = f.maybe_int("expert_group_used_count");
   const auto shared = f.maybe_int("expert_shared_count"), width = f.maybe_int("expert_feed_forward_length");
+  const auto shared_width = f.maybe_int("expert_shared_feed_forward_length");
   const auto first_dense = f.maybe_int("leading_dense_block_count");
   const auto scale = f.maybe_float("expert_weights_scale");
   const auto normalise = f.maybe_bool("expert_weights_norm");
@@ -180,6 +184,10 @@ void read_experts(GgufFields& f, const TensorSource& source, ModelConfig& c) {
   c.num_experts_per_tok = need(chosen, "expert_used_count");
   c.n_shared_experts = need(shared, "expert_shared_count");
   c.moe_intermediate_size = need(width, "expert_feed_forward_length");
+  if (shared_width && *shared_width != 0 && c.n_shared_experts * c.moe_intermediate_size != *shared_width)
+    throw_bad_input("{}: {} is {}, but there are {} shared experts of width {}", f.where(),
+                    f.key_name("expert_shared_feed_forward_length"), *shared_width, c.n_shared_experts,
+                    c.moe_intermediate_size);
   c.first_k_dense_replace = first_dense.value_or(0);
   c.routed_scaling_factor = scale.value_or(1.0);
   if (c.routed_scaling_factor == 0) c.routed_scaling_factor = 1;  // older files: "not scaled"
@@ -192,12 +200,25 @@ void read_experts(GgufFields& f, const TensorSource& source, ModelConfig& c) {
   c.topk_group = need(groups_kept, "expert_group_used_count");
 }
 
+// -1, as llama.cpp spells it in either signedness, says that there is no such token.
+std::optional<int32_t> checked_token_id(int64_t id, const std::string& where, const char* key) {
+  if (id == -1 || id == int64_t{UINT32_MAX}) return std::nullopt;
+  if (id < 0 || id > INT32_MAX) throw_bad_input("{}: {} is {}; a token id is needed", where, key, id);
+  return static_cast<int32_t>(id);
+}
+
 void read_tokens(const GgufMetadata& m, ModelConfig& c) {
-  c.bos_token_id = m.get_int("tokenizer.ggml.bos_token_id");
-  c.pad_token_id = m.get_int("tokenizer.ggml.padding_token_id");
-  if (const auto eos = m.get_int("tokenizer.ggml.eos_token_id")) c.eos_token_ids.push_back(*eos);
-  const auto end_of_turn = m.get_int("tokenizer.ggml.eot_token_id");
-  if (end_of_turn && c.eos_token_ids != std::vector{*end_of_turn}) c.eos_token_ids.push_back(*end_of_turn);
+  c.bos_token_id = gguf_token_id(m, "tokenizer.ggml.bos_token_id");
+  c.pad_token_id = gguf_token_id(m, "tokenizer.ggml.padding_token_id");
+  const auto add = [&](int64_t id) {
+    if (std::find(c.eos_token_ids.begin(), c.eos_token_ids.end(), id) == c.eos_token_ids.end())
+      c.eos_token_ids.push_back(id);
+  };
+  // Ollama writes all ids that end an answer into a list; llama.cpp ends one at each of three.
+  for (const int64_t id : m.get_ints("tokenizer.ggml.eos_token_ids").value_or(std::vector<int64_t>()))
+    if (const auto checked = checked_token_id(id, m.where(), "tokenizer.ggml.eos_token_ids")) add(*checked);
+  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+    if (const auto id = gguf_token_id(m, key)) add(*id);
 }
 
 int64_t read_vocab_size(GgufFields& f, const GgufMetadata& m) {
@@ -218,7 +239,24 @@ constexpr std::array kArchitectures = std::to_array<Architecture>({
     {Family::llama, "llama"},
 });
 
+// Files of other kinds that are GGUF too, by general.type.
+void refuse_other_kinds(const GgufMetadata& m) {
+  const auto type = m.get_string("general.type").value_or("model");
+  if (type == "adapter" || m.has("adapter.type"))
+    throw_unsupported(
+        "{}: is an adapter ({}), not a whole model; merge it with its base model first (llama.cpp's llama-export-lora)",
+        m.where(), quoted_for_message(m.get_string("adapter.type").value_or("of unknown kind"), 20));
+  if (type == "imatrix" || m.has("imatrix.datasets"))
+    throw_unsupported(
+        "{}: is importance data (an imatrix file of llama.cpp), not a model; it goes with `fathom quantize "
+        "--importance`",
+        m.where());
+  if (type == "mmproj")
+    throw_unsupported("{}: is the part of a model that reads pictures or sound, not a language model", m.where());
+}
+
 Family read_family(const GgufMetadata& m) {
+  refuse_other_kinds(m);
   const auto name = m.get_string("general.architecture");
   if (!name) throw_bad_input("{}: general.architecture is missing", m.where());
   for (const Architecture& a : kArchitectures)
@@ -235,7 +273,12 @@ const char* architecture_name(Family family) {
 
 }  // namespace
 
-ModelConfig config_from_gguf(const GgufMetadata& m, const TensorSource& source) {
+std::optional<int32_t> gguf_token_id(const GgufMetadata& m, const char* key) {
+  const auto id = m.get_int(key);
+  return id ? checked_token_id(*id, m.where(), key) : std::nullopt;
+}
+
+ModelConfig config_from_gguf(const GgufMetadata& m, const TensorSource& source, std::vector<std::string>* ignored) {
   ModelConfig c;
   c.family = read_family(m);
   GgufFields f(m, architecture_name(c.family));
@@ -261,7 +304,7 @@ ModelConfig config_from_gguf(const GgufMetadata& m, const TensorSource& source) 
     read_experts(f, source, c);
   }
   read_tokens(m, c);
-  f.refuse_unread();
+  f.refuse_unread(ignored);
   validate(c, m.where());
   return c;
 }

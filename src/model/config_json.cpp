@@ -1,5 +1,5 @@
 // config.json -> ModelConfig. Key by key: what is used stands in read_*; what must have one value in kSingleValued;
-// what does not touch the forward pass in kHarmless, each with its reason.
+// what does not touch the forward pass in ignored_keys.cpp, each with its reason.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -7,81 +7,11 @@
 #include "base/error.h"
 #include "base/suggest.h"
 #include "model/config.h"
+#include "model/ignored_keys.h"
 #include "model/json_fields.h"
 
 namespace fathom {
 namespace {
-
-struct HarmlessKey {
-  std::string_view key, reason;
-};
-constexpr std::array kHarmless = std::to_array<HarmlessKey>({
-    {"_name_or_path", "where the config came from"},
-    {"name_or_path", "where the config came from"},
-    {"_commit_hash", "where the config came from"},
-    {"transformers_version", "who wrote the file"},
-    {"auto_map", "names Python code for transformers; fathom runs none"},
-    {"torch_dtype", "the element types are in the weight files"},
-    {"dtype", "the same under its newer name"},
-    {"use_cache", "how transformers generates; the result is the same"},
-    {"return_dict", "the form of a Python result"},
-    {"output_attentions", "what a Python call returns besides logits"},
-    {"output_hidden_states", "what a Python call returns besides logits"},
-    {"output_router_logits", "what a Python call returns besides logits"},
-    {"_attn_implementation", "which kernel transformers takes"},
-    {"attn_implementation", "which kernel transformers takes"},
-    {"_attn_implementation_autoset", "which kernel transformers takes"},
-    {"attention_dropout", "training only"},
-    {"initializer_range", "training only; not the published models' training value either"},
-    {"aux_loss_alpha", "training only: weight of the balance loss"},
-    {"router_aux_loss_coef", "training only: weight of the balance loss"},
-    {"seq_aux", "training only: balance loss per sequence"},
-    {"ep_size", "how experts were spread over devices"},
-    {"pretraining_tp", "how matrices were split over devices in training; the product is the same"},
-    {"gradient_checkpointing", "training only"},
-    {"id2label", "classifiers only"},
-    {"label2id", "classifiers only"},
-    {"num_labels", "classifiers only"},
-    {"problem_type", "classifiers only"},
-    {"finetuning_task", "classifiers only"},
-    {"tokenizer_class", "the tokenizer has its own files"},
-    {"task_specific_params", "generation defaults"},
-    {"prefix", "generation defaults"},
-    {"max_length", "generation defaults; fathom takes its own flags"},
-    {"min_length", "generation defaults"},
-    {"max_new_tokens", "generation defaults"},
-    {"do_sample", "generation defaults"},
-    {"early_stopping", "generation defaults"},
-    {"num_beams", "generation defaults"},
-    {"num_beam_groups", "generation defaults"},
-    {"diversity_penalty", "generation defaults"},
-    {"temperature", "generation defaults"},
-    {"top_k", "generation defaults"},
-    {"top_p", "generation defaults"},
-    {"typical_p", "generation defaults"},
-    {"repetition_penalty", "generation defaults"},
-    {"encoder_no_repeat_ngram_size", "generation defaults"},
-    {"length_penalty", "generation defaults"},
-    {"no_repeat_ngram_size", "generation defaults"},
-    {"num_return_sequences", "generation defaults"},
-    {"output_scores", "generation defaults"},
-    {"return_dict_in_generate", "generation defaults"},
-    {"remove_invalid_values", "generation defaults"},
-    {"exponential_decay_length_penalty", "generation defaults"},
-    {"suppress_tokens", "generation defaults"},
-    {"begin_suppress_tokens", "generation defaults"},
-    {"bad_words_ids", "generation defaults"},
-    {"forced_bos_token_id", "generation defaults"},
-    {"forced_eos_token_id", "generation defaults"},
-    {"sep_token_id", "a token that decoder models do not use"},
-    {"decoder_start_token_id", "encoder-decoder models only"},
-    {"tf_legacy_loss", "another framework"},
-    {"use_bfloat16", "another framework"},
-    {"torchscript", "how Python compiles"},
-    {"tie_encoder_decoder", "encoder-decoder models only"},
-    {"cross_attention_hidden_size", "encoder-decoder models only"},
-    {"pruned_heads", "checked to be empty by the shapes of the weights"},
-});
 
 // A key that fathom implements for one value only.
 struct SingleValued {
@@ -101,6 +31,15 @@ constexpr std::array kSingleValued = std::to_array<SingleValued>({
     {"partial_rotary_factor", "1.0", "the whole rotary part rotates"},
     {"rope_interleave", "true", "the rotary rows of deepseek_v2 are interleaved"},
     {"num_nextn_predict_layers", "0", "multi-token prediction layers are DeepSeek-V3"},
+    {"use_sliding_window", "false", "every token attends to all before it"},
+    {"use_qk_norm", "false", "queries and keys have no norm of their own"},
+    {"qk_layernorm", "false", "queries and keys have no norm of their own"},
+    {"use_bidirectional_attention", "false", "the models are decoders"},
+    {"embedding_multiplier", "1.0", "nothing is scaled"},
+    {"residual_multiplier", "1.0", "nothing is scaled"},
+    {"logits_scaling", "1.0", "nothing is scaled"},
+    {"attn_logit_softcapping", "0.0", "logits are not capped"},
+    {"final_logit_softcapping", "0.0", "logits are not capped"},
 });
 
 bool same_value(const json::value& found, const json::value& wanted) {
@@ -168,34 +107,29 @@ YarnScaling read_yarn(JsonFields& f) {
   read_mscale(f, yarn);
   check_single_valued(f, {"attention_factor", "null", "the amplitude follows from mscale and mscale_all_dim"});
   check_single_valued(f, {"truncate", "true", "the ends of the ramp are whole numbers"});
+  check_single_valued(f, {"extrapolation_factor", "1.0", "full interpolation"});
+  check_single_valued(f, {"attn_factor", "1.0", "the amplitude follows from mscale and mscale_all_dim"});
+  f.ignore("finetuned");  // how the model came to its context length
   return yarn;
 }
 
-// rope_scaling beside rope_theta, or rope_parameters with everything inside.
-void read_rope(JsonFields& f, ModelConfig& c) {
-  const auto theta = f.maybe_number("rope_theta");
-  const json::object* old_layout = f.maybe_object("rope_scaling");
-  const json::object* new_layout = f.maybe_object("rope_parameters");
-  if (old_layout != nullptr && new_layout != nullptr)
-    throw_bad_input("{}: has both rope_scaling and rope_parameters; keep one", f.where());
-  const json::object none;
-  const char* label = new_layout != nullptr ? ": rope_parameters" : ": rope_scaling";
-  JsonFields rope(new_layout != nullptr ? *new_layout : old_layout != nullptr ? *old_layout : none, f.where() + label);
+// What rope_scaling or rope_parameters says.
+struct RopeKeys {
+  std::optional<double> theta;
+  std::optional<YarnScaling> yarn;
+};
 
-  const auto inner_theta = rope.maybe_number("rope_theta");
-  if (!theta && !inner_theta) throw_bad_input("{}: rope_theta is missing; fathom guesses no sizes", f.where());
-  if (theta && inner_theta && *theta != *inner_theta)
-    throw_bad_input("{}: rope_theta is {} and {} in rope_parameters; they must agree", f.where(), *theta, *inner_theta);
-  c.rope_theta = inner_theta.value_or(theta.value_or(0));
-
+RopeKeys read_rope_object(JsonFields rope, const ModelConfig& c, bool type_is_needed) {
+  RopeKeys keys;
+  keys.theta = rope.maybe_number("rope_theta");
   const auto type = rope.maybe_text("rope_type"), old_type = rope.maybe_text("type");
   if (type && old_type && *type != *old_type)
     throw_bad_input("{}: rope_type is {} and type is {}; they must agree", rope.where(), quoted_for_message(*type),
                     quoted_for_message(*old_type));
-  if (old_layout != nullptr && !type && !old_type) throw_bad_input("{}: has neither type nor rope_type", rope.where());
+  if (type_is_needed && !type && !old_type) throw_bad_input("{}: has neither type nor rope_type", rope.where());
   const std::string kind = type.value_or(old_type.value_or("default"));
   if (kind == "yarn" && c.uses_mla()) {
-    c.rope_scaling = read_yarn(rope);
+    keys.yarn = read_yarn(rope);
   } else if (kind != "default") {
     throw_unsupported("{}: type {} is not supported for model_type {}; {} is", rope.where(),
                       quoted_for_message(kind, 40), name(c.family), c.uses_mla() ? "'yarn' or none" : "none");
@@ -203,6 +137,35 @@ void read_rope(JsonFields& f, ModelConfig& c) {
   check_single_valued(rope, {"partial_rotary_factor", "1.0", "the whole rotary part rotates"});
   if (const auto key = rope.unread())
     throw_unsupported("{}: unknown key {}", rope.where(), quoted_for_message(*key, 60));
+  return keys;
+}
+
+// rope_scaling beside rope_theta, or rope_parameters with everything inside; both where they say the same.
+void read_rope(JsonFields& f, ModelConfig& c) {
+  const json::object* old_layout = f.maybe_object("rope_scaling");
+  const json::object* new_layout = f.maybe_object("rope_parameters");
+  RopeKeys old_keys, new_keys;
+  if (old_layout != nullptr) old_keys = read_rope_object({*old_layout, f.where() + ": rope_scaling"}, c, true);
+  if (new_layout != nullptr) new_keys = read_rope_object({*new_layout, f.where() + ": rope_parameters"}, c, false);
+  if (old_layout != nullptr && new_layout != nullptr && old_keys.yarn != new_keys.yarn)
+    throw_bad_input("{}: has both rope_scaling and rope_parameters, and they differ; keep the one that is right",
+                    f.where());
+  c.rope_scaling = new_layout != nullptr ? new_keys.yarn : old_keys.yarn;
+
+  const struct {
+    std::optional<double> theta;
+    const char* place;
+  } places[] = {{f.maybe_number("rope_theta"), ""},
+                {old_keys.theta, " in rope_scaling"},
+                {new_keys.theta, " in rope_parameters"}};
+  const auto* first =
+      std::find_if(std::begin(places), std::end(places), [](const auto& p) { return p.theta.has_value(); });
+  if (first == std::end(places)) throw_bad_input("{}: rope_theta is missing; fathom guesses no sizes", f.where());
+  for (const auto& p : places)
+    if (p.theta && *p.theta != *first->theta)
+      throw_bad_input("{}: rope_theta is {}{} and {}{}; they must agree", f.where(), *first->theta, first->place,
+                      *p.theta, p.place);
+  c.rope_theta = *first->theta;
 }
 
 void expect_equal(JsonFields& f, const char* key, int64_t want, const char* what) {
@@ -221,6 +184,7 @@ void read_latent_attention(JsonFields& f, ModelConfig& c) {
   expect_equal(f, "num_key_value_heads", c.num_attention_heads, "num_attention_heads");
   // transformers >= 4.53 adds these two, computed.
   expect_equal(f, "head_dim", c.qk_rope_head_dim, "qk_rope_head_dim");
+  expect_equal(f, "rotary_dim", c.qk_rope_head_dim, "qk_rope_head_dim");
   // Both are below 2^31 or validate() refuses them; the sum is done in unsigned so that no input overflows.
   expect_equal(
       f, "qk_head_dim",
@@ -269,6 +233,8 @@ void read_experts(JsonFields& f, ModelConfig& c) {
   const auto freq = f.maybe_integer("moe_layer_freq");
   const auto normalise = f.maybe_boolean("norm_topk_prob");
   const auto factor = f.maybe_number("routed_scaling_factor");
+  for (const char* alias : {"num_local_experts", "num_experts"})  // names that transformers gives the same number
+    expect_equal(f, alias, c.n_routed_experts, "n_routed_experts");
   if (c.n_routed_experts == 0) {
     if (f.has("n_routed_experts"))
       throw_bad_input("{}: n_routed_experts is 0; leave it out or make it null for a model without experts", f.where());
@@ -292,17 +258,32 @@ void read_experts(JsonFields& f, ModelConfig& c) {
   c.topk_group = need(groups_kept, "topk_group");
 }
 
-void read_tokens(JsonFields& f, ModelConfig& c) {
-  c.bos_token_id = f.maybe_integer("bos_token_id");
-  c.pad_token_id = f.maybe_integer("pad_token_id");
-  if (c.pad_token_id && *c.pad_token_id < 0) c.pad_token_id.reset();  // -1: how early llama configs say "none"
-  const json::value* eos = f.maybe_value("eos_token_id");
-  if (eos == nullptr) return;
-  const json::array one{*eos};
-  for (const json::value& id : eos->is_array() ? eos->get_array() : one) {
-    if (!id.is_int64() || id.get_int64() < 0) f.refuse_type("eos_token_id", "a token id or an array of them", id);
-    c.eos_token_ids.push_back(id.get_int64());
+// What newer releases of transformers write about each layer, computed from keys that are read above.
+void check_layer_types(JsonFields& f, const char* key, const ModelConfig& c, std::string_view (*type_of)(bool is_moe)) {
+  const json::value* types = f.maybe_value(key);
+  if (types == nullptr) return;
+  if (!types->is_array()) f.refuse_type(key, "an array", *types);
+  const json::array& list = types->get_array();
+  if (std::ssize(list) != c.num_hidden_layers)
+    throw_bad_input("{}: {} has {} entries, but num_hidden_layers is {}", f.where(), key, list.size(),
+                    c.num_hidden_layers);
+  for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
+    const json::value& found = list[static_cast<size_t>(i)];
+    const std::string_view wanted = type_of(c.layer_is_moe(i));
+    if (!found.is_string() || std::string_view(found.get_string()) != wanted)
+      throw_unsupported("{}: {} says {} of layer {}, which is {} by the other keys", f.where(), key,
+                        quoted_for_message(json::serialize(found), 40), i, wanted);
   }
+}
+
+void read_tokens(JsonFields& f, ModelConfig& c) {
+  for (auto [key, id] : {std::pair("bos_token_id", &c.bos_token_id), std::pair("pad_token_id", &c.pad_token_id)}) {
+    *id = f.maybe_integer(key);
+    if (*id && **id < 0) id->reset();  // -1: how early llama configs say "none"
+    if (*id && **id > INT32_MAX) throw_bad_input("{}: {} is {}; a token id is needed", f.where(), key, **id);
+  }
+  const json::value* eos = f.maybe_value("eos_token_id");
+  if (eos != nullptr) c.eos_token_ids = token_ids_of_json(*eos, f.where() + ": eos_token_id");
 }
 
 // FP8 weights of DeepSeek's kind: E4M3 with one scale for each block of 128 x 128. Activations stay float in fathom.
@@ -321,7 +302,7 @@ void check_quantization(JsonFields& f) {
 
 }  // namespace
 
-ModelConfig config_from_json(std::string_view text, const std::string& where) {
+ModelConfig config_from_json(std::string_view text, const std::string& where, std::vector<std::string>* ignored) {
   const json::value document = parse_json(text, where);
   if (!document.is_object()) throw_bad_input("{}: must be a JSON object, found {}", where, json_kind_name(document));
   JsonFields f(document.get_object(), where);
@@ -344,7 +325,13 @@ ModelConfig config_from_json(std::string_view text, const std::string& where) {
   read_tokens(f, c);
   check_quantization(f);
   for (const SingleValued& rule : kSingleValued) check_single_valued(f, rule);
-  for (const HarmlessKey& h : kHarmless) f.ignore(h.key);
+  check_layer_types(f, "layer_types", c, [](bool) { return std::string_view("full_attention"); });
+  check_layer_types(f, "mlp_layer_types", c, [](bool is_moe) { return std::string_view(is_moe ? "sparse" : "dense"); });
+  for (const auto& [key, value] : document.get_object()) {
+    if (value.is_null() || f.was_read(key) || reason_to_ignore(std::string_view(key), value).empty()) continue;
+    f.ignore(key);
+    if (ignored != nullptr) ignored->emplace_back(key);
+  }
   if (const auto key = f.unread())
     throw_unsupported("{}: unknown key {}; fathom does not run a model while ignoring what its config says.{}", where,
                       quoted_for_message(*key, 60), did_you_mean(*key, f.known()));

@@ -60,8 +60,8 @@ double JsonFields::number(std::string_view key) { return required(maybe_number(k
 std::string JsonFields::text(std::string_view key) { return required(maybe_text(key), key); }
 
 std::optional<std::string> JsonFields::unread() const {
-  for (const auto& [key, unused] : object_)
-    if (!read_.contains(std::string_view(key))) return std::string(key);
+  for (const auto& [key, value] : object_)
+    if (!value.is_null() && !was_read(key)) return std::string(key);
   return std::nullopt;
 }
 
@@ -73,6 +73,18 @@ void JsonFields::refuse_missing(std::string_view key) const {
 void JsonFields::refuse_type(std::string_view key, const char* needed, const json::value& found) const {
   throw_bad_input("{}: {} must be {}, found {}", where_, key, needed,
                   found.is_number() ? json::serialize(found) : std::string(json_kind_name(found)));
+}
+
+std::vector<int64_t> token_ids_of_json(const json::value& value, const std::string& where) {
+  const json::array one{value};
+  std::vector<int64_t> ids;
+  for (const json::value& id : value.is_array() ? value.get_array() : one) {
+    if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() > INT32_MAX)
+      throw_bad_input("{} must be a token id or an array of them, found {}", where,
+                      id.is_number() ? json::serialize(id) : std::string(json_kind_name(id)));
+    ids.push_back(id.get_int64());
+  }
+  return ids;
 }
 
 }  // namespace fathom

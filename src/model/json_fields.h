@@ -11,7 +11,7 @@
 
 namespace fathom {
 
-// Reads keys and remembers them; refuse_unread() then names the first key that nobody asked for. A null counts as
+// Reads keys and remembers them; unread() then names the first key that nobody asked for. A null counts as
 // absent. Every reader throws bad_input naming where, the key and what was found when the type is another.
 class JsonFields {
  public:
@@ -31,7 +31,8 @@ class JsonFields {
   const json::value* maybe_value(std::string_view key);  // of any type
 
   void ignore(std::string_view key) { read_.emplace(key); }
-  // First key in the order of the file that was neither read nor ignored.
+  bool was_read(std::string_view key) const { return read_.contains(key); }
+  // First key in the order of the file that was neither read nor ignored; a null is nothing to read.
   std::optional<std::string> unread() const;
 
   // Every key that was read or ignored.
@@ -48,5 +49,8 @@ class JsonFields {
   std::string where_;
   std::set<std::string, std::less<>> read_;
 };
+
+// A token id or an array of them, as eos_token_id is in two files. bad_input, naming `where`, for anything else.
+std::vector<int64_t> token_ids_of_json(const json::value& value, const std::string& where);
 
 }  // namespace fathom

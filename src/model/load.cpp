@@ -1,13 +1,16 @@
 #include "model/load.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
+#include "base/foreign.h"
 #include "base/json.h"
-#include "checkpoint/foreign.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
 #include "model/config_gguf.h"
+#include "model/find_model.h"
+#include "model/json_fields.h"
 
 namespace fathom {
 namespace {
@@ -33,66 +36,64 @@ void add_generation_eos(const fs::path& path, ModelConfig& config) {
   const json::value document = parse_json(read_file(path, kMaxConfigBytes), path.string());
   const json::value* eos = document.is_object() ? document.get_object().if_contains("eos_token_id") : nullptr;
   if (eos == nullptr || eos->is_null()) return;
-  const json::array one{*eos};
-  for (const json::value& id : eos->is_array() ? eos->get_array() : one) {
-    if (!id.is_int64() || id.get_int64() < 0)
-      throw_bad_input("{}: eos_token_id must be a token id or an array of them", path.string());
-    auto& ids = config.eos_token_ids;
-    if (std::find(ids.begin(), ids.end(), id.get_int64()) == ids.end()) ids.push_back(id.get_int64());
-  }
+  auto& ids = config.eos_token_ids;
+  for (const int64_t id : token_ids_of_json(*eos, path.string() + ": eos_token_id"))
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
 }
 
-ModelConfig folder_config(const fs::path& folder) {
+ModelConfig folder_config(const fs::path& folder, std::vector<std::string>* ignored) {
   const fs::path path = folder / "config.json";
   if (!is_there(path))
     throw_bad_input("{}: there is no config.json beside the weights; fathom needs it to know the model",
                     folder.string());
-  ModelConfig config = config_from_json(read_file(path, kMaxConfigBytes), path.string());
+  ModelConfig config = config_from_json(read_file(path, kMaxConfigBytes), path.string(), ignored);
   add_generation_eos(folder / "generation_config.json", config);
   return config;
 }
 
-// A folder without safetensors: say what is there instead.
-[[noreturn]] void explain_folder(const fs::path& folder) {
-  for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
-    if (is_there(folder / pickle))
-      throw_unsupported(
-          "{}: holds {}, a Python pickle; fathom reads safetensors and GGUF: save it with save_pretrained(..., "
-          "safe_serialization=True)",
-          folder.string(), pickle);
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().extension() == ".gguf")
-      throw_bad_input("{}: is a folder of GGUF files; name the file, for example {}", folder.string(),
-                      entry.path().string());
-  throw_bad_input("{}: is no model: it holds neither {} nor {}", folder.string(), kSafetensorsFile, kSafetensorsIndex);
-}
+constexpr std::array<std::string_view, 7> kFilesOfAFolder = {
+    "config.json",         "generation_config.json",  "tokenizer.json", "tokenizer_config.json",
+    "adapter_config.json", "special_tokens_map.json", kSafetensorsIndex};
 
 std::shared_ptr<TensorSource> open_file(const fs::path& path) {
   const MappedFile file(path);  // refuses what is not a regular file
   if (looks_like_gguf(path)) return GgufSource::open(path);
   if (looks_like_safetensors(file.bytes())) return std::make_shared<SafetensorsSource>(path);
-  if (path.filename() == "config.json" || path.filename() == kSafetensorsIndex)
+  if (std::find(kFilesOfAFolder.begin(), kFilesOfAFolder.end(), path.filename().string()) != kFilesOfAFolder.end())
     throw_bad_input("{}: is one file of a model folder; name the folder", path.string());
   throw_bad_input("{}: {}", path.string(),
                   recognise_file(file.bytes()).value_or("is neither a GGUF nor a safetensors file"));
+}
+
+std::shared_ptr<TensorSource> open_found(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return std::make_shared<SafetensorsSource>(path);
+  return open_file(path);
 }
 
 }  // namespace
 
 std::shared_ptr<TensorSource> open_tensors(const fs::path& path) {
   std::error_code ignored;
-  if (!is_there(path)) throw_bad_input("{}: there is no such file or folder", path.string());
-  if (!fs::is_directory(path, ignored)) return open_file(path);
-  if (!is_there(path / kSafetensorsFile) && !is_there(path / kSafetensorsIndex)) explain_folder(path);
-  return std::make_shared<SafetensorsSource>(path);
+  return open_found(fs::is_regular_file(path, ignored) ? path : find_model(path).path);  // also an adapter's
 }
 
-Model load_model(const fs::path& path) {
-  Model model{.config = {}, .weights = {}, .source = open_tensors(path), .path = path};
+Model load_model(const fs::path& named) {
+  const FoundModel found = find_model(named);
+  Model model{.config = {}, .weights = {}, .source = open_found(found.path), .path = found.path};
+  if (!found.notice.empty()) model.notices.push_back(found.notice);
   const auto* gguf = dynamic_cast<const GgufSource*>(model.source.get());
-  model.config = gguf != nullptr ? config_from_gguf(gguf->metadata(), *gguf) : folder_config(folder_of(path));
-  model.weights = load_weights(model.config, *model.source);
+  std::error_code not_a_folder;
+  if (const size_t n = model.source->files().size();
+      gguf == nullptr && n > 1 && !fs::is_directory(found.path, not_a_folder))
+    model.notices.push_back(
+        fmt::format("{} is one of {} files of a sharded model; using all of them", found.path.string(), n));
+  std::vector<std::string> ignored;
+  model.config = gguf != nullptr ? config_from_gguf(gguf->metadata(), *gguf, &ignored)
+                                 : folder_config(folder_of(found.path), &ignored);
+  if (!ignored.empty())
+    model.notes.push_back(fmt::format("keys that cannot change a result: {}", fmt::join(ignored, ", ")));
+  model.weights = load_weights(model.config, *model.source, &model.notes);
   return model;
 }
 

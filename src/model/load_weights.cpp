@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 #include "base/error.h"
 #include "checkpoint/names.h"
 #include "model/load.h"
+#include "model/load_redundant.h"
 
 namespace fathom {
 namespace {
@@ -104,14 +106,24 @@ class WeightLoader {
     return w;
   }
 
-  void refuse_surplus() const {
-    for (const TensorInfo& t : source_.tensors())
-      if (!used_.contains(&t) && !t.name.ends_with("rotary_emb.inv_freq"))
+  // Every tensor that was not used must be one that changes nothing; a sentence for each reason is added to `notes`.
+  void refuse_surplus(const ModelWeights& weights, std::vector<std::string>* notes) const {
+    std::map<std::string, std::vector<std::string>> names_of_reason;
+    for (const TensorInfo& t : source_.tensors()) {
+      if (used_.contains(&t)) continue;
+      const auto why = why_redundant(c_, weights, t);
+      if (!why)
         throw_bad_input(
             "{}: tensor {} of shape {} is not part of this {} model ({} layers{}); was the file made for another "
             "config?",
             t.file, quoted_for_message(t.name), shape_text(t.shape), name(c_.family), c_.num_hidden_layers,
             c_.tie_word_embeddings ? ", tied embeddings" : "");
+      if (!why->empty()) names_of_reason[*why].push_back(quoted_for_message(t.name));
+    }
+    if (notes == nullptr) return;
+    for (const auto& [why, names] : names_of_reason)
+      notes->push_back(fmt::format("{}{} {}", names.front(),
+                                   names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : "", why));
   }
 
  private:
@@ -209,13 +221,13 @@ class WeightLoader {
 
 }  // namespace
 
-ModelWeights load_weights(const ModelConfig& config, const TensorSource& source) {
+ModelWeights load_weights(const ModelConfig& config, const TensorSource& source, std::vector<std::string>* notes) {
   WeightLoader loader(config, source);
   ModelWeights weights = empty_weights(config, loader.split_kv_b());
   for_each_tensor(weights, config,
                   [&](const std::string& name, Weight& w, const Shape& shape) { w = loader.load(name, shape); });
   if (config.tie_word_embeddings) weights.lm_head = weights.embed_tokens;
-  loader.refuse_surplus();
+  loader.refuse_surplus(weights, notes);
   return weights;
 }
 

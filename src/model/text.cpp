@@ -2,7 +2,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "tokenizer/chat_template.h"
+#include "model/config_gguf.h"
+#include "model/find_model.h"
 
 namespace fathom {
 namespace {
@@ -10,13 +11,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kModel = "tokenizer.ggml.model";
-
-std::optional<int32_t> token_id(const GgufMetadata& m, const char* key) {
-  const auto id = m.get_int(key);
-  if (!id) return std::nullopt;
-  if (*id < 0 || *id > INT32_MAX) throw_bad_input("{}: {} is {}; a token id is needed", m.where(), key, *id);
-  return static_cast<int32_t>(*id);
-}
+constexpr const char* kAddedTokens = "fathom.added_tokens";
+constexpr std::string_view kChatTemplate = "tokenizer.chat_template";
 
 std::vector<int32_t> token_types(const GgufMetadata& m) {
   std::vector<int32_t> types;
@@ -78,12 +74,13 @@ std::optional<VocabularyData> vocabulary_from_gguf(const GgufMetadata& m) {
         "{}: tokenizer.ggml.pre is missing; how text is cut into words cannot be guessed. Convert the model again",
         m.where());
   v.pre = *pre;
-  v.bos = token_id(m, "tokenizer.ggml.bos_token_id");
-  v.eos = token_id(m, "tokenizer.ggml.eos_token_id");
-  v.pad = token_id(m, "tokenizer.ggml.padding_token_id");
-  v.unk = token_id(m, "tokenizer.ggml.unknown_token_id");
+  v.bos = gguf_token_id(m, "tokenizer.ggml.bos_token_id");
+  v.eos = gguf_token_id(m, "tokenizer.ggml.eos_token_id");
+  v.pad = gguf_token_id(m, "tokenizer.ggml.padding_token_id");
+  v.unk = gguf_token_id(m, "tokenizer.ggml.unknown_token_id");
   v.add_bos = m.get_bool("tokenizer.ggml.add_bos_token").value_or(false);
   v.add_eos = m.get_bool("tokenizer.ggml.add_eos_token").value_or(false);
+  v.added_tokens = m.get_string(kAddedTokens).value_or("");
   return v;
 }
 
@@ -106,6 +103,20 @@ void vocabulary_to_gguf(const VocabularyData& v, GgufMetadata& m) {
   set_id("tokenizer.ggml.unknown_token_id", v.unk);
   m.set_bool("tokenizer.ggml.add_bos_token", v.add_bos);
   m.set_bool("tokenizer.ggml.add_eos_token", v.add_eos);
+  if (!v.added_tokens.empty()) m.set_string(kAddedTokens, v.added_tokens);
+}
+
+void chat_templates_to_gguf(const ChatTemplates& templates, GgufMetadata& m) {
+  std::vector<std::string> names;
+  for (const auto& [name, text] : templates) {
+    if (name == "default") {
+      m.set_string(kChatTemplate, text);
+      continue;
+    }
+    m.set_string(fmt::format("{}.{}", kChatTemplate, name), text);
+    names.push_back(name);
+  }
+  if (!names.empty()) m.set_strings("tokenizer.chat_templates", names);
 }
 
 bool has_tokenizer(const Model& model) {
@@ -125,17 +136,27 @@ Tokenizer load_tokenizer(const Model& model) {
   return tokenizer;
 }
 
-Tokenizer load_tokenizer(const fs::path& path) {
+Tokenizer load_tokenizer(const fs::path& named) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) throw_bad_input("{}: there is no such file or folder", path.string());
+  if (!fs::exists(named, ignored)) throw_bad_input("{}: there is no such file or folder", named.string());
+  fs::path path = named;
+  if (fs::is_directory(path, ignored) && !is_file(path / "tokenizer.json"))
+    if (const auto inside = find_model_inside(path)) path = inside->path;
   if (!fs::is_directory(path, ignored) && looks_like_gguf(path))
     return tokenizer_of_gguf(GgufSource::open(path)->metadata());
   return tokenizer_of_folder(folder_of(path));
 }
 
-std::optional<std::string> load_chat_template(const Model& model) {
-  if (const GgufMetadata* metadata = gguf_metadata(model)) return metadata->get_string("tokenizer.chat_template");
-  return find_chat_template(folder_of(model.path));
+ChatTemplates load_chat_templates(const Model& model) {
+  const GgufMetadata* metadata = gguf_metadata(model);
+  if (metadata == nullptr) return find_chat_templates(folder_of(model.path));
+  ChatTemplates found;
+  const std::string named = fmt::format("{}.", kChatTemplate);
+  for (const std::string& key : metadata->keys()) {
+    if (key == kChatTemplate) found.emplace("default", *metadata->get_string(key));
+    if (key.starts_with(named)) found.emplace(key.substr(named.size()), *metadata->get_string(key));
+  }
+  return found;
 }
 
 }  // namespace fathom

@@ -6,6 +6,7 @@
 
 #include "checkpoint/gguf.h"
 #include "model/load.h"
+#include "tokenizer/chat_template_files.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/vocabulary.h"
 
@@ -18,6 +19,10 @@ std::optional<VocabularyData> vocabulary_from_gguf(const GgufMetadata& metadata)
 // only.
 void vocabulary_to_gguf(const VocabularyData& vocabulary, GgufMetadata& metadata);
 
+// tokenizer.chat_template, and tokenizer.chat_template.NAME with the list tokenizer.chat_templates, as gguf-py writes
+// them.
+void chat_templates_to_gguf(const ChatTemplates& templates, GgufMetadata& metadata);
+
 // The tokenizer of a model; bad_input when it has none, or more tokens than the embedding has rows.
 Tokenizer load_tokenizer(const Model& model);
 // The same without the model's weights: a folder with tokenizer.json, the tokenizer.json itself, a GGUF file, or a file
@@ -25,7 +30,7 @@ Tokenizer load_tokenizer(const Model& model);
 Tokenizer load_tokenizer(const std::filesystem::path& path);
 bool has_tokenizer(const Model& model);
 
-// The text of the chat template; nothing when the model brings none.
-std::optional<std::string> load_chat_template(const Model& model);
+// The chat templates that the model brings, by name; "default" is the one that is used when nobody asks for another.
+ChatTemplates load_chat_templates(const Model& model);
 
 }  // namespace fathom

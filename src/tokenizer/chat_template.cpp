@@ -1,7 +1,5 @@
 #include "tokenizer/chat_template.h"
 
-#include "base/file.h"
-#include "base/json.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_parts.h"
 
@@ -30,18 +28,6 @@ Value message_value(const ChatMessage& message) {
   for (const auto& [key, value] : message.more)
     items.emplace_back(Text(std::string_view(key), Origin::untrusted), untrusted_value(value));
   return jinja::make_dict(std::move(items));
-}
-
-std::string named_default(const json::array& templates, const std::string& where) {
-  for (const json::value& entry : templates) {
-    const json::object* object = entry.if_object();
-    const json::value* name = object ? object->if_contains("name") : nullptr;
-    const json::value* text = object ? object->if_contains("template") : nullptr;
-    if (name == nullptr || text == nullptr || !name->is_string() || !text->is_string())
-      throw_bad_input("{}: chat_template is a list, but not of objects with a name and a template.", where);
-    if (name->get_string() == "default") return std::string(std::string_view(text->get_string()));
-  }
-  throw_bad_input("{}: chat_template is a list without a template named \"default\".", where);
 }
 
 }  // namespace
@@ -146,20 +132,6 @@ std::string answer_gap(const ChatTemplate& chat, std::span<const ChatMessage> me
   std::string before;
   for (size_t i = 0; i + 1 < end; ++i) before += pieces[i].text;
   return before.starts_with(prompt) ? before.substr(prompt.size()) : std::string();
-}
-
-std::optional<std::string> find_chat_template(const std::filesystem::path& folder) {
-  const std::filesystem::path own = folder / "chat_template.jinja", config = folder / "tokenizer_config.json";
-  if (std::filesystem::exists(own)) return read_file(own, uint64_t{1} << 20);
-  if (!std::filesystem::exists(config)) return std::nullopt;
-  const std::string where = config.string();
-  const json::value root = parse_json(read_file(config), where);
-  if (!root.is_object()) throw_bad_input("{}: found {}, needed an object.", where, json_kind_name(root));
-  const json::value* found = root.get_object().if_contains("chat_template");
-  if (found == nullptr || found->is_null()) return std::nullopt;
-  if (const json::string* text = found->if_string()) return std::string(std::string_view(*text));
-  if (const json::array* list = found->if_array()) return named_default(*list, where);
-  throw_bad_input("{}: chat_template is {}, needed a string.", where, json_kind_name(*found));
 }
 
 }  // namespace fathom

@@ -6,8 +6,6 @@
 // that ends in half a special token cannot complete one with the template's text.
 #pragma once
 #include <cstdint>
-#include <filesystem>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -90,10 +88,5 @@ std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const ChatTemplate&
 // "Assistant:" and whose finished turns say "Assistant: ...". A model writes it as the start of its answer, and it is
 // not part of the message. Empty when a finished turn does not begin with the generation prompt.
 std::string answer_gap(const ChatTemplate& chat, std::span<const ChatMessage> messages);
-
-// The template text of a Hugging Face folder: chat_template.jinja, else chat_template in tokenizer_config.json (a
-// string, or a list of named ones, of which "default" is taken). Nothing when the folder has none. Throws bad_input for
-// another form.
-std::optional<std::string> find_chat_template(const std::filesystem::path& folder);
 
 }  // namespace fathom

@@ -24,11 +24,11 @@ struct JsonObject {
 
   std::string place(std::string_view key) const { return fmt::format("{}.{}", where, key); }
 
-  // Refuses keys outside the list.
+  // Refuses keys outside the list; a null says nothing.
   void expect_keys(std::initializer_list<std::string_view> known) const {
     for (const auto& item : *object) {
       const std::string_view key(item.key().data(), item.key().size());
-      if (std::find(known.begin(), known.end(), key) == known.end())
+      if (!item.value().is_null() && std::find(known.begin(), known.end(), key) == known.end())
         throw_unsupported("{} has the key {}, which fathom does not know.", where, quoted_for_message(key));
     }
   }

@@ -140,6 +140,21 @@ void read_added_tokens(const json::array& list, const std::string& where, Tokeni
   if (twice != parts.added.end()) throw_bad_input("{}: {} is listed twice.", where, quoted_for_message(twice->content));
 }
 
+}  // namespace
+
+// Flags of tokens that the vocabulary has already, in the form of tokenizer.json's list.
+void read_added_token_flags(std::string_view text, const std::string& where, TokenizerParts& parts) {
+  const json::value document = parse_json(text, where);
+  if (!document.is_array()) throw_bad_input("{} is {}; needed is an array.", where, json_kind_name(document));
+  for (const json::value& entry : document.get_array()) {
+    AddedToken token = read_added_token({entry, where});
+    for (AddedToken& known : parts.added)
+      if (known.id == token.id && known.content == token.content) known = std::move(token);
+  }
+}
+
+namespace {
+
 // ---- tokenizer_config.json ----
 
 // bos_token and the like: null, a string, or an object with the string under "content".
@@ -204,9 +219,11 @@ void read_tokenizer(const json::value& document, const std::string& where, Token
   if (root.find("version") != nullptr && root.text("version") != "1.0")
     throw_unsupported("{}: version {} is not supported; known is 1.0.", where,
                       quoted_for_message(root.text("version")));
+  // Left behind by whoever saved the file from a training loop. transformers switches both off for each call that does
+  // not ask for them, and so whole texts are encoded here as there.
   for (const char* key : {"truncation", "padding"})
     if (root.find(key) != nullptr)
-      throw_unsupported("{}: {} is set; fathom neither cuts nor pads texts. Set it to null.", where, key);
+      parts.notes.push_back(fmt::format("{}: {} is set, but texts are neither cut nor padded", where, key));
   if (const json::value* normalizer = root.find("normalizer")) {
     const JsonObject n(*normalizer, root.place("normalizer"));
     if (n.text("type") != "Sequence" || !n.list("normalizers").empty())

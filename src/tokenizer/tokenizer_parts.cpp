@@ -5,6 +5,20 @@
 #include "base/error.h"
 
 namespace fathom {
+namespace {
+
+// Early converters wrote these as USER_DEFINED, since tokenizer.json does not call them special; llama.cpp takes them
+// for CONTROL all the same (src/llama-vocab.cpp, "control-looking token"), and so a text that spells them is not parsed
+// unless asked.
+constexpr std::string_view kControlByName[] = {"<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>",
+                                               "<\uff5cfim\u2581end\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
+                                               "<|endoftext|>"};
+
+}  // namespace
+
+bool is_special_in_gguf(TokenType type, std::string_view text) noexcept {
+  return type != TokenType::user_defined || std::ranges::count(kControlByName, text) > 0;
+}
 
 SpellingIndex::SpellingIndex(const std::vector<std::string>& spellings, const std::string& where) {
   sorted_.reserve(spellings.size());

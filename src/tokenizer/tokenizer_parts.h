@@ -32,6 +32,7 @@ struct TokenizerParts {
   std::optional<int32_t> model_unk;     // stands for bytes without a token
   std::vector<int32_t> prefix, suffix;  // what encode adds: bos, eos
   std::optional<int32_t> bos, eos, pad, unk;
+  std::vector<std::string> notes;  // what the file says that encoding passes over: sentences
 };
 
 // Finds ids by spelling while a file is read, and refuses a spelling that two ids share.
@@ -57,6 +58,11 @@ void check_merges(const TokenizerParts& parts);
 
 TokenizerParts parts_from_json(std::string_view tokenizer_json, std::string_view tokenizer_config_json,
                                const std::string& where);
+// What llama.cpp makes of an added token of a GGUF vocabulary: USER_DEFINED ones are not special, but for some names.
+bool is_special_in_gguf(TokenType type, std::string_view text) noexcept;
+// Flags of added tokens as fathom.added_tokens of a GGUF file has them (VocabularyData::added_tokens). A token that the
+// vocabulary no longer has by that id and text is passed over.
+void read_added_token_flags(std::string_view json, const std::string& where, TokenizerParts& parts);
 TokenizerParts parts_from_vocabulary(VocabularyData vocabulary, const std::string& where);
 
 }  // namespace fathom

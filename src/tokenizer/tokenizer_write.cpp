@@ -33,17 +33,21 @@ std::vector<int32_t> make_token_types(const TokenizerParts& p) {
   return types;
 }
 
-// How many ids carry a name: UNUSED ones at the end of a GGUF vocabulary only fill rows of the embedding.
-size_t n_named(const TokenizerParts& p) {
-  size_t n = p.spellings.size();
-  while (n > 0 && !p.token_types.empty() && p.token_types[n - 1] == static_cast<int32_t>(TokenType::unused)) --n;
-  return n;
-}
-
 json::value added_token_json(const AddedToken& token) {
   return {{"id", token.id},          {"content", token.content}, {"single_word", false},
           {"lstrip", token.lstrip},  {"rstrip", token.rstrip},   {"normalized", token.normalized},
           {"special", token.special}};
+}
+
+// The added tokens that a reader of `types` alone would take for others (VocabularyData::added_tokens).
+std::string added_token_flags(const TokenizerParts& p, const std::vector<int32_t>& types) {
+  json::array out;
+  for (const AddedToken& token : p.added) {
+    const auto type = static_cast<TokenType>(types[static_cast<size_t>(token.id)]);
+    if (token.normalized || token.special != is_special_in_gguf(type, token.content))
+      out.push_back(added_token_json(token));
+  }
+  return out.empty() ? std::string() : json::serialize(out);
 }
 
 // bos and eos as a TemplateProcessing; without either, the ByteLevel that DeepSeek's files have.
@@ -110,7 +114,7 @@ json::value model_json(const TokenizerParts& p) {
 json::array added_tokens_json(const TokenizerParts& p) {
   json::array out;
   auto next = p.added.begin();
-  for (size_t id = 0; id < n_named(p); ++id) {
+  for (size_t id = 0; id < p.spellings.size(); ++id) {
     if (next != p.added.end() && static_cast<size_t>(next->id) == id) {
       out.push_back(added_token_json(*next++));
     } else if (id >= static_cast<size_t>(p.n_model)) {
@@ -153,11 +157,10 @@ VocabularyData to_vocabulary(const Tokenizer& tokenizer, int32_t n_rows) {
     v.merges.push_back(merge_text(p, merge));
     split_merge(v.merges.back(), v.merges.size() - 1, p.where);
   }
-  if (n_rows > 0 && static_cast<size_t>(n_rows) < n_named(p))
+  v.added_tokens = added_token_flags(p, v.token_types);
+  if (n_rows > 0 && static_cast<size_t>(n_rows) < v.tokens.size())
     throw_bad_input("{}: the vocabulary has {} tokens, but the model has only {} rows of embeddings.", p.where,
-                    n_named(p), n_rows);
-  if (n_rows > 0) v.tokens.resize(std::min(v.tokens.size(), static_cast<size_t>(n_rows)));
-  v.token_types.resize(v.tokens.size());
+                    v.tokens.size(), n_rows);
   for (int32_t id = tokenizer.n_tokens(); id < n_rows; ++id) {
     v.tokens.push_back(fmt::format("[PAD{}]", id));
     v.token_types.push_back(static_cast<int32_t>(TokenType::unused));

@@ -21,6 +21,9 @@ struct VocabularyData {
   bool add_bos =
       false;  // tokenizer.ggml.add_bos_token: llama.cpp takes false for this kind of vocabulary when the key is absent
   bool add_eos = false;
+  // fathom.added_tokens: a list as in tokenizer.json of the added tokens whose flags do not follow from their type.
+  // Empty: there are none.
+  std::string added_tokens;
 };
 
 }  // namespace fathom

@@ -24,13 +24,6 @@ void check_token(const std::string& text, size_t id, const std::string& where) {
     throw_bad_input("{}: token {} is {}, which is not valid UTF-8.", where, id, quoted_for_message(text));
 }
 
-// Early converters wrote these as USER_DEFINED, since tokenizer.json does not call them special; llama.cpp takes them
-// for CONTROL all the same (src/llama-vocab.cpp, "control-looking token"), and so a text that spells them is not parsed
-// unless asked.
-constexpr std::string_view kControlByName[] = {"<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>",
-                                               "<\uff5cfim\u2581end\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
-                                               "<|endoftext|>"};
-
 // CONTROL and UNKNOWN are special, USER_DEFINED is added; NORMAL and UNUSED are neither. BYTE belongs to another kind
 // of tokenizer.
 void read_types(const VocabularyData& v, TokenizerParts& parts) {
@@ -52,8 +45,8 @@ void read_types(const VocabularyData& v, TokenizerParts& parts) {
     if (v.tokens[id].size() > kMaxAddedTokenBytes)
       throw_bad_input("{}: token {} is an added token of {} bytes; fathom reads up to {}.", parts.where, id,
                       v.tokens[id].size(), kMaxAddedTokenBytes);
-    const bool special = type != TokenType::user_defined || std::ranges::count(kControlByName, v.tokens[id]) > 0;
-    parts.added.push_back({.id = static_cast<int32_t>(id), .content = v.tokens[id], .special = special});
+    parts.added.push_back(
+        {.id = static_cast<int32_t>(id), .content = v.tokens[id], .special = is_special_in_gguf(type, v.tokens[id])});
   }
 }
 
@@ -64,15 +57,31 @@ std::optional<int32_t> checked_id(std::optional<int32_t> id, const char* key, co
   return id;
 }
 
+// Takes off the UNUSED tokens at the end ("[PAD320]"), which only fill rows of the embedding: tokenizer.json does not
+// know them either, and none is ever written.
+void drop_padding(VocabularyData& v) {
+  if (v.token_types.empty()) return;
+  const auto last = std::find_if(v.token_types.rbegin(), v.token_types.rend(),
+                                 [](int32_t t) { return t != static_cast<int32_t>(TokenType::unused); });
+  auto n = static_cast<size_t>(v.token_types.rend() - last);
+  for (const auto& id : {v.bos, v.eos, v.pad, v.unk})  // someone means it
+    if (id && *id >= 0 && static_cast<size_t>(*id) < v.tokens.size()) n = std::max(n, static_cast<size_t>(*id) + 1);
+  if (n == 0) return;  // no token at all is refused elsewhere
+  v.tokens.resize(n);
+  v.token_types.resize(n);
+}
+
 }  // namespace
 
 TokenizerParts parts_from_vocabulary(VocabularyData v, const std::string& where) {
   check_sizes(v, where);
+  drop_padding(v);
   TokenizerParts parts;
   parts.where = where;
   parts.pre = pre_tokenizer_of_name(v.pre, where);
   for (size_t id = 0; id < v.tokens.size(); ++id) check_token(v.tokens[id], id, where);
   read_types(v, parts);
+  if (!v.added_tokens.empty()) read_added_token_flags(v.added_tokens, where + ": fathom.added_tokens", parts);
   parts.spellings = std::move(v.tokens);
 
   const SpellingIndex index(parts.spellings, where);

@@ -29,6 +29,27 @@ TEST(Json, RefusesWhatIsNotOneWholeDocument) {
     refusal(bad);
 }
 
+TEST(Json, AByteOrderMarkInFrontIsNoText) {
+  EXPECT_EQ(parse_json("\xEF\xBB\xBF{\"a\": 1}", "x.json"), parse_json("{\"a\": 1}", "x.json"));
+  refusal("\xEF\xBB\xBF\xEF\xBB\xBF{}");  // one
+  refusal("{}\xEF\xBB\xBF");
+}
+
+TEST(Json, WhatIsNoJsonFileIsNamed) {
+  const struct {
+    std::string_view text, name;
+  } cases[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git-lfs pointer"},
+      {"<!DOCTYPE html><html>", "HTML page"},
+      {"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "XML"},
+      {std::string_view("\xFF\xFE{\0}\0", 6), "UTF-16"},
+      {std::string_view("\xFE\xFF\0{\0}", 6), "UTF-16"},
+      {"\x1F\x8B\x08", "gzip"},
+      {"\x28\xB5\x2F\xFD", "zstd"},
+  };
+  for (const auto& c : cases) EXPECT_NE(refusal(c.text).find(c.name), std::string::npos) << c.name;
+}
+
 TEST(Json, DepthIsLimitedAndCostsNoStack) {
   EXPECT_NE(refusal(std::string(100000, '[')).find("nested more than 32"), std::string::npos);
   std::string objects;

@@ -127,6 +127,12 @@ TEST(Safetensors, FilesOfOtherKindsAreExplained) {
       {std::string_view("\x08\x07\x12\x07pytorch", 11), "ONNX"},
       {"GGUF\x03", "GGUF file"},
       {"{\"weight_map\": {}}", "JSON text"},
+      {"{\"error\": \"Repository not found\"}", "is a message ('{\"error\": \"Repository not found\"}')"},
+      {"Entry not found", "is a message ('Entry not found'), not a file of tensors"},
+      {"<?xml version=\"1.0\"?><Error/>", "is XML"},
+      {"\x1F\x8B\x08\x08", "gzip"},
+      {"\x28\xB5\x2F\xFD\x04", "zstd"},
+      {"\x89HDF\r\n\x1A\n", "HDF5"},
       {"abc", "truncated"},
   };
   for (const auto& c : cases) {
@@ -180,6 +186,47 @@ TEST(Safetensors, WhatIsWrittenIsReadBackInOneFileAndInShards) {
   write_plan(writer);
   writer.commit();
   expect_plan(SafetensorsSource(folder / "one.safetensors"));
+}
+
+TEST(Safetensors, ShardsAreReadWithoutTheirIndexAndFromAnyOfThem) {
+  const TempFolder folder;
+  const std::filesystem::path out = folder / "m";
+  {
+    SafetensorsWriter writer(out, small_plan(), 1);
+    write_plan(writer);
+    writer.commit();
+  }
+  expect_plan(SafetensorsSource(out / "model-00002-of-00004.safetensors"));
+  std::filesystem::remove(out / "model.safetensors.index.json");
+  EXPECT_TRUE(holds_safetensors(out));
+  expect_plan(SafetensorsSource(out));
+  std::filesystem::copy_file(out / "model-00001-of-00004.safetensors", out / "other-00001-of-00002.safetensors");
+  EXPECT_TRUE(contains(error_of([&] { SafetensorsSource{out}; }), "holds shards of more than one model"));
+  std::filesystem::remove(out / "other-00001-of-00002.safetensors");
+  std::filesystem::rename(out / "model-00003-of-00004.safetensors", folder / "away");
+  for (const auto& named : {out, out / "model-00002-of-00004.safetensors"})
+    EXPECT_TRUE(
+        contains(error_of([&] { SafetensorsSource{named}; }), "model-00003-of-00004.safetensors is not in its folder"));
+  EXPECT_TRUE(contains(error_of([&] { SafetensorsSource{out / "model-00002-of-00004.safetensors"}; }),
+                       "is one of 4 files of a sharded model"));
+  std::filesystem::copy_file(out / "model-00001-of-00004.safetensors", out / "model-00003-of-00004.safetensors");
+  EXPECT_TRUE(contains(error_of([&] { SafetensorsSource{out}; }), "lies in"));
+}
+
+TEST(Safetensors, ASingleFileOfAnotherNameIsTheModelOfItsFolder) {
+  const TempFolder folder;
+  const auto write = [&](const char* name) {
+    SafetensorsWriter writer(folder / name, small_plan(), 1);
+    write_plan(writer);
+    writer.commit();
+  };
+  EXPECT_FALSE(holds_safetensors(folder.path()));
+  write("adapter_model.safetensors");
+  EXPECT_FALSE(holds_safetensors(folder.path()));
+  write("lite.safetensors");
+  expect_plan(SafetensorsSource(folder.path()));
+  write("chat.safetensors");
+  EXPECT_TRUE(contains(error_of([&] { SafetensorsSource{folder.path()}; }), "holds 2 .safetensors files"));
 }
 
 TEST(Safetensors, EveryWrittenTensorIsAlignedToItsElements) {

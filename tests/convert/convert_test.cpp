@@ -202,7 +202,9 @@ TEST(Convert, TheTokenizerAndTheChatTemplateAreCarried) {
   EXPECT_EQ(a.decode(a.encode(text, {.add_special = false})), text);
   EXPECT_EQ(a.encode(text).front(), 382);
   for (const char* name : {"a", "b.gguf", "c"})
-    EXPECT_EQ(load_chat_template(load_model(folder / name)), "{{ messages[0]['content'] }}") << name;
+    EXPECT_EQ(load_chat_templates(load_model(folder / name)),
+              (ChatTemplates{{"default", "{{ messages[0]['content'] }}"}}))
+        << name;
 }
 
 TEST(Convert, ATrailingSlashNamesTheFolder) {

@@ -141,6 +141,86 @@ TEST(ConfigGguf, AScoreBiasIsKnownByItsTensor) {
   }
 }
 
+TEST(ConfigGguf, NamespacesOfSomebodysOwnAreNamedAndPassedOver) {
+  const ModelConfig want = read(lite_metadata());
+  GgufMetadata m = lite_metadata();
+  m.set_string("mradermacher.quantize_version", "2");
+  m.set_string("unsloth.note", "dynamic");
+  m.set_u32("ik_llama.repacked", 0);
+  m.set_string("a_key_without_namespace", "x");
+  m.set_string("qwen2.block_count", "what another architecture would read");
+  std::vector<std::string> ignored;
+  EXPECT_EQ(config_from_gguf(m, HeadSource(true, false), &ignored), want);
+  EXPECT_EQ(ignored, (std::vector<std::string>{"mradermacher.quantize_version", "unsloth.note", "ik_llama.repacked",
+                                               "a_key_without_namespace", "qwen2.block_count"}));
+  m.set_string("quantize.imatrix.file", "x.dat");
+  m.set_string("fathom.generation_config", "{}");
+  ignored.clear();
+  EXPECT_EQ(config_from_gguf(m, HeadSource(true, false), &ignored), want);
+  EXPECT_EQ(ignored.size(), 5u);
+}
+
+TEST(ConfigGguf, KeysThatSwitchSomethingOffAreAccepted) {
+  GgufMetadata m = lite_metadata();
+  m.set_u32("deepseek2.attention.sliding_window", 0);
+  m.set_f32("deepseek2.attention.clamp_kqv", 0);
+  m.set_f32("deepseek2.logit_scale", 1);
+  m.set_f32("deepseek2.rope.scale_linear", 1);
+  m.set_bool("deepseek2.use_parallel_residual", false);
+  m.set_string("deepseek2.tensor_data_layout", "Meta AI original pth");
+  m.set_u32("deepseek2.expert_shared_feed_forward_length", 2816);
+  EXPECT_EQ(read(m), read(lite_metadata()));
+  const auto refusal = [](auto&& change) {
+    GgufMetadata other = lite_metadata();
+    change(other);
+    return error_of([&] { read(other); });
+  };
+  EXPECT_TRUE(contains(refusal([](auto& o) { o.set_f32("deepseek2.logit_scale", 2); }), "unknown key"));
+  EXPECT_TRUE(contains(refusal([](auto& o) { o.set_bool("deepseek2.use_parallel_residual", true); }), "unknown key"));
+  EXPECT_TRUE(contains(refusal([](auto& o) { o.set_u32("deepseek2.expert_shared_feed_forward_length", 1408); }),
+                       "is 1408, but there are 2 shared experts"));
+}
+
+TEST(ConfigGguf, OtherKindsOfGgufFilesAreNamed) {
+  const auto refusal = [](const char* key, const char* value) {
+    GgufMetadata m("x.gguf");
+    m.set_string(key, value);
+    return error_of([&] { read(m); });
+  };
+  EXPECT_TRUE(contains(refusal("general.type", "adapter"), "is an adapter"));
+  EXPECT_TRUE(contains(refusal("adapter.type", "lora"), "is an adapter ('lora')"));
+  EXPECT_TRUE(contains(refusal("general.type", "imatrix"), "is importance data"));
+  EXPECT_TRUE(contains(refusal("general.type", "mmproj"), "pictures or sound"));
+}
+
+TEST(ConfigGguf, EveryIdThatEndsAnAnswerIsRead) {
+  GgufMetadata m = lite_metadata();
+  m.set_u32("tokenizer.ggml.eos_token_id", 1);
+  m.set_u32("tokenizer.ggml.eot_token_id", 2);
+  m.set_u32("tokenizer.ggml.eom_token_id", 3);
+  EXPECT_EQ(read(m).eos_token_ids, (std::vector<int64_t>{1, 2, 3}));
+  m.set_i32s("tokenizer.ggml.eos_token_ids", std::vector<int32_t>{3, 1, 4, 5});
+  EXPECT_EQ(read(m).eos_token_ids, (std::vector<int64_t>{3, 1, 4, 5, 2}));
+}
+
+TEST(ConfigGguf, MinusOneIsNoToken) {
+  GgufMetadata m = lite_metadata();
+  m.set_u32("tokenizer.ggml.bos_token_id", 0xFFFFFFFFu);
+  m.set_i32("tokenizer.ggml.padding_token_id", -1);
+  m.set_u32("tokenizer.ggml.eot_token_id", 0xFFFFFFFFu);
+  EXPECT_EQ(read(m), read(lite_metadata()));
+  m.set_u64("tokenizer.ggml.bos_token_id", uint64_t{1} << 32);
+  EXPECT_TRUE(contains(error_of([&] { read(m); }), "bos_token_id is 4294967296; a token id is needed"));
+}
+
+TEST(ConfigGguf, ASingleExpertsNormalisationIsNotWritten) {
+  ModelConfig c = as_in_gguf(config_from_json(test::kV2Lite, "config.json"));
+  c.norm_topk_prob = true;
+  EXPECT_EQ(config_to_gguf(c).get_bool("deepseek2.expert_weights_norm"), true);
+  c.num_experts_per_tok = 1;
+  EXPECT_EQ(config_to_gguf(c).get_bool("deepseek2.expert_weights_norm"), false);
+}
+
 TEST(ConfigGguf, UnknownKeysAndValuesAreRefusedByName) {
   const auto refusal = [](auto&& change) {
     GgufMetadata m = lite_metadata();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/files.h"
 #include "support/published_configs.h"
 
@@ -104,6 +106,110 @@ TEST(Config, BothLayoutsOfTheRopeKeysMeanTheSame) {
   EXPECT_TRUE(
       contains(refusal_of(with(kV2Lite, "\"rope_theta\"", R"("rope_parameters": {"rope_theta": 1e4}, "rope_theta")")),
                "both rope_scaling and rope_parameters"));
+}
+
+TEST(Config, BothLayoutsOfTheRopeKeysMayStandSideBySideWhereTheyAgree) {
+  const std::string_view yarn =
+      R"("factor": 40, "original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707})";
+  const auto both = [&](std::string_view start) {
+    return with(kV2Lite, "\"rope_theta\"", fmt::format(R"("rope_parameters": {{{}, {}, "rope_theta")", start, yarn));
+  };
+  EXPECT_EQ(config_from_json(both(R"("rope_type": "yarn", "rope_theta": 10000.0)"), "c"),
+            config_from_json(kV2Lite, "c"));
+  EXPECT_EQ(config_from_json(both(R"("type": "yarn", "rope_type": "yarn")"), "c"), config_from_json(kV2Lite, "c"));
+  EXPECT_EQ(config_from_json(with(kV2Lite, "\"type\": \"yarn\"",
+                                  R"("type": "yarn", "rope_type": "yarn", "rope_theta": 1e4, "finetuned": true,
+                                     "extrapolation_factor": 1, "attn_factor": 1.0)"),
+                             "c"),
+            config_from_json(kV2Lite, "c"));
+  EXPECT_TRUE(contains(refusal_of(both(R"("rope_type": "yarn", "rope_theta": 20000)")), "rope_theta is 10000"));
+  EXPECT_TRUE(contains(
+      refusal_of(with(both(R"("rope_type": "yarn", "rope_theta": 10000)"), "\"factor\": 40", "\"factor\": 32")),
+      "and they differ"));
+  EXPECT_TRUE(contains(refusal_of(with(kV2Lite, "\"type\": \"yarn\"", R"("type": "yarn", "rope_type": "linear")")),
+                       "they must agree"));
+  const ModelConfig dense = config_from_json(kDense67B, "c");
+  EXPECT_EQ(
+      config_from_json(with(kDense67B, "\"rope_scaling\": null",
+                            R"("rope_scaling": {"rope_type": "default"}, "rope_parameters": {"rope_theta": 10000.0})"),
+                       "c"),
+      dense);
+}
+
+TEST(Config, WhatCannotChangeAResultIsPassedOverAndNamed) {
+  const std::string_view harmless[] = {R"("unsloth_version": "2026.1.2")",
+                                       R"("unsloth_fixed": true)",
+                                       R"("axolotl_version": "0.13.0")",
+                                       R"("experts_implementation": "grouped_mm")",
+                                       R"("_experts_implementation": "eager")",
+                                       R"("_attn_implementation_internal": "sdpa")",
+                                       R"("attn_implementation": "flash_attention_2")",
+                                       R"("dtype": "bfloat16")",
+                                       R"("hidden_dropout": 0.0)",
+                                       R"("router_z_loss_coef": 0.001)",
+                                       R"("router_jitter_noise": 0.01)",
+                                       R"("base_model_name_or_path": "base")",
+                                       R"("quantized_by": "somebody")",
+                                       R"("use_kernels": true)",
+                                       R"("min_p": 0.05)"};
+  for (const std::string_view key : harmless) {
+    std::vector<std::string> ignored;
+    EXPECT_EQ(
+        config_from_json(with(kV2Lite, "\"hidden_size\"", fmt::format("{}, \"hidden_size\"", key)), "c", &ignored),
+        config_from_json(kV2Lite, "c"))
+        << key;
+    EXPECT_EQ(std::count(ignored.begin(), ignored.end(), key.substr(1, key.find('"', 1) - 1)), 1) << key;
+  }
+}
+
+TEST(Config, ANullSaysNothing) {
+  for (const std::string_view key :
+       {"sliding_window", "rope_parameters", "quantization_config", "layer_types", "n_mtp"}) {
+    std::vector<std::string> ignored;
+    EXPECT_EQ(config_from_json(with(kV2Lite, "\"hidden_size\"", fmt::format("\"{}\": null, \"hidden_size\"", key)), "c",
+                               &ignored),
+              config_from_json(kV2Lite, "c"))
+        << key;
+    EXPECT_EQ(std::count(ignored.begin(), ignored.end(), key), 0) << key;
+  }
+  EXPECT_EQ(config_from_json(with(kV2Lite, "\"factor\"", "\"low_freq_factor\": null, \"factor\""), "c"),
+            config_from_json(kV2Lite, "c"));
+}
+
+TEST(Config, ValuesThatSayWhatFathomDoesAreAccepted) {
+  std::string layers = "\"full_attention\"", mlps = "\"dense\"";
+  for (int i = 1; i < 27; ++i) layers += ", \"full_attention\"", mlps += ", \"sparse\"";
+  const auto add = [](std::string_view key) {
+    return with(kV2Lite, "\"hidden_size\"", fmt::format("{}, \"hidden_size\"", key));
+  };
+  for (const std::string& key :
+       {std::string(R"("use_sliding_window": false)"), std::string(R"("final_logit_softcapping": 0)"),
+        std::string(R"("embedding_multiplier": 1)"), std::string(R"("num_local_experts": 64)"),
+        fmt::format("\"layer_types\": [{}]", layers), fmt::format("\"mlp_layer_types\": [{}]", mlps)})
+    EXPECT_EQ(config_from_json(add(key), "c"), config_from_json(kV2Lite, "c")) << key;
+  EXPECT_TRUE(contains(refusal_of(add(R"("use_sliding_window": true)")), "use_sliding_window is 'true'"));
+  EXPECT_TRUE(contains(refusal_of(add(R"("num_local_experts": 32)")), "num_local_experts is 32"));
+  EXPECT_TRUE(contains(refusal_of(add(R"("layer_types": ["full_attention"])")), "layer_types has 1 entries"));
+  EXPECT_TRUE(contains(refusal_of(add(fmt::format("\"layer_types\": [{}]", with(layers, "full", "sliding")))),
+                       "says '\"sliding_attention\"' of layer 0"));
+  EXPECT_TRUE(contains(refusal_of(add(fmt::format("\"mlp_layer_types\": [{}]", with(mlps, "dense", "sparse")))),
+                       "of layer 0, which is dense"));
+  EXPECT_TRUE(contains(refusal_of(add(R"("rope_version": 2)")), "unknown key 'rope_version'"));
+}
+
+TEST(Config, ATokenIdDoesNotWrap) {
+  for (const char* id : {"4294967297", "[1, 4294967297]", "-5"})
+    EXPECT_TRUE(contains(refusal_of(with(kV2Lite, "\"eos_token_id\": 100001", fmt::format("\"eos_token_id\": {}", id))),
+                         "eos_token_id must be a token id"))
+        << id;
+  EXPECT_TRUE(contains(refusal_of(with(kV2Lite, "\"bos_token_id\": 100000", "\"bos_token_id\": 4294967297")),
+                       "bos_token_id is 4294967297"));
+  EXPECT_EQ(config_from_json(with(kV2Lite, "\"bos_token_id\": 100000", "\"bos_token_id\": -1"), "c").bos_token_id,
+            std::nullopt);
+}
+
+TEST(Config, AByteOrderMarkIsNoText) {
+  EXPECT_EQ(config_from_json("\xEF\xBB\xBF" + std::string(kV2Lite), "c"), config_from_json(kV2Lite, "c"));
 }
 
 TEST(Config, AnAbsentOrZeroMscaleIsTakenWhereTheReferencesAgreeAndRefusedElsewhere) {

@@ -192,6 +192,76 @@ TEST(Load, ATiedHeadIsTheEmbedding) {
   EXPECT_EQ(at(model.weights.embed_tokens, 1, 2), 10.0f);
 }
 
+TEST(Load, AHeadBesideTiedEmbeddingsMustBeEqual) {
+  const TempFolder folder;
+  ModelConfig c = tiny(Family::llama);
+  c.tie_word_embeddings = true;
+  Tensors tensors = tensors_of(c);
+  tensors.push_back({"lm_head.weight", {12, 8}});
+  write_folder(folder / "m", c, tensors);  // numbers of its own
+  EXPECT_TRUE(contains(error_of([&] { load_model(folder / "m"); }), "'lm_head.weight' is there beside"));
+  const fs::path file = folder.path() / "m" / "model.safetensors";
+  std::string bytes = test::read_text(file);
+  const SafetensorsSource source(file);
+  const auto at_byte = [&](const char* name) {
+    return source.find(name)->bytes.data() - source.files()[0].bytes().data();
+  };
+  std::memcpy(bytes.data() + at_byte("lm_head.weight"), bytes.data() + at_byte("model.embed_tokens.weight"),
+              12 * 8 * 4);
+  write_text(folder.path() / "m" / "same", bytes);
+  fs::rename(folder.path() / "m" / "same", file);
+  const Model model = load_model(folder / "m");
+  ASSERT_FALSE(model.notes.empty());
+  EXPECT_TRUE(contains(model.notes.back(), "'lm_head.weight' (equal to model.embed_tokens.weight"));
+}
+
+TEST(Load, BothFormsOfKvBMayBeThereWhereTheySayTheSame) {
+  const TempFolder folder;
+  const ModelConfig c = tiny();  // 2 heads, N 4, V 3, C 6
+  const auto number = [](int64_t layer, int64_t h, int64_t row, int64_t latent) {
+    return static_cast<float>(1000 * layer + 100 * h + 10 * row + latent + 1);  // row: N of keys, then V of values
+  };
+  const auto write = [&](const fs::path& path, float error) {
+    std::vector<GgufTensorPlan> plan;
+    ModelWeights w = empty_weights(c, /*split_kv_b=*/true);
+    for_each_tensor(w, c, [&](const std::string& name, Weight&, const Shape& shape) {
+      const auto parsed = *parse_hf_name(name);
+      std::vector<int64_t> stored = shape;
+      if (parsed.expert && *parsed.expert > 0) return;
+      if (parsed.expert) stored.insert(stored.begin(), 3);
+      if (parsed.part == "self_attn.k_b_proj") stored = {2, 6, 4};
+      if (parsed.part == "self_attn.v_b_proj") stored = {2, 3, 6};
+      plan.push_back({gguf_name(parsed), DType::f32, stored});
+    });
+    for (int64_t layer = 0; layer < 2; ++layer)
+      plan.push_back({fmt::format("blk.{}.attn_kv_b.weight", layer), DType::f32, {14, 6}});
+    GgufWriter writer(path, config_to_gguf(c), plan);
+    while (const GgufTensorPlan* t = writer.current()) {
+      size_t n = 1;
+      for (const int64_t d : t->shape) n *= static_cast<size_t>(d);
+      std::vector<float> x(n);
+      const int64_t layer = t->name.starts_with("blk.1") ? 1 : 0;
+      for (int64_t i = 0; i < std::ssize(x); ++i) {
+        auto& out = x[static_cast<size_t>(i)];
+        if (t->name.ends_with("attn_k_b.weight")) out = number(layer, i / 24, i % 4, i / 4 % 6);
+        if (t->name.ends_with("attn_v_b.weight")) out = number(layer, i / 18, 4 + i / 6 % 3, i % 6);
+        if (t->name.ends_with("attn_kv_b.weight"))
+          out = number(layer, i / 42, i / 6 % 7, i % 6) + (i == 83 ? error : 0);
+      }
+      writer.append(std::as_bytes(std::span(x)));
+    }
+    writer.finish();
+  };
+  write(folder / "same.gguf", 0);
+  const Model model = load_model(folder / "same.gguf");
+  EXPECT_TRUE(model.weights.split_kv_b);
+  EXPECT_EQ(model.notes, std::vector<std::string>{
+                             "'blk.0.attn_kv_b.weight' and 1 more (equal to attn_k_b and attn_v_b, which are used)"});
+  write(folder / "differs.gguf", 1);
+  EXPECT_TRUE(
+      contains(error_of([&] { load_model(folder / "differs.gguf"); }), "'blk.0.attn_kv_b.weight' is there beside"));
+}
+
 TEST(Load, MissingSurplusAndMisshapenTensorsAreRefusedByName) {
   const TempFolder folder;
   const ModelConfig c = tiny();

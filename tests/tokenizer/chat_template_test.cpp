@@ -1,9 +1,10 @@
 #include "tokenizer/chat_template.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -259,36 +260,6 @@ TEST(EncodeChat, GivesTheIdsOfDeepSeekV2) {
   EXPECT_EQ(std::count(ids.begin(), ids.end(), 100001), 1);
   EXPECT_EQ(Ids(ids.end() - 4, ids.end()), (Ids{185, 185, 77398, 25}));
   EXPECT_EQ(t.decode(ids), chat.render(messages, true));
-}
-
-class Folder : public testing::Test {
- protected:
-  Folder() { std::filesystem::create_directories(path_); }
-  ~Folder() override { std::filesystem::remove_all(path_); }
-  void put(const char* name, std::string_view text) {
-    FileWriter file(path_ / name);
-    file.write(text);
-    file.commit();
-  }
-  std::filesystem::path path_ =
-      std::filesystem::temp_directory_path() / fmt::format("fathom-chat-template-{}", getpid());
-};
-
-TEST_F(Folder, TemplateIsFoundInTheFolder) {
-  EXPECT_EQ(find_chat_template(path_), std::nullopt);
-  put("tokenizer_config.json", R"({"bos_token": "b"})");
-  EXPECT_EQ(find_chat_template(path_), std::nullopt);
-  put("tokenizer_config.json", R"({"chat_template": "one"})");
-  EXPECT_EQ(find_chat_template(path_), "one");
-  put("tokenizer_config.json",
-      R"({"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "two"}]})");
-  EXPECT_EQ(find_chat_template(path_), "two");
-  put("tokenizer_config.json", R"({"chat_template": [{"name": "tool_use", "template": "t"}]})");
-  EXPECT_THROW(find_chat_template(path_), Error);
-  put("tokenizer_config.json", R"({"chat_template": 3})");
-  EXPECT_THROW(find_chat_template(path_), Error);
-  put("chat_template.jinja", "three");
-  EXPECT_EQ(find_chat_template(path_), "three");
 }
 
 }  // namespace

@@ -88,14 +88,14 @@ TEST(GgufVocabularyForm, GivesTheSameIdsAsTheTokenizerJsonItWasMadeFrom) {
   for (const char* name : {"v2", "coder"}) {
     const Tokenizer t = golden_tokenizer(name);
     const Tokenizer again = Tokenizer::from_vocabulary(to_vocabulary(t, 512), name);
-    EXPECT_EQ(again.n_tokens(), 512);
+    EXPECT_EQ(again.n_tokens(), t.n_tokens()) << "rows without a token are no tokens";
     for (const Row& row : golden(name).rows) {
       EXPECT_EQ(again.encode(row.text, {.add_special = false, .parse_special = true}), row.parsed) << row.text;
       EXPECT_EQ(again.encode(row.text, {.parse_special = true}), t.encode(row.text, {.parse_special = true}))
           << row.text;
       EXPECT_EQ(again.decode(row.parsed, {.replace_invalid = true}), row.decoded) << row.text;
     }
-    EXPECT_EQ(to_vocabulary(again).tokens, to_vocabulary(t, 512).tokens);
+    EXPECT_EQ(to_vocabulary(again, 512).tokens, to_vocabulary(t, 512).tokens);
     EXPECT_EQ(to_tokenizer_json(again).find("[PAD"), std::string::npos)
         << "rows without a token have no place in tokenizer.json";
   }
@@ -122,12 +122,38 @@ TEST(GgufVocabularyForm, HasTheTokenTypesOfLlamaCppsConverter) {
 TEST(GgufVocabularyForm, TakesDeepSeeksFimTokensForSpecialWhateverTheFileSays) {
   const std::string fim = "<\uff5cfim\u2581hole\uff5c>";
   VocabularyData v = to_vocabulary(golden_tokenizer("v2"));
+  v.added_tokens.clear();  // fathom's own key, which other programs do not write
   const auto id = static_cast<size_t>(*golden_tokenizer("v2").id_of(fim));
   v.token_types[id] = static_cast<int32_t>(TokenType::user_defined);
   const Tokenizer t = Tokenizer::from_vocabulary(v, "file.gguf");
   EXPECT_TRUE(t.is_special(static_cast<int32_t>(id)));
   EXPECT_GT(t.encode(fim, {.add_special = false}).size(), 1u);
   EXPECT_EQ(t.encode(fim, {.add_special = false, .parse_special = true}), Ids{static_cast<int32_t>(id)});
+}
+
+TEST(GgufVocabularyForm, KeepsTheFlagsOfAddedTokensThatNoTypeSays) {
+  const std::string fim = "<\uff5cfim\u2581hole\uff5c>";
+  const Tokenizer t = golden_tokenizer("v2");
+  const VocabularyData v = to_vocabulary(t, 512);
+  const Tokenizer again = Tokenizer::from_vocabulary(v, "file.gguf");
+  EXPECT_FALSE(again.is_special(*t.id_of(fim)));
+  EXPECT_EQ(again.encode("a" + fim + "b"), t.encode("a" + fim + "b"));
+  EXPECT_EQ(to_tokenizer_json(again), to_tokenizer_json(t));
+  EXPECT_EQ(to_vocabulary(again, 512).added_tokens, v.added_tokens);
+  VocabularyData bad = v;
+  for (const char* text : {"{}", "[1]", "[{}]", R"([{"id": 1, "content": "x", "surprise": 1}])", "["}) {
+    bad.added_tokens = text;
+    EXPECT_THROW(Tokenizer::from_vocabulary(bad, "file.gguf"), Error) << text;
+  }
+  bad.added_tokens = R"([{"id": 3, "content": "another vocabulary's", "special": true}])";
+  EXPECT_EQ(Tokenizer::from_vocabulary(bad, "file.gguf").encode("abc"), t.encode("abc"));
+}
+
+TEST(GgufVocabularyForm, AnIdThatSomeoneMeansIsNoPadding) {
+  const Tokenizer t = golden_tokenizer("v2");
+  VocabularyData v = to_vocabulary(t, 512);
+  v.pad = 490;
+  EXPECT_EQ(Tokenizer::from_vocabulary(v, "file.gguf").n_tokens(), 491);
 }
 
 TEST(GgufVocabularyForm, RefusesWhatItCannotSay) {

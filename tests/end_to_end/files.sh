@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# fathom takes models as people have them: what cannot change a result is accepted and named, the same ids come from every form of a model, and a
+# folder that is something else is told so.
+set -euo pipefail
+fathom=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+unset FATHOM_MODEL
+export FATHOM_TUNE=off
+fail() { printf 'files.sh: %s\n' "$1"; exit 1; }
+json() { python3 -c "import json, sys; d = json.load(open('$dir/json')); print($1)"; }
+
+bundled=$(cd "$(dirname "$0")/../.." && pwd)/models/bundled.gguf
+"$fathom" convert -q "$bundled" "$dir/m" --type bf16
+ids() { "$fathom" generate -m "$1" --ids "10 65 66" -n 12 --temperature 0 -q --json > "$dir/json"; json "d['ids']"; }
+want=$(ids "$dir/m")
+same() { [ "$(ids "$1")" = "$want" ] || fail "$1 gives other ids"; }
+edit() { python3 -c "
+import json, sys
+path = sys.argv[1]
+d = json.load(open(path, encoding='utf-8-sig'))
+d.update(json.loads(sys.argv[2]))
+json.dump(d, open(path, 'w'))" "$1" "$2"; }
+refuses() { # the sentence has $1; the rest is the command
+  local code=0 part=$1; shift
+  "$@" > "$dir/out" 2> "$dir/error" || code=$?
+  [ "$code" = 2 ] && grep -q -- "$part" "$dir/error" || fail "exit code $code without '$part': $(cat "$dir/error")"
+}
+
+# Keys that cannot change a result, nulls, a byte order mark.
+cp -r "$dir/m" "$dir/keys"
+edit "$dir/keys/config.json" '{"unsloth_version": "2026.1.2", "experts_implementation": "grouped_mm", "sliding_window": null}'
+edit "$dir/keys/tokenizer.json" '{"truncation": {"max_length": 4}, "padding": {"strategy": "BatchLongest"}}'
+printf '\xef\xbb\xbf' | cat - "$dir/keys/config.json" > "$dir/config" && mv "$dir/config" "$dir/keys/config.json"
+same "$dir/keys"
+"$fathom" inspect "$dir/keys" > "$dir/out"
+grep -q "passed over.*unsloth_version" "$dir/out" || fail "inspect does not name what it passed over"
+"$fathom" inspect "$dir/keys" --json > "$dir/json"
+[ "$(json "len(d['notes'])")" = 3 ] || fail "inspect --json has no notes: $(cat "$dir/json")"
+[ "$("$fathom" tokenize -m "$dir/keys" "Hello world, how are you?" --ids)" = "$("$fathom" tokenize -m "$dir/m" "Hello world, how are you?" --ids)" ] ||
+  fail "truncation cut a text"
+edit "$dir/keys/config.json" '{"sliding_window": 4096}'
+refuses "unknown key 'sliding_window'" "$fathom" inspect "$dir/keys"
+
+# Every id that ends an answer, in each form.
+cp -r "$dir/m" "$dir/stops"
+third=$(python3 -c "print($want[3])")
+edit "$dir/stops/generation_config.json" "{\"eos_token_id\": [1, 2, $third]}"
+"$fathom" convert -q "$dir/stops" "$dir/stops.gguf" --type BF16
+"$fathom" convert -q "$dir/stops.gguf" "$dir/stops-back"
+cmp "$dir/stops/generation_config.json" "$dir/stops-back/generation_config.json" || fail "generation_config.json changed on its way"
+for form in stops stops.gguf stops-back; do
+  ids "$dir/$form" > "$dir/found"
+  [ "$(json "d['finish_reason']")" = stop ] && [ "$(cat "$dir/found")" = "$(python3 -c "print($want[:$want.index($third)])")" ] ||
+    fail "$form does not end at its third id: $(cat "$dir/json")"
+done
+
+# Shards without an index, one of them, the cache of the hub, a run, an adapter.
+"$fathom" convert -q "$dir/m" "$dir/shards" --max-shard-size 5MB
+shard=$(basename "$(ls "$dir"/shards/model-00002-of-*.safetensors)")
+rm "$dir/shards/model.safetensors.index.json"
+same "$dir/shards"
+same "$dir/shards/$shard"
+"$fathom" inspect "$dir/shards/$shard" > "$dir/out" 2> "$dir/error"
+grep -q "is one of .* files of a sharded model" "$dir/error" || fail "a shard is not said to be one"
+mv "$dir/shards/$shard" "$dir/away"
+refuses "$shard is not in its folder" "$fathom" inspect "$dir/shards"
+mkdir -p "$dir/models--o--n/refs" "$dir/models--o--n/snapshots"
+cp -r "$dir/m" "$dir/models--o--n/snapshots/abc"
+printf abc > "$dir/models--o--n/refs/main"
+same "$dir/models--o--n"
+mkdir "$dir/run"
+cp -r "$dir/m" "$dir/run/step-00000002"
+same "$dir/run"
+"$fathom" inspect "$dir/run" > "$dir/out" 2> "$dir/error"
+grep -q "using its newest checkpoint step-00000002" "$dir/error" || fail "a run's checkpoint is not named"
+mkdir "$dir/adapter"
+printf '{"peft_type": "LORA", "base_model_name_or_path": "o/n"}' > "$dir/adapter/adapter_config.json"
+cp "$dir/m/model.safetensors" "$dir/adapter/adapter_model.safetensors"
+refuses "is a LoRA adapter for 'o/n'" "$fathom" inspect "$dir/adapter"
+printf 'Entry not found' > "$dir/x.gguf"
+refuses "is a message ('Entry not found')" "$fathom" inspect "$dir/x.gguf"
+printf 'version https://git-lfs.github.com/spec/v1\n' > "$dir/keys/config.json"
+refuses "config.json: is a git-lfs pointer" "$fathom" inspect "$dir/keys"
+
+# JSON is JSON whatever the file is called.
+cp "$bundled" "$dir/"$'bad\xff.gguf'
+"$fathom" inspect "$dir/"$'bad\xff.gguf' --tensors --json > "$dir/json"
+[ "$(json "len(d['tensors']) > 0")" = True ] || fail "no tensors"
+"$fathom" convert "$bundled" "$dir/"$'out\xff.gguf' --json > "$dir/json" 2> "$dir/error"
+[ "$(json "d['lost']")" = "[]" ] || fail "convert --json: $(cat "$dir/json")"
