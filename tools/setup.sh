@@ -34,7 +34,9 @@ if [ "$sudo" = ask ]; then
   exit 2
 fi
 
-echo "setup: installing ${missing[*]} $([ "$need_boost" = yes ] && echo 'and Boost')" >&2
+boost_note=$([ "$need_boost" = yes ] && echo " and Boost's headers (libboost1.81-dev or the release's own)" || true)
+echo "setup: with apt-get, these packages and what they need will be installed: ${missing[*]}$boost_note" >&2
+echo "setup: fetching the package lists ..." >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 $sudo apt-get update >"$log" 2>&1 || { cat "$log" >&2; echo "setup: apt-get update failed; is the network there?" >&2; exit 2; }
@@ -44,6 +46,7 @@ if [ "$need_boost" = yes ]; then
     if available "$p"; then missing+=("$p"); break; fi
   done
 fi
+echo "setup: installing ${#missing[@]} packages (a minute or two) ..." >&2
 $sudo apt-get install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
   { tail -20 "$log" >&2; echo "setup: apt-get could not install: ${missing[*]}" >&2; exit 2; }
 rm -f "$log"
