@@ -58,8 +58,8 @@ void panels(benchmark::State& state, DType dtype, int64_t T) {
 
 int main(int argc, char** argv) {
   using namespace fathom;
-  for (const DType dtype : {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q5_k,
-                            DType::q6_k, DType::iq4_nl, DType::iq4_xs})
+  for (const DType dtype :
+       {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q5_k, DType::q6_k})
     for (const int64_t T : {1, 4, 8, 16, 64, 256})
       benchmark::RegisterBenchmark(fmt::format("panels/{}/rows:{}", name(dtype), T).c_str(), bench::panels, dtype, T)
           ->ArgName("threads")

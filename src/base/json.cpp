@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <boost/json/basic_parser_impl.hpp>
+#include <cmath>
 #include <unordered_set>
 #include <vector>
 
@@ -124,9 +125,10 @@ void write_pretty(std::string& out, const json::value& v, int depth) {
     newline(depth);
     out += ']';
   } else if (const double* number = v.if_double()) {
-    // The shortest digits that read back as the same double; a ".0" keeps it a float for readers that care.
-    std::string digits = fmt::format("{}", *number);
-    if (digits.find_first_of(".eE") == std::string::npos) digits += ".0";
+    // The shortest digits that read back as the same double; a ".0" keeps it a float for readers that care. JSON has no
+    // NaN and no infinity.
+    std::string digits = std::isfinite(*number) ? fmt::format("{}", *number) : "null";
+    if (std::isfinite(*number) && digits.find_first_of(".eE") == std::string::npos) digits += ".0";
     out += digits;
   } else {
     out += json::serialize(v);

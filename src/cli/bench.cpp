@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/values.h"
 #include "measure/bench.h"
 #include "measure/speed_figure.h"
 #include "plot/figure.h"
@@ -92,7 +93,7 @@ void add_work_options(CLI::App& command, BenchCommand& o) {
       ->capture_default_str();
   command.add_option("-n,--steps", o.steps, "tokens of each sequence of a decode")
       ->type_name("N")
-      ->check(CLI::Range(1, 1 << 20))
+      ->transform(whole_number(1, 1 << 20))
       ->capture_default_str();
   command
       .add_option("--work", o.works,
@@ -104,11 +105,11 @@ void add_work_options(CLI::App& command, BenchCommand& o) {
       .add_option("--fill", o.fill,
                   "what a depth is made of: random numbers written into the cache (of a peer: copies of its first 512 "
                   "tokens), which are as fast to attend to as any, or tokens that are really run")
-      ->check(CLI::IsMember({"random", "prefill"}))
+      ->transform(one_of({"random", "prefill"}))
       ->capture_default_str();
   command.add_option("--repetitions", o.repetitions, "runs of each work; default: up to 5, as many as fit in 4 s")
       ->type_name("R")
-      ->check(CLI::Range(1, 1000));
+      ->transform(whole_number(1, 1000));
 }
 
 }  // namespace
@@ -125,13 +126,13 @@ void add_bench(CLI::App& app) {
   add_work_options(command, *o);
   auto* against =
       command.add_option("--against", o->against, "also run this peer on the same file, in turns: llama.cpp")
-          ->check(CLI::IsMember({"llama.cpp"}));
+          ->transform(one_of({"llama.cpp"}));
   command.add_option("--peer", o->peer, "where `npm install node-llama-cpp` was run; default: $FATHOM_PEER, or here")
       ->type_name("DIR")
       ->needs(against);
   command.add_option("--rounds", o->rounds, "turns of each engine")
       ->type_name("N")
-      ->check(CLI::Range(1, 100))
+      ->transform(whole_number(1, 100))
       ->needs(against)
       ->capture_default_str();
   command.add_flag("--no-limits", o->no_limits, "do not measure this machine's bandwidth and peak");

@@ -11,6 +11,8 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "cli/write_progress.h"
 
 namespace fathom {
@@ -152,8 +154,8 @@ json::array files_json(const std::vector<CachedFile>& files) {
 void print_files(const std::vector<CachedFile>& files, const fs::path& folder, uint64_t removed,
                  const CacheCommand& o) {
   if (o.json) {
-    fmt::print("{}\n", json::serialize(json::object{
-                           {"folder", folder.string()}, {"removed_bytes", removed}, {"files", files_json(files)}}));
+    write_json_line(
+        json::object{{"folder", folder.string()}, {"removed_bytes", removed}, {"files", files_json(files)}});
     return;
   }
   for (const CachedFile& f : files)
@@ -189,7 +191,7 @@ void add_cache(CLI::App& app) {
   command.add_flag("--clear", o->clear, "remove all; runs that use one go on")->excludes(prune);
   command.add_option("-t,--threads", o->threads, "threads for --verify; default: the CPUs of this process")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, kMostThreads));
   command.add_flag("--json", o->json, "as JSON");
   command.add_flag("-q,--quiet", o->quiet, "no progress on stderr");
   command.footer(

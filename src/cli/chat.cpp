@@ -12,6 +12,7 @@
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/speculation.h"
+#include "cli/values.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -90,6 +91,7 @@ void run_chat(const ChatOptions& o) {
                        .speculator = speculator.get(),
                        .quiet = o.model.quiet});
   session.set_system(o.system);
+  print_seed(o.sampling, o.model.quiet);
 
   if (has_messages) {
     session.load(given, o.messages == "-" ? "stdin" : o.messages);
@@ -114,15 +116,15 @@ void add_chat(CLI::App& app) {
   add_model_options(command, o->model);
   auto* system =
       command.add_option("--system", o->system, "message that stands in front of the conversation")->type_name("TEXT");
-  command.add_option("-n,--max-tokens", o->n, "most tokens of an answer; 0: what the context has room for")
+  command
+      .add_option("-n,--max-tokens,--n-predict,--predict", o->n,
+                  "most tokens of an answer; 0 or -1: what the context has room for")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->transform(whole_number(-1))
       ->capture_default_str();
   add_sampling_options(command, o->sampling);
   add_speculation_options(command, o->speculation);
-  command.add_option("--stop", o->stops, "end an answer before this text; may be given several times")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
+  add_stop_option(command, o->stops, "end an answer before this text; \\n, \\t, \\xNN ...; may be given several times");
   command
       .add_option(
           "--messages", o->messages,

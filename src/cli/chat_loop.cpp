@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/speculation.h"
 
 namespace fathom {
@@ -18,11 +19,6 @@ volatile sig_atomic_t g_interrupts = 0;  // a signal handler can reach nothing e
 extern "C" void count_interrupt(int) { g_interrupts = g_interrupts + 1; }
 
 constexpr std::string_view kBlock = "\"\"\"";
-
-void write_out(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
 
 bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; }
 
@@ -38,13 +34,12 @@ const char* finish_name(AnswerEnd end) {
 
 std::string json_line(const Answer& a) {
   const json::object message = {{"role", "assistant"}, {"content", a.text}};
-  return json::serialize(json::object{{"message", message},
-                                      {"finish_reason", finish_name(a.end)},
-                                      {"prompt_tokens", a.n_cached + a.n_prompt},
-                                      {"answer_tokens", a.n_written},
-                                      {"prompt_seconds", a.prompt_s},
-                                      {"answer_seconds", a.write_s}}) +
-         '\n';
+  return to_json_line(json::object{{"message", message},
+                                   {"finish_reason", finish_name(a.end)},
+                                   {"prompt_tokens", a.n_cached + a.n_prompt},
+                                   {"answer_tokens", a.n_written},
+                                   {"prompt_seconds", a.prompt_s},
+                                   {"answer_seconds", a.write_s}});
 }
 
 // "temperature 0.7", "top_p=0.9" or "--seed 3" in two.
@@ -253,10 +248,10 @@ void ChatLoop::turn(const MakeAnswer& make_answer) {
   try {
     const Answer answer = make_answer(
         [&](std::string_view piece) {
-          if (!look_.json) write_out(piece);
+          if (!look_.json) write_stdout(piece);
         },
         [] { return g_interrupts > 0; });
-    write_out(look_.json ? json_line(answer) : "\n");
+    write_stdout(look_.json ? json_line(answer) : "\n");
     report(answer);
   } catch (const Error& e) {
     if (!look_.interactive) throw;

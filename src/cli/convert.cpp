@@ -6,6 +6,8 @@
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "cli/write_progress.h"
 #include "convert/convert.h"
 #include "convert/shapes.h"
@@ -31,10 +33,10 @@ void add_write_options(CLI::App& command, WriteOptions& o) {
                   "split the weights over files of at most this size (2GB, 500MB, ...); default: 5GB in a folder, one "
                   "GGUF file")
       ->type_name("SIZE")
-      ->transform(CLI::AsSizeValue(true));
+      ->transform(byte_size());
   command.add_option("-t,--threads", o.threads, "threads; default: the CPUs of this process")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, kMostThreads));
   command.add_flag("-q,--quiet", o.quiet, "no progress on stderr");
 }
 
@@ -55,10 +57,10 @@ void run_convert(const ConvertOptions& o) {
   Model model = open_model(o.in);
   const std::vector<std::string> lost = convert_model(pool, model, o.write.out, output_options(o.write), progress.fn());
   if (o.json) {
-    print_json({{"output", o.write.out},
-                {"weight_bytes", progress.total()},
-                {"notes", json::array(model.notes.begin(), model.notes.end())},
-                {"lost", json::array(lost.begin(), lost.end())}});
+    write_json_line({{"output", o.write.out},
+                     {"weight_bytes", progress.total()},
+                     {"notes", json::array(model.notes.begin(), model.notes.end())},
+                     {"lost", json::array(lost.begin(), lost.end())}});
     return;
   }
   say_size(o.write.out, progress, o.write.quiet);
@@ -117,6 +119,7 @@ void add_synth(CLI::App& app) {
   command.add_option("--type", o->write.type, "element type: " + written_type_names())->required()->type_name("TYPE");
   command.add_option("--seed", o->seed, "same seed, same weights, whatever they are written as")
       ->type_name("S")
+      ->transform(seed_number())
       ->capture_default_str();
   command
       .add_option("--tokenizer", o->tokenizer,

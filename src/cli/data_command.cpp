@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/values.h"
 #include "data/build.h"
 #include "data/stream.h"
 #include "model/text.h"
@@ -186,9 +187,11 @@ void add_build(CLI::App& parent) {
   command.add_option("-o,--output", o->build.output, "folder to make")->required()->type_name("DIR");
   command.add_option("--held-out", o->build.held_out, "fraction of the documents kept from training")
       ->type_name("F")
+      ->transform(real_number(0, 1))
       ->capture_default_str();
   command.add_option("--seed", o->build.seed, "of the choice of held-out documents")
       ->type_name("S")
+      ->transform(seed_number())
       ->capture_default_str();
   command
       .add_option("--document-separator", o->separator,
@@ -200,17 +203,17 @@ void add_build(CLI::App& parent) {
   command
       .add_option("--invalid-utf8", o->invalid_utf8,
                   "replace: ill-formed bytes become U+FFFD; skip: leave the document out; refuse: stop")
-      ->check(CLI::IsMember({"replace", "skip", "refuse"}))
+      ->transform(one_of({"replace", "skip", "refuse"}))
       ->capture_default_str();
   command.add_option("--shard-tokens", o->build.shard_tokens, "tokens after which a new file begins")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->transform(whole_number(1))
       ->capture_default_str();
   command
       .add_option("-t,--threads", o->build.threads,
                   "default: the CPUs of this process; the result is the same for any number")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, kMostThreads));
   command.add_flag("--force", o->build.force, "replace the token data that is there");
   command.add_flag("--json", o->json, "print the manifest");
   command.add_flag("-q,--quiet", o->build.quiet, "no progress on stderr");
@@ -228,17 +231,26 @@ void add_show(CLI::App& parent) {
   command.add_option("--source", o->source, "name of the source; default: the first")->type_name("NAME");
   auto* document =
       command.add_option("--document", o->document, "the text of document N of the source")->type_name("N");
-  command.add_option("--tokens", o->tokens, "at most so many of its tokens")->type_name("N")->capture_default_str();
+  command.add_option("--tokens", o->tokens, "at most so many of its tokens")
+      ->type_name("N")
+      ->transform(whole_number(0))
+      ->capture_default_str();
   auto* sequence = command.add_option("--sequence", o->sequence, "what training sees as sequence G")
                        ->type_name("G")
                        ->excludes(document);
-  command.add_option("--length", o->length, "of sequences")->type_name("T")->capture_default_str();
-  command.add_option("--seed", o->seed, "of the order of sequences")->type_name("S")->capture_default_str();
+  command.add_option("--length", o->length, "of sequences")
+      ->type_name("T")
+      ->transform(whole_number(1, 1 << 20))
+      ->capture_default_str();
+  command.add_option("--seed", o->seed, "of the order of sequences")
+      ->type_name("S")
+      ->transform(seed_number())
+      ->capture_default_str();
   command.add_flag("--held-out", o->held_out, "from the held-out side");
   auto* check = command.add_flag("--check", o->check, "is every source file still what the data was built from?");
   check->excludes(document)->excludes(sequence);
   command.add_flag("--json", o->json, "the manifest");
-  for (CLI::Option* number : {document, sequence}) number->check(CLI::NonNegativeNumber);
+  for (CLI::Option* number : {document, sequence}) number->transform(whole_number(0));
   command.footer(
       "Examples:\n  fathom data show data\n  fathom data show data --source books --document 3\n  fathom data show "
       "data "

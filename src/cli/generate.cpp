@@ -6,26 +6,17 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/generate.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
-#include "cli/speculation.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "model/text.h"
-#include "tokenizer/stop_strings.h"
 
 namespace fathom {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-struct GenerateOptions {
-  ModelOptions model;
-  SamplingOptions sampling;
-  SpeculationOptions speculation;
-  std::string prompt, ids;
-  int64_t n = 128;
-  std::vector<std::string> stops;
-  bool json = false, parse_special = false, ignore_eos = false;
-};
 
 struct Timing {
   double load_s = 0, prompt_s = 0, generate_s = 0;
@@ -34,52 +25,30 @@ struct Timing {
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::vector<int32_t> prompt_ids(const GenerateOptions& o, const Tokenizer* tokenizer) {
-  if (!o.ids.empty()) return parse_ids(o.ids);
+  if (!o.ids.empty()) {
+    std::vector<int32_t> ids = parse_ids(o.ids);
+    if (ids.empty()) throw_bad_input("--ids holds no token id");
+    return ids;
+  }
   if (tokenizer == nullptr)
     throw_bad_input("{}: the checkpoint has no tokenizer, so a text prompt cannot be read; give token ids with --ids",
                     o.model.path);
-  return tokenizer->encode(o.prompt == "-" ? read_stdin() : o.prompt,
-                           {.add_special = true, .parse_special = o.parse_special});
+  const std::string source = !o.file.empty() ? o.file : o.prompt == "-" ? "-" : "";
+  const std::string text = source.empty() ? o.prompt : read_prompt(source);
+  if (text.empty())
+    throw_bad_input("{}: the prompt is empty; a text from nothing begins at the bos token: --ids {}",
+                    source == "-" ? "stdin" : source, tokenizer->bos().value_or(0));
+  return tokenizer->encode(text, {.add_special = true, .parse_special = o.parse_special});
 }
 
-// Text on stdout as it comes, up to a stop string; or collected, for --json. Without a tokenizer: the ids.
-class Output {
- public:
-  Output(const Tokenizer* tokenizer, std::vector<std::string> stops, bool print)
-      : tokenizer_(tokenizer), stops_(std::move(stops)), print_(print) {
-    if (tokenizer != nullptr) decoder_ = std::make_unique<StreamDecoder>(*tokenizer);
-  }
-  // false: a stop string has come.
-  bool push(int32_t id) {
-    emit(tokenizer_ == nullptr ? fmt::format("{} ", id) : stops_.push(decoder_->push(id)));
-    return !stops_.stopped();
-  }
-  void finish() {
-    if (tokenizer_ != nullptr && !stops_.stopped()) {
-      emit(stops_.push(decoder_->flush()));
-      if (!stops_.stopped()) emit(stops_.flush());
-    }
-    if (print_) std::fputc('\n', stdout);
-    std::fflush(stdout);
-  }
-  const std::string& text() const { return text_; }
+// What came of a request. An error in the middle (no memory for more of the cache) loses none of the text before it.
+struct Outcome {
+  FinishReason reason = FinishReason::length;
+  bool context_full = false;
+  std::optional<Error> error = {};
 
- private:
-  void emit(const std::string& piece) {
-    text_ += piece;
-    if (!print_ || piece.empty()) return;
-    std::fwrite(piece.data(), 1, piece.size(), stdout);
-    std::fflush(stdout);
-  }
-
-  const Tokenizer* tokenizer_;
-  StopStrings stops_;
-  bool print_;
-  std::unique_ptr<StreamDecoder> decoder_;
-  std::string text_;
+  const char* name() const { return error ? "error" : reason == FinishReason::length ? "length" : "stop"; }
 };
-
-const char* reason_name(FinishReason reason) { return reason == FinishReason::length ? "length" : "stop"; }
 
 void print_figures(const Engine& engine, size_t n_prompt, size_t n_generated, const Timing& t,
                    const SpeculationCounts& speculation) {
@@ -95,12 +64,14 @@ void print_figures(const Engine& engine, size_t n_prompt, size_t n_generated, co
 }
 
 void print_json(const std::vector<int32_t>& history, size_t n_prompt, const std::string& text, bool has_text,
-                FinishReason reason, const Timing& t, const SpeculationCounts& speculation) {
+                const Outcome& outcome, uint64_t seed, const Timing& t, const SpeculationCounts& speculation) {
   json::object out;
   out["prompt_ids"] = json::array(history.begin(), history.begin() + static_cast<ptrdiff_t>(n_prompt));
   out["ids"] = json::array(history.begin() + static_cast<ptrdiff_t>(n_prompt), history.end());
   if (has_text) out["text"] = text;
-  out["finish_reason"] = reason_name(reason);
+  out["finish_reason"] = outcome.name();
+  if (outcome.error) out["error"] = outcome.error->what();
+  out["seed"] = seed;
   out["load_seconds"] = t.load_s;
   out["prompt_seconds"] = t.prompt_s;
   out["generate_seconds"] = t.generate_s;
@@ -109,7 +80,30 @@ void print_json(const std::vector<int32_t>& history, size_t n_prompt, const std:
                         {"proposed", speculation.proposed},
                         {"accepted", speculation.accepted},
                         {"tokens_per_step", speculation.tokens_per_step()}};
-  fmt::print("{}\n", json::serialize(out));
+  write_json_line(std::move(out));
+}
+
+// Tokens are written until the context is full: the last one needs no room, as nothing comes after it.
+Outcome write_tokens(Engine& engine, SequenceCache& sequence, std::vector<int32_t>& history,
+                     std::span<const float> logits, GenerateRequest request, GeneratedText& text, bool print) {
+  const int64_t most = engine.room(sequence) + 1;
+  const bool is_cut = request.max_tokens < 0 || request.max_tokens > most;
+  if (is_cut) request.max_tokens = most;
+  const auto show = [&](const std::string& piece) {
+    if (print && !piece.empty()) write_stdout(piece);
+  };
+  Outcome outcome;
+  try {
+    outcome.reason = engine.generate(sequence, history, logits, request, [&](int32_t id) {
+      show(text.push(id));
+      return !text.stopped();
+    });
+    outcome.context_full = is_cut && outcome.reason == FinishReason::length;
+  } catch (const Error& e) {
+    outcome.error = e;
+  }
+  show(text.finish() + "\n");
+  return outcome;
 }
 
 void run_generate(const GenerateOptions& o) {
@@ -120,7 +114,7 @@ void run_generate(const GenerateOptions& o) {
   std::optional<Tokenizer> found;
   if (has_tokenizer(model)) found = load_tokenizer(model);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
-  Output output(tokenizer, o.stops, !o.json);
+  GeneratedText text(tokenizer, o.stops);
   Engine engine(model, engine_options(o.model));
   LoadedSpeculator speculator(o.speculation, o.model, engine, tokenizer);
   std::vector<int32_t> history = prompt_ids(o, tokenizer);
@@ -128,6 +122,7 @@ void run_generate(const GenerateOptions& o) {
     throw_bad_input("the prompt is empty, and the tokenizer puts no token in front of it; give a prompt with -p");
   const size_t n_prompt = history.size();
   timing.load_s = seconds_since(start);
+  print_seed(o.sampling, o.model.quiet || o.json);
 
   const Clock::time_point prompt_start = Clock::now();
   SequenceCache sequence;
@@ -144,13 +139,46 @@ void run_generate(const GenerateOptions& o) {
                                 .stop_ids = o.ignore_eos ? std::vector<int32_t>{} : stop_ids(model.config, tokenizer),
                                 .n_usable_ids = usable_ids(model.config, tokenizer),
                                 .speculator = speculator.get()};
-  const FinishReason reason =
-      engine.generate(sequence, history, logits, request, [&](int32_t id) { return output.push(id); });
-  output.finish();
+  const Outcome outcome = write_tokens(engine, sequence, history, logits, request, text, !o.json);
   timing.generate_s = seconds_since(generate_start);
   const SpeculationCounts counts = counts_of(speculator.get());
-  if (o.json) print_json(history, n_prompt, output.text(), tokenizer != nullptr, reason, timing, counts);
+  if (o.json)
+    print_json(history, n_prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
+  if (outcome.error) throw Error(*outcome.error);
+  if (outcome.context_full && !o.model.quiet)
+    print_notice(fmt::format("the context is full: {} tokens; a larger --ctx makes room (the model allows {})",
+                             history.size(), model.config.max_position_embeddings));
   if (!o.model.quiet && !o.json) print_figures(engine, n_prompt, history.size() - n_prompt, timing, counts);
+}
+
+void add_prompts_options(CLI::App& command, GenerateOptions& o, std::initializer_list<CLI::Option*> of_one_prompt) {
+  CLI::Option* prompts =
+      command
+          .add_option(
+              "--prompts", o.prompts,
+              "many prompts in one load: a JSON object a line, with \"prompt\" or \"ids\", and if wanted \"id\", "
+              "\"max_tokens\", \"temperature\", \"seed\", \"stop\" ...; - for stdin")
+          ->type_name("FILE.jsonl");
+  for (CLI::Option* other : of_one_prompt) prompts->excludes(other);
+  command
+      .add_option(
+          "-o,--output", o.output,
+          "with --prompts: where answers go, a JSON object a line, in order, as they come; a file that holds some "
+          "already is gone on with; - is stdout")
+      ->type_name("FILE")
+      ->needs(prompts)
+      ->capture_default_str();
+  command.add_option("--batch", o.batch, "with --prompts: answers that are written at a time; no text depends on it")
+      ->type_name("N")
+      ->transform(whole_number(1, 1024))
+      ->needs(prompts)
+      ->capture_default_str();
+  command
+      .add_option("--logprobs", o.logprobs,
+                  "with --prompts: the log-probability of each token too, and of the K most likely ones")
+      ->type_name("K")
+      ->transform(whole_number(0, 1 << 20))
+      ->needs(prompts);
 }
 
 }  // namespace
@@ -160,29 +188,41 @@ void add_generate(CLI::App& app) {
   const auto o = std::make_shared<GenerateOptions>();
   add_model_options(command, o->model);
   auto* prompt =
-      command.add_option("-p,--prompt", o->prompt, "text to continue; - reads it from stdin")->type_name("TEXT");
-  auto* ids = command.add_option("--ids", o->ids, "token ids instead of a text")->type_name("IDS")->excludes(prompt);
-  command.add_option("-n,--max-tokens", o->n, "most tokens to write")
+      command.add_option("-p,--prompt,prompt", o->prompt, "text to continue; - reads it from stdin, as -f -")
+          ->type_name("TEXT");
+  auto* file = command
+                   .add_option("-f,--file", o->file,
+                               "file to read the text from, - for stdin; its last line end is not part of it")
+                   ->type_name("FILE")
+                   ->excludes(prompt);
+  auto* ids = command.add_option("--ids", o->ids, "token ids instead of a text")
+                  ->type_name("IDS")
+                  ->excludes(prompt)
+                  ->excludes(file);
+  command
+      .add_option("-n,--max-tokens,--n-predict,--predict", o->n, "most tokens to write; -1: until the context is full")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->transform(whole_number(-1))
       ->capture_default_str();
   add_sampling_options(command, o->sampling);
   add_speculation_options(command, o->speculation);
-  command.add_option("--stop", o->stops, "end before this text; may be given several times")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
+  add_stop_option(command, o->stops, "end before this text; \\n, \\t, \\xNN ...; may be given several times");
   command.add_flag("--special", o->parse_special, "special tokens spelled in the prompt become those tokens");
   command.add_flag("--ignore-eos", o->ignore_eos, "go on after an end-of-text token");
   command.add_flag("--json", o->json, "one JSON object at the end instead of text");
+  add_prompts_options(command, *o, {prompt, file, ids, command.get_option("--draft-model")});
   command.footer(
       "Examples:\n  fathom generate -p \"Once upon a time\"\n  fathom generate -m DeepSeek-V2-Lite -p \"An attention "
       "function can be described as\" -n 100\n"
+      "  fathom generate -m model.gguf -f prompt.txt -c 512 -n -1 --seed 7\n"
       "  fathom generate -m model.gguf -p - --temperature 0 < prompt.txt\n"
       "  fathom generate -m model.gguf -p \"def quicksort(\" --stop \"\\n\\n\" --json\n"
+      "  fathom generate -m model.gguf --prompts prompts.jsonl -o answers.jsonl --logprobs 5\n"
       "  fathom generate -m DeepSeek-Coder-V2.gguf --draft-model DeepSeek-Coder-V2-Lite.gguf -p \"def quicksort(\"");
   command.callback([=] {
-    if (prompt->count() + ids->count() == 0)
-      throw_bad_input("generate needs a prompt: -p TEXT, -p - for stdin, or --ids");
+    if (!o->prompts.empty()) return run_prompts(*o);
+    if (prompt->count() + file->count() + ids->count() == 0)
+      throw_bad_input("generate needs a prompt: -p TEXT, -f FILE, -p - for stdin, --ids, or --prompts");
     run_generate(*o);
   });
 }

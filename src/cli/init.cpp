@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/values.h"
 #include "train/config_template.h"
 
 namespace fathom {
@@ -66,19 +67,17 @@ void add_init(CLI::App& app) {
   std::vector<std::string> sizes;
   for (const ModelSize& s : kModelSizes) sizes.emplace_back(s.name);
   CLI::Option* size = command.add_option("--size", o->size, "of the model; small is that of the bundled model")
-                          ->check(CLI::IsMember(sizes))
+                          ->transform(one_of(sizes))
                           ->capture_default_str();
   command.add_option("--parameters", o->parameters, "of the model, in place of --size, for example 30M")
       ->type_name("N")
-      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"K", 1e3}, {"M", 1e6}, {"B", 1e9}}))
-      ->check(CLI::Range(1e4, 1e11))
+      ->transform(quantity(1e4, 1e11))
       ->excludes(size);
   command
       .add_option("--tokens", o->tokens,
                   "of the whole run, for example 50M; default: 20 a parameter, but one to four epochs of the data")
       ->type_name("N")
-      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"K", 1e3}, {"M", 1e6}, {"B", 1e9}}))
-      ->check(CLI::Range(1.0, 1e18));
+      ->transform(quantity(1, 1e18));
   command.add_flag("--dense", o->dense, "no experts");
   command.add_flag("--force", o->force, "replace the file that is there");
   command.footer(

@@ -7,6 +7,8 @@
 #include "cli/commands.h"
 #include "cli/inspect_importance.h"
 #include "cli/open_model.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "model/footprint.h"
 #include "model/load.h"
 #include "model/text.h"
@@ -143,7 +145,7 @@ void run_inspect(const InspectOptions& o) {
   if (o.tensors) {
     const std::shared_ptr<TensorSource> source = open_tensors(o.model);
     if (o.json)
-      print_json(json::object{{"tensors", tensors_json(*source)}});
+      write_json_line(json::object{{"tensors", tensors_json(*source)}});
     else
       print_tensors(*source);
     return;
@@ -151,7 +153,7 @@ void run_inspect(const InspectOptions& o) {
   if (!o.check && inspect_importance(o.model, o.json)) return;
   Model model = open_model(o.model);
   if (o.json)
-    print_json(summary_json(model));
+    write_json_line(summary_json(model));
   else
     print_summary(model);
   if (!o.check) return;
@@ -173,7 +175,7 @@ void add_inspect(CLI::App& app) {
   command.add_flag("--check", o->check, "read all weights and name those with NaN or infinity");
   command.add_option("-t,--threads", o->threads, "threads for --check; default: the CPUs of this process")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, kMostThreads));
   command.footer(
       "Examples:\n  fathom inspect DeepSeek-V2-Lite/\n  fathom inspect model.gguf --tensors | sort -k4\n  fathom "
       "inspect model.gguf --json");

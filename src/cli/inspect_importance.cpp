@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/imatrix.h"
+#include "cli/output.h"
 
 namespace fathom {
 namespace {
@@ -31,14 +32,14 @@ Counts counts_of(const Imatrix& imatrix) {
 void print_json(const Imatrix& i, const Counts& c) {
   json::array names, texts(i.datasets.begin(), i.datasets.end());
   for (const ImatrixEntry& e : i.entries) names.push_back(json::string(e.name));
-  fmt::print("{}\n", json::serialize(json::object{{"kind", "importance data of llama.cpp"},
-                                                  {"counted", i.counted},
-                                                  {"tokens", c.tokens},
-                                                  {"chunks", i.chunks},
-                                                  {"chunk_size", i.chunk_size},
-                                                  {"datasets", std::move(texts)},
-                                                  {"experts_never_chosen", c.never},
-                                                  {"tensors", std::move(names)}}));
+  write_json_line(json::object{{"kind", "importance data of llama.cpp"},
+                               {"counted", i.counted},
+                               {"tokens", c.tokens},
+                               {"chunks", i.chunks},
+                               {"chunk_size", i.chunk_size},
+                               {"datasets", std::move(texts)},
+                               {"experts_never_chosen", c.never},
+                               {"tensors", std::move(names)}});
 }
 
 void print_text(const Imatrix& i, const Counts& c) {

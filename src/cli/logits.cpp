@@ -1,7 +1,6 @@
 // fathom logits: what the model thinks of the next token, as float32 numbers. The door through which other programs
 // compare.
 #include <bit>
-#include <cstdio>
 #include <memory>
 
 #include "base/file.h"
@@ -9,6 +8,8 @@
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "model/load.h"
 
 namespace fathom {
@@ -46,8 +47,8 @@ class Sink {
   void write(std::string_view text) {
     if (file_)
       file_->write(text);
-    else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
-      throw_resource("stdout: writing failed");
+    else
+      write_stdout(text);
   }
   void commit() {
     if (file_) file_->commit();
@@ -70,10 +71,12 @@ void run_logits(const LogitsOptions& o) {
   const int64_t first = o.all ? 0 : std::ssize(ids) - 1, V = model.config.vocab_size;
   Sink sink(o.output);
   const bool npy = o.format == "npy";
-  sink.write(npy ? npy_header(std::ssize(ids) - first, V)
-                 : fmt::format("{{\"ids\":[{}],\"logits\":[", fmt::join(ids, ",")));
+  const std::string head =
+      npy ? npy_header(std::ssize(ids) - first, V) : fmt::format("{{\"ids\":[{}],\"logits\":[", fmt::join(ids, ","));
   SequenceCache sequence;
   engine.score(sequence, ids, first, [&](int64_t index, VecView<const float> row) {
+    check_finite_logits({row.data, static_cast<size_t>(row.size)});
+    if (index == first) sink.write(head);
     if (npy)
       sink.write(
           std::string_view(reinterpret_cast<const char*>(row.data), static_cast<size_t>(row.size) * sizeof(float)));
@@ -93,12 +96,12 @@ void add_logits(CLI::App& app) {
   command.add_option("--ids", o->ids, "token ids, as they are: no bos is added")->required()->type_name("IDS");
   command.add_flag("--all", o->all, "after every id, not only the last");
   command.add_option("--format", o->format, "json, or npy: a numpy array (positions, vocabulary)")
-      ->check(CLI::IsMember({"json", "npy"}))
+      ->transform(one_of({"json", "npy"}))
       ->capture_default_str();
   command.add_option("-o,--output", o->output, "file to write; - is stdout")->type_name("FILE")->capture_default_str();
   command.add_option("--chunk", o->chunk, "tokens run at a time")
       ->type_name("N")
-      ->check(CLI::Range(1, 1 << 20))
+      ->transform(whole_number(1, 1 << 20))
       ->capture_default_str();
   command.footer(
       "Examples:\n  fathom logits -m MODEL --ids \"100000 17464 1843\"\n  fathom logits -m MODEL --ids \"1 2 3\" --all "

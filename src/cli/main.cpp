@@ -2,118 +2,90 @@
 // fathom.
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <iostream>
 #include <new>
-#include <vector>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/standard_streams.h"
-#include "base/suggest.h"
 #include "base/terminal_text.h"
 #include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/stderr.h"
+#include "cli/usage.h"
+#include "cli/values.h"
 #include "kernels/dispatch.h"
 
 namespace fathom {
 namespace {
 
-// The option or command of `app` that `word` probably meant, with a question around it; empty when nothing is near.
-std::string suggestion(const CLI::App& app, const std::string& word) {
-  std::vector<std::string> known;
-  for (const CLI::Option* o : app.get_options())
-    for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
-  for (const CLI::App* sub : app.get_subcommands({})) known.push_back(sub->get_name());
-  return did_you_mean(word, known);
-}
-
-// The command that was being parsed, and its name with those above it: "fathom data build".
-std::pair<const CLI::App*, std::string> active_command(const CLI::App& root) {
-  const CLI::App* command = &root;
-  std::string name = root.get_name();
-  for (auto subs = root.get_subcommands(); !subs.empty(); subs = command->get_subcommands()) {
-    command = subs.back();
-    name += " " + command->get_name();
-  }
-  return {command, name};
-}
-
-bool is_command(const CLI::App& root, const std::string& word) {
-  const auto commands = root.get_subcommands({});
-  return std::any_of(commands.begin(), commands.end(), [&](const CLI::App* c) { return c->get_name() == word; });
-}
-
-int report_usage_error(const CLI::App& root, const CLI::ParseError& e, int argc, char** argv) {
-  const auto [active, name] = active_command(root);
-  const CLI::App& command = *active;
-  std::string hint;
-  const int code = e.get_exit_code();
-  if (code == static_cast<int>(CLI::ExitCodes::ExtrasError) || code == static_cast<int>(CLI::ExitCodes::RequiredError))
-    for (int i = 1; i < argc && hint.empty(); ++i) {
-      const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
-      const bool known =
-          (word.starts_with('-') ? command.get_option_no_throw(word) != nullptr : is_command(root, word));
-      if (!known && word.size() > 2) hint = suggestion(command, word);
-    }
-  fmt::print(stderr, "{}\n",
-             shown_on(STDERR_FILENO, fmt::format("{}: {}.{} See {} --help", name, e.what(), hint, name)));
-  return 2;
-}
-
-int run(int argc, char** argv) {
-  CLI::App app("fathom runs models of the DeepSeek-V2 family on CPUs.", "fathom");
+void add_commands(CLI::App& app) {
   app.set_version_flag("--version", "fathom " FATHOM_VERSION);
   app.require_subcommand(1);
+  for (const auto add :
+       {add_generate, add_chat,     add_tokenize, add_detokenize, add_logits,     add_perplexity, add_inspect,
+        add_convert,  add_quantize, add_synth,    add_tokenizer,  add_data,       add_init,       add_train,
+        add_plot,     add_bench,    add_cache,    add_tune,       add_completion, add_manual})
+    add(app);
+  // After them: commands take over the footer that is there.
   app.footer(
       "Examples:\n  fathom synth --shape tiny --type bf16 --seed 1 tiny.gguf\n  fathom generate -m tiny.gguf -p \"Once "
       "upon a time\"\n"
       "  fathom COMMAND --help");
-  for (const auto add : {add_generate, add_chat, add_tokenize, add_detokenize, add_logits, add_perplexity, add_inspect,
-                         add_convert, add_quantize, add_synth, add_tokenizer, add_data, add_init, add_train, add_plot,
-                         add_bench, add_cache, add_tune})
-    add(app);
+  app.get_subcommand("inspect")->alias("show");  // as Ollama has it
+  refuse_empty_values(app);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("fathom runs models of the DeepSeek-V2 family on CPUs.", "fathom");
+  add_commands(app);
+  const std::vector<std::string> arguments = read_arguments(argc, argv);
+  int code = 0;
   try {
-    app.parse(argc, argv);
-    return 0;
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp& e) {
-    return app.exit(e);
+    code = app.exit(e);
   } catch (const CLI::CallForVersion& e) {
-    return app.exit(e);
+    code = app.exit(e);
   } catch (const CLI::ParseError& e) {
-    return report_usage_error(app, e, argc, argv);
+    return report_usage_error(app, e, arguments);
   }
+  flush_stdout();
+  return code;
 }
 
 }  // namespace
 }  // namespace fathom
 
 int main(int argc, char** argv) {
+  const auto report = [](const std::string& sentence) {
+    std::fflush(stdout);
+    std::fputs(("fathom: " + fathom::shown_on(STDERR_FILENO, sentence) + "\n").c_str(), stderr);
+  };
   fathom::open_closed_streams();
   fathom::make_stdout_show_controls();
+  fathom::make_stderr_forgiving();
   fathom::handle_end_signals();
   try {
     fathom::kernels();  // a wrong FATHOM_ISA is said here, not in the middle of the work
     return fathom::run(argc, argv);
   } catch (const fathom::Error& e) {
-    std::fflush(stdout);
-    fmt::print(stderr, "fathom: {}\n", fathom::shown_on(STDERR_FILENO, e.what()));
+    report(e.what());
     return 2;
   } catch (const std::filesystem::filesystem_error& e) {
-    std::fflush(stdout);
-    fmt::print(stderr, "fathom: {}: {}\n", fathom::shown_on(STDERR_FILENO, e.path1().string()), e.code().message());
+    report(fmt::format("{}: {}", e.path1().string(), e.code().message()));
     return 2;
   } catch (const std::bad_alloc&) {
-    std::fflush(stdout);
-    std::fputs(
-        "fathom: out of memory; try a smaller model, a smaller --ctx, or raise the limit (ulimit -v, cgroup "
-        "memory.max)\n",
-        stderr);
+    report("out of memory; try a smaller model, a smaller --ctx, or raise the limit (ulimit -v, cgroup memory.max)");
     return 2;
+  } catch (const std::system_error& e) {  // fmt::print to a full disk
+    const bool on_stdout = std::ferror(stdout) != 0;
+    report(fmt::format("{}: {}", on_stdout ? "stdout: cannot be written" : "internal error", e.code().message()));
+    return on_stdout ? 2 : 1;
   } catch (const std::exception& e) {
-    std::fflush(stdout);
-    fmt::print(stderr, "fathom: internal error: {}\nThis is a defect of fathom; please report it.\n", e.what());
+    report(fmt::format("internal error: {}\nThis is a defect of fathom; please report it.", e.what()));
     return 1;
   }
 }

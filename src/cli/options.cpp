@@ -9,9 +9,12 @@
 #include <iterator>
 #include <memory>
 
+#include "base/file.h"
 #include "base/terminal_text.h"
 #include "cli/bundled_model.h"
+#include "cli/values.h"
 #include "cli/write_progress.h"
+#include "data/documents.h"
 
 namespace fathom {
 
@@ -24,31 +27,33 @@ void add_model_options(CLI::App& command, ModelOptions& o) {
       ->type_name("MODEL");
   command.add_option("-t,--threads", o.threads, "threads; default: the CPUs of this process")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
-  command.add_option("-c,--ctx", o.ctx, "tokens that the cache has room for; default: what the model allows")
+      ->transform(whole_number(1, kMostThreads));
+  command
+      .add_option("-c,--ctx,--ctx-size", o.ctx,
+                  "tokens that the cache has room for; 0, and the default: what the model allows")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(0));
   command
       .add_option("--cache-type", o.cache_type,
                   "how the cache keeps its numbers: f32, bf16, q16 (13 bits) or q8; default: q16, or f32 where "
                   "arithmetic is exact or attention is not latent")
-      ->check(CLI::IsMember({"f32", "bf16", "q16", "q8"}));
+      ->transform(one_of({"f32", "bf16", "q16", "q8"}));
   command
       .add_option("--activations", o.activations,
                   "f32, or bf16: round as a bfloat16 framework does (to compare with one)")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->transform(one_of({"f32", "bf16"}))
       ->capture_default_str();
   command
       .add_option("--arithmetic", o.arithmetic,
                   "fast, or exact: never round what is multiplied below float32 (to compare with a reference)")
-      ->check(CLI::IsMember({"fast", "exact"}))
+      ->transform(one_of({"fast", "exact"}))
       ->capture_default_str();
   command
       .add_option("--weights", o.weights,
                   "packed: a copy laid out for speed; mapped: used in the file, for machines short of memory; cached: "
                   "the copy is kept in a file as large as the weights, and later runs map it (see `fathom cache`); "
                   "auto: that file where there is one, else packed where it fits")
-      ->check(CLI::IsMember(std::vector<std::string>(kWeightPlaceNames.begin(), kWeightPlaceNames.end())))
+      ->transform(one_of(std::vector<std::string>(kWeightPlaceNames.begin(), kWeightPlaceNames.end())))
       ->capture_default_str();
   command.add_flag("-q,--quiet", o.quiet, "no progress and no figures on stderr");
 }
@@ -115,20 +120,50 @@ std::filesystem::path cache_folder() {
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& o) {
-  command.add_option("--temperature", o.temperature, "0: always the most likely token")
+  command.add_option("--temperature,--temp", o.temperature, "0: always the most likely token")
       ->type_name("T")
+      ->transform(real_number(0, 100))
       ->capture_default_str();
-  command.add_option("--top-k", o.top_k, "keep the K most likely; 0: all")->type_name("K")->capture_default_str();
+  command.add_option("--top-k", o.top_k, "keep the K most likely; 0: all")
+      ->type_name("K")
+      ->transform(whole_number(0, 1'000'000'000))
+      ->capture_default_str();
   command.add_option("--top-p", o.top_p, "keep the most likely tokens up to probability P; 1: all")
       ->type_name("P")
+      ->transform(real_number(0, 1))
       ->capture_default_str();
   command.add_option("--min-p", o.min_p, "drop tokens below P times the most likely one's probability")
       ->type_name("P")
+      ->transform(real_number(0, 1))
       ->capture_default_str();
   command.add_option("--repeat-penalty", o.repeat_penalty, "weaken tokens among the last 64; 1: off")
       ->type_name("X")
+      ->transform(real_number(0.01, 100))
       ->capture_default_str();
-  command.add_option("--seed", o.seed, "same seed, same text")->type_name("S")->capture_default_str();
+  o.seed = random_seed();  // said by print_seed
+  command.add_option("-s,--seed", o.seed, "same seed, same text; -1, and the default: a random one, which is printed")
+      ->type_name("S")
+      ->transform(seed_or_random());
+}
+
+void add_stop_option(CLI::App& command, std::vector<std::string>& stops, const std::string& description) {
+  command.add_option("--stop", stops, description)
+      ->type_name("TEXT")
+      ->allow_extra_args(false)
+      ->transform(CLI::Validator(
+          [](std::string& text) -> std::string {
+            try {
+              text = unescape(text);
+              return {};
+            } catch (const Error& e) {
+              return e.what();
+            }
+          },
+          ""));
+}
+
+void print_seed(const SamplingOptions& o, bool quiet) {
+  if (o.temperature > 0 && !quiet) fmt::print(stderr, "seed {}\n", o.seed);
 }
 
 std::vector<int32_t> parse_ids(const std::string& text) {
@@ -152,6 +187,14 @@ std::vector<int32_t> parse_ids(const std::string& text) {
     i = end;
   }
   return ids;
+}
+
+std::string read_prompt(const std::string& path) {
+  std::string text = path == "-" ? read_stdin() : read_file(path);
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
 }
 
 std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), {}}; }

@@ -39,11 +39,21 @@ std::filesystem::path cache_folder();
 
 void add_sampling_options(CLI::App& command, SamplingOptions& options);
 
+// The seed on stderr where one is used, so that a text can be had again.
+void print_seed(const SamplingOptions& options, bool quiet);
+
+// --stop, several times if wanted; its escapes are those of --document-separator.
+void add_stop_option(CLI::App& command, std::vector<std::string>& stops, const std::string& description);
+
 // Ids separated by spaces or commas. bad_input for anything else.
 std::vector<int32_t> parse_ids(const std::string& text);
 
 // All of stdin.
 std::string read_stdin();
+
+// A prompt from a file, or from stdin for "-": without a byte order mark, and without its last line end, which editors
+// write and the prompt does not mean (llama.cpp's tools drop it too).
+std::string read_prompt(const std::string& path);
 
 // The ids after which the model's answers end: those that its files name, and the tokenizer's eos.
 std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer);

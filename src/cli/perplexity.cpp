@@ -17,6 +17,8 @@
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "engine/divergence.h"
 #include "model/text.h"
 
@@ -140,7 +142,7 @@ void print_json(const PerplexityOptions& o, const Totals& t, const Divergence* d
                                   {"kl_max", d->kl_percentile(1)},
                                   {"same_top", d->same_top()},
                                   {"same_top_error", d->same_top_error()}};
-  fmt::print("{}\n", json::serialize(out));
+  write_json_line(std::move(out));
 }
 
 void print_text(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
@@ -203,11 +205,11 @@ void add_perplexity(CLI::App& app) {
       ->type_name("MODEL");
   command.add_option("-c,--ctx", o->window, "tokens of one window")
       ->type_name("N")
-      ->check(CLI::Range(4, 1 << 20))
+      ->transform(whole_number(4, 1 << 20))
       ->capture_default_str();
   command.add_option("--windows", o->max_windows, "score only the first N windows; 0: all")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->transform(whole_number(0))
       ->capture_default_str();
   command.add_flag("--json", o->json, "as JSON");
   command.footer(

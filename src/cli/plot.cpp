@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/values.h"
 #include "plot/run_figure.h"
 
 namespace fathom {
@@ -65,7 +66,7 @@ void add_plot(CLI::App& app) {
                   "FILE.svg or FILE.png (default: plot.svg in the first run); /dev/stdout and pipes get SVG")
       ->type_name("FILE");
   command.add_option("--x", o->x, "steps, tokens or time (default: steps)")
-      ->check(CLI::IsMember({"steps", "tokens", "time"}))
+      ->transform(one_of({"steps", "tokens", "time"}))
       ->type_name("AXIS");
   command
       .add_option("--metric", o->figure.metrics,
@@ -74,13 +75,13 @@ void add_plot(CLI::App& app) {
       ->allow_extra_args(false);
   command
       .add_option("--smooth", o->figure.smooth, "records whose mean is drawn; 1: none (default: a fiftieth of a run)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->transform(whole_number(1, int64_t{1} << 40))
       ->type_name("N");
   command.add_option("--width", o->size.width, "pixels (default: 1000 for SVG, 1600 for PNG)")
-      ->check(CLI::Range(int64_t{300}, int64_t{8000}))
+      ->transform(whole_number(300, 8000))
       ->type_name("PIXELS");
   command.add_option("--height", o->size.height, "pixels (default: by the number of panels)")
-      ->check(CLI::Range(int64_t{200}, int64_t{8000}))
+      ->transform(whole_number(200, 8000))
       ->type_name("PIXELS");
   command.add_flag("-q,--quiet", o->quiet, "do not print the name of the file");
   command.footer(

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/values.h"
 #include "cli/write_progress.h"
 #include "convert/quantize.h"
 
@@ -100,7 +101,7 @@ void add_quantize(CLI::App& app) {
       ->type_name("FILE");
   command.add_option("--calibration-tokens", o->calibration_options.max_tokens, "tokens of it to use; 0: all")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->transform(whole_number(0))
       ->capture_default_str();
   command
       .add_option("--importance", o->importance,
@@ -115,10 +116,10 @@ void add_quantize(CLI::App& app) {
       .add_option("--max-shard-size", o->max_shard_bytes,
                   "split the file into parts of at most this size (2GB, 500MB, ...); default: one file")
       ->type_name("SIZE")
-      ->transform(CLI::AsSizeValue(true));
+      ->transform(byte_size());
   command.add_option("-t,--threads", o->threads, "threads; default: the CPUs of this process")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, kMostThreads));
   command.add_flag("-q,--quiet", o->quiet, "no progress and no figures on stderr");
   command.footer(
       "Examples:\n  fathom quantize -m DeepSeek-V2-Lite/ --type q4 --calibration text.txt -o lite-q4.gguf\n"

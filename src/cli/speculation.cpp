@@ -1,6 +1,7 @@
 #include "cli/speculation.h"
 
 #include "cli/open_model.h"
+#include "cli/values.h"
 #include "engine/draft_model.h"
 #include "engine/prompt_lookup.h"
 #include "model/text.h"
@@ -67,13 +68,13 @@ void add_speculation_options(CLI::App& command, SpeculationOptions& o) {
                   "guess tokens and verify several in one step, where measured times say that it pays; the text is the "
                   "same. lookup: guess what followed earlier in the text; draft: what --draft-model says; auto: both; "
                   "off")
-      ->check(CLI::IsMember({"auto", "off", "lookup", "draft"}))
+      ->transform(one_of({"auto", "off", "lookup", "draft"}))
       ->capture_default_str();
   command.add_option("--draft-model", o.draft_model, "smaller model with the same vocabulary, to guess with")
       ->type_name("MODEL");
   command.add_option("--speculate-tokens", o.tokens, "always guess this many tokens, to measure; 0: as many as pay")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, kMostGuesses))
+      ->transform(whole_number(0, kMostGuesses))
       ->capture_default_str();
 }
 

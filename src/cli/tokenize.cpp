@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -24,8 +25,7 @@ void run_tokenize(const TokenizeOptions& o, bool has_text) {
   if (o.json) {
     json::array tokens;
     for (int32_t id : ids) tokens.push_back({{"id", id}, {"text", replace_invalid_utf8(tokenizer.token_bytes(id))}});
-    fmt::print("{}\n", json::serialize(
-                           json::object{{"ids", json::array(ids.begin(), ids.end())}, {"tokens", std::move(tokens)}}));
+    write_json_line(json::object{{"ids", json::array(ids.begin(), ids.end())}, {"tokens", std::move(tokens)}});
   } else if (o.ids_only) {
     fmt::print("{}\n", fmt::join(ids, " "));
   } else {

@@ -8,6 +8,8 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "data/documents.h"
 #include "tokenizer/train_bpe.h"
 
@@ -107,13 +109,13 @@ void run_train(const TrainTokenizerOptions& o) {
   write_file(fs::path(o.output) / "tokenizer.json", to_tokenizer_json(tokenizer));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (o.json) {
-    fmt::print("{}\n", json::serialize(json::object{{"tokens", tokenizer.n_tokens()},
-                                                    {"documents", counted.documents},
-                                                    {"bytes", counted.bytes},
-                                                    {"distinct_words", counted.words.size()},
-                                                    {"seconds", seconds},
-                                                    {"threads", pool.size()},
-                                                    {"output", o.output}}));
+    write_json_line(json::object{{"tokens", tokenizer.n_tokens()},
+                                 {"documents", counted.documents},
+                                 {"bytes", counted.bytes},
+                                 {"distinct_words", counted.words.size()},
+                                 {"seconds", seconds},
+                                 {"threads", pool.size()},
+                                 {"output", o.output}});
     return;
   }
   fmt::print("{}: {} tokens, learned from {} of text in {} documents ({} distinct words) in {:.1f} s\n", o.output,
@@ -136,6 +138,7 @@ void add_tokenizer(CLI::App& app) {
       ->type_name("PATH");
   train.add_option("-n,--vocab-size", o->vocab_size, "tokens in all: bytes, learned and special ones")
       ->required()
+      ->transform(whole_number(1, INT32_MAX))
       ->type_name("N");
   train.add_option("-o,--output", o->output, "folder for tokenizer.json and tokenizer_config.json")
       ->required()
@@ -146,11 +149,13 @@ void add_tokenizer(CLI::App& app) {
       ->capture_default_str();
   train.add_option("--min-count", o->min_count, "pairs seen less often are not joined")
       ->type_name("N")
+      ->transform(whole_number(0))
       ->capture_default_str();
   train
       .add_option("--limit-bytes", o->limit_bytes,
                   "learn from about so many bytes, the same share of every file; 0: all")
-      ->type_name("N");
+      ->type_name("N")
+      ->transform(whole_number(0));
   train
       .add_option("--document-separator", o->separator,
                   "what stands between documents of a text file; \\n, \\f, \\xNN ...")
@@ -162,7 +167,7 @@ void add_tokenizer(CLI::App& app) {
       .add_option("-t,--threads", o->threads,
                   "default: the CPUs of this process; the result is the same for any number")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, kMostThreads));
   train.add_flag("--json", o->json, "figures as JSON");
   train.add_flag("-q,--quiet", o->quiet, "no progress on stderr");
   train.footer(

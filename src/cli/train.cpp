@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/train_plan.h"
+#include "cli/values.h"
 #include "model/footprint.h"
 #include "train/config_table.h"
 #include "train/flops.h"
@@ -170,10 +171,10 @@ void add_train(CLI::App& app) {
       ->type_name("DIR");
   command.add_option("-t,--threads", o->threads, "threads; default: the CPUs of this process")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, kMostThreads));
   command.add_option("--steps", o->max_steps, "stop (and save) after this many updates; 0: at the end of the schedule")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number(0));
   CLI::Option* dry_run =
       command.add_flag("--dry-run", o->dry_run, "check all that can be known, print memory and work, and do nothing");
   command.add_flag("--json", o->json, "with --dry-run: as JSON")->needs(dry_run);

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/output.h"
 #include "model/footprint.h"
 #include "train/flops.h"
 #include "train/memory_plan.h"
@@ -30,7 +31,7 @@ void print_json(const TrainConfig& c, const Footprint& f, const std::vector<Memo
                 const TokenFlops& flops, int64_t steps) {
   json::array classes;
   for (const MemoryClass& m : memory) classes.push_back(json::object{{"name", m.name}, {"bytes", m.bytes}});
-  const json::object plan = {
+  json::object plan = {
       {"parameters", f.parameters},
       {"activated_parameters", f.activated_parameters},
       {"memory", classes},
@@ -45,7 +46,7 @@ void print_json(const TrainConfig& c, const Footprint& f, const std::vector<Memo
       {"checkpoint_bytes", checkpoint_bytes(c, {})},
       {"checkpoints_at_once", checkpoints_at_once(c)},
       {"flops", c.schedule.tokens * flops.total()}};
-  fmt::print("{}\n", json::serialize(plan));
+  write_json_line(std::move(plan));
 }
 
 }  // namespace

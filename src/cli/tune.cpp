@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "model/mla_fast.h"
 
 namespace fathom {
@@ -34,15 +35,15 @@ void print_json(const MachineCosts& costs) {
     for (const int64_t depth : kDepths)
       folded.push_back(
           json::object{{"packed", packed}, {"depth", depth}, {"folded_up_to", folded_up_to(costs.mla, packed, depth)}});
-  const json::object out{{"cpu", key.cpu},
-                         {"isa", key.isa},
-                         {"source", describe_source(costs)},
-                         {"measured", costs.measured},
-                         {"file", costs.path.string()},
-                         {"mla", costs_json(costs.mla)},
-                         {"mla_built_in", costs_json({})},
-                         {"v2_lite", std::move(folded)}};
-  fmt::print("{}\n", json::serialize(out));
+  json::object out{{"cpu", key.cpu},
+                   {"isa", key.isa},
+                   {"source", describe_source(costs)},
+                   {"measured", costs.measured},
+                   {"file", costs.path.string()},
+                   {"mla", costs_json(costs.mla)},
+                   {"mla_built_in", costs_json({})},
+                   {"v2_lite", std::move(folded)}};
+  write_json_line(std::move(out));
 }
 
 void print_table(const MachineCosts& costs) {

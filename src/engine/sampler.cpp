@@ -19,14 +19,17 @@ bool more_likely(const Candidate& a, const Candidate& b) {
   return a.score != b.score ? a.score > b.score : a.id < b.id;
 }
 
+[[noreturn]] void throw_not_finite(size_t id, float logit) {
+  throw_bad_input(
+      "the model's logits are not finite (token {} has {}); its weights hold NaN or infinity, or overflow. "
+      "`fathom inspect MODEL --check` names such tensors",
+      id, logit);
+}
+
 std::vector<Candidate> candidates(std::span<const float> logits, int64_t n_usable) {
   std::vector<Candidate> all(static_cast<size_t>(std::min<int64_t>(n_usable, static_cast<int64_t>(logits.size()))));
   for (size_t i = 0; i < all.size(); ++i) {
-    if (std::isnan(logits[i]) || logits[i] == INFINITY)
-      throw_bad_input(
-          "the model's logits are not finite (token {} has {}); its weights hold NaN or infinity, or overflow. "
-          "`fathom inspect MODEL --check` names such tensors",
-          i, logits[i]);
+    if (std::isnan(logits[i]) || logits[i] == INFINITY) throw_not_finite(i, logits[i]);
     all[i] = {static_cast<int32_t>(i), logits[i]};
   }
   return all;
@@ -98,6 +101,11 @@ int32_t sample(std::span<const float> logits, int64_t n_usable, std::span<const 
     left -= c.score;
   }
   return all.back().id;  // rounding left a crumb
+}
+
+void check_finite_logits(std::span<const float> logits) {
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (!std::isfinite(logits[i])) throw_not_finite(i, logits[i]);
 }
 
 double log_sum_exp(std::span<const float> logits) {

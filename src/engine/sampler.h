@@ -32,6 +32,9 @@ void validate(const SamplingOptions& options);
 int32_t sample(std::span<const float> logits, int64_t n_usable, std::span<const int32_t> history, int64_t position,
                const SamplingOptions& options);
 
+// Every logit is a finite number, or the same bad_input Error.
+void check_finite_logits(std::span<const float> logits);
+
 // ln(sum(exp(logits))), in double.
 double log_sum_exp(std::span<const float> logits);
 

@@ -29,7 +29,7 @@ uint32_t low_bits(const Block& b, int block, int p) {
     return block % 2 == 0 ? (four(q, p) & kLow) | (four(q, p + 4) & kLow) << 4
                           : (four(q, p) >> 4 & kLow) | (four(q, p + 4) & ~kLow);
   } else {
-    return four(b.qs + 16 * block, p);  // columns i and i + 16 share a byte in the file too
+    return four(b.qs, p);  // columns i and i + 16 share a byte in the file too
   }
 }
 
@@ -81,8 +81,6 @@ void put_header(const Block& b, int64_t row, uint8_t* header) {
     for (int i = 0; i < 12; ++i) header[32 + i * kPanelRows + row] = b.scales[i];
   } else if constexpr (requires { b.ql; }) {
     for (int i = 0; i < 16; ++i) header[16 + i * kPanelRows + row] = static_cast<uint8_t>(b.scales[i]);
-  } else if constexpr (requires { b.scales_h; }) {
-    for (int i = 0; i < 8; ++i) header[16 + i * kPanelRows + row] = static_cast<uint8_t>(unpack_iq4_scale(b, i) - 32);
   }
 }
 
@@ -121,10 +119,6 @@ void pack_panel(const Weight& w, int64_t panel, std::byte* out) noexcept {
       return pack<BlockQ5K>(w, panel, bytes);
     case DType::q6_k:
       return pack<BlockQ6K>(w, panel, bytes);
-    case DType::iq4_nl:
-      return pack<BlockIQ4NL>(w, panel, bytes);
-    case DType::iq4_xs:
-      return pack<BlockIQ4XS>(w, panel, bytes);
     default:
       check(false, "pack_panel: a type with panels");
   }

@@ -9,13 +9,10 @@
 //                sixth bits (64 bytes, bits 2 (p % 4), 2 (p % 4) + 1 of byte 32 (p / 4) + i); 8-bit codes as they are
 // A unit is a block, or eight blocks for the K formats, and begins with what its rows are scaled by, [field][row]:
 //     q4_0 q5_0 q8_0   d (half)
-//     iq4_nl           d (half); a code is the number of a level (kIq4Levels)
 //     q4_1 q5_1        d, m (half)
 //     q4_k q5_k        d, dmin (half), the 12 bytes of scales and mins
 //     q6_k             d (half), the 16 scales (int8)
-//     iq4_xs           d (half), the 8 scales (int8, less 32); codes as iq4_nl's
-// Bytes a weight are those of the file's format (iq4_xs: 4.31 bits instead of 4.25). Rows past the end of a matrix have
-// scales of zero.
+// Bytes a weight are those of the file's format. Rows past the end of a matrix have scales of zero.
 //
 // A product with them (KernelTable::panel_product) takes activations of 8 bits, also in blocks of 32 with a scale each.
 #pragma once
@@ -59,10 +56,6 @@ constexpr std::optional<PanelFormat> panel_format(DType dtype) noexcept {
       return PanelFormat{5, 8, 128};
     case DType::q6_k:
       return PanelFormat{6, 8, 144};
-    case DType::iq4_nl:
-      return PanelFormat{4, 1, 16};
-    case DType::iq4_xs:
-      return PanelFormat{4, 8, 80};
     default:
       return std::nullopt;
   }

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "base/error.h"
 
 namespace fathom {
@@ -64,6 +67,12 @@ TEST(Json, SameKeyInDifferentObjectsIsFine) {
   EXPECT_EQ(to_pretty_json(v),
             "{\n  \"a\": {\n    \"a\": [\n      {\n        \"a\": 1\n      },\n      {\n        \"a\": 2\n      }\n    "
             "]\n  },\n  \"b\": 1e-06\n}\n");
+}
+
+TEST(Json, NumbersThatAreNotFiniteAreWrittenAsNull) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const json::value v = json::array{std::nan(""), kInfinity, -kInfinity, 1.0};
+  EXPECT_EQ(parse_json(to_pretty_json(v), "x"), (json::array{nullptr, nullptr, nullptr, 1.0}));
 }
 
 }  // namespace

@@ -85,6 +85,15 @@ TEST(Sampler, LogitsThatAreNotFiniteAreAnError) {
   }
 }
 
+TEST(Sampler, CheckedLogitsAreAllFinite) {
+  EXPECT_NO_THROW(check_finite_logits(kLogits));
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    std::vector<float> logits = kLogits;
+    logits[2] = bad;
+    EXPECT_THROW(check_finite_logits(logits), Error);
+  }
+}
+
 TEST(Sampler, OptionsOutOfRangeAreNamed) {
   for (const auto& [name, change] : std::map<std::string, void (*)(SamplingOptions&)>{
            {"--temperature", [](SamplingOptions& o) { o.temperature = -1; }},

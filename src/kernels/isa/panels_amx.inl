@@ -33,7 +33,7 @@ void configure(int bytes, int64_t rest) noexcept {
 
 // Where codes count from a zero they are unpacked as signed bytes, and the sums need no correction.
 template <class Format>
-constexpr bool kSigned = Format::width == 8 || Format::zero != 0;
+constexpr bool kSigned = Format::bits == 8 || Format::zero != 0;
 
 // out (rows, 16) = the integer products of one tile of activations at x, rows kBlock bytes apart, with weights 6 or 7.
 // A macro, for the numbers of tiles are part of the instructions' names.
@@ -135,7 +135,7 @@ void product_tiles(const std::byte* a, const std::byte* b, int64_t cols, const i
       [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& scales, int64_t block) FATHOM_INLINE {
         const int64_t at = block % kMostBlocks;
         unroll<8>([&](int p) FATHOM_INLINE {
-          const __m512i codes = panels16::numbers_part<Format>(codes_a, codes_b, p);
+          const __m512i codes = panels16::codes_part<Format::bits>(codes_a, codes_b, p);
           w.codes[at][p] = Format::zero == 0 ? codes : _mm512_sub_epi8(codes, _mm512_set1_epi8(Format::zero));
         });
         w.scales[at] = scales;

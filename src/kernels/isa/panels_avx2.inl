@@ -53,19 +53,10 @@ FATHOM_INLINE inline __m256i codes_part(const std::byte* c, int p) noexcept {
   return _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi8(kPlaces == 1 ? 16 : 48)));
 }
 
-// Of formats whose codes are numbers of levels the level; else the code.
-template <class Format>
-FATHOM_INLINE inline __m256i numbers_part(const std::byte* c, int p) noexcept {
-  const __m256i codes = codes_part<Format::bits>(c, p);
-  if constexpr (Format::levels) return iq4_levels(codes);
-  return codes;
-}
-
-// bits: of a code as it is stored. width: of the number that it stands for, 8 when that is signed.
-template <int Bits, int Zero, bool Levels = false>
+template <int Bits, int Zero>
 struct OnlyScale {
-  static constexpr int bits = Bits, width = Levels ? 8 : Bits, blocks = 1, header = 16, zero = Zero;
-  static constexpr bool min = false, two = false, levels = Levels;
+  static constexpr int bits = Bits, blocks = 1, header = 16, zero = Zero;
+  static constexpr bool min = false, two = false;
   using Unit = const std::byte*;
   static Unit unit(const std::byte* h) noexcept { return h; }
   static Scales scales(Unit h, int) noexcept {
@@ -76,11 +67,10 @@ struct OnlyScale {
 using Q4_0 = OnlyScale<4, 8>;
 using Q5_0 = OnlyScale<5, 16>;
 using Q8_0 = OnlyScale<8, 0>;
-using IQ4NL = OnlyScale<4, 0, true>;
 template <int Bits>
 struct WithMin {
-  static constexpr int bits = Bits, width = Bits, blocks = 1, header = 32, zero = 0;
-  static constexpr bool min = true, two = false, levels = false;
+  static constexpr int bits = Bits, blocks = 1, header = 32, zero = 0;
+  static constexpr bool min = true, two = false;
   using Unit = const std::byte*;
   static Unit unit(const std::byte* h) noexcept { return h; }
   static Scales scales(Unit h, int) noexcept {
@@ -91,8 +81,8 @@ struct WithMin {
 // The twelve bytes of scales and mins of eight rows, unpacked once for a unit: byte 8 g + row for block g.
 template <int Bits>
 struct SuperBlock {
-  static constexpr int bits = Bits, width = Bits, blocks = 8, header = 128, zero = 0;
-  static constexpr bool min = true, two = false, levels = false;
+  static constexpr int bits = Bits, blocks = 8, header = 128, zero = 0;
+  static constexpr bool min = true, two = false;
   struct Unit {
     __m256 d, minus_dmin;
     alignas(32) std::byte scale[64], min[64];
@@ -117,8 +107,8 @@ struct SuperBlock {
   }
 };
 struct Q6K {
-  static constexpr int bits = 6, width = 6, blocks = 8, header = 144, zero = 32;
-  static constexpr bool min = false, two = true, levels = false;
+  static constexpr int bits = 6, blocks = 8, header = 144, zero = 32;
+  static constexpr bool min = false, two = true;
   struct Unit {
     __m256 d;
     const std::byte* scales;
@@ -128,16 +118,6 @@ struct Q6K {
     const std::byte* s = u.scales + 16 * block;
     const __m256 low = _mm256_mul_ps(u.d, bytes_to_float(s));
     return {low, _mm256_mul_ps(u.d, bytes_to_float(s + 8)), low};
-  }
-};
-struct IQ4XS {
-  static constexpr int bits = 4, width = 8, blocks = 8, header = 80, zero = 0;
-  static constexpr bool min = false, two = false, levels = true;
-  using Unit = Q6K::Unit;
-  static Unit unit(const std::byte* h) noexcept { return {halves(h), h + 16}; }
-  static Scales scales(const Unit& u, int block) noexcept {
-    const __m256 scale = _mm256_mul_ps(u.d, bytes_to_float(u.scales + 8 * block));
-    return {scale, scale, scale};
   }
 };
 
@@ -196,10 +176,10 @@ FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_
                                          __m256 (&sum)[N]) noexcept {
   __m256i low[N], high[N];
   if constexpr (Format::two) {
-    multiply_parts<Format::width, 0, 4, N>(part, x, low);
-    multiply_parts<Format::width, 4, 4, N>(part, x, high);
+    multiply_parts<Format::bits, 0, 4, N>(part, x, low);
+    multiply_parts<Format::bits, 4, 4, N>(part, x, high);
   } else {
-    multiply_parts<Format::width, 0, 8, N>(part, x, low);
+    multiply_parts<Format::bits, 0, 8, N>(part, x, low);
   }
   unroll<N>([&](int t) FATHOM_INLINE {
     const float* s = sums + t * kSums;
@@ -230,7 +210,7 @@ void product_few(const std::byte* panel, int64_t cols, const int8_t* x, const fl
   unroll<N>([&](int t) FATHOM_INLINE { sum[t] = _mm256_setzero_ps(); });
   each_block<Format>(panel, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
     ask_for<32 * Format::bits + Format::header / Format::blocks>(codes + kFar);
-    const auto part = [&](int p) FATHOM_INLINE { return numbers_part<Format>(codes, p); };
+    const auto part = [&](int p) FATHOM_INLINE { return codes_part<Format::bits>(codes, p); };
     multiply_block<Format, N>(part, w, x + block * N * kBlock, sums + block * N * kSums, sum);
   });
   unroll<N>([&](int t) FATHOM_INLINE { _mm256_storeu_ps(y + t * y_stride, sum[t]); });
@@ -246,7 +226,7 @@ void product_many(const std::byte* panel, int64_t cols, const int8_t* x, const f
   each_block<Format>(panel, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
     ask_for<32 * Format::bits + Format::header / Format::blocks>(codes + kFar);
     __m256i parts[8];
-    unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept(numbers_part<Format>(codes, p)); });
+    unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept(codes_part<Format::bits>(codes, p)); });
     const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
     const int8_t* block_x = x + block * n * kBlock;
     const float* block_sums = sums + block * n * kSums;

@@ -44,20 +44,11 @@ FATHOM_INLINE inline __m512i codes_part(const std::byte* a, const std::byte* b, 
   return _mm512_ternarylogic_epi32(low, moved, _mm512_set1_epi8(kPlaces == 1 ? 16 : 48), 0xF8);  // low | (moved & mask)
 }
 
-// As panels::numbers_part.
-template <class Format>
-FATHOM_INLINE inline __m512i numbers_part(const std::byte* a, const std::byte* b, int p) noexcept {
-  if constexpr (Format::levels)
-    return beside(panels::numbers_part<Format>(a, p), panels::numbers_part<Format>(b, p));
-  else
-    return codes_part<Format::bits>(a, b, p);
-}
-
-// Signed numbers (8 bits) become unsigned by adding 128, which is subtracted from the sum.
-template <class Format>
+// Signed codes (8 bits) become unsigned by adding 128, which is subtracted from the sum.
+template <int Bits>
 FATHOM_INLINE inline __m512i unsigned_part(const std::byte* a, const std::byte* b, int p) noexcept {
-  const __m512i numbers = numbers_part<Format>(a, b, p);
-  return Format::width == 8 ? _mm512_xor_si512(numbers, _mm512_set1_epi8(-128)) : numbers;
+  const __m512i codes = codes_part<Bits>(a, b, p);
+  return Bits == 8 ? _mm512_xor_si512(codes, _mm512_set1_epi8(-128)) : codes;
 }
 
 FATHOM_INLINE inline __m512i four_codes(const int8_t* x) noexcept {
@@ -88,7 +79,7 @@ FATHOM_INLINE inline __m512 add_scaled(__m512 low, __m512 high, const Scales& w,
 // As from_zero() of panels_avx2.inl; unsigned_part() moved the zero of 8-bit codes.
 template <class Format>
 FATHOM_INLINE inline __m512 from_zero(__m512i products, const float* total) noexcept {
-  constexpr int kZero = Format::width == 8 ? 128 : Format::zero;
+  constexpr int kZero = Format::bits == 8 ? 128 : Format::zero;
   const __m512 sum = _mm512_cvtepi32_ps(products);
   if constexpr (kZero == 0) return sum;
   return _mm512_fmadd_ps(_mm512_set1_ps(-kZero), _mm512_set1_ps(*total), sum);
@@ -133,7 +124,7 @@ void product_few(const std::byte* a, const std::byte* b, int64_t cols, const int
       a, b, cols,
       [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& w, int64_t block) FATHOM_INLINE {
         __m512i parts[8];
-        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = unsigned_part<Format>(codes_a, codes_b, p); });
+        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = unsigned_part<Format::bits>(codes_a, codes_b, p); });
         const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
         unroll<N>([&](int t) FATHOM_INLINE {
           const int64_t at = block * N + t;
@@ -152,7 +143,7 @@ void product_many(const std::byte* a, const std::byte* b, int64_t cols, const in
       a, b, cols,
       [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& w, int64_t block) FATHOM_INLINE {
         __m512i parts[8];
-        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept16(unsigned_part<Format>(codes_a, codes_b, p)); });
+        unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept16(unsigned_part<Format::bits>(codes_a, codes_b, p)); });
         const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
         const int8_t* block_x = x + block * n * kBlock;
         const float* block_sums = sums + block * n * kSums;

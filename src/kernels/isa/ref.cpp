@@ -62,8 +62,7 @@ const KernelTable table = {
     .rope_half_split = rope_half_split<float>,
     .panel_product = {nullptr, nullptr, nullptr, nullptr, panel_product<DType::q8_0>, panel_product<DType::q4_0>,
                       panel_product<DType::q4_1>, panel_product<DType::q5_0>, panel_product<DType::q5_1>, nullptr,
-                      nullptr, panel_product<DType::q4_k>, panel_product<DType::q5_k>, panel_product<DType::q6_k>,
-                      panel_product<DType::iq4_nl>, panel_product<DType::iq4_xs>},
+                      nullptr, panel_product<DType::q4_k>, panel_product<DType::q5_k>, panel_product<DType::q6_k>},
     .quantise_row = quantise_row,
     .byte_peak = nullptr,
 };

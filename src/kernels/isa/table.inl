@@ -24,7 +24,6 @@
                       panel_kernels::product<panels::Q4_0>, panel_kernels::product<panels::WithMin<4>>,
                       panel_kernels::product<panels::Q5_0>, panel_kernels::product<panels::WithMin<5>>, nullptr,
                       nullptr, panel_kernels::product<panels::SuperBlock<4>>,
-                      panel_kernels::product<panels::SuperBlock<5>>, panel_kernels::product<panels::Q6K>,
-                      panel_kernels::product<panels::IQ4NL>, panel_kernels::product<panels::IQ4XS>},
+                      panel_kernels::product<panels::SuperBlock<5>>, panel_kernels::product<panels::Q6K>},
     .quantise_row = panels::quantise_row,
     .byte_peak = panel_kernels::peak,

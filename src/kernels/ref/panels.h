@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "kernels/panels.h"
-#include "quant/formats.h"
 #include "tensor/dtype.h"
 
 namespace fathom::ref {
@@ -38,7 +37,7 @@ inline void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_
   }
 }
 
-// code of (row, column) in the codes of a block; 8 bits: signed.
+// code of (row, column) in the codes of a block; q8_0: signed.
 inline int panel_code(const uint8_t* codes, int bits, int64_t row, int column) noexcept {
   const int part = column / 4;
   const int64_t lane = row * 4 + column % 4;
@@ -47,15 +46,6 @@ inline int panel_code(const uint8_t* codes, int bits, int64_t row, int column) n
   if (bits == 5) code |= (codes[128 + lane] >> part & 1) << 4;
   if (bits == 6) code |= (codes[128 + 32 * (part / 4) + lane] >> (part % 4 * 2) & 3) << 4;
   return code;
-}
-
-constexpr bool has_levels(DType dtype) noexcept { return dtype == DType::iq4_nl || dtype == DType::iq4_xs; }
-
-// What is multiplied for a code.
-template <DType dtype>
-int panel_number(const uint8_t* codes, int64_t row, int column) noexcept {
-  const int code = panel_code(codes, panel_format(dtype)->bits, row, column);
-  return has_levels(dtype) ? kIq4Levels[static_cast<size_t>(code)] : code;
 }
 
 // What the codes of a block of one row mean: scale * (code - zero) + min, with a scale for each half of q6_k.
@@ -94,10 +84,6 @@ inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int
       };
       return {{scale(0), scale(1)}, 0};
     }
-    case DType::iq4_xs: {
-      const float s = d * static_cast<float>(static_cast<int8_t>(byte(16, block)));
-      return {{s, s}, 0};
-    }
     default:
       return {{d, d}, 0};
   }
@@ -122,7 +108,7 @@ void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes
         const float* s = sums + (b * n + t) * QuantisedRows::kSums;
         const PanelScale w = panel_scale(dtype, unit, static_cast<int>(b % f.blocks), r);
         int part[2] = {0, 0};
-        for (int k = 0; k < kPanelBlock; ++k) part[k / 16] += panel_number<dtype>(block, r, k) * x[k];
+        for (int k = 0; k < kPanelBlock; ++k) part[k / 16] += panel_code(block, f.bits, r, k) * x[k];
         constexpr float zero = panel_zero(dtype);
         float value;
         if constexpr (dtype == DType::q6_k) {

@@ -1,0 +1,254 @@
+// fathom generate --prompts: many prompts in one load, several of them decoded in one step. An answer has the bits that
+// it has alone (Engine::decode), so its text does not depend on its neighbours.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <numeric>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "cli/generate.h"
+#include "cli/open_model.h"
+#include "cli/output.h"
+#include "cli/prompt_file.h"
+#include "model/text.h"
+#include "train/append_file.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where answers go, a line each, as they come. A file that holds answers to the first prompts already is gone on with.
+class Answers {
+ public:
+  Answers(const std::string& path, const std::vector<PromptRequest>& requests) {
+    if (path == "-") return;
+    std::error_code error;
+    if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {  // a FIFO or a device keeps nothing
+      through_.open(path);
+      if (!through_) throw_bad_input("{}: cannot be written", path);
+      return;
+    }
+    if (fs::exists(path, error)) n_found_ = keep_answers(path, requests);
+    file_ = std::make_unique<AppendFile>(path);
+  }
+  size_t n_found() const noexcept { return n_found_; }
+  void write(json::object answer) {
+    const std::string line = to_json_line(std::move(answer));
+    if (file_)
+      file_->append(line);
+    else if (!through_.is_open())
+      write_stdout(line);
+    else if (!(through_ << line << std::flush))
+      throw_resource("the output cannot be written; what came before is not whole");
+  }
+
+ private:
+  // The whole lines; a torn last one, of a run that was killed, is cut off.
+  static size_t keep_answers(const std::string& path, const std::vector<PromptRequest>& requests) {
+    const std::string text = read_file(path, UINT64_MAX);
+    size_t n = 0, whole = 0;
+    for (size_t end; (end = text.find('\n', whole)) != std::string::npos; whole = end + 1, ++n)
+      if (n >= requests.size() || !is_answer(std::string_view(text).substr(whole, end - whole), requests[n]))
+        throw_bad_input("{}:{}: is no answer to prompt {} of these; name another output, or move this one away", path,
+                        n + 1, n + 1);
+    if (whole < text.size()) fs::resize_file(path, whole);
+    return n;
+  }
+  static bool is_answer(std::string_view line, const PromptRequest& request) {
+    try {
+      const json::value answer = parse_json(line, "");
+      const json::object* object = answer.if_object();
+      const json::value* ids = object != nullptr ? object->if_contains("prompt_ids") : nullptr;
+      return ids != nullptr && *ids == json::value(json::array(request.ids.begin(), request.ids.end()));
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  std::unique_ptr<AppendFile> file_;
+  std::ofstream through_;
+  size_t n_found_ = 0;
+};
+
+// ln(probability) of a chosen token among all usable ids, by the model alone (temperature 1, no penalty), and of the k
+// most likely ones.
+json::object log_probabilities(std::span<const float> logits, int32_t chosen, int64_t k) {
+  const double total = log_sum_exp(logits);
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  k = std::min<int64_t>(k, std::ssize(order));
+  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
+    const float la = logits[static_cast<size_t>(a)], lb = logits[static_cast<size_t>(b)];
+    return la != lb ? la > lb : a < b;
+  });
+  json::array top;
+  for (int64_t i = 0; i < k; ++i) {
+    const int32_t id = order[static_cast<size_t>(i)];
+    top.push_back(json::array{id, logits[static_cast<size_t>(id)] - total});
+  }
+  return {{"logprob", logits[static_cast<size_t>(chosen)] - total}, {"top", std::move(top)}};
+}
+
+// A prompt that is being answered.
+struct Answering {
+  const PromptRequest& request;
+  size_t number;
+  int64_t left;  // tokens that may still be written
+  GeneratedText text;
+  std::vector<int32_t> history = request.ids;
+  SequenceCache sequence = {};
+  json::array logprobs = {};
+  const char* finish_reason = nullptr;  // nullptr: it goes on
+
+  bool finished() const noexcept { return finish_reason != nullptr; }
+};
+
+class PromptRun {
+ public:
+  PromptRun(Engine& engine, const Tokenizer* tokenizer, const std::vector<PromptRequest>& requests,
+            const GenerateOptions& options)
+      : engine_(engine), tokenizer_(tokenizer), requests_(requests), options_(options) {
+    if (!options.ignore_eos) stop_ids_ = stop_ids(engine.config(), tokenizer);
+    n_usable_ = usable_ids(engine.config(), tokenizer);
+  }
+
+  void run(Answers& answers) {
+    next_ = next_written_ = answers.n_found();
+    Progress progress("answering", requests_.size(), "prompts", options_.model.quiet);
+    while (next_written_ < requests_.size()) {
+      while (next_ < requests_.size() && std::ssize(active_) < options_.batch) start(next_++);
+      step();
+      for (; !done_.empty() && done_.begin()->first == next_written_; ++next_written_) {
+        answers.write(std::move(done_.begin()->second));
+        done_.erase(done_.begin());
+      }
+      progress.set(next_written_);
+    }
+  }
+
+ private:
+  // Its prompt is run alone; the first token follows from that.
+  void start(size_t number) {
+    const PromptRequest& r = requests_[number];
+    const int64_t room = engine_.context_tokens() - std::ssize(r.ids) + 1;
+    const int64_t left = r.max_tokens < 0 ? room : std::min(r.max_tokens, room);
+    auto a = std::make_unique<Answering>(
+        Answering{.request = r, .number = number, .left = left, .text = GeneratedText(tokenizer_, r.stops)});
+    const std::span<const float> logits = engine_.feed(a->sequence, a->history);
+    choose(*a, logits);
+    active_.push_back(std::move(a));
+  }
+
+  // One more token of every prompt that is being answered.
+  void step() {
+    finish_answers();
+    if (active_.empty()) return;
+    std::vector<StepInput> inputs;
+    for (const auto& a : active_) inputs.push_back({&a->sequence, std::span(a->history).last(1)});
+    const MatView<const float> logits = engine_.decode(inputs);
+    for (size_t i = 0; i < active_.size(); ++i) {
+      const auto row = logits.vec(static_cast<int64_t>(i));
+      choose(*active_[i], {row.data, static_cast<size_t>(row.size)});
+    }
+    finish_answers();
+  }
+
+  void choose(Answering& a, std::span<const float> logits) {
+    if (a.left == 0) {
+      a.finish_reason = "length";
+      return;
+    }
+    const int32_t id = sample(logits, n_usable_, a.history, std::ssize(a.history), a.request.sampling);
+    if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) {
+      a.finish_reason = "stop";
+      return;
+    }
+    a.history.push_back(id);
+    --a.left;
+    if (options_.logprobs >= 0)
+      a.logprobs.push_back(log_probabilities(logits.first(static_cast<size_t>(n_usable_)), id, options_.logprobs));
+    a.text.push(id);
+    if (a.text.stopped())
+      a.finish_reason = "stop";
+    else if (a.left == 0)
+      a.finish_reason = "length";
+  }
+
+  void finish_answers() {
+    std::erase_if(active_, [&](const std::unique_ptr<Answering>& a) {
+      if (!a->finished()) return false;
+      engine_.cache().truncate(a->sequence, 0);
+      done_.emplace(a->number, answer_of(*a));
+      return true;
+    });
+  }
+
+  json::object answer_of(Answering& a) const {
+    a.text.finish();
+    json::object out;
+    if (!a.request.id.is_null()) out["id"] = a.request.id;
+    out["prompt_ids"] = json::array(a.request.ids.begin(), a.request.ids.end());
+    out["ids"] = json::array(a.history.begin() + std::ssize(a.request.ids), a.history.end());
+    if (tokenizer_ != nullptr) out["text"] = a.text.text();
+    out["finish_reason"] = a.finish_reason;
+    if (a.request.sampling.temperature > 0) out["seed"] = a.request.sampling.seed;
+    if (options_.logprobs >= 0) out["logprobs"] = std::move(a.logprobs);
+    return out;
+  }
+
+  Engine& engine_;
+  const Tokenizer* tokenizer_;
+  const std::vector<PromptRequest>& requests_;
+  const GenerateOptions& options_;
+  std::vector<int32_t> stop_ids_;
+  int64_t n_usable_ = 0;
+  size_t next_ = 0, next_written_ = 0;
+  std::vector<std::unique_ptr<Answering>> active_;
+  std::map<size_t, json::object> done_;  // that wait for those before them
+};
+
+// Room for the `batch` prompts that need most, each up to the context.
+int64_t cache_tokens(const std::vector<PromptRequest>& requests, int64_t context, int64_t batch) {
+  std::vector<int64_t> needs;
+  for (const PromptRequest& r : requests) {
+    const int64_t most = std::ssize(r.ids) + (r.max_tokens < 0 ? context : std::min(r.max_tokens, context));
+    needs.push_back((std::min(most, context) + kBlockTokens - 1) / kBlockTokens * kBlockTokens);
+  }
+  std::sort(needs.rbegin(), needs.rend());
+  needs.resize(static_cast<size_t>(std::min<int64_t>(batch, std::ssize(needs))));
+  return std::accumulate(needs.begin(), needs.end(), int64_t{0});
+}
+
+}  // namespace
+
+void run_prompts(const GenerateOptions& o) {
+  const Model model = open_model(o.model.path);
+  std::optional<Tokenizer> found;
+  if (has_tokenizer(model)) found = load_tokenizer(model);
+  const Tokenizer* tokenizer = found ? &*found : nullptr;
+  EngineOptions engine_opts = engine_options(o.model);
+  const int64_t context =
+      engine_opts.context_tokens > 0 ? engine_opts.context_tokens : model.config.max_position_embeddings;
+  const std::string text = o.prompts == "-" ? read_stdin() : read_file(o.prompts);
+  const std::vector<PromptRequest> requests =
+      read_prompt_lines(text, o.prompts == "-" ? "stdin" : o.prompts,
+                        {.defaults = {.id = {}, .ids = {}, .max_tokens = o.n, .sampling = o.sampling, .stops = o.stops},
+                         .tokenizer = tokenizer,
+                         .parse_special = o.parse_special,
+                         .context_tokens = context,
+                         .vocab_size = model.config.vocab_size});
+  Answers answers(o.output, requests);
+  if (answers.n_found() > 0 && !o.model.quiet)
+    print_notice(
+        fmt::format("{}: {} of {} prompts are answered already", o.output, answers.n_found(), requests.size()));
+  if (answers.n_found() == requests.size()) return;
+  engine_opts.cache_tokens = cache_tokens(requests, context, o.batch);
+  Engine engine(model, engine_opts);
+  PromptRun(engine, tokenizer, requests, o).run(answers);
+}
+
+}  // namespace fathom

@@ -1,0 +1,53 @@
+#include "cli/output.h"
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+
+#include "base/error.h"
+#include "base/utf8.h"
+
+namespace fathom {
+namespace {
+
+[[noreturn]] void throw_stdout_failed(int reason) {
+  throw_resource("stdout: cannot be written{}; what came before is not whole",
+                 reason == 0 ? "" : fmt::format(" ({})", std::strerror(reason)));
+}
+
+void make_valid(json::value& value) {
+  if (double* number = value.if_double()) {
+    if (!std::isfinite(*number)) value = nullptr;
+  } else if (json::string* text = value.if_string()) {
+    if (find_invalid_utf8(*text) != std::string_view::npos) *text = replace_invalid_utf8(*text);
+  } else if (json::array* array = value.if_array()) {
+    for (json::value& item : *array) make_valid(item);
+  } else if (json::object* object = value.if_object()) {
+    for (auto& [key, item] : *object) make_valid(item);
+  }
+}
+
+}  // namespace
+
+void write_stdout(std::string_view text) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) throw_stdout_failed(errno);
+  flush_stdout();
+}
+
+void flush_stdout() {
+  errno = 0;
+  std::cout.flush();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout.good()) throw_stdout_failed(errno);
+}
+
+std::string to_json_line(json::value value) {
+  make_valid(value);
+  return json::serialize(value) + '\n';
+}
+
+void write_json_line(json::value value) { write_stdout(to_json_line(std::move(value))); }
+
+}  // namespace fathom
