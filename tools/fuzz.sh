@@ -8,7 +8,7 @@ seconds=${1:-60}
 run_one() {
   local name=$1 seconds=$2 work=build/asan
   mkdir -p "$work/found/$name" "$work/artifacts"
-  if "$work/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 -artifact_prefix="$work/artifacts/$name-" \
+  if "$work/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 -malloc_limit_mb=4096 -timeout=20 -print_final_stats=1 -artifact_prefix="$work/artifacts/$name-" \
       "$work/found/$name" "tests/fuzz/corpus/$name" >"$work/fuzz_$name.log" 2>&1; then
     printf 'fuzz_%s: %s inputs in %s s, nothing found\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: //p' "$work/fuzz_$name.log")" "$seconds"
   else

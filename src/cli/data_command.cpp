@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/document_options.h"
+#include "cli/options.h"
 #include "cli/values.h"
 #include "data/build.h"
 #include "data/stream.h"
@@ -19,13 +21,15 @@ namespace fs = std::filesystem;
 
 struct BuildCommand {
   DataBuildOptions build;
-  std::string tokenizer, separator, invalid_utf8 = "replace";
+  DocumentOptions documents;
+  std::string tokenizer, invalid_utf8 = "replace";
   std::vector<std::string> inputs;
   bool json = false;
 };
 
 // PATH or PATH=WEIGHT; a path that exists may itself contain '='.
 DataInput parse_input(const std::string& text) {
+  if (text.empty()) throw_bad_input("--input is empty; give a file, a folder, or - for stdin");
   std::error_code error;
   const size_t at = text.rfind('=');
   if (at == std::string::npos || fs::exists(text, error)) return {.path = text, .weight = 1, .name = {}};
@@ -38,6 +42,7 @@ DataInput parse_input(const std::string& text) {
 
 // The tokenizer's files as they are, so that nothing of them is lost; from a GGUF file they are made.
 void read_tokenizer(const std::string& path, DataBuildOptions& o) {
+  if (path.empty()) throw_bad_input("--tokenizer is empty; give a folder with tokenizer.json, or a .gguf file");
   const Tokenizer tokenizer = load_tokenizer(path);  // names what is wrong
   std::error_code error;
   const fs::path folder = fs::is_directory(path, error) ? fs::path(path) : fs::path(path).parent_path();
@@ -58,6 +63,21 @@ void print_side(const char* name, const ManifestSide& side) {
              static_cast<double>(side.bytes()) / static_cast<double>(side.tokens()), side.shards.size());
 }
 
+// What a run that evaluates would be refused for.
+void print_held_out(const Manifest& m) {
+  uint64_t documents = 0, by_pieces = 0;
+  for (const ManifestSource& s : m.sources) {
+    documents += s.held_out.documents();
+    by_pieces += s.held_out_by_pieces;
+  }
+  if (documents == 0)
+    fmt::print("  nothing is held out: a training run cannot evaluate on this data; give {}\n",
+               m.held_out_fraction > 0 ? "a larger --held-out, or more text" : "--held-out above 0");
+  else if (by_pieces > 0)
+    fmt::print("  no whole document fell below {}, so pieces of the longest of each source are held out\n",
+               m.held_out_fraction);
+}
+
 void print_manifest(const fs::path& folder, const Manifest& m) {
   uint64_t train = 0, held_out = 0;
   double weighted = 0;
@@ -76,20 +96,25 @@ void print_manifest(const fs::path& folder, const Manifest& m) {
     if (s.empty > 0) fmt::print(", {} empty", s.empty);
     if (s.skipped_invalid > 0) fmt::print(", {} left out as not UTF-8", s.skipped_invalid);
     if (s.repaired > 0) fmt::print(", {} repaired to UTF-8", s.repaired);
+    if (s.bad_records > 0) fmt::print(", {} bad line(s) left out", s.bad_records);
+    if (s.not_text > 0) fmt::print(", {} file(s) left out that are not text", s.not_text);
     fmt::print("\n");
     print_side("train", s.train);
     print_side("held out", s.held_out);
   }
+  print_held_out(m);
 }
 
 void run_build(BuildCommand& o) {
   const auto start = std::chrono::steady_clock::now();
   for (const std::string& input : o.inputs) o.build.inputs.push_back(parse_input(input));
-  read_tokenizer(o.tokenizer, o.build);
-  o.build.format.separator = unescape(o.separator);
+  o.build.format = document_format(o.documents);
+  o.build.not_text = not_text_files(o.documents);
+  o.build.notice = print_notice;
   o.build.invalid_utf8 = o.invalid_utf8 == "replace" ? InvalidUtf8::replace
                          : o.invalid_utf8 == "skip"  ? InvalidUtf8::skip
                                                      : InvalidUtf8::refuse;
+  read_tokenizer(o.tokenizer, o.build);
   const Manifest m = build_data(o.build);
   if (o.json) {
     fmt::print("{}", write_manifest(m));
@@ -178,10 +203,10 @@ void add_build(CLI::App& parent) {
       ->required()
       ->type_name("DIR");
   command
-      .add_option(
-          "-i,--input", o->inputs,
-          "one source: a text file, a .jsonl file with a \"text\" field, or a folder of them; WEIGHT: how often "
-          "it is seen in an epoch (1)")
+      .add_option("-i,--input", o->inputs,
+                  "one source: a file of text or of JSON records with a \"text\" field, also packed by gzip or zstd; a "
+                  "folder of "
+                  "them; or - for stdin; WEIGHT: how often it is seen in an epoch (1)")
       ->required()
       ->type_name("PATH[=WEIGHT]");
   command.add_option("-o,--output", o->build.output, "folder to make")->required()->type_name("DIR");
@@ -193,13 +218,7 @@ void add_build(CLI::App& parent) {
       ->type_name("S")
       ->transform(seed_number())
       ->capture_default_str();
-  command
-      .add_option("--document-separator", o->separator,
-                  "what stands between documents of a text file; \\n, \\f, \\xNN ...; default: a file is one document")
-      ->type_name("TEXT");
-  command.add_option("--text-field", o->build.format.text_field, "of the lines of .jsonl files")
-      ->type_name("KEY")
-      ->capture_default_str();
+  add_document_options(command, o->documents);
   command
       .add_option("--invalid-utf8", o->invalid_utf8,
                   "replace: ill-formed bytes become U+FFFD; skip: leave the document out; refuse: stop")
@@ -220,7 +239,8 @@ void add_build(CLI::App& parent) {
   command.footer(
       "Examples:\n  fathom data build --tokenizer tokenizer --input books/ --input code.jsonl=0.5 -o data\n  fathom "
       "data "
-      "build --tokenizer MODEL -i all.txt --document-separator \"\\n\\n\\n\" -o data");
+      "build --tokenizer MODEL -i all.txt --document-separator \"\\n\\n\\n\" -o data\n"
+      "  xz -dc dump.jsonl.xz | fathom data build --tokenizer tokenizer -i - --bad-lines skip -o data");
   command.callback([=] { run_build(*o); });
 }
 

@@ -5,16 +5,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <iostream>
-#include <iterator>
 #include <memory>
 
-#include "base/file.h"
 #include "base/terminal_text.h"
 #include "cli/bundled_model.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
 #include "data/documents.h"
+#include "data/text_stream.h"
 
 namespace fathom {
 
@@ -190,14 +188,13 @@ std::vector<int32_t> parse_ids(const std::string& text) {
 }
 
 std::string read_prompt(const std::string& path) {
-  std::string text = path == "-" ? read_stdin() : read_file(path);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  std::string text = read_text(path);
   if (text.ends_with('\n')) text.pop_back();
   if (text.ends_with('\r')) text.pop_back();
   return text;
 }
 
-std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
+std::string read_stdin() { return read_text("-"); }
 
 std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
   std::vector<int32_t> ids;

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <memory>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
@@ -19,6 +18,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
+#include "data/documents.h"
 #include "engine/divergence.h"
 #include "model/text.h"
 
@@ -162,7 +162,7 @@ void run_perplexity(const PerplexityOptions& o) {
   ModelOptions model_options = o.model;
   model_options.ctx = o.window;
   Engine engine(model, engine_options(model_options));
-  const std::string text = read_file(o.file);
+  const std::string text = read_joined_documents(o.file);
   std::vector<int32_t> ids = tokenizer.encode(text, {.add_special = true, .parse_special = false});
   std::optional<Model> reference;
   std::optional<SideBySide> both;
@@ -197,7 +197,9 @@ void add_perplexity(CLI::App& app) {
   const auto o = std::make_shared<PerplexityOptions>();
   add_model_options(command, o->model);
   command.remove_option(command.get_option("--ctx"));  // here it is the window, with another default
-  command.add_option("-f,--file", o->file, "text to score")->required()->type_name("FILE");
+  command.add_option("-f,--file", o->file, "text to score; - for stdin; JSON records: their texts")
+      ->required()
+      ->type_name("FILE");
   command
       .add_option("--against", o->against,
                   "a reference model with the same tokenizer, usually the unquantised one: KL divergence from its "

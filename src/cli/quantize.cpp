@@ -97,7 +97,9 @@ void add_quantize(CLI::App& app) {
       ->type_name("PATTERN=TYPE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command.add_option("--calibration", o->calibration, "text to run the model over, to learn which columns count")
+  command
+      .add_option("--calibration", o->calibration,
+                  "text to run the model over, to learn which columns count; - for stdin")
       ->type_name("FILE");
   command.add_option("--calibration-tokens", o->calibration_options.max_tokens, "tokens of it to use; 0: all")
       ->type_name("N")

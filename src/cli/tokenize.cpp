@@ -2,12 +2,12 @@
 #include <cstdio>
 #include <memory>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "data/text_stream.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -20,7 +20,7 @@ struct TokenizeOptions {
 
 void run_tokenize(const TokenizeOptions& o, bool has_text) {
   const Tokenizer tokenizer = load_tokenizer(o.model);
-  const std::string text = !o.file.empty() ? read_file(o.file) : !has_text || o.text == "-" ? read_stdin() : o.text;
+  const std::string text = !o.file.empty() ? read_text(o.file) : !has_text || o.text == "-" ? read_stdin() : o.text;
   const std::vector<int32_t> ids = tokenizer.encode(text, {.add_special = !o.no_bos, .parse_special = o.parse_special});
   if (o.json) {
     json::array tokens;

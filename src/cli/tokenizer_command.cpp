@@ -8,6 +8,8 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/document_options.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
 #include "data/documents.h"
@@ -19,10 +21,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kBatchBytes = size_t{1} << 25;
+constexpr uint64_t kNamedBadRecords = 10;
 
 struct TrainTokenizerOptions {
   std::vector<std::string> inputs, special;
-  std::string output, separator, text_field = "text", pre = "deepseek-llm";
+  DocumentOptions documents;
+  std::string output, pre = "deepseek-llm";
   int32_t vocab_size = 0;
   uint64_t min_count = 2, limit_bytes = 0;
   int threads = 0;
@@ -31,54 +35,83 @@ struct TrainTokenizerOptions {
 
 struct Counted {
   std::vector<CountedWord> words;
-  uint64_t documents = 0, bytes = 0;
+  uint64_t documents = 0, bytes = 0, bad_records = 0;
 };
 
-// Up to `limit` bytes of the file's documents, whole documents only.
-void count_file(const fs::path& path, const DocumentFormat& format, uint64_t limit, ThreadPool& pool,
-                WordCounter& counter, Counted& total, Progress& progress) {
+// The texts of a batch, without the records that cannot be read, where those are to be left out.
+std::vector<std::string_view> texts_of(const DocumentFile& file, const std::vector<RawDocument>& batch,
+                                       std::vector<std::string>& storage, const TrainTokenizerOptions& o,
+                                       ThreadPool& pool, Counted& total) {
+  std::vector<std::string_view> texts(batch.size());
+  std::vector<std::string> bad(batch.size());
+  storage.resize(batch.size());
+  for_each_index(pool, batch.size(), [&](size_t i) {
+    try {
+      texts[i] = file.text(batch[i], storage[i]);
+    } catch (const Error& e) {
+      if (o.documents.bad_lines != "skip") throw;
+      bad[i] = e.what();
+    }
+  });
+  for (const std::string& why : bad) {
+    if (why.empty()) continue;
+    if (total.bad_records++ < kNamedBadRecords) print_notice("left out " + why);
+  }
+  return texts;
+}
+
+// Whole documents, until `limit` bytes of the file have been read.
+void count_file(const fs::path& path, const DocumentFormat& format, const TrainTokenizerOptions& o, uint64_t limit,
+                ThreadPool& pool, WordCounter& counter, Counted& total, Progress& progress) {
   DocumentFile file(path, format);
-  uint64_t taken = 0;
+  uint64_t position = 0, taken = 0;
+  const auto position_now = [&] { return file.file()->position(); };
   for (bool more = true; more && taken < limit;) {
     std::vector<RawDocument> batch;
     size_t bytes = 0;
-    for (RawDocument raw; bytes < kBatchBytes && taken < limit && (more = file.next(raw)); taken += raw.bytes.size()) {
-      batch.push_back(raw);
+    for (RawDocument raw; bytes < kBatchBytes && taken < limit && (more = file.next(raw));) {
       bytes += raw.bytes.size();
+      taken += raw.bytes.size();
+      batch.push_back(std::move(raw));
     }
-    std::vector<std::string> storage(batch.size());
-    std::vector<std::string_view> texts(batch.size());
-    for_each_index(pool, batch.size(), [&](size_t i) { texts[i] = file.text(batch[i], storage[i]); });
+    std::vector<std::string> storage;
+    const std::vector<std::string_view> texts = texts_of(file, batch, storage, o, pool, total);
     counter.add(texts);
     for (const std::string_view text : texts) total.bytes += text.size();
     total.documents += batch.size();
-    progress.add(bytes);
+    progress.add(position_now() - std::exchange(position, position_now()));
   }
 }
 
-// With a limit, every file gives the same share of itself, so that all kinds of text are heard.
+// With a limit, every file gives the same share of itself, so that all kinds of text are heard; what comes through a
+// pipe, whose size is not known, gives up to the limit.
 Counted count_inputs(const TrainTokenizerOptions& o, ThreadPool& pool) {
-  std::vector<fs::path> files;
-  uint64_t size = 0;
-  for (const std::string& input : o.inputs)
-    for (fs::path& path : input_files(input)) files.push_back(std::move(path));
-  for (const fs::path& path : files) {
-    std::error_code error;
-    size += fs::file_size(path, error);
-  }
-  const double share = o.limit_bytes == 0 || o.limit_bytes >= size
+  DocumentFormat format = document_format(o.documents);
+  format.cut_long = true;  // where a text is cut is seen by no more than one word
+  format.max_document_bytes = kBatchBytes;
+  const fs::path output = o.output;
+  const FoundInputs found = find_inputs({o.inputs.begin(), o.inputs.end()},
+                                        {.format = format,
+                                         .not_text = not_text_files(o.documents),
+                                         .replaced = {},
+                                         .left_out = {output / "tokenizer.json", output / "tokenizer_config.json"}});
+  const double share = o.limit_bytes == 0 || found.bytes == 0 || o.limit_bytes >= found.bytes
                            ? 1.0
-                           : static_cast<double>(o.limit_bytes) / static_cast<double>(size);
-  const DocumentFormat format{.separator = unescape(o.separator), .text_field = o.text_field};
-  Progress progress("counting words", static_cast<uint64_t>(static_cast<double>(size) * share), "B", o.quiet);
+                           : static_cast<double>(o.limit_bytes) / static_cast<double>(found.bytes);
+  Progress progress("counting words", static_cast<uint64_t>(static_cast<double>(found.bytes) * share), "B", o.quiet);
   WordCounter counter(pre_tokenizer_of_name(o.pre, "--pre"), pool);
   Counted total;
-  for (const fs::path& path : files) {
-    std::error_code error;
-    const uint64_t whole = fs::file_size(path, error);
-    const uint64_t limit = share >= 1 ? UINT64_MAX : static_cast<uint64_t>(static_cast<double>(whole) * share);
-    count_file(path, format, limit, pool, counter, total, progress);
-  }
+  for (const auto& files : found.files)
+    for (const InputFile& file : files) {
+      const uint64_t limit = o.limit_bytes == 0 ? UINT64_MAX
+                             : !file.is_regular ? o.limit_bytes
+                                                : static_cast<uint64_t>(static_cast<double>(file.size) * share);
+      count_file(file.path, format, o, limit, pool, counter, total, progress);
+    }
+  for (const auto& files : found.not_text)
+    for (const std::string& file : files) print_notice("left out " + file);
+  if (total.bad_records > kNamedBadRecords)
+    print_notice(fmt::format("left out {} more bad lines", total.bad_records - kNamedBadRecords));
   total.words = counter.take();
   if (total.words.empty()) throw_bad_input("{}: there is no text to learn from", o.inputs[0]);
   return total;
@@ -92,6 +125,7 @@ void write_file(const fs::path& path, const std::string& text) {
 
 void run_train(const TrainTokenizerOptions& o) {
   const auto start = std::chrono::steady_clock::now();
+  if (o.output.empty()) throw_bad_input("--output is empty; give the folder to make");
   ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
   const Counted counted = count_inputs(o, pool);
   Progress progress("learning merges", static_cast<uint64_t>(std::max(o.vocab_size, 0)), "tokens", o.quiet);
@@ -133,7 +167,11 @@ void add_tokenizer(CLI::App& app) {
   command.require_subcommand(1);
   CLI::App& train = *command.add_subcommand("train", "learn a byte-level BPE vocabulary from text");
   const auto o = std::make_shared<TrainTokenizerOptions>();
-  train.add_option("-i,--input", o->inputs, "text files, .jsonl files with a \"text\" field, or folders of them")
+  train
+      .add_option("-i,--input", o->inputs,
+                  "files of text or of JSON records with a \"text\" field, also packed by gzip or zstd; folders of "
+                  "them; or - for "
+                  "stdin")
       ->required()
       ->type_name("PATH");
   train.add_option("-n,--vocab-size", o->vocab_size, "tokens in all: bytes, learned and special ones")
@@ -153,16 +191,10 @@ void add_tokenizer(CLI::App& app) {
       ->capture_default_str();
   train
       .add_option("--limit-bytes", o->limit_bytes,
-                  "learn from about so many bytes, the same share of every file; 0: all")
-      ->type_name("N")
-      ->transform(whole_number(0));
-  train
-      .add_option("--document-separator", o->separator,
-                  "what stands between documents of a text file; \\n, \\f, \\xNN ...")
-      ->type_name("TEXT");
-  train.add_option("--text-field", o->text_field, "of the lines of .jsonl files")
-      ->type_name("KEY")
-      ->capture_default_str();
+                  "learn from about so many bytes (500MB, 1GB, ...), the same share of every file; 0: all")
+      ->type_name("SIZE")
+      ->transform(byte_size());
+  add_document_options(train, o->documents);
   train
       .add_option("-t,--threads", o->threads,
                   "default: the CPUs of this process; the result is the same for any number")

@@ -3,8 +3,8 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "convert/importance_file.h"
+#include "data/documents.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -26,7 +26,7 @@ void refuse_quantised(Model& model) {
 
 Importance calibrate(ThreadPool& pool, const Model& model, const QuantizeOptions& o, const ProgressFn& progress) {
   const Tokenizer tokenizer = load_tokenizer(model);
-  const std::string text = read_file(*o.calibration_text);
+  const std::string text = read_joined_documents(*o.calibration_text);
   if (text.empty())
     throw_bad_input("{}: is empty; calibration takes some thousands of tokens to say anything",
                     o.calibration_text->string());

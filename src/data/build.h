@@ -3,20 +3,23 @@
 // For every document, in order of the inputs: its text is made valid UTF-8 (or left out, or refused: InvalidUtf8), left
 // out when it is empty, only white space, or equal to one before it in any input (128 bits of XXH64), put aside as
 // held-out when its hash falls below the fraction, and encoded: bos, text, eos, as far as the tokenizer has them.
-// Special tokens that are spelled in the text stay text.
+// Special tokens that are spelled in the text stay text. Where no document is held out although the fraction is above
+// 0, as with one long text, pieces of the longest document of every source are (hold_out.h).
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "data/documents.h"
+#include "data/inputs.h"
 #include "data/manifest.h"
 
 namespace fathom {
 
 struct DataInput {
-  std::filesystem::path path;  // a file or a folder: one source
+  std::filesystem::path path;  // a file, "-" for stdin, or a folder: one source
   double weight = 1;
   std::string name;  // empty: the last part of the path; made different by -2, -3, ... when it is taken
 };
@@ -33,13 +36,15 @@ struct DataBuildOptions {
   std::filesystem::path output;
   double held_out = 0.005;  // fraction of the documents, 0 <= f < 1
   DocumentFormat format;
+  NotTextFiles not_text = NotTextFiles::refuse;
   InvalidUtf8 invalid_utf8 = InvalidUtf8::replace;
   uint64_t seed =
       0;            // of the choice of held-out documents: with the same seed a document always falls on the same side
   int threads = 0;  // 0: the CPUs of this process
-  uint64_t shard_tokens = uint64_t{1} << 24;  // a shard is closed when it has this many
-  bool force = false;                         // replaces a folder of token data
-  bool quiet = false;                         // no progress on stderr
+  uint64_t shard_tokens = uint64_t{1} << 24;            // a shard is closed when it has this many
+  bool force = false;                                   // replaces a folder of token data
+  bool quiet = false;                                   // no progress on stderr
+  std::function<void(const std::string&)> notice = {};  // what was left out, with file and line: a sentence each
 };
 
 // Writes into output + ".partial" and renames at the end, so `output` is there whole or not at all; an interrupted

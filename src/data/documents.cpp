@@ -1,6 +1,5 @@
 #include "data/documents.h"
 
-#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <exception>
@@ -8,82 +7,143 @@
 #include <utility>
 
 #include "base/error.h"
-#include "tokenizer/json_fields.h"
+#include "base/utf8.h"
+#include "data/json_records.h"
 
 namespace fathom {
-namespace {
 
-namespace fs = std::filesystem;
-
-bool is_hidden(const fs::path& path) { return path.filename().string().rfind('.', 0) == 0; }
-
-bool is_json_lines(const fs::path& path) {
-  const std::string extension = path.extension().string();
-  return extension == ".jsonl" || extension == ".ndjson";
-}
-
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-// The next part of `rest` up to the separator, which is dropped; an empty separator takes all.
-std::string_view take_part(std::string_view& rest, std::string_view separator, bool& finished) {
-  const size_t end = separator.empty() ? std::string_view::npos : rest.find(separator);
-  finished = end == std::string_view::npos;
-  const std::string_view part = rest.substr(0, end);
-  rest.remove_prefix(finished ? rest.size() : end + separator.size());
-  return part;
-}
-
-}  // namespace
-
-std::vector<fs::path> input_files(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) throw_bad_input("{}: there is no such file or folder", path.string());
-  if (!fs::is_directory(status)) return {path};
-  std::vector<fs::path> files;
-  for (auto it = fs::recursive_directory_iterator(path, error); !error && it != fs::recursive_directory_iterator();
-       it.increment(error)) {
-    if (is_hidden(it->path())) {
-      it.disable_recursion_pending();
-    } else if (it->is_regular_file(error)) {
-      files.push_back(it->path());
-    }
+DocumentFile::DocumentFile(TextStream stream, bool named_json_lines, DocumentFormat format)
+    : stream_(std::move(stream)), format_(std::move(format)) {
+  grow();
+  for (std::optional<DocumentForm> form; !form; form_ = form.value_or(form_)) {
+    form = judge_form(buffer_, at_end_, named_json_lines, format_, stream_.name());
+    if (!form) grow();
   }
-  if (error) throw_bad_input("{}: cannot be listed: {}", path.string(), error.message());
-  if (files.empty()) throw_bad_input("{}: there is no file in this folder", path.string());
-  std::sort(files.begin(), files.end());
-  return files;
+  if (form_ == DocumentForm::json_array) begin_ = buffer_.find('[') + 1;
 }
 
-DocumentFile::DocumentFile(const fs::path& path, DocumentFormat format)
-    : file_(path), format_(std::move(format)), rest_(as_text(file_.bytes())), json_lines_(is_json_lines(path)) {}
+DocumentFile::DocumentFile(const std::filesystem::path& path, DocumentFormat format)
+    : DocumentFile(TextStream(path, format.separator), names_json_lines(path), format) {}
+
+DocumentFile::DocumentFile(std::string_view bytes, const std::string& name, DocumentFormat format)
+    : DocumentFile(TextStream(bytes, name, format.separator), names_json_lines(name), format) {}
+
+bool DocumentFile::grow() {
+  if (at_end_) return false;
+  if (begin_ > 0) buffer_.erase(0, std::exchange(begin_, 0));
+  if (!may_cut() && buffer_.size() > format_.max_document_bytes)
+    throw_bad_input(
+        "{}: document {} has more than {} bytes, the most that one can have. Cut the text into documents with "
+        "--document-separator",
+        stream_.name(), number_ + 1, format_.max_document_bytes);
+  at_end_ = !stream_.read_some(buffer_);
+  return true;
+}
+
+void DocumentFile::take(Part part, RawDocument& out) {
+  if (begin_ == 0 && part.size == buffer_.size()) {
+    out.bytes = std::exchange(buffer_, {});
+  } else {
+    out.bytes.assign(buffer_, begin_, part.size);
+    begin_ += part.size + part.skip;
+  }
+  out.number = ++number_;
+  searched_ = 0;
+}
+
+// The part that begins at begin_, when its end has been read.
+std::optional<DocumentFile::Part> DocumentFile::find_part() {
+  const std::string_view separator = form_ == DocumentForm::json_lines ? "\n" : std::string_view(format_.separator);
+  if (!separator.empty()) {
+    const size_t end = rest().find(separator, searched_);
+    if (end != std::string_view::npos) return Part{end, separator.size()};
+    searched_ = rest().size() - std::min(rest().size(), separator.size() - 1);
+  }
+  if (!may_cut() || rest().size() <= format_.max_document_bytes) return {};
+  const std::string_view longest = rest().substr(0, format_.max_document_bytes);
+  const size_t line_end = longest.rfind('\n');
+  return Part{line_end == std::string_view::npos ? longest.size() - unfinished_utf8_tail(longest) : line_end + 1, 0};
+}
+
+void DocumentFile::next_part(RawDocument& out) {
+  std::optional<Part> part = find_part();
+  while (!part && grow()) part = find_part();
+  finished_ = !part;
+  take(part.value_or(Part{rest().size(), 0}), out);
+}
+
+// The next character that is no white space, where begin_ then stands; NUL at the end.
+char DocumentFile::next_char() {
+  for (;;) {
+    const size_t at = skip_json_space(rest(), 0);
+    begin_ = at == std::string_view::npos ? buffer_.size() : begin_ + at;
+    if (begin_ < buffer_.size()) return buffer_[begin_];
+    if (!grow()) return '\0';
+  }
+}
+
+bool DocumentFile::next_value(RawDocument& out) {
+  const bool in_array = form_ == DocumentForm::json_array;
+  char c = next_char();
+  if (in_array && number_ > 0 && c == ',') {
+    ++begin_;
+    c = next_char();
+  } else if (in_array && number_ > 0 && c != ']' && c != '\0') {
+    throw_bad_input("{}: between its records {} and {} there is no comma", stream_.name(), number_, number_ + 1);
+  }
+  finished_ = c == '\0' || (in_array && c == ']');
+  if (finished_ && in_array && c == ']') {
+    ++begin_;
+    if (next_char() != '\0')
+      throw_bad_input("{}: something follows the JSON array of {} records. If this is meant as text, give --as-text",
+                      stream_.name(), number_);
+  }
+  if (finished_ && (c == ']' || !in_array)) return false;
+  JsonExtent extent;
+  std::optional<size_t> size = extent.end_of(rest());
+  while (!size && grow()) size = extent.end_of(rest());
+  if (size == 0u)
+    throw_bad_input("{}: record {} begins with {}; needed is an object", stream_.name(), number_ + 1,
+                    quoted_for_message(rest().substr(0, 1)));
+  finished_ = !size;  // an array that was cut off ends with a record that is no JSON
+  take({size.value_or(rest().size()), 0}, out);
+  return true;
+}
 
 bool DocumentFile::next(RawDocument& out) {
   while (!finished_) {
-    out.bytes = take_part(rest_, json_lines_ ? "\n" : std::string_view(format_.separator), finished_);
-    out.number = ++number_;
-    position_ = file_.bytes().size() - rest_.size();
-    if (!json_lines_ || out.bytes.find_first_not_of(" \t\r") != std::string_view::npos) return true;
+    if (form_ == DocumentForm::json_values || form_ == DocumentForm::json_array) {
+      if (next_value(out)) return true;
+      continue;
+    }
+    next_part(out);
+    if (form_ == DocumentForm::text || skip_json_space(out.bytes, 0) != std::string::npos) return true;
   }
   return false;
 }
 
+std::string DocumentFile::place(const RawDocument& document) const {
+  if (form_ == DocumentForm::json_lines) return fmt::format("{}:{}", stream_.name(), document.number);
+  return fmt::format("{}: {} {}", stream_.name(), form_ == DocumentForm::text ? "document" : "record", document.number);
+}
+
 std::string_view DocumentFile::text(const RawDocument& document, std::string& storage) const {
-  if (!json_lines_) return document.bytes;
-  const std::string where = fmt::format("{}:{}", file_.path().string(), document.number);
-  const json::value line = parse_json(document.bytes, where);
-  const json::object* object = line.if_object();
-  const json::value* field = object == nullptr ? nullptr : object->if_contains(format_.text_field);
-  if (field == nullptr || !field->is_string())
-    throw_bad_input("{}: needed is an object with a string {}; this line is {}{}", where,
-                    quoted_for_message(format_.text_field), json_kind_name(line),
-                    object == nullptr  ? ""
-                    : field == nullptr ? " without it"
-                                       : " where it is something else");
-  storage = view(field->get_string());
+  if (form_ == DocumentForm::text) return document.bytes;
+  JsonRecord record = read_json_record(document.bytes, format_.text_field, place(document));
+  if (record.kind != JsonRecord::Kind::text && record.kind != JsonRecord::Kind::no_text)
+    throw_bad_input("{}: {}", place(document), describe(record, format_.text_field));
+  storage = std::move(record.text);
   return storage;
+}
+
+std::string read_joined_documents(const std::filesystem::path& path) {
+  DocumentFile file(path, {});
+  std::string out, storage;
+  for (RawDocument document; file.next(document);) {
+    if (document.number > 1) out += "\n\n";
+    out += file.text(document, storage);
+  }
+  return out;
 }
 
 std::string unescape(std::string_view text) {

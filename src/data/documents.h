@@ -1,58 +1,69 @@
-// Documents from files: what counts as one document, and its text.
-//
-//   *.jsonl, *.ndjson   one JSON object a line with a string field (text_field); other fields are not used
-//   any other file      text; one document, or several with a separator between them
-//   a folder            its files, and those of the folders in it, in the order of their paths; names that begin with
-//                       a dot are left out
+// Documents from files: what counts as one document, and its text. Files are read as text_stream.h reads them, and
+// judged by what is in them (document_form.h).
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "base/file.h"
 #include "base/threads.h"
+#include "data/document_form.h"
+#include "data/text_stream.h"
 
 namespace fathom {
 
-// A file as it is, or the files of a folder. bad_input when there is nothing.
-std::vector<std::filesystem::path> input_files(const std::filesystem::path& path);
-
-struct DocumentFormat {
-  std::string separator;  // of text files; empty: a file is one document
-  std::string text_field = "text";
-};
-
-// A document as it stands in the file; valid while the DocumentFile lives.
+// A document as it stands in the file.
 struct RawDocument {
-  std::string_view bytes;
-  uint64_t number = 0;  // from 1: its line in a JSONL file, else its place among the file's documents
+  std::string bytes;
+  uint64_t number = 0;  // from 1: its line in JSON lines, else its place among the file's documents
 };
 
-// One file, mapped. next() is for one thread, text() for any.
+// One file, read as it goes. next() is for one thread, text() for any.
 class DocumentFile {
  public:
+  // Judges what the file is. bad_input, or NotText, when it cannot be read.
   DocumentFile(const std::filesystem::path& path, DocumentFormat format);
+  // The same for bytes in memory, which must stay; `name` is for messages and tells JSON lines by its end.
+  DocumentFile(std::string_view bytes, const std::string& name, DocumentFormat format);
 
-  // The next document, in order; false at the end. Blank lines of JSONL are passed over.
+  // The next document, in order; false at the end. Blank lines of JSON lines are passed over.
   bool next(RawDocument& out);
-  // Its text, decoded when it is JSON; `storage` keeps it where the file does not. bad_input, with file and line, when
-  // a line is not an object with the text field.
+  // Its text, decoded when it is JSON; `storage` keeps it where the document does not. bad_input, with its place, when
+  // a record is no object with the text field. Half a surrogate pair in JSON becomes the byte FF: ill-formed UTF-8.
   std::string_view text(const RawDocument& document, std::string& storage) const;
+  // Where it stands: "a.jsonl:3", "a.txt: document 1", "a.json: record 2".
+  std::string place(const RawDocument& document) const;
 
-  std::span<const std::byte> bytes() const noexcept { return file_.bytes(); }
-  uint64_t position() const noexcept { return position_; }
+  DocumentForm form() const noexcept { return form_; }
+  // The file itself: null for bytes in memory.
+  const FileSource* file() const noexcept { return stream_.file(); }
 
  private:
-  MappedFile file_;
+  DocumentFile(TextStream stream, bool named_json_lines, DocumentFormat format);
+  struct Part {
+    size_t size, skip;  // of the document, and of the separator behind it
+  };
+  void next_part(RawDocument& out);
+  std::optional<Part> find_part();
+  bool next_value(RawDocument& out);
+  char next_char();
+  void take(Part part, RawDocument& out);
+  bool grow();
+  bool may_cut() const { return format_.cut_long && form_ == DocumentForm::text; }
+  std::string_view rest() const { return std::string_view(buffer_).substr(begin_); }
+
+  TextStream stream_;
   DocumentFormat format_;
-  std::string_view rest_;
-  bool json_lines_, finished_ = false;
-  uint64_t number_ = 0, position_ = 0;
+  DocumentForm form_ = DocumentForm::text;
+  std::string buffer_;               // text that was read; from begin_ on it is not taken yet
+  size_t begin_ = 0, searched_ = 0;  // so much behind begin_ holds no separator
+  bool at_end_ = false, finished_ = false;
+  uint64_t number_ = 0;
 };
+
+// The texts of all documents of a file, with an empty line between them: what a model is run over to measure it.
+std::string read_joined_documents(const std::filesystem::path& path);
 
 // "\n", "\t", "\f", "\r", "\0", "\\" and "\xNN" in an option's text become those bytes. bad_input for others.
 std::string unescape(std::string_view text);

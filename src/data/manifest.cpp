@@ -39,6 +39,9 @@ json::value source_json(const ManifestSource& s) {
           {"empty", s.empty},
           {"skipped_invalid_utf8", s.skipped_invalid},
           {"repaired_utf8", s.repaired},
+          {"bad_records", s.bad_records},
+          {"not_text", s.not_text},
+          {"held_out_by_pieces", s.held_out_by_pieces},
           {"train", side_json(s.train)},
           {"held_out", side_json(s.held_out)}};
 }
@@ -49,6 +52,11 @@ uint64_t count_of(const JsonObject& o, std::string_view key, uint64_t limit = kM
   const uint64_t n = !whole ? 0 : value.is_uint64() ? value.get_uint64() : static_cast<uint64_t>(value.get_int64());
   if (!whole || n > limit) throw_bad_input("{} is not a whole number from 0 to {}", o.place(key), limit);
   return n;
+}
+
+// Of a key that came later: older folders do not have it.
+uint64_t later_count_of(const JsonObject& o, std::string_view key) {
+  return o.find(key) == nullptr ? 0 : count_of(o, key);
 }
 
 double number_of(const JsonObject& o, std::string_view key) {
@@ -95,7 +103,7 @@ ManifestSide read_side(const json::value& value, const std::string& where) {
 ManifestSource read_source(const json::value& value, const std::string& where) {
   const JsonObject o(value, where);
   o.expect_keys({"name", "path", "weight", "files", "duplicates", "empty", "skipped_invalid_utf8", "repaired_utf8",
-                 "train", "held_out"});
+                 "bad_records", "not_text", "held_out_by_pieces", "train", "held_out"});
   ManifestSource s;
   s.name = o.text("name");
   s.path = o.text("path");
@@ -110,6 +118,9 @@ ManifestSource read_source(const json::value& value, const std::string& where) {
   s.empty = count_of(o, "empty");
   s.skipped_invalid = count_of(o, "skipped_invalid_utf8");
   s.repaired = count_of(o, "repaired_utf8");
+  s.bad_records = later_count_of(o, "bad_records");
+  s.not_text = later_count_of(o, "not_text");
+  s.held_out_by_pieces = later_count_of(o, "held_out_by_pieces");
   s.train = read_side(o.need("train"), o.place("train"));
   s.held_out = read_side(o.need("held_out"), o.place("held_out"));
   return s;
@@ -139,6 +150,7 @@ std::string write_manifest(const Manifest& m) {
                          {"document_separator", m.document_separator},
                          {"text_field", m.text_field},
                          {"invalid_utf8", m.invalid_utf8},
+                         {"as_text", m.as_text},
                          {"sources", std::move(sources)}});
 }
 
@@ -149,7 +161,7 @@ Manifest read_manifest(std::string_view text, const std::string& where) {
   if (const uint64_t version = count_of(o, "version"); version != kVersion)
     throw_unsupported("{}: version {}; this fathom reads version {}. Build the data again", where, version, kVersion);
   o.expect_keys({"format", "version", "tokenizer", "seed", "held_out_fraction", "document_separator", "text_field",
-                 "invalid_utf8", "sources"});
+                 "invalid_utf8", "as_text", "sources"});
   Manifest m;
   const JsonObject tokenizer(o.need("tokenizer"), o.place("tokenizer"));
   tokenizer.expect_keys({"xxh64", "vocab_size"});
@@ -160,6 +172,7 @@ Manifest read_manifest(std::string_view text, const std::string& where) {
   m.document_separator = o.text("document_separator");
   m.text_field = o.text("text_field");
   m.invalid_utf8 = o.text("invalid_utf8");
+  m.as_text = o.flag("as_text", false);
   for (const json::value& source : o.list("sources"))
     m.sources.push_back(read_source(source, fmt::format("{}.sources[{}]", where, m.sources.size())));
   return m;

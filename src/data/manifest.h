@@ -21,7 +21,7 @@ struct ManifestSide {
   uint64_t bytes() const noexcept;
 };
 struct ManifestFile {
-  std::string path;  // as it was given, or found below the folder that was given
+  std::string path;  // as it was given, or found below the folder that was given; "-" for what came through a pipe
   uint64_t size = 0, hash = 0;
 };
 struct ManifestSource {
@@ -31,6 +31,9 @@ struct ManifestSource {
   // Documents left out because an equal one came before, because they were empty, or because they were not UTF-8; and
   // documents kept in which ill-formed sequences became U+FFFD.
   uint64_t duplicates = 0, empty = 0, skipped_invalid = 0, repaired = 0;
+  // Records in JSON that could not be read, files of a folder that are not text, and documents whose pieces were held
+  // out because no whole document was.
+  uint64_t bad_records = 0, not_text = 0, held_out_by_pieces = 0;
   ManifestSide train, held_out;
 };
 struct Manifest {
@@ -39,6 +42,7 @@ struct Manifest {
   uint64_t seed = 0;
   double held_out_fraction = 0;
   std::string document_separator, text_field, invalid_utf8;
+  bool as_text = false;
   std::vector<ManifestSource> sources;
 };
 

@@ -69,6 +69,12 @@ class ShardBuilder {
   void add(std::span<const int32_t> ids, uint64_t byte_length, uint64_t document_hash);
   uint64_t n_tokens() const noexcept { return ids_.size(); }
   uint64_t n_documents() const noexcept { return byte_length_.size(); }
+  // A document that was added since the last write().
+  std::span<const int32_t> ids(uint64_t document) const noexcept {
+    return std::span(ids_).subspan(token_begin_[document], token_begin_[document + 1] - token_begin_[document]);
+  }
+  uint64_t byte_length(uint64_t document) const noexcept { return byte_length_[document]; }
+  uint64_t document_hash(uint64_t document) const noexcept { return document_hash_[document]; }
   // Atomic (FileWriter). Leaves the builder empty, for the next shard.
   ShardHeader write(const std::filesystem::path& path);
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/data_files.h"
+#include "data/packed.h"
 
 namespace fathom {
 namespace {
@@ -144,6 +145,188 @@ TEST_F(BuildData, IllFormedUtf8IsReplacedLeftOutOrRefused) {
   EXPECT_FALSE(std::filesystem::exists(folder / "f"));
 }
 
+TEST_F(BuildData, ThePolicyForIllFormedUtf8HoldsInJsonAsInText) {
+  const std::string good = "{\"text\": \"good\"}\n", fine = "{\"text\": \"fine\"}\n";
+  const std::vector<std::string> odd = {"{\"text\": \"caf\xe9 au lait\"}\n", "{\"text\": \"cut \\ud83d here\"}\n"};
+  for (const std::string& line : odd)
+    for (const auto& [bytes, name] :
+         {std::pair(good + line + fine, "a.jsonl"), {"[" + good + "," + line + "," + fine + "]", "a.json"}}) {
+      const auto with = [&](InvalidUtf8 policy) {
+        auto o = options({{.path = write(name, bytes), .name = {}}});
+        o.invalid_utf8 = policy;
+        o.held_out = 0;
+        o.force = true;
+        return build_data(o).sources[0];
+      };
+      EXPECT_EQ(with(InvalidUtf8::replace).train.documents(), 3u);
+      EXPECT_EQ(with(InvalidUtf8::replace).repaired, 1u);
+      EXPECT_EQ(with(InvalidUtf8::skip).train.documents(), 2u);
+      EXPECT_EQ(with(InvalidUtf8::skip).skipped_invalid, 1u);
+      EXPECT_TRUE(says(error_of([&] { with(InvalidUtf8::refuse); }),
+                       {std::string_view(name) == "a.json" ? "a.json: record 2" : "a.jsonl:2", "not valid UTF-8"}));
+    }
+  // Where nobody reads, nothing is repaired.
+  auto o = options({{.path = write("b.jsonl", "{\"id\": \"\xe9\\ud83d\", \"text\": \"x\"}\n"), .name = {}}}, "b");
+  o.invalid_utf8 = InvalidUtf8::refuse;
+  EXPECT_EQ(build_data(o).sources[0].repaired, 0u);
+}
+
+TEST_F(BuildData, BadLinesAreLeftOutOnRequestCountedAndNamed) {
+  std::string lines =
+      json_lines({"one"}) + "{\"text\": \"cut\n" + json_lines({"two"}) + "{\"other\": 1}\n" + json_lines({"three"});
+  for (int i = 0; i < 20; ++i) lines += "nonsense\n";
+  auto o = options({{.path = write("a.jsonl", lines), .name = {}}});
+  EXPECT_TRUE(says(error_of([&] { build_data(o); }), {"a.jsonl:2"}));
+  std::vector<std::string> notices;
+  o.format.bad_lines = BadLines::skip;
+  o.notice = [&](const std::string& sentence) { notices.push_back(sentence); };
+  const Manifest m = build_data(o);
+  EXPECT_EQ(m.sources[0].bad_records, 22u);
+  EXPECT_EQ(m.sources[0].train.documents() + m.sources[0].held_out.documents(), 3u);
+  ASSERT_EQ(notices.size(), 11u);
+  EXPECT_TRUE(says(notices[0], {"left out", "a.jsonl:2"}));
+  EXPECT_TRUE(says(notices[1], {"a.jsonl:4", "'other'"}));
+  EXPECT_TRUE(says(notices[10], {"12 more"}));
+  EXPECT_EQ(read_manifest(read(folder / "data/manifest.json"), "m").sources[0].bad_records, 22u);
+}
+
+TEST_F(BuildData, FilesThatAreNotTextStopAFolderOrAreLeftOut) {
+  write("in/a.txt", "some text");
+  write("in/cover.png", std::string("\x89PNG\r\n\x1a\n\0", 9));
+  write("in/z.parquet", std::string("PAR1\0PAR1", 9));
+  auto o = options({{.path = folder / "in", .name = {}}});
+  EXPECT_TRUE(says(error_of([&] { build_data(o); }), {"in/cover.png", "a PNG image", "1 more", "--not-text skip"}));
+  EXPECT_FALSE(std::filesystem::exists(folder / "data.partial"));
+  std::vector<std::string> notices;
+  o.not_text = NotTextFiles::skip;
+  o.notice = [&](const std::string& sentence) { notices.push_back(sentence); };
+  EXPECT_EQ(build_data(o).sources[0].not_text, 2u);
+  ASSERT_EQ(notices.size(), 2u);
+  EXPECT_TRUE(says(notices[1], {"z.parquet", "a parquet file"}));
+  // A file that was named itself is refused in any case.
+  auto named = options({{.path = folder / "in/cover.png", .name = {}}}, "other");
+  named.not_text = NotTextFiles::skip;
+  EXPECT_TRUE(says(error_of([&] { build_data(named); }), {"cover.png", "a PNG image"}));
+}
+
+TEST_F(BuildData, WhatCannotBeReadIsSaidBeforeTheFirstDocument) {
+  write("a.jsonl", json_lines(many_texts(9, 50)));
+  auto o = options({{.path = folder / "a.jsonl", .name = {}}, {.path = write("b.json", "[{\"txt\": 1}]"), .name = {}}});
+  EXPECT_TRUE(says(error_of([&] { build_data(o); }), {"b.json: record 1", "'txt'"}));
+  EXPECT_FALSE(std::filesystem::exists(folder / "data.partial"));
+}
+
+TEST_F(BuildData, PackedFilesGiveTheTokensOfWhatIsPacked) {
+  const std::string lines = json_lines(many_texts(10, 80));
+  const auto shard = [&](const std::filesystem::path& path, const std::string& name) {
+    build_data(options({{.path = path, .name = "x"}}, name));
+    return read(folder / name / "000-train-00000.tokens");
+  };
+  const std::string want = shard(write("a.jsonl", lines), "plain");
+  EXPECT_EQ(shard(write("a.jsonl.gz", gzipped(lines)), "gz"), want);
+  EXPECT_EQ(shard(write("a.zst", zstd_packed(lines)), "zst"), want);
+}
+
+TEST_F(BuildData, OneLongTextIsHeldOutByPieces) {
+  std::string text;
+  for (uint64_t i = 0; text.size() < 40'000; ++i) text += some_text(11, i, 12) + "\n";
+  const auto o = options({{.path = write("book.txt", text), .name = {}}});
+  const Manifest m = build_data(o);
+  const ManifestSource& s = m.sources[0];
+  EXPECT_EQ(s.held_out_by_pieces, 1u);
+  EXPECT_GT(s.held_out.bytes(), 3500u);
+  EXPECT_LT(s.held_out.bytes(), 6000u);
+  EXPECT_EQ(s.train.bytes() + s.held_out.bytes(), text.size());
+  for (const auto& [part, side] : texts_of(*TokenDataset::open(folder / "data"))) {
+    EXPECT_NE(text.find(part), std::string::npos);
+    EXPECT_EQ(part.back(), '\n');
+  }
+  // Nothing is when none was asked for, when there is too little, or when whole documents are held out.
+  auto none = options({{.path = folder / "book.txt", .name = {}}}, "none");
+  none.held_out = 0;
+  EXPECT_EQ(build_data(none).sources[0].held_out.documents(), 0u);
+  EXPECT_EQ(
+      build_data(options({{.path = write("short.txt", "short"), .name = {}}}, "short")).sources[0].held_out.documents(),
+      0u);
+  write("many.jsonl", json_lines(many_texts(12, 2000)));
+  auto many = options({{.path = folder / "book.txt", .name = {}}, {.path = folder / "many.jsonl", .name = {}}}, "many");
+  const Manifest both = build_data(many);
+  EXPECT_EQ(both.sources[0].held_out_by_pieces, 0u);
+  EXPECT_GT(both.sources[1].held_out.documents(), 0u);
+}
+
+TEST_F(BuildData, PiecesAreTheSameForAnyThreadsAndShards) {
+  std::string text;
+  for (uint64_t i = 0; text.size() < 60'000; ++i) text += some_text(13, i, 12) + "\n";
+  write("a.txt", text);
+  write("b.txt", text.substr(0, 30'000));
+  for (const int threads : {1, 3}) {
+    auto o = options({{.path = folder / "a.txt", .name = {}}, {.path = folder / "b.txt", .name = {}}},
+                     fmt::format("t{}", threads));
+    o.threads = threads;
+    o.shard_tokens = 500;  // the long text fills a shard at once, and still can be cut
+    const Manifest m = build_data(o);
+    EXPECT_EQ(m.sources[0].held_out_by_pieces + m.sources[1].held_out_by_pieces, 2u);
+  }
+  EXPECT_EQ(read(folder / "t1/manifest.json"), read(folder / "t3/manifest.json"));
+}
+
+TEST_F(BuildData, InputsAreNotReadTwiceNorWhatIsWritten) {
+  const auto a = write("in/a.txt", "first");
+  write("in/b.txt", "second");
+  const auto message = [&](const std::vector<DataInput>& inputs) {
+    return error_of([&] { build_data(options(inputs)); });
+  };
+  EXPECT_TRUE(says(message({{.path = a, .name = {}}, {.path = a, .name = {}}}), {"a.txt", "twice", "=2"}));
+  EXPECT_TRUE(says(message({{.path = folder / "in", .name = {}}, {.path = folder / "in/./a.txt", .name = {}}}),
+                   {"a.txt", "twice"}));
+  EXPECT_TRUE(says(message({{.path = "-", .name = {}}, {.path = "-", .name = {}}}), {"stdin", "twice"}));
+  EXPECT_TRUE(says(message({{.path = "", .name = {}}}), {"empty"}));
+  // The output in its own input: a second build reads the same files.
+  for (int again = 0; again < 2; ++again) {
+    auto o = options({{.path = folder / "in", .name = {}}}, "in/data");
+    o.force = true;
+    EXPECT_EQ(build_data(o).sources[0].files.size(), 2u);
+  }
+  auto o = options({{.path = folder / "in/data/manifest.json", .name = {}}}, "in/data");
+  o.force = true;
+  EXPECT_TRUE(says(error_of([&] { build_data(o); }), {"manifest.json", "that is to be written"}));
+}
+
+TEST_F(BuildData, FoldersBehindLinksAreReadOnceAlsoInCircles) {
+  write("elsewhere/c.txt", "third");
+  write("in/a.txt", "first");
+  std::filesystem::create_directory_symlink(folder / "elsewhere", folder / "in/link");
+  std::filesystem::create_directory_symlink(folder / "elsewhere", folder / "in/link2");
+  std::filesystem::create_directory_symlink(folder / "in", folder / "in/circle");
+  EXPECT_EQ(build_data(options({{.path = folder / "in", .name = {}}})).sources[0].files.size(), 2u);
+}
+
+TEST_F(BuildData, ForceRemovesNoFileThatABuildDidNotMake) {
+  auto o = options({{.path = write("a.txt", "text"), .name = {}}});
+  build_data(o);
+  write("data/notes.txt", "dear");
+  o.force = true;
+  EXPECT_TRUE(says(error_of([&] { build_data(o); }), {"notes.txt", "move it away"}));
+  std::filesystem::remove(folder / "data/notes.txt");
+  write("data.old/letter.txt", "dear");
+  EXPECT_TRUE(says(error_of([&] { build_data(o); }), {"letter.txt", "move it away"}));
+  EXPECT_EQ(read(folder / "data.old/letter.txt"), "dear");
+}
+
+TEST_F(BuildData, AManifestWithoutTheLaterKeysIsRead) {
+  auto o = options({{.path = write("a.txt", "text"), .name = {}}});
+  Manifest m = build_data(o);
+  std::string text = write_manifest(m);
+  for (const char* key : {"      \"bad_records\": 0,\n", "      \"not_text\": 0,\n",
+                          "      \"held_out_by_pieces\": 0,\n", "  \"as_text\": false,\n"}) {
+    const size_t at = text.find(key);
+    ASSERT_NE(at, std::string::npos) << key;
+    text.erase(at, std::string_view(key).size());
+  }
+  EXPECT_EQ(write_manifest(read_manifest(text, "m")), write_manifest(m));
+}
+
 TEST_F(BuildData, SpecialTokensInTheTextStayText) {
   const std::string text = "a " + tokenizer().token_spelling(*tokenizer().eos()) + " b";
   auto o = options({{.path = write("a.txt", text), .name = {}}});
@@ -162,13 +345,13 @@ TEST_F(BuildData, BadInputIsNamed) {
     return message(options({{.path = write(name, text), .name = {}}}));
   };
   EXPECT_TRUE(says(message(options({{.path = folder / "none", .name = {}}})), {"none", "no such file"}));
-  EXPECT_TRUE(says(of("a.jsonl", "{\"text\": \"x\"}\n{\"text\": 3}\n"), {"a.jsonl:2", "'text'", "something else"}));
-  EXPECT_TRUE(says(of("b.jsonl", "{\"txt\": \"x\"}\n"), {"b.jsonl:1", "without it"}));
+  EXPECT_TRUE(says(of("a.jsonl", "{\"text\": \"x\"}\n{\"text\": 3}\n"), {"a.jsonl:2", "'text'", "it is '3'"}));
+  EXPECT_TRUE(says(of("b.jsonl", "{\"txt\": \"x\"}\n"), {"b.jsonl:1", "the keys of this one are 'txt'"}));
   EXPECT_TRUE(says(of("c.jsonl", "\n\n[1]\n"), {"c.jsonl:3", "an array"}));
   EXPECT_TRUE(says(of("d.jsonl", "{\"text\": \"x\n"), {"d.jsonl:1"}));
   EXPECT_TRUE(says(of("e.txt", " \n\t"), {"no document is left"}));
   std::filesystem::create_directories(folder / "empty");
-  EXPECT_TRUE(says(message(options({{.path = folder / "empty", .name = {}}})), {"empty", "no file"}));
+  EXPECT_TRUE(says(message(options({{.path = folder / "empty", .name = {}}})), {"empty", "there is no file"}));
   const auto good = write("good.txt", "text");
   EXPECT_TRUE(says(message(options({{.path = good, .weight = 0, .name = {}}})), {"weight 0"}));
   EXPECT_TRUE(says(message(options({})), {"no input"}));
