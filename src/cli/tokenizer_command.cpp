@@ -83,12 +83,11 @@ void count_file(const fs::path& path, const DocumentFormat& format, const TrainT
   }
 }
 
-// With a limit, every file gives the same share of itself, so that all kinds of text are heard; what comes through a
-// pipe, whose size is not known, gives up to the limit.
+// With a limit, every file gives the same share of its size on disk, so that all kinds of text are heard; what comes
+// through a pipe, whose size is not known, gives up to the limit.
 Counted count_inputs(const TrainTokenizerOptions& o, ThreadPool& pool) {
   DocumentFormat format = document_format(o.documents);
-  format.cut_long = true;  // where a text is cut is seen by no more than one word
-  format.max_document_bytes = kBatchBytes;
+  format.cut_after = kBatchBytes;  // where a text is cut is seen by no more than one word
   const fs::path output = o.output;
   const FoundInputs found = find_inputs({o.inputs.begin(), o.inputs.end()},
                                         {.format = format,

@@ -19,7 +19,7 @@ struct DocumentFormat {
   bool as_text = false;             // JSON is text like any other
   BadLines bad_lines = BadLines::refuse;
   uint64_t max_document_bytes = uint64_t{1} << 30;  // the pre-tokenizer needs nine times as much memory
-  bool cut_long = false;                            // longer ones are cut at a line end, not refused
+  uint64_t cut_after = 0;                           // texts are cut at the line end before so many bytes; 0: never
 };
 
 enum class DocumentForm : uint8_t {

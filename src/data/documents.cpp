@@ -59,8 +59,8 @@ std::optional<DocumentFile::Part> DocumentFile::find_part() {
     if (end != std::string_view::npos) return Part{end, separator.size()};
     searched_ = rest().size() - std::min(rest().size(), separator.size() - 1);
   }
-  if (!may_cut() || rest().size() <= format_.max_document_bytes) return {};
-  const std::string_view longest = rest().substr(0, format_.max_document_bytes);
+  if (!may_cut() || rest().size() <= format_.cut_after) return {};
+  const std::string_view longest = rest().substr(0, format_.cut_after);
   const size_t line_end = longest.rfind('\n');
   return Part{line_end == std::string_view::npos ? longest.size() - unfinished_utf8_tail(longest) : line_end + 1, 0};
 }

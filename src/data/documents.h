@@ -50,7 +50,7 @@ class DocumentFile {
   char next_char();
   void take(Part part, RawDocument& out);
   bool grow();
-  bool may_cut() const { return format_.cut_long && form_ == DocumentForm::text; }
+  bool may_cut() const { return format_.cut_after > 0 && form_ == DocumentForm::text; }
   std::string_view rest() const { return std::string_view(buffer_).substr(begin_); }
 
   TextStream stream_;

@@ -246,7 +246,7 @@ TEST(DocumentFile, ADocumentAboveTheLimitIsRefusedOrCutAtALineEnd) {
   std::string text;
   while (text.size() < 3'000'000) text += "a line of text \u00e9\n";
   EXPECT_TRUE(says(why_not(text, "a.txt", {.max_document_bytes = 1'000'000}), {"document 1", "1000000"}));
-  const Texts parts = texts_in(text, "a.txt", {.max_document_bytes = 1'000'000, .cut_long = true});
+  const Texts parts = texts_in(text, "a.txt", {.cut_after = 1'000'000});
   EXPECT_EQ(parts.size(), 4u);
   std::string joined;
   for (const std::string& part : parts) {

@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   DocumentFormat format{.separator = (data[0] & 1) != 0 ? "\n\n" : "",
                         .as_text = (data[0] & 2) != 0,
                         .max_document_bytes = size_t{1} << 22,
-                        .cut_long = (data[0] & 4) != 0};
+                        .cut_after = (data[0] & 4) != 0 ? 100u : 0u};
   try {
     DocumentFile file(bytes, (data[0] & 8) != 0 ? "fuzz.jsonl" : "fuzz", format);
     uint64_t number = 0;
