@@ -123,6 +123,25 @@ chat -n 8 --messages "$dir/list.json" --chat-template deepseek-v2
 chat -n 8 --messages "$dir/list.json" --chat-template defualt
 [ "$code" = 2 ] && grep -qF "there is no such file, and the names are: deepseek-v2, default" "$dir/err" || fail "--chat-template NAME"
 
+# Several templates in one model, in both formats: by name, and the one for tools where there are tools.
+cp -r "$dir/m" "$dir/several"; rm "$dir/several/chat_template.jinja"
+python3 - "$dir/several/tokenizer_config.json" <<'P'
+import json, os, sys
+config = json.load(open(sys.argv[1])) if os.path.exists(sys.argv[1]) else {}
+config["chat_template"] = [{"name": "default", "template": "{{ bos_token }}u:{{ messages[0].content }}|a:"},
+                           {"name": "tool_use", "template": "{{ bos_token }}t:{{ tools[0].function.name if tools }}|a:"}]
+json.dump(config, open(sys.argv[1], "w"))
+P
+printf '{"messages": [{"role": "user", "content": "hello"}], "tools": [{"function": {"name": "f"}}]}' > "$dir/with_tools.json"
+"$fathom" convert "$dir/several" "$dir/several.gguf" -q
+for model in "$dir/several" "$dir/several.gguf"; do
+  answer() { "$fathom" chat -m "$model" --temperature 0 -t 1 -n 8 -q --messages "$@"; }
+  want() { "$fathom" generate -m "$model" --temperature 0 -t 1 -n 8 -q -p "$1"; }
+  [ "$(answer "$dir/list.json")" = "$(want 'u:hello|a:')" ] || fail "$model: the default template"
+  [ "$(answer "$dir/with_tools.json")" = "$(want 't:f|a:')" ] || fail "$model: the template for tools"
+  [ "$(answer "$dir/list.json" --chat-template tool_use)" = "$(want 't:|a:')" ] || fail "$model: a template by its name"
+done
+
 # The date of today in a template; a template that titles.
 printf '{{ strftime_now("%%Y") }}{{ messages[0].role | title }}' > "$dir/m/chat_template.jinja"
 code=0; chat -n 8 --messages "$dir/list.json"; 
