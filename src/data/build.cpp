@@ -278,7 +278,7 @@ Manifest build_data(const DataBuildOptions& options) {
                                           .not_text = options.not_text,
                                           .replaced = output,
                                           .left_out = {output, working, old_place(output)}});
-  make_working_folder(output);
+  WorkingFolder folder = make_working_folder(output);
 
   Progress progress("encoding", found.bytes, "B", options.quiet);
   Build build(options, working, progress);
@@ -302,6 +302,7 @@ Manifest build_data(const DataBuildOptions& options) {
   write("tokenizer.json", options.tokenizer_json);
   if (!options.tokenizer_config_json.empty()) write("tokenizer_config.json", options.tokenizer_config_json);
   write(kManifestName, write_manifest(m));
+  folder.keep();
   put_in_place(output);
   return m;
 }

@@ -47,10 +47,10 @@ struct DataBuildOptions {
   std::function<void(const std::string&)> notice = {};  // what was left out, with file and line: a sentence each
 };
 
-// Writes into output + ".partial" and renames at the end, so `output` is there whole or not at all; an interrupted
-// build leaves the .partial folder, which the next one replaces. bad_input: an input is missing, changed while it was
-// read, or is not what its format says; output exists (without force), or is not a folder of token data; no document
-// is left; weights that are not above 0.
+// Writes into output + ".partial" and renames at the end, so `output` is there whole or not at all; a killed build
+// leaves the .partial folder, which the next one replaces. bad_input: another build is writing `output`; an input is
+// missing, changed while it was read, or is not what its format says; output exists (without force), or is not a folder
+// of token data; no document is left; weights that are not above 0.
 Manifest build_data(const DataBuildOptions& options);
 
 // The files that are no longer what the manifest recorded, each with what is wrong ("missing", "changed: ...").

@@ -50,15 +50,10 @@ void check_replaceable(const fs::path& output, bool force) {
   refuse_foreign_file(output);
 }
 
-void make_working_folder(const fs::path& output) {
+WorkingFolder make_working_folder(const fs::path& output) {
   const fs::path folder = working_place(output);
-  std::error_code error;
-  if (fs::exists(folder, error)) {
-    refuse_foreign_file(folder);
-    fs::remove_all(folder, error);
-  }
-  if (!error) fs::create_directories(folder, error);
-  if (error) throw_bad_input("{}: cannot be made: {}", folder.string(), error.message());
+  refuse_foreign_file(folder);
+  return WorkingFolder(folder, WorkingFolder::Leftovers::removed);
 }
 
 void put_in_place(const fs::path& output) {

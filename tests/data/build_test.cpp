@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "base/working_folder.h"
 #include "data/data_files.h"
 #include "data/packed.h"
 
@@ -391,6 +392,19 @@ TEST_F(BuildData, AnInterruptedBuildLeavesNothingThatOpensAndIsStartedAgain) {
   write("a.jsonl", json_lines(many_texts(6, 100)));
   build_data(o);
   EXPECT_EQ(texts_of(*TokenDataset::open(folder / "data")).size(), 100u);
+  EXPECT_FALSE(std::filesystem::exists(folder / "data.partial"));
+}
+
+TEST_F(BuildData, ASecondBuildOfOneOutputIsRefusedAndAFailedOneLeavesNothing) {
+  auto o = options({{.path = write("a.jsonl", json_lines(many_texts(6, 100))), .name = {}}});
+  {
+    const WorkingFolder first(folder / "data.partial", WorkingFolder::Leftovers::removed);
+    write("data.partial/000-train-00000.tokens", "of the first");
+    EXPECT_TRUE(says(error_of([&] { build_data(o); }), {"data.partial", "another process is writing it"}));
+    EXPECT_TRUE(std::filesystem::exists(folder / "data.partial/000-train-00000.tokens"));
+  }
+  write("a.jsonl", json_lines(many_texts(6, 100)) + "{broken\n");
+  EXPECT_NE(error_of([&] { build_data(o); }), "");
   EXPECT_FALSE(std::filesystem::exists(folder / "data.partial"));
 }
 
