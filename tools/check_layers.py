@@ -29,7 +29,7 @@ MAY_USE = {
     "checkpoint": QUANT - {"kvcache"},
     "model": KERNELS,
     "engine": MODEL,
-    "convert": MODEL,
+    "convert": MODEL | {"data"},
     "train": MODEL | {"data"},
     "plot": BASE,
     "measure": MEASURE,

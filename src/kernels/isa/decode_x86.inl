@@ -153,9 +153,9 @@ void decode_q5_1(const std::byte* p, int64_t n, float* out) noexcept {  // d, m,
 
 // What the codes of iq4_nl and iq4_xs stand for (quant/formats.h, kIq4Levels), in both halves of a register.
 __m256i iq4_levels(__m256i codes) noexcept {
-  return _mm256_shuffle_epi8(
-      _mm256_broadcastsi128_si256(_mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)),
-      codes);
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13,
+                                                                       25, 38, 53, 69, 89, 113)),
+                             codes);
 }
 void decode_iq4_nl(const std::byte* p, int64_t n, float* out) noexcept {  // d, 16 bytes
   for (const float* end = out + n; out != end; out += 32, p += 18) {
