@@ -286,13 +286,24 @@ void read_tokens(JsonFields& f, ModelConfig& c) {
   if (eos != nullptr) c.eos_token_ids = token_ids_of_json(*eos, f.where() + ": eos_token_id");
 }
 
+[[noreturn]] void refuse_quantised(const std::string& where, const std::string& method) {
+  throw_unsupported(
+      "{}: the weights were quantised by {}, in a form of its own; of quantised folders fathom reads fp8 with blocks of "
+      "128 x 128. Take the checkpoint that this one was made from, and `fathom quantize` it",
+      where, method);
+}
+
 // FP8 weights of DeepSeek's kind: E4M3 with one scale for each block of 128 x 128. Activations stay float in fathom.
 void check_quantization(JsonFields& f) {
   const json::object* o = f.maybe_object("quantization_config");
+  if (o == nullptr && f.maybe_object("quantization") != nullptr) refuse_quantised(f.where(), "MLX");
+  f.ignore("quantization");  // MLX says the same twice
   if (o == nullptr) return;
   JsonFields q(*o, f.where() + ": quantization_config");
-  if (!q.has("quant_method")) throw_bad_input("{}: quant_method is missing", q.where());
-  check_single_valued(q, {"quant_method", R"("fp8")", "other methods store other tensors"});
+  const auto method = q.maybe_text("quant_method");
+  if (!method && q.has("bits")) refuse_quantised(f.where(), "MLX");
+  if (!method) throw_bad_input("{}: quant_method is missing", q.where());
+  if (*method != "fp8") refuse_quantised(f.where(), quoted_for_message(*method, 40));
   check_single_valued(q, {"fmt", R"("e4m3")", "the element type of the weights"});
   check_single_valued(q, {"weight_block_size", "[128,128]", "one scale for each block"});
   check_single_valued(q, {"scale_fmt", R"("float")", "weight_scale_inv holds float32"});

@@ -80,6 +80,11 @@ std::shared_ptr<TensorSource> open_tensors(const fs::path& path) {
 
 Model load_model(const fs::path& named) {
   const FoundModel found = find_model(named);
+  std::vector<std::string> ignored;
+  // A folder's config comes before its weights: one that another program quantised is refused by the method's name, not
+  // by the element type of some tensor.
+  std::optional<ModelConfig> config;
+  if (is_there(found.path / "config.json")) config = folder_config(found.path, &ignored);
   Model model{.config = {}, .weights = {}, .source = open_found(found.path), .path = found.path};
   if (!found.notice.empty()) model.notices.push_back(found.notice);
   const auto* gguf = dynamic_cast<const GgufSource*>(model.source.get());
@@ -88,9 +93,10 @@ Model load_model(const fs::path& named) {
       gguf == nullptr && n > 1 && !fs::is_directory(found.path, not_a_folder))
     model.notices.push_back(
         fmt::format("{} is one of {} files of a sharded model; using all of them", found.path.string(), n));
-  std::vector<std::string> ignored;
-  model.config = gguf != nullptr ? config_from_gguf(gguf->metadata(), *gguf, &ignored)
-                                 : folder_config(folder_of(found.path), &ignored);
+  if (!config)
+    config = gguf != nullptr ? config_from_gguf(gguf->metadata(), *gguf, &ignored)
+                             : folder_config(folder_of(found.path), &ignored);
+  model.config = *std::move(config);
   if (!ignored.empty())
     model.notes.push_back(fmt::format("keys that cannot change a result: {}", fmt::join(ignored, ", ")));
   model.weights = load_weights(model.config, *model.source, &model.notes);

@@ -132,9 +132,11 @@ class WeightLoader {
     check(parsed.has_value(), "for_each_tensor makes names that the table knows");
     if (gguf_) return find_gguf(*parsed, name, shape);
     if (const TensorInfo* t = source_.find(name)) return {t, shape, {}, 0};
-    if (parsed->expert)
-      return find_stacked(*parsed, name, shape, hf_stack(*parsed, "down_proj"), hf_stack(*parsed, "gate_up_proj"));
-    refuse_missing(name, name);
+    if (!parsed->expert) refuse_missing(name, name);
+    const std::string_view own = std::string_view(name).substr(name.rfind('.', name.rfind('.') - 1) + 1);
+    if (const TensorInfo* t = source_.find(fmt::format("model.layers.{}.mlp.switch_mlp.{}", *parsed->layer, own)))
+      return {t, {c_.n_routed_experts, shape[0], shape[1]}, parsed->expert, 0};  // as MLX stores them
+    return find_stacked(*parsed, name, shape, hf_stack(*parsed, "down_proj"), hf_stack(*parsed, "gate_up_proj"));
   }
 
   Place find_gguf(const TensorName& parsed, const std::string& name, const Shape& shape) const {
@@ -145,7 +147,8 @@ class WeightLoader {
     if (t == nullptr) refuse_missing(name, stored);
     if (parsed.expert) return {t, {c_.n_routed_experts, shape[0], shape[1]}, parsed.expert, 0};
     const bool per_head = parsed.part == "self_attn.k_b_proj" || parsed.part == "self_attn.v_b_proj";
-    if (per_head) return {t, {c_.num_attention_heads, shape[0] / c_.num_attention_heads, shape[1]}, {}, 0};
+    if (per_head && t->shape.size() != 2)  // ik_llama.cpp writes the same rows without the heads' dimension
+      return {t, {c_.num_attention_heads, shape[0] / c_.num_attention_heads, shape[1]}, {}, 0};
     return {t, shape, {}, 0};
   }
 

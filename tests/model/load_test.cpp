@@ -137,10 +137,64 @@ TEST(Load, ViewsPointIntoTheFileAndExpertsMayBeStacked) {
   }
 }
 
-TEST(Load, AGgufFileGivesTheSameTreeInBothLayoutsOfKvB) {
+TEST(Load, ExpertsMayBeStackedAsMlxDoes) {
   const TempFolder folder;
   const ModelConfig c = tiny();
-  for (const bool split : {false, true}) {
+  Tensors stacked;
+  for (const NamedTensor& t : tensors_of(c)) {
+    if (t.name.find(".experts.") == std::string::npos) stacked.push_back(t);
+    if (!t.name.starts_with("model.layers.1.mlp.experts.0.")) continue;
+    const std::string part = t.name.substr(t.name.rfind('.', t.name.rfind('.') - 1));
+    stacked.push_back({"model.layers.1.mlp.switch_mlp" + part, {3, t.shape[0], t.shape[1]}});
+  }
+  write_folder(folder / "mlx", c, stacked);
+  const Model model = load_model(folder / "mlx");
+  const auto& moe = std::get<MoeWeights>(model.weights.layers[1].mlp);
+  const auto bytes = [&](const char* part) {
+    return model.source->find(fmt::format("model.layers.1.mlp.switch_mlp.{}.weight", part))->bytes.data();
+  };
+  for (int64_t e = 0; e < 3; ++e) {
+    const MlpWeights& expert = moe.experts[static_cast<size_t>(e)];
+    EXPECT_EQ(expert.gate_proj.data, bytes("gate_proj") + e * 5 * 8 * 4);
+    EXPECT_EQ(expert.up_proj.data, bytes("up_proj") + e * 5 * 8 * 4);
+    EXPECT_EQ(expert.down_proj.data, bytes("down_proj") + e * 8 * 5 * 4);
+    EXPECT_EQ(expert.down_proj.rows, 8);
+  }
+}
+
+// What bitsandbytes, torchao, compressed-tensors, AutoRound, GPTQModel, AutoAWQ, HQQ and MLX write into config.json, over
+// tensors of types that fathom does not know.
+TEST(Load, AQuantisedFolderIsRefusedByItsMethodBeforeItsTensors) {
+  const struct {
+    std::string_view keys, message;
+  } cases[] = {
+      {R"("quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true})", "'bitsandbytes'"},
+      {R"("quantization_config": {"quant_method": "torchao", "quant_type": {}})", "'torchao'"},
+      {R"("quantization_config": {"quant_method": "compressed-tensors"})", "'compressed-tensors'"},
+      {R"("quantization_config": {"quant_method": "auto-round", "bits": 4})", "'auto-round'"},
+      {R"("quantization_config": {"quant_method": "gptq", "bits": 4})", "'gptq'"},
+      {R"("quantization_config": {"quant_method": "awq", "bits": 4})", "'awq'"},
+      {R"("quantization_config": {"quant_method": "hqq"})", "'hqq'"},
+      {R"("quantization_config": {"group_size": 64, "bits": 4})", "MLX"},
+      {R"("quantization": {"group_size": 64, "bits": 4})", "MLX"},
+  };
+  const TempFolder folder;
+  const ModelConfig c = tiny(Family::llama);
+  const std::string plain = config_to_json(c, "float32");
+  for (const auto& given : cases) {
+    write_text(folder / "config.json", fmt::format("{{{}, {}", given.keys, plain.substr(plain.find('{') + 1)));
+    write_text(folder / "model.safetensors", "these bytes are not looked at");
+    const std::string said = error_of([&] { load_model(folder.path()); });
+    EXPECT_TRUE(contains(said, fmt::format("the weights were quantised by {}", given.message))) << said;
+    EXPECT_TRUE(contains(said, "`fathom quantize`")) << said;
+  }
+}
+
+TEST(Load, AGgufFileGivesTheSameTreeInEveryLayoutOfKvB) {
+  const TempFolder folder;
+  const ModelConfig c = tiny();
+  for (const std::string layout : {"whole", "split", "split without the heads' dimension"}) {
+    const bool split = layout != "whole";
     std::vector<GgufTensorPlan> plan;
     ModelWeights w = empty_weights(c, split);
     for_each_tensor(w, c, [&](const std::string& name, Weight&, const Shape& shape) {
@@ -148,8 +202,8 @@ TEST(Load, AGgufFileGivesTheSameTreeInBothLayoutsOfKvB) {
       std::vector<int64_t> stored = shape;
       if (parsed.expert && *parsed.expert > 0) return;
       if (parsed.expert) stored.insert(stored.begin(), 3);
-      if (name.ends_with("k_b_proj.weight") && !name.ends_with("kv_b_proj.weight")) stored = {2, 6, 4};
-      if (name.ends_with("v_b_proj.weight") && !name.ends_with("kv_b_proj.weight")) stored = {2, 3, 6};
+      if (layout == "split" && name.ends_with(".k_b_proj.weight")) stored = {2, 6, 4};
+      if (layout == "split" && name.ends_with(".v_b_proj.weight")) stored = {2, 3, 6};
       plan.push_back({gguf_name(parsed), DType::f32, stored});
     });
     GgufMetadata metadata = config_to_gguf(c);
@@ -160,7 +214,7 @@ TEST(Load, AGgufFileGivesTheSameTreeInBothLayoutsOfKvB) {
       metadata.erase("deepseek2.attention.key_length_mla");
       metadata.erase("deepseek2.attention.value_length_mla");
     }
-    const fs::path path = folder / (split ? "split.gguf" : "whole.gguf");
+    const fs::path path = folder / (layout + ".gguf");
     GgufWriter writer(path, metadata, plan);
     while (const GgufTensorPlan* t = writer.current()) {
       size_t n = 4;
