@@ -76,21 +76,20 @@ refuses "a.json:1: needed is an object with a string 'content'; the keys of this
 # One text: pieces are held out, unless nothing is to be.
 build -i book.txt && grep -q "pieces of the longest of each source are held out" out || fail "no piece was held out: $(cat out)"
 build -i book.txt --held-out 0 && grep -q "nothing is held out: a training run cannot evaluate" out || fail "it is not said that nothing is held out"
-cat book.txt | build -i - && grep -q "held out  " out || fail "no piece of a pipe was held out: $(cat out)"
+build -i - < <(cat book.txt) && grep -q "held out  " out || fail "no piece of a pipe was held out: $(cat out)"
 "$fathom" data show "data$n" --check > out || fail "data of a pipe is not whole"
-mark=$(build -i bom.txt --held-out 0 && "$fathom" data show "data$n" --document 0 --tokens 9 | tail -1)
-[ "$mark" = "$(build -i book.txt --held-out 0 && "$fathom" data show "data$n" --document 0 --tokens 9 | tail -1)" ] || fail "the byte order mark is text: $mark"
+first_tokens() { build -i "$1" --held-out 0 && "$fathom" data show "data$n" --document 0 --tokens 9 | tail -1 > "tokens-$1"; }
+first_tokens bom.txt && first_tokens book.txt && cmp -s tokens-bom.txt tokens-book.txt || fail "the byte order mark is text: $(cat tokens-bom.txt)"
 
 # Numbers that wrap, values that are empty, things named twice.
 for number in 1.5 1 -0.1 nan inf; do refuses "" build -i book.txt --held-out $number; done
-for seed in -1 18446744073709551616 1.5 x; do refuses "" build -i book.txt --seed $seed; done
 for weight in 0 -1 nan inf 1e999 x; do refuses "" build -i book.txt=$weight; done
 for size in 0 -1 4294967596 300.5; do refuses "" "$fathom" tokenizer train -q -i book.txt -n $size -o never; done
 refuses "" "$fathom" tokenizer train -q -i book.txt -n 300 --limit-bytes 99999999999GB -o never
-refuses "--input is empty" build -i ""
-refuses "--tokenizer is empty" "$fathom" data build --tokenizer "" -i book.txt -o never
-refuses "--document-separator is empty" build -i book.txt --document-separator ""
-refuses "--text-field is empty" build -i a.json --text-field ""
+refuses "empty" build -i ""
+refuses "empty" "$fathom" data build --tokenizer "" -i book.txt -o never
+refuses "empty" build -i book.txt --document-separator ""
+refuses "empty" build -i a.json --text-field ""
 refuses "is given twice" build -i book.txt -i ./book.txt
 refuses "is given twice" build -i folder/a.txt -i folder --not-text skip
 refuses "lies in the folder that is to be written" "$fathom" data build --tokenizer tokenizer -i data1/tokenizer.json -o data1 --force
