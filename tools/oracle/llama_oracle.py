@@ -14,7 +14,6 @@ import ctypes
 import json
 import pathlib
 import platform
-import re
 import subprocess
 
 import numpy as np
@@ -47,12 +46,6 @@ class Llama:
             subprocess.run(["cc", *flags, "-o", shim, source, *libraries, f"-Wl,-rpath,{self.libraries.resolve()}"],
                            check=True)
         return shim
-
-    def quantize(self, source, target, name):
-        """Writes `target` in one of its mixes, by the name that its own tool gives it: Q4_K_M, IQ4_XS, ..."""
-        number = int(re.search(rf"LLAMA_FTYPE_MOSTLY_{name}\s*=\s*(\d+)", (self.sources / "include/llama.h").read_text())[1])
-        if self.shim.shim_quantize(str(self.libraries).encode(), str(source).encode(), str(target).encode(), number):
-            raise RuntimeError(f"llama.cpp does not make {name} of {source}")
 
     def open(self, path, context=1024, threads=1, vocab_only=False):
         return LlamaModel(self, path, context, threads, vocab_only)

@@ -19,27 +19,13 @@ static void print_errors(enum ggml_log_level level, const char* text, void* data
   if (level == GGML_LOG_LEVEL_ERROR) fprintf(stderr, "llama.cpp: %s", text);
 }
 
-// backends: the folder of the libggml-cpu-*.so files.
-static void start(const char* backends) {
+// backends: the folder of the libggml-cpu-*.so files. NULL when the file is refused.
+Shim* shim_open(const char* backends, const char* path, int context_tokens, int threads, bool vocab_only) {
   llama_log_set(print_errors, NULL);
   static bool loaded = false;
   if (!loaded) ggml_backend_load_all_from_path(backends);
   loaded = true;
   llama_backend_init();
-}
-
-// ftype: a value of enum llama_ftype. 0 on success.
-unsigned shim_quantize(const char* backends, const char* source, const char* target, int ftype) {
-  start(backends);
-  struct llama_model_quantize_params params = llama_model_quantize_default_params();
-  params.nthread = 1;
-  params.ftype = (enum llama_ftype)ftype;
-  return llama_model_quantize(source, target, &params);
-}
-
-// NULL when the file is refused.
-Shim* shim_open(const char* backends, const char* path, int context_tokens, int threads, bool vocab_only) {
-  start(backends);
   struct llama_model_params model_params = llama_model_default_params();
   model_params.vocab_only = vocab_only;
   model_params.use_extra_bufts = false;

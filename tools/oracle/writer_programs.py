@@ -201,7 +201,8 @@ def swift_merged(bases, out):
     peft_adapter(bases, adapter)
     run(program("swift"), "export", "--model", bases / "lite", "--model_type", "deepseek_v2", "--template", "deepseek",
         "--adapters", adapter,
-        "--merge_lora", "true", "--output_dir", out, "--torch_dtype", "float32", "--device_map", "cpu", HF_HUB_OFFLINE="1")
+        "--merge_lora", "true", "--output_dir", out, "--torch_dtype", "float32", "--device_map", "cpu",
+        HF_HUB_OFFLINE="1")
     return version("ms-swift")
 
 
@@ -385,9 +386,6 @@ def converted_by(variable, base, kind, *options):
         sources = pathlib.Path(os.environ[variable])
         run(sys.executable, sources / "convert_hf_to_gguf.py", bases / base, "--outfile", out, "--outtype", kind, *options,
             PYTHONPATH=str(sources / "gguf-py"))
-        made = sorted(out.parent.glob(out.stem + "-00001-of-*.gguf"))
-        if made:
-            out.symlink_to(made[0])
         return subprocess.run(["git", "-C", sources, "describe", "--always", "--tags"], capture_output=True,
                               text=True).stdout.strip()
     return write
@@ -397,9 +395,10 @@ def llama_quantize(kind):
     """llama.cpp's own quantiser, in its prebuilt library, on a file that fathom wrote."""
     def write(bases, out):
         sys.path.insert(0, str(pathlib.Path(__file__).parent))
+        from compare_llama_types import FILE_TYPES
         from llama_oracle import Llama
         llama = Llama(os.environ["LLAMA_MODULES"])
-        llama.quantize(bases / "lite_wide_fathom.gguf", out, kind)
+        llama.quantize(bases / "lite_wide_fathom.gguf", out, FILE_TYPES[kind], {})
         return llama.release
     return write
 

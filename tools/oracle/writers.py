@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Folders and files that other programs write, through fathom: loaded, run, converted there and back, or refused by name.
+"""Folders and files that other programs write: loaded by fathom, run, converted there and back, or refused by name.
 
     python tools/oracle/writers.py --install ENVIRONMENTS                      # the programs, from PyPI; needs a while
     python tools/oracle/writers.py --environments ENVIRONMENTS --fathom build/release/fathom --tokenizer FOLDER
@@ -10,8 +10,8 @@ Every program writes a tiny model of the family in its own way (writer_programs.
   run        logits at every position against transformers on the same folder, or on the values that PyPI gguf reads
              from the same file, in exact arithmetic; greedy tokens of `fathom generate` up to the first stop id that
              the program wrote; `fathom tokenize` against the tokenizer of transformers on hard strings
-  there and back  folder -> GGUF -> folder, or GGUF -> folder -> GGUF: the same logits; stop ids, sampling defaults, chat
-             templates, token ids unchanged
+  there and back  folder -> GGUF -> folder, or GGUF -> folder -> GGUF: the same logits; stop ids, sampling defaults,
+             chat templates, token ids unchanged
 What fathom should refuse is refused with exit code 2 and one sentence that holds the words of the row. A program that
 is not installed is named; it fails nothing. Exit code 1 when a row fails.
 """
@@ -49,7 +49,7 @@ ENVIRONMENTS = {
     "peft": ("transformers", ["peft", "trl", "mergekit", "datasets"]),
     "swift": ("peft", ["ms-swift", "pillow"]),
     "unsloth": ("peft", ["--no-deps", "unsloth", "unsloth_zoo"]),
-    "axolotl": ("peft", ["--no-deps", "axolotl", "addict", "fire", "colorama", "python-dotenv"]),
+    "axolotl": ("peft", ["--no-deps", "axolotl", "addict", "fire", "termcolor", "colorama", "python-dotenv"]),
     "torchtune": ("peft", ["--no-deps", "torchtune", "torchao==0.9.0", "omegaconf", "antlr4-python3-runtime==4.9.3",
                            "kagglehub", "blobfile", "tiktoken"]),
     "quantised": ("transformers", ["--no-deps", "bitsandbytes", "torchao", "compressed-tensors", "loguru"]),
@@ -69,7 +69,9 @@ class Row:
     refusal: str = ""  # words of the message, when fathom should refuse
 
     def path(self, outputs):
-        return outputs / (self.writer + (".gguf" if "gguf" in self.what else ""))
+        """Where it writes; once written in parts, the first of them."""
+        parts = sorted(outputs.glob(f"{self.writer}-00001-of-*.gguf"))
+        return parts[0] if parts else outputs / (self.writer + (".gguf" if "gguf" in self.what else ""))
 
 
 ROWS = [
@@ -210,7 +212,7 @@ class Subject:
 
 def check_refused(row, fathom, path):
     for command in (["inspect", path], ["generate", "-m", path, "--ids", "1", "-n", "1"],
-                    ["convert", path, path.with_name("never" + (".gguf" if path.is_dir() else ""))]):
+                    ["convert", path, path.with_name(f"never-{row.writer}" + (".gguf" if path.is_dir() else ""))]):
         done = subprocess.run([fathom.program, *map(str, command)], capture_output=True, text=True)
         said = done.stderr.strip().replace(str(path), path.name)
         if done.returncode != 2 or row.refusal not in said or "\n" in said:
