@@ -1,6 +1,7 @@
 #include "cli/document_options.h"
 
 #include "base/error.h"
+#include "cli/values.h"
 #include "data/documents.h"
 
 namespace fathom {
@@ -22,11 +23,11 @@ void add_document_options(CLI::App& command, DocumentOptions& o) {
   command
       .add_option("--bad-lines", o.bad_lines,
                   "JSON records that cannot be read; refuse: stop, skip: leave them out, and say where")
-      ->check(CLI::IsMember({"refuse", "skip"}))
+      ->transform(one_of({"refuse", "skip"}))
       ->capture_default_str();
   command
       .add_option("--not-text", o.not_text, "files in folders that are not text; refuse: stop, skip: leave them out")
-      ->check(CLI::IsMember({"refuse", "skip"}))
+      ->transform(one_of({"refuse", "skip"}))
       ->capture_default_str();
 }
 

@@ -319,7 +319,7 @@ def _():
     terminal, _ = shown("tokenize", "-m", MODEL, HOSTILE)
     assert is_safe(terminal), terminal
     text, data = os.path.join(FOLDER, "t.txt"), os.path.join(FOLDER, "data")
-    pathlib.Path(text).write_text(HOSTILE * 3)
+    pathlib.Path(text).write_text(HOSTILE + "So many control bytes alone would be no text. " * 20)
     subprocess.run([FATHOM, "data", "build", "--tokenizer", MODEL, "-i", text, "--held-out", "0", "-o", data, "-q"], check=True,
                    stdout=subprocess.DEVNULL)
     terminal, piped = shown("data", "show", data, "--document", "0")

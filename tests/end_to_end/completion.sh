@@ -51,7 +51,7 @@ fathom, man = sys.argv[1], Path(sys.argv[2])
 def help_of(words): return subprocess.run([fathom, *words, "--help"], capture_output=True, text=True, check=True).stdout
 def commands(words):
     text = help_of(words)
-    return re.findall(r"^  (\w+) ", text.split("\nSubcommands:\n")[1].split("\nExamples")[0], re.M) if "\nSubcommands:\n" in text else []
+    return re.findall(r"^  (\w+)(?:, \w+)* ", text.split("\nSubcommands:\n")[1].split("\nExamples")[0], re.M) if "\nSubcommands:\n" in text else []
 def check(words):
     page = (man / ("-".join(["fathom", *words]) + ".1")).read_text()
     lines = page.splitlines()

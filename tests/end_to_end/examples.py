@@ -56,6 +56,7 @@ def prepare(scratch):
     for name in FOLDERS[1:]:
         shutil.copytree(scratch / FOLDERS[0], scratch / name, copy_function=os.link)
     config["vocab_size"] = 102400  # for ids of V2
+    config["max_position_embeddings"] = 1024  # where answers end, as random weights seldom end one
     (scratch / "first/config.json").write_text(json.dumps(config))
     fathom(scratch, "synth", "-q", "--shape", "first/config.json", "--type", "bf16", "--seed", "1", "MODEL")
     for name in GGUFS:
