@@ -102,6 +102,7 @@ std::string hint(const CLI::App& root, const CLI::App& command, const std::vecto
   const bool no_command = &command == &root;
   for (const std::string& argument : arguments) {
     const std::string word = argument.substr(0, argument.find('='));
+    if (!no_command && command.get_option_no_throw(word) != nullptr) continue;  // here the word is one of ours
     const auto advice = advice_for(no_command ? std::span<const Advice>(kCommands) : kOptions, word);
     if (!advice.empty()) return fmt::format(" {}: {}.", word, advice);
     if (no_command) break;  // what follows the first word is for a command that there is not

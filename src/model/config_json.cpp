@@ -288,7 +288,8 @@ void read_tokens(JsonFields& f, ModelConfig& c) {
 
 [[noreturn]] void refuse_quantised(const std::string& where, const std::string& method) {
   throw_unsupported(
-      "{}: the weights were quantised by {}, in a form of its own; of quantised folders fathom reads fp8 with blocks of "
+      "{}: the weights were quantised by {}, in a form of its own; of quantised folders fathom reads fp8 with blocks "
+      "of "
       "128 x 128. Take the checkpoint that this one was made from, and `fathom quantize` it",
       where, method);
 }

@@ -33,9 +33,9 @@ std::shared_ptr<TensorSource> open_tensors(const std::filesystem::path& path);
 // Weights of `config` as views of `source`, whose tensors are named as in Hugging Face or in GGUF files. `source` must
 // outlive the result. Experts may be stored one by one, or stacked [E, rows, cols] (GGUF; "mlp.switch_mlp.gate_proj" of
 // MLX; "mlp.experts.gate_up_proj" of transformers, gate rows first). F8_E4M3 tensors need their "weight_scale_inv".
-// Rotary buffers that old checkpoints carry (inv_freq) are skipped: the config defines them. So is what is stored twice,
-// where it was read and found to say the same: the head of tied embeddings, kv_b beside k_b and v_b; a sentence for each
-// is added to `notes`.
+// Rotary buffers that old checkpoints carry (inv_freq) are skipped: the config defines them. So is what is stored
+// twice, where it was read and found to say the same: the head of tied embeddings, kv_b beside k_b and v_b; a sentence
+// for each is added to `notes`.
 ModelWeights load_weights(const ModelConfig& config, const TensorSource& source,
                           std::vector<std::string>* notes = nullptr);
 

@@ -90,7 +90,8 @@ def prepare_training(scratch):
         text = re.sub(rf"(?m)^{key} *=.*", f"{key} = {value}", text)
     tiny.write_text(text)
     fathom(scratch, "train", "configs/tiny.toml", "-q")
-    for name in ("a", "b"):
+    (scratch / "train.toml").write_text(text.replace("../token_files", "token_files"))
+    for name in ("a", "b", "train"):
         shutil.copytree(scratch / "runs/tiny", scratch / "runs" / name)
     (scratch / "RUN").mkdir()
     (scratch / "RUN/step-00001539").symlink_to("../DeepSeek-V2-Lite")

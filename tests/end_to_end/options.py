@@ -124,6 +124,7 @@ def check_other_programs_spellings(model, folder):
     refused(["generate", "-m", model, "-p", "x", "-ctk", "q8_0"], "--cache-type")
     refused(["generate", "-m", model, "-p", "x", "-no-cnv"], "leave it out")
     refused(["generate", "-m", model, "-sys", "x"], "--system")
+    claim("conversation" not in run("tokenizer", "train", "-i", "x", "-o", "y").stderr, "advice for llama.cpp's -i where -i is an option of ours")
     refused(["generate", "-m", model, "-p", "x", "--max_new_tokens", "5"], "--max-tokens")
     refused(["generate", "-m", model, "-p", "x", "--temprature", "1"], "Did you mean --temperature")
     refused(["generate", "-m", model, "Hello", "there"], "quotes")

@@ -162,8 +162,8 @@ TEST(Load, ExpertsMayBeStackedAsMlxDoes) {
   }
 }
 
-// What bitsandbytes, torchao, compressed-tensors, AutoRound, GPTQModel, AutoAWQ, HQQ and MLX write into config.json, over
-// tensors of types that fathom does not know.
+// What bitsandbytes, torchao, compressed-tensors, AutoRound, GPTQModel, AutoAWQ, HQQ and MLX write into config.json,
+// over tensors of types that fathom does not know.
 TEST(Load, AQuantisedFolderIsRefusedByItsMethodBeforeItsTensors) {
   const struct {
     std::string_view keys, message;
