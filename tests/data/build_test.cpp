@@ -152,8 +152,9 @@ TEST_F(BuildData, ThePolicyForIllFormedUtf8HoldsInJsonAsInText) {
   for (const std::string& line : odd)
     for (const auto& [bytes, name] :
          {std::pair(good + line + fine, "a.jsonl"), {"[" + good + "," + line + "," + fine + "]", "a.json"}}) {
+      const std::filesystem::path input = write(name, bytes);
       const auto with = [&](InvalidUtf8 policy) {
-        auto o = options({{.path = write(name, bytes), .name = {}}});
+        auto o = options({{.path = input, .name = {}}});
         o.invalid_utf8 = policy;
         o.held_out = 0;
         o.force = true;

@@ -160,8 +160,8 @@ TEST(TextStream, Utf16AndUtf32WithAMarkAreConverted) {
   const std::u32string points = U"caf\u00e9 \U0001f600\n";
   for (const auto& [size, big] : {std::pair(2, false), {2, true}, {4, false}, {4, true}}) {
     std::string bytes;
-    const auto put = [&](uint32_t unit) {
-      for (int i = 0; i < size; ++i) bytes += static_cast<char>(unit >> 8 * (big ? size - 1 - i : i));
+    const auto put = [&, n = size, high_first = big](uint32_t unit) {
+      for (int i = 0; i < n; ++i) bytes += static_cast<char>(unit >> 8 * (high_first ? n - 1 - i : i));
     };
     put(0xfeff);
     for (int again = 0; again < 200'000; ++again)  // over the borders of parts
