@@ -55,7 +55,8 @@ class Build {
         tokenizer_hash_(xxh64(options.tokenizer_json)),
         pool_(options.threads > 0 ? options.threads : default_thread_count()) {}
 
-  void add_source(const DataInput& input, const std::vector<InputFile>& files, std::vector<std::string> not_text);
+  void add_source(const DataInput& input, const std::vector<InputFile>& files,
+                  const std::vector<std::string>& not_text);
   // What was made of the inputs. Where no document was held out, pieces of the longest of every source are.
   std::vector<ManifestSource> finish();
   const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
@@ -171,7 +172,8 @@ void Build::add_file(const InputFile& input, SourceWriter& out) {
                               .hash = file.file()->hash()});
 }
 
-void Build::add_source(const DataInput& input, const std::vector<InputFile>& files, std::vector<std::string> not_text) {
+void Build::add_source(const DataInput& input, const std::vector<InputFile>& files,
+                       const std::vector<std::string>& not_text) {
   const auto side = [&](Split split) {
     return SideWriter(folder_, fmt::format("{:03}-{}", sources_.size(), split_name(split)), tokenizer_hash_,
                       options_.shard_tokens);
@@ -273,16 +275,17 @@ Manifest build_data(const DataBuildOptions& options) {
   const fs::path working = working_place(output);
   check_replaceable(output, options.force);
   std::vector<fs::path> paths;
+  paths.reserve(inputs.size());
   for (const DataInput& input : inputs) paths.push_back(input.path);
-  FoundInputs found = find_inputs(paths, {.format = options.format,
-                                          .not_text = options.not_text,
-                                          .replaced = output,
-                                          .left_out = {output, working, old_place(output)}});
+  const FoundInputs found = find_inputs(paths, {.format = options.format,
+                                                .not_text = options.not_text,
+                                                .replaced = output,
+                                                .left_out = {output, working, old_place(output)}});
   WorkingFolder folder = make_working_folder(output);
 
   Progress progress("encoding", found.bytes, "B", options.quiet);
   Build build(options, working, progress);
-  for (size_t i = 0; i < inputs.size(); ++i) build.add_source(inputs[i], found.files[i], std::move(found.not_text[i]));
+  for (size_t i = 0; i < inputs.size(); ++i) build.add_source(inputs[i], found.files[i], found.not_text[i]);
   static constexpr const char* kPolicies[] = {"replace", "skip", "refuse"};
   const Manifest m{.tokenizer_hash = xxh64(options.tokenizer_json),
                    .vocab_size = build.tokenizer().n_tokens(),
