@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_name.h"
 #include "base/foreign.h"
 #include "base/json.h"
 #include "checkpoint/shard_name.h"
@@ -125,6 +126,7 @@ Entry read_entry(std::string_view name, const json::value& v, const std::string&
 }
 
 void check_metadata(const json::value& v, const std::string& file) {
+  if (v.is_null()) return;  // of the Rust library it is optional
   if (!v.is_object()) throw_bad_input("{}: __metadata__ must be an object, found {}", file, json_kind_name(v));
   for (const auto& [key, value] : v.get_object())
     if (!value.is_string())
@@ -252,7 +254,7 @@ std::vector<fs::path> files_without_index(const fs::path& folder) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (entry.path().extension() != kExtension || name.starts_with("adapter_")) continue;
+    if (entry.path().extension() != kExtension || name.starts_with("adapter_") || is_hidden(entry.path())) continue;
     (parse_shard_name(name, kExtension) ? shards : files).push_back(entry.path());
   }
   std::sort(shards.begin(), shards.end());

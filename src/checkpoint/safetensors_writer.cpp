@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file_name.h"
 #include "base/json.h"
 #include "checkpoint/safetensors.h"
 
@@ -38,7 +39,7 @@ SafetensorsWriter::SafetensorsWriter(const fs::path& path, std::vector<PlannedTe
     : plan_(std::move(plan)) {
   for (const PlannedTensor& t : plan_)
     check(!info(t.dtype).safetensors.empty(), "safetensors has a name for the element type");
-  const bool one_file = path.extension() == ".safetensors";
+  const bool one_file = has_extension(path, ".safetensors");
   split_into_shards(one_file ? UINT64_MAX : max_shard_bytes);
   for (const Shard& s : shards_) {
     const auto begin = plan_.begin() + static_cast<std::ptrdiff_t>(s.first),
@@ -62,7 +63,7 @@ void SafetensorsWriter::split_into_shards(uint64_t max_shard_bytes) {
 }
 
 void SafetensorsWriter::name_shards(const fs::path& path) {
-  if (path.extension() == ".safetensors") {
+  if (has_extension(path, ".safetensors")) {
     shards_[0].path = path;
     return;
   }

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <utility>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -64,6 +66,18 @@ void show_settings(const CLI::App& app, uint64_t seed) {
 std::string with_home(const std::string& path) {
   const char* home = std::getenv("HOME");
   return path.starts_with("~/") && home != nullptr ? std::string(home) + path.substr(1) : path;
+}
+
+// A conversation that was saved before may be replaced; any other file is somebody's, or the model's own.
+void check_replaceable(const std::string& file) {
+  check_writable(file);
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error) || std::filesystem::file_size(file, error) == 0) return;
+  try {
+    parse_conversation(read_file(file), file);
+  } catch (const Error&) {
+    throw_bad_input("{}: is there already and holds no conversation; name another file", file);
+  }
 }
 
 }  // namespace
@@ -192,6 +206,7 @@ void ChatLoop::regenerate(const std::string&) {
 
 void ChatLoop::save(const std::string& file) {
   const Conversation conversation = session_.conversation();
+  check_replaceable(file);
   FileWriter writer(file);
   writer.write(to_json(conversation));
   writer.commit();

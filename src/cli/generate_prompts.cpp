@@ -1,6 +1,8 @@
 // fathom generate --prompts: many prompts in one load, several of them decoded in one step. An answer has the bits that
 // it has alone (Engine::decode), so its text does not depend on its neighbours.
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -19,21 +21,40 @@
 namespace fathom {
 namespace {
 
-namespace fs = std::filesystem;
+bool is_answer(std::string_view line, const PromptRequest& request) {
+  try {
+    const json::value answer = parse_json(line, "");
+    const json::object* object = answer.if_object();
+    const json::value* ids = object != nullptr ? object->if_contains("prompt_ids") : nullptr;
+    return ids != nullptr && *ids == json::value(json::array(request.ids.begin(), request.ids.end()));
+  } catch (const Error&) {
+    return false;
+  }
+}
 
-// Where answers go, a line each, as they come. A file that holds answers to the first prompts already is gone on with.
+// What a run that was killed leaves of its last line: the beginning of an answer, or, where the machine stopped, zeros.
+// Anything else is somebody's file.
+bool is_torn_answer(std::string_view rest) {
+  const auto begins_like = [&](std::string_view answer) {
+    return rest.starts_with(answer) || answer.starts_with(rest);
+  };
+  return begins_like("{\"prompt_ids\":[") || begins_like("{\"id\":") ||
+         rest.find_first_not_of('\0') == std::string_view::npos;
+}
+
+// Where answers go, a line each, as they come. A file that holds answers to the first prompts already is gone on with;
+// one that holds anything else is refused and stays as it is, as does one that another process writes.
 class Answers {
  public:
   Answers(const std::string& path, const std::vector<PromptRequest>& requests) {
     if (path == "-") return;
-    std::error_code error;
-    if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {  // a FIFO or a device keeps nothing
+    if (is_stream(path)) {  // keeps nothing
       through_.open(path);
-      if (!through_) throw_bad_input("{}: cannot be written", path);
+      if (!through_) throw_bad_input("{}: cannot be written: {}", path, std::strerror(errno));
       return;
     }
-    if (fs::exists(path, error)) n_found_ = keep_answers(path, requests);
-    file_ = std::make_unique<AppendFile>(path);
+    file_ = std::make_unique<AppendFile>(path, AppendFile::Open::alone);
+    n_found_ = keep_answers(requests);
   }
   size_t n_found() const noexcept { return n_found_; }
   void write(json::object answer) {
@@ -47,26 +68,20 @@ class Answers {
   }
 
  private:
-  // The whole lines; a torn last one, of a run that was killed, is cut off.
-  static size_t keep_answers(const std::string& path, const std::vector<PromptRequest>& requests) {
-    const std::string text = read_file(path, UINT64_MAX);
+  // The whole lines; a torn last one is cut off.
+  size_t keep_answers(const std::vector<PromptRequest>& requests) {
+    const std::string text = read_file(file_->path(), UINT64_MAX);
+    const auto refuse = [&](size_t n) {
+      throw_bad_input("{}:{}: is no answer to prompt {} of these; name another output, or move this one away",
+                      file_->path().string(), n + 1, n + 1);
+    };
     size_t n = 0, whole = 0;
     for (size_t end; (end = text.find('\n', whole)) != std::string::npos; whole = end + 1, ++n)
-      if (n >= requests.size() || !is_answer(std::string_view(text).substr(whole, end - whole), requests[n]))
-        throw_bad_input("{}:{}: is no answer to prompt {} of these; name another output, or move this one away", path,
-                        n + 1, n + 1);
-    if (whole < text.size()) fs::resize_file(path, whole);
+      if (n >= requests.size() || !is_answer(std::string_view(text).substr(whole, end - whole), requests[n])) refuse(n);
+    if (whole == text.size()) return n;
+    if (!is_torn_answer(std::string_view(text).substr(whole))) refuse(n);
+    file_->cut_to(whole);
     return n;
-  }
-  static bool is_answer(std::string_view line, const PromptRequest& request) {
-    try {
-      const json::value answer = parse_json(line, "");
-      const json::object* object = answer.if_object();
-      const json::value* ids = object != nullptr ? object->if_contains("prompt_ids") : nullptr;
-      return ids != nullptr && *ids == json::value(json::array(request.ids.begin(), request.ids.end()));
-    } catch (const Error&) {
-      return false;
-    }
   }
 
   std::unique_ptr<AppendFile> file_;

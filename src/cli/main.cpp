@@ -75,10 +75,11 @@ int main(int argc, char** argv) {
     report(e.what());
     return 2;
   } catch (const std::filesystem::filesystem_error& e) {
-    report(fmt::format("{}: {}", e.path1().string(), e.code().message()));
+    report(fmt::format("{}{}", e.path1().empty() ? "" : e.path1().string() + ": ", e.code().message()));
     return 2;
   } catch (const std::bad_alloc&) {
-    report("out of memory; try a smaller model, a smaller --ctx, or raise the limit (ulimit -v, cgroup memory.max)");
+    report(
+        "out of memory; try a smaller model, --ctx, batch or input, or raise the limit (ulimit -v, cgroup memory.max)");
     return 2;
   } catch (const std::system_error& e) {  // fmt::print to a full disk
     const bool on_stdout = std::ferror(stdout) != 0;

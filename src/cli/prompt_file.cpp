@@ -1,17 +1,19 @@
 #include "cli/prompt_file.h"
 
+#include <cmath>
 #include <functional>
 #include <map>
 
 #include "base/error.h"
+#include "base/json_number.h"
 #include "base/suggest.h"
 
 namespace fathom {
 namespace {
 
 int64_t integer(const json::value& v, const char* key) {
-  if (const int64_t* n = v.if_int64()) return *n;
-  throw_bad_input("\"{}\" is {}; needed is a whole number", key, json_kind_name(v));
+  if (const auto n = json_integer(v)) return *n;
+  throw_bad_input("\"{}\" is {}; needed is a whole number of at most 64 bits", key, json_found(v));
 }
 
 double real(const json::value& v, const char* key) {
@@ -60,11 +62,18 @@ int64_t max_tokens(const json::value& v) {
   return n;
 }
 
+// What the answer repeats as it is. A longer number than that is read as the nearest double, which may be another's id.
+const json::value& answer_id(const json::value& v) {
+  if (const double* n = v.if_double(); n != nullptr && std::abs(*n) >= 0x1p63)
+    throw_bad_input("\"id\" is a number of more than 64 bits; give it as a text");
+  return v;
+}
+
 using Field = std::function<void(PromptRequest&, const json::value&, const PromptRules&)>;
 
 const std::map<std::string, Field>& fields() {
   static const std::map<std::string, Field> known = {
-      {"id", [](auto& r, auto& v, auto&) { r.id = v; }},
+      {"id", [](auto& r, auto& v, auto&) { r.id = answer_id(v); }},
       {"prompt",
        [](auto& r, auto& v, auto& rules) {
          if (rules.tokenizer == nullptr) throw_bad_input("\"prompt\": the model has no tokenizer; give \"ids\"");

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/commands.h"
@@ -38,7 +39,10 @@ void say(const TrainOptions& o, fmt::format_string<Args...> format, Args&&... ar
 }
 
 fs::path run_folder(const TrainOptions& o) {
-  return o.output.empty() ? fs::path("runs") / fs::path(o.config).stem() : fs::path(o.output);
+  if (!o.output.empty()) return o.output;
+  if (o.config == "-" || is_stream(o.config))
+    throw_bad_input("{}: a config from a pipe has no name that the run could take; give -o DIR", o.config);
+  return fs::path("runs") / fs::path(o.config).stem();
 }
 
 void evaluate_and_log(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, RunLog& log) {
@@ -95,9 +99,10 @@ void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, c
   }
   const int64_t step = trainer.state().step;
   if (step != saved_at) save(trainer, c, o, run);
-  say(o, "{} at step {} after {} tokens; peak memory {}; weights in {}\n", trainer.finished() ? "finished" : "stopped",
-      step, trainer.state().tokens, human_bytes(static_cast<double>(peak_memory_bytes())),
-      newest_checkpoint(run).value_or(run).string());
+  const auto saved = newest_checkpoint(run);
+  say(o, "{} at step {} after {} tokens; peak memory {}; {}\n", trainer.finished() ? "finished" : "stopped", step,
+      trainer.state().tokens, human_bytes(static_cast<double>(peak_memory_bytes())),
+      saved ? "weights in " + saved->string() : "nothing was saved");
 }
 
 // Quiet or not: it may be a mistake.
@@ -162,8 +167,9 @@ void add_train(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("train", "pretrain a model");
   const auto o = std::make_shared<TrainOptions>();
   command
-      .add_option("config", o->config,
-                  "TOML file: model, data, batch, optimizer, schedule, balance, run; `fathom init` writes one")
+      .add_option(
+          "config", o->config,
+          "TOML file: model, data, batch, optimizer, schedule, balance, run; `fathom init` writes one; - for stdin")
       ->type_name("CONFIG");
   command
       .add_option("-o,--output", o->output,

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_name.h"
 #include "base/foreign.h"
 #include "checkpoint/imatrix.h"
 #include "checkpoint/names.h"
@@ -202,7 +203,7 @@ void save_llama(const Importance& importance, const ModelConfig& c, const Import
   write_imatrix(imatrix, path);
 }
 
-bool names_gguf_file(const fs::path& path) { return path.extension() == ".gguf"; }
+bool names_gguf_file(const fs::path& path) { return has_extension(path, ".gguf"); }
 
 }  // namespace
 
@@ -221,7 +222,7 @@ ImportanceFile read_importance(const fs::path& path, const ModelConfig& config) 
 }
 
 void check_importance_name(const fs::path& path) {
-  if (path.extension() != ".safetensors" && !names_gguf_file(path))
+  if (!has_extension(path, ".safetensors") && !names_gguf_file(path))
     throw_bad_input(
         "{}: importance data is written as safetensors, or as GGUF for llama.cpp; let the name end in .safetensors or "
         ".gguf",

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_name.h"
 #include "base/progress.h"
 #include "base/working_folder.h"
 #include "checkpoint/safetensors.h"
@@ -65,7 +66,7 @@ std::vector<OutTensor> in_order_of(const SafetensorsWriter& writer, std::vector<
 
 }  // namespace
 
-bool names_gguf(const fs::path& out) { return out.extension() == ".gguf" || is_stream(out); }
+bool names_gguf(const fs::path& out) { return has_extension(out, ".gguf") || is_stream(out); }
 
 fs::path without_trailing_slash(const fs::path& path) {
   return path.has_filename() || !path.has_parent_path() ? path : path.parent_path();
@@ -81,7 +82,7 @@ void check_output_free(const fs::path& out) {
   const fs::path parent = out.has_parent_path() ? out.parent_path() : ".";
   if (!fs::is_directory(parent, ignored))
     throw_bad_input("{}: the folder {} does not exist", out.string(), parent.string());
-  if (out.extension() == ".safetensors")
+  if (has_extension(out, ".safetensors"))
     throw_bad_input(
         "{}: name a folder (it receives config.json and the tokenizer beside the weights), or something.gguf",
         out.string());

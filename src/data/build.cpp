@@ -1,4 +1,5 @@
 #include "data/build.h"
+#include "data/source_weight.h"
 
 #include <algorithm>
 #include <cmath>
@@ -243,8 +244,9 @@ void check_options(const DataBuildOptions& o) {
   if (o.output.empty()) throw_bad_input("--output is empty; give the folder to make");
   if (o.inputs.empty()) throw_bad_input("no input was given; --input FILE or FOLDER says what to read");
   for (const DataInput& input : o.inputs)
-    if (!(input.weight > 0) || !std::isfinite(input.weight))
-      throw_bad_input("{}: the weight {} is not a number above 0", input.path.string(), input.weight);
+    if (!(input.weight >= kLeastWeight && input.weight <= kMostWeight))
+      throw_bad_input("{}: the weight {} is not a number from {} to {}", input.path.string(), input.weight,
+                      kLeastWeight, kMostWeight);
   if (!(o.held_out >= 0 && o.held_out < 1))
     throw_bad_input("a held-out fraction of {} cannot be; it is 0 or more and below 1", o.held_out);
   if (find_invalid_utf8(o.format.separator) != std::string::npos ||

@@ -5,14 +5,13 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/file_name.h"
 #include "data/documents.h"
 
 namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_hidden(const fs::path& path) { return path.filename().string().rfind('.', 0) == 0; }
 
 // Where a path leads, without links and dots; what is not there yet is taken as it is spelled.
 fs::path real_path(const fs::path& path) {

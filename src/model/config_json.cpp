@@ -42,6 +42,11 @@ constexpr std::array kSingleValued = std::to_array<SingleValued>({
     {"final_logit_softcapping", "0.0", "logits are not capped"},
 });
 
+std::string shown(const json::value& found) {
+  const json::string* text = found.if_string();
+  return quoted_for_message(text != nullptr ? std::string_view(*text) : json::serialize(found), 60);
+}
+
 bool same_value(const json::value& found, const json::value& wanted) {
   if (found.is_number() && wanted.is_number()) return found.to_number<double>() == wanted.to_number<double>();
   return found == wanted;
@@ -51,8 +56,8 @@ void check_single_valued(JsonFields& f, const SingleValued& rule) {
   const json::value* found = f.maybe_value(rule.key);
   if (found == nullptr || same_value(*found, json::parse(json::string_view(rule.json.data(), rule.json.size()))))
     return;
-  throw_unsupported("{}: {} is {}; fathom implements {} only ({})", f.where(), rule.key,
-                    quoted_for_message(json::serialize(*found), 60), rule.json, rule.why);
+  throw_unsupported("{}: {} is {}; fathom implements {} only ({})", f.where(), rule.key, shown(*found), rule.json,
+                    rule.why);
 }
 
 struct FamilyName {
@@ -77,8 +82,8 @@ Family read_family(JsonFields& f) {
   if (!architectures->is_array()) f.refuse_type("architectures", "an array", *architectures);
   for (const json::value& a : architectures->get_array())
     if (!a.is_string() || std::string_view(a.get_string()) != known->architecture)
-      throw_unsupported("{}: architectures names {}; for model_type {} fathom implements {}", f.where(),
-                        quoted_for_message(json::serialize(a), 60), type, known->architecture);
+      throw_unsupported("{}: architectures names {}; for model_type {} fathom implements {}", f.where(), shown(a), type,
+                        known->architecture);
   return known->family;
 }
 

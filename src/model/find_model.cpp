@@ -1,12 +1,17 @@
 #include "model/find_model.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <span>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_name.h"
 #include "base/json.h"
 #include "checkpoint/safetensors.h"
 
@@ -29,11 +34,13 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-// Names of what lies in a folder, in order; nothing when it cannot be listed.
+// Names of what lies in a folder, in order; nothing when it cannot be listed. Hidden files are none of a model's: macOS
+// leaves ._model.safetensors on other disks.
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (!is_hidden(entry.path())) names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -54,7 +61,7 @@ std::vector<std::string> names_that(const fs::path& folder, Fits&& fits) {
 }
 
 std::vector<std::string> gguf_files(const fs::path& folder) {
-  return names_that(folder, [](const std::string& name) { return name.ends_with(".gguf"); });
+  return names_that(folder, [](const std::string& name) { return has_extension(name, ".gguf"); });
 }
 
 // ---- folders that hold a model in their way ----
@@ -168,6 +175,8 @@ std::vector<std::string> models_below(const fs::path& folder) {
 }
 
 [[noreturn]] void explain_folder(const fs::path& folder) {
+  if (::access(folder.c_str(), R_OK | X_OK) != 0)
+    throw_bad_input("{}: cannot be listed: {}", folder.string(), std::strerror(errno));
   const std::vector<std::string> names = names_in(folder);
   if (is_there(folder / kAdapterConfig) || is_there(folder / kAdapterWeights)) refuse_adapter(folder);
   if (const auto files = gguf_files(folder); !files.empty())
@@ -196,6 +205,9 @@ bool looks_like_hub_name(const fs::path& named) {
 }
 
 [[noreturn]] void refuse_missing(const fs::path& named) {
+  std::error_code error;
+  if (fs::status(named, error).type() != fs::file_type::not_found && error)  // a folder above it may not be searched
+    throw_bad_input("{}: cannot be opened: {}", named.string(), error.message());
   if (looks_like_hub_name(named))
     throw_bad_input(
         "{}: there is no such file or folder; if it is a name on the Hugging Face hub, download it first (`hf download "

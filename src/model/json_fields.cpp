@@ -1,6 +1,7 @@
 #include "model/json_fields.h"
 
 #include "base/error.h"
+#include "base/json_number.h"
 
 namespace fathom {
 
@@ -17,8 +18,9 @@ const json::value* JsonFields::maybe_value(std::string_view key) {
 std::optional<int64_t> JsonFields::maybe_integer(std::string_view key) {
   const json::value* v = maybe_value(key);
   if (v == nullptr) return std::nullopt;
-  if (!v->is_int64()) refuse_type(key, "a whole number", *v);
-  return v->get_int64();
+  const auto whole = json_integer(*v);
+  if (!whole) refuse_type(key, "a whole number", *v);
+  return whole;
 }
 
 std::optional<double> JsonFields::maybe_number(std::string_view key) {
@@ -71,18 +73,17 @@ void JsonFields::refuse_missing(std::string_view key) const {
 }
 
 void JsonFields::refuse_type(std::string_view key, const char* needed, const json::value& found) const {
-  throw_bad_input("{}: {} must be {}, found {}", where_, key, needed,
-                  found.is_number() ? json::serialize(found) : std::string(json_kind_name(found)));
+  throw_bad_input("{}: {} must be {}, found {}", where_, key, needed, json_found(found));
 }
 
 std::vector<int64_t> token_ids_of_json(const json::value& value, const std::string& where) {
   const json::array one{value};
   std::vector<int64_t> ids;
   for (const json::value& id : value.is_array() ? value.get_array() : one) {
-    if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() > INT32_MAX)
-      throw_bad_input("{} must be a token id or an array of them, found {}", where,
-                      id.is_number() ? json::serialize(id) : std::string(json_kind_name(id)));
-    ids.push_back(id.get_int64());
+    const auto whole = json_integer(id);
+    if (!whole || *whole < 0 || *whole > INT32_MAX)
+      throw_bad_input("{} must be a token id or an array of them, found {}", where, json_found(id));
+    ids.push_back(*whole);
   }
   return ids;
 }

@@ -1,6 +1,7 @@
 #include "train/append_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,10 @@ AppendFile::AppendFile(const std::filesystem::path& path, Open open) : path_(pat
     ::close(fd_);
     throw_bad_input("{}: is not a regular file; move it away", path.string());
   }
+  if (open == Open::alone && ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(fd_);
+    throw_bad_input("{}: another process is writing it; wait for that to end, or name another file", path.string());
+  }
   size_ = static_cast<uint64_t>(st.st_size);
 }
 
@@ -39,6 +44,12 @@ void AppendFile::append(std::string_view entry) {
     }
   }
   size_ += entry.size();
+}
+
+void AppendFile::cut_to(uint64_t bytes) {
+  if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0)
+    throw_resource("{}: cannot be cut to {} bytes: {}", path_.string(), bytes, std::strerror(errno));
+  size_ = bytes;
 }
 
 }  // namespace fathom

@@ -9,7 +9,8 @@ namespace fathom {
 // One thread appends. The file is made when missing; bad_input Error when it cannot be opened for writing.
 class AppendFile {
  public:
-  enum class Open : uint8_t { keep, must_be_new };
+  // alone: refused while another AppendFile, of any process, has it open so.
+  enum class Open : uint8_t { keep, must_be_new, alone };
 
   explicit AppendFile(const std::filesystem::path& path, Open open = Open::keep);
   ~AppendFile();
@@ -19,6 +20,8 @@ class AppendFile {
   // All of `entry` or nothing: when the disk is full half way, the half is cut off again and a resource Error thrown.
   // After a crash the last entry may be torn, none before it.
   void append(std::string_view entry);
+  // Cuts off what follows the first `bytes`: an entry that a crash has torn.
+  void cut_to(uint64_t bytes);
   const std::filesystem::path& path() const noexcept { return path_; }
 
  private:

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string_view>
 
+#include "data/source_weight.h"
 #include "train/train_config.h"
 
 namespace fathom {
@@ -45,7 +46,6 @@ struct Bounds {
   double low = 0, high = std::numeric_limits<double>::infinity();
   bool low_excluded = false;
 };
-inline constexpr Bounds kPositive{.low = 0, .low_excluded = true};
 
 // The values of a key that is a choice, in the order of its enumeration.
 using Choices = std::array<std::string_view, 2>;
@@ -76,7 +76,7 @@ void visit_config_keys(TrainConfig& c, Visitor&& visitor) {
   visitor(
       ConfigKey{"data", "weights", refused,
                 "how often each source is seen in an epoch, in the order of the data folder; `[]`: its own weights"},
-      d.weights, kPositive);
+      d.weights, Bounds{kLeastWeight, kMostWeight});
 
   BatchConfig& b = c.batch;
   visitor(ConfigKey{"batch", "sequences", refused, "sequences of a step"}.needed(), b.sequences, sequences);
@@ -94,14 +94,15 @@ void visit_config_keys(TrainConfig& c, Visitor&& visitor) {
 
   OptimizerConfig& o = c.optimizer;
   visitor(ConfigKey{"optimizer", "max_learning_rate", refused, "after the warm-up"}.needed(), o.max_learning_rate,
-          kPositive);
+          Bounds{.low = 0, .high = 1e3, .low_excluded = true});
   visitor(ConfigKey{"optimizer", "beta1", refused, "AdamW: decay of the first moment"}, o.beta1, beta);
   visitor(ConfigKey{"optimizer", "beta2", refused, "AdamW: decay of the second moment"}, o.beta2, beta);
   visitor(ConfigKey{"optimizer", "epsilon", refused, "AdamW: added to the root of the second moment"}, o.epsilon,
-          kPositive);
+          Bounds{1e-30, 1});  // float32 has it, and zero over it is zero
   visitor(ConfigKey{"optimizer", "weight_decay", refused, "AdamW: of matrices, not of gains"}, o.weight_decay,
           Bounds{0, 10});
-  visitor(ConfigKey{"optimizer", "grad_clip", refused, "largest norm of the whole gradient"}, o.grad_clip, kPositive);
+  visitor(ConfigKey{"optimizer", "grad_clip", refused, "largest norm of the whole gradient"}, o.grad_clip,
+          Bounds{.low = 1e-6});
 
   ScheduleConfig& s = c.schedule;
   visitor(ConfigKey{"schedule", "tokens", schedule, "of the whole run"}.needed(), s.tokens, Bounds{1, 1e18});
@@ -139,7 +140,8 @@ void visit_config_keys(TrainConfig& c, Visitor&& visitor) {
   RunConfig& r = c.run;
   visitor(ConfigKey{"run", "seed", refused, "of the first weights and of the order of the data"}, r.seed,
           Bounds{0, 0x1p62});
-  visitor(ConfigKey{"run", "init_std", refused, "standard deviation of the first weights"}, r.init_std, kPositive);
+  visitor(ConfigKey{"run", "init_std", refused, "standard deviation of the first weights"}, r.init_std,
+          Bounds{1e-6, 10});
   visitor(ConfigKey{"run", "products", refused, "what matrices are multiplied in; sums and master weights are float32"},
           r.products, kProductsNames);
   visitor(ConfigKey{"run", "recompute", free, "`layers`: keep less, compute each layer once more; the same bits"},

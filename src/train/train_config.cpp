@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/xxh64.h"
+#include "data/text_stream.h"
 #include "train/config_reader.h"
 #include "train/model_keys.h"
 #include "train/toml_text.h"
@@ -89,8 +90,9 @@ TrainConfig parse_train_config(std::string_view toml, const std::string& where, 
 }
 
 TrainConfig read_train_config(const std::filesystem::path& path) {
-  return parse_train_config(read_file(path, uint64_t{1} << 22), path.string(),
-                            path.has_parent_path() ? path.parent_path() : ".");
+  const bool in_folder = path != "-" && !is_stream(path) && path.has_parent_path();
+  return parse_train_config(read_text(path, uint64_t{1} << 22), path == "-" ? "stdin" : path.string(),
+                            in_folder ? path.parent_path() : ".");
 }
 
 }  // namespace fathom

@@ -69,6 +69,7 @@ struct TrainConfig {
 
 // bad_input naming file, section and key of all that is wrong: unknown or missing keys, wrong types, values out of
 // range, shapes that do not divide.
+// "-" is stdin. Paths in it are relative to its folder, or to the working folder where it comes through a pipe.
 TrainConfig read_train_config(const std::filesystem::path& path);
 TrainConfig parse_train_config(std::string_view toml, const std::string& where, const std::filesystem::path& folder);
 

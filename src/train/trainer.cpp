@@ -132,10 +132,9 @@ StepResult Trainer::step() {
   r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.gradient_norm);
   if (r.skipped && config_.run.on_nan == OnNan::stop)
     throw_bad_input(
-        "step {}: loss {} and gradient norm {} are not finite (sequences {} to {} of the stream); nothing was updated, "
-        "and the last checkpoint is whole. Go on from it with [run] on_nan = \"skip\" to pass over such steps, or "
-        "start "
-        "again with a lower max_learning_rate",
+        "step {}: loss {} and gradient norm {} are not finite (sequences {} to {} of the stream); this step updated "
+        "nothing, and what was saved before is whole. The same command with [run] on_nan = \"skip\" passes over such "
+        "steps; a lower max_learning_rate or init_std, in a new run, may have none",
         r.step, r.loss, r.gradient_norm, state_.next_sequence, state_.next_sequence + B - 1);
   if (r.skipped) {
     std::fill(parameters_.gradients().begin(), parameters_.gradients().end(), 0.0f);

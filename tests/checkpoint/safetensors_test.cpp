@@ -41,6 +41,11 @@ TEST(Safetensors, ReadsNamesShapesAndBytesInTheOrderOfTheData) {
   EXPECT_EQ(tensors[1].bytes.size(), 12u);
 }
 
+TEST(Safetensors, MetadataMayBeNull) {
+  const std::string file = file_of(R"({"__metadata__":null,"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8);
+  EXPECT_EQ(parse_safetensors(as_bytes(file), "f").size(), 1u);
+}
+
 TEST(Safetensors, EveryTruncationIsRefused) {
   const std::string file = file_of(kTwo, 20);
   for (size_t n = 0; n < file.size(); ++n) EXPECT_NE(refusal_of(file.substr(0, n)), "") << n;

@@ -356,6 +356,8 @@ TEST_F(BuildData, BadInputIsNamed) {
   EXPECT_TRUE(says(message(options({{.path = folder / "empty", .name = {}}})), {"empty", "there is no file"}));
   const auto good = write("good.txt", "text");
   EXPECT_TRUE(says(message(options({{.path = good, .weight = 0, .name = {}}})), {"weight 0"}));
+  EXPECT_TRUE(says(message(options({{.path = good, .weight = 1e308, .name = {}}})), {"weight 1e+308", "to 1000000"}));
+  EXPECT_TRUE(says(message(options({{.path = good, .weight = 1e-300, .name = {}}})), {"weight 1e-300", "from 1e-06"}));
   EXPECT_TRUE(says(message(options({})), {"no input"}));
   auto o = options({{.path = good, .name = {}}});
   o.held_out = 1;

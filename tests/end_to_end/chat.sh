@@ -123,6 +123,17 @@ chat -n 8 --messages "$dir/list.json" --chat-template deepseek-v2
 chat -n 8 --messages "$dir/list.json" --chat-template defualt
 [ "$code" = 2 ] && grep -qF "there is no such file, and the names are: deepseek-v2, default" "$dir/err" || fail "--chat-template NAME"
 
+# /save replaces a conversation that was saved before, and nothing else: no notes, and not the model that is in use.
+chat -n 2 < <(printf 'hello\n/save %s\n' "$dir/saved"); cp "$dir/saved" "$dir/saved.1"
+code=0; chat -n 2 < <(printf 'hello\nmore\n/save %s\n' "$dir/saved")
+[ "$code" = 0 ] && ! cmp -s "$dir/saved" "$dir/saved.1" || fail "/save does not replace what it wrote"
+printf 'my notes' > "$dir/notes"
+for file in "$dir/notes" "$dir/m/model.safetensors" "$dir/m/config.json"; do
+  cp "$file" "$dir/before"
+  code=0; chat -n 2 < <(printf 'hello\n/save %s\n' "$file")
+  [ "$code" = 2 ] && cmp -s "$file" "$dir/before" || fail "/save replaces $file"
+done
+
 # Several templates in one model, in both formats: by name, and the one for tools where there are tools.
 cp -r "$dir/m" "$dir/several"; rm "$dir/several/chat_template.jinja"
 python3 - "$dir/several/tokenizer_config.json" <<'P'

@@ -89,3 +89,29 @@ cp "$bundled" "$dir/"$'bad\xff.gguf'
 [ "$(json "len(d['tensors']) > 0")" = True ] || fail "no tensors"
 "$fathom" convert "$bundled" "$dir/"$'out\xff.gguf' --json > "$dir/json" 2> "$dir/error"
 [ "$(json "d['lost']")" = "[]" ] || fail "convert --json: $(cat "$dir/json")"
+
+# A whole number written as a fraction, as some languages print it; macOS's hidden twins; an ending in upper case.
+cp -r "$dir/m" "$dir/forms"
+python3 - "$dir/forms/config.json" <<'P'
+import json, sys
+d = json.load(open(sys.argv[1]))
+d = {k: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in d.items()}
+json.dump(d, open(sys.argv[1], "w"))
+P
+grep -q '"hidden_size": [0-9]*\.0' "$dir/forms/config.json" || fail "config.json is not as it was meant"
+mv "$dir/forms/model.safetensors" "$dir/forms/model-00001-of-00001.safetensors"
+printf '\0\5\026\7' > "$dir/forms/._model-00001-of-00001.safetensors"
+same "$dir/forms"
+"$fathom" convert -q "$dir/m" "$dir/M.GGUF"
+[ -f "$dir/M.GGUF" ] || fail "M.GGUF is no file"
+same "$dir/M.GGUF"
+
+# What may not be read is said so, not taken for missing. (root may read all.)
+if [ "$(id -u)" = 0 ] && command -v runuser > /dev/null; then
+  chmod 755 "$dir"
+  cp "$fathom" "$dir/fathom" # the folder of the build may be closed to others
+  mkdir -m 700 "$dir/closed"
+  cp -r "$dir/m" "$dir/closed/m"
+  refuses "closed: cannot be listed: Permission denied" runuser -u nobody -- "$dir/fathom" inspect "$dir/closed"
+  refuses "closed/m: cannot be opened: Permission denied" runuser -u nobody -- "$dir/fathom" inspect "$dir/closed/m"
+fi

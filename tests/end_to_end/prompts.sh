@@ -71,6 +71,16 @@ cmp -s "$dir/answers.8" "$dir/torn" || fail "a run that goes on ends otherwise"
 ask --prompts "$dir/prompts.jsonl" -o "$dir/torn"
 cmp -s "$dir/answers.8" "$dir/torn" || fail "a run that was whole is not left alone"
 
+# A file that holds something else stays as it is, one line without its end too; two runs do not write one file.
+printf 'my only notes' > "$dir/notes"
+"$fathom" generate -m "$m" -q --prompts "$dir/prompts.jsonl" -o "$dir/notes" 2> "$dir/error" && fail "notes are taken for answers"
+grep -q 'notes:1: is no answer to prompt 1' "$dir/error" && [ "$(cat "$dir/notes")" = 'my only notes' ] || fail "notes are lost"
+(flock 9; ask --prompts "$dir/prompts.jsonl" -o "$dir/shared" 2> "$dir/error") 9> "$dir/shared" && fail "two runs write one file"
+grep -q 'another process is writing it' "$dir/error" || fail "two writers: $(cat "$dir/error")"
+printf '{"prompt": "a", "max_tokens": 2.0, "top_k": 4e1, "id": 12345678901234567890}\n' > "$dir/whole.jsonl"
+"$fathom" generate -m "$m" -q --prompts "$dir/whole.jsonl" > "$dir/out"
+grep -q '"id":12345678901234567890' "$dir/out" || fail "an id of 64 bits: $(cat "$dir/out")"
+
 refused() {
   local wanted=$1 code=0
   shift
@@ -84,6 +94,8 @@ line '{"prompt": "a", "ids": [1]}';             refused 'bad.jsonl:2: .*one of' 
 line '{"ids": [99999999]}';                     refused 'bad.jsonl:2: .*99999999' --prompts "$dir/bad.jsonl"
 line '{"prompt": "a", "temperature": -1}';      refused 'bad.jsonl:2: .*temperature' --prompts "$dir/bad.jsonl"
 line '{"prompt": "a", "max_tokens": 1.5}';      refused 'bad.jsonl:2: .*max_tokens' --prompts "$dir/bad.jsonl"
+line '{"prompt": "a", "max_tokens": 9223372036854775808}'; refused 'bad.jsonl:2: .*9223372036854775808.*64 bits' --prompts "$dir/bad.jsonl"
+line '{"prompt": "a", "id": 123456789012345678901}'; refused 'bad.jsonl:2: "id".*as a text' --prompts "$dir/bad.jsonl"
 line '["prompt"]';                              refused 'bad.jsonl:2: .*an object' --prompts "$dir/bad.jsonl"
 line '{"prompt": "a"';                          refused 'bad.jsonl:2: ' --prompts "$dir/bad.jsonl"
 printf '\n{"x": 1}\n{}\n{"ids": []}\n' > "$dir/bad.jsonl"; refused 'bad.jsonl:2: .*and 2 more bad lines' --prompts "$dir/bad.jsonl"

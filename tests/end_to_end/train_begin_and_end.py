@@ -210,6 +210,27 @@ def check_signals(root: pathlib.Path) -> None:
     assert process.wait(timeout=60) == -signal.SIGTERM
 
 
+def check_first_step(root: pathlib.Path) -> None:
+    """Ended before or in the first step: what is said of the weights is what there is."""
+    config, run = write_config(root / "long.toml", 1e9, eval_interval="0", save_interval="0"), root / "run-first"
+    process = subprocess.Popen([FATHOM, "train", config, "-o", run, "-t", "1"], stderr=subprocess.PIPE, text=True)
+    while "of memory" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT, said
+    assert ("nothing was saved" in said) == (not checkpoints(run)), said
+
+
+def check_config_from_pipe(root: pathlib.Path) -> None:
+    config, run = write_config(root / "piped.toml", TOKENS), root / "run-piped"
+    piped = fathom("train", "-", "-o", run, "-q", "--steps", 2, stdin=config.open())
+    assert piped.returncode == 0, piped
+    works("train", config, "-o", run, "-q", "--steps", 1)
+    assert checkpoints(run)[-1].name == "step-00000003"
+    refused(fathom("train", "-", stdin=config.open()), "give -o DIR")
+
+
 def check_reader_gone(root: pathlib.Path) -> None:
     """`fathom train 2>&1 | tee log` and Ctrl-C: tee dies first, and the steps must be saved all the same."""
     config = write_config(root / "long.toml", 1e9, eval_interval="0", save_interval="0")
@@ -275,6 +296,8 @@ def main() -> None:
         check_missing_state(root)
         check_half_lines(root)
         check_signals(root)
+        check_first_step(root)
+        check_config_from_pipe(root)
         check_reader_gone(root)
         check_stderr(root)
         check_init(root)

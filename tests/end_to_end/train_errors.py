@@ -48,6 +48,9 @@ def check_config(root: pathlib.Path) -> None:
         ("n_group = 4", "n_group = 3", "n_routed_experts (8) is not a multiple of n_group (3)"),
         ('"noaux_tc"', '"group_limited_greedy"', "bias_update_speed is 0.001; it must be 0 for a model without score bias"),
         ('"noaux_tc"', '"aux"', "topk_method 'aux' is not supported"),
+        ("[optimizer]", "[optimizer]\nepsilon = 1e-300", "epsilon is 1e-300; it must be between 1e-30 and 1"),
+        ("init_std = 0.02", "init_std = 1e308", "init_std is 1e+308; it must be between 1e-06 and 10"),
+        ("rope_theta = 10000.0", "rope_theta = inf", "rope_theta is inf; a finite number is needed"),
     ):
         assert find in text
         config.write_text(text.replace(find, put))
@@ -135,7 +138,7 @@ def check_finished(config: pathlib.Path, run: pathlib.Path) -> None:
 
 def check_not_finite(root: pathlib.Path) -> None:
     run = root / "run-nan"
-    config = write_config(root / "nan.toml", TOKENS, max_learning_rate="1e38")
+    config = write_config(root / "nan.toml", TOKENS, max_learning_rate="1e3", init_std="10")
     done = train(config, run)
     assert done.returncode == 2 and "are not finite" in done.stderr.splitlines()[-1], done.stderr
     assert all(is_whole(p) for p in checkpoints(run))

@@ -251,7 +251,7 @@ TEST(Config, UnknownKeysTypesAndValuesAreRefusedByName) {
       {kV2Lite, "\"hidden_size\": 2048", "\"hidden_size\": \"2048\"",
        "hidden_size must be a whole number, found a string"},
       {kV2Lite, "\"hidden_size\": 2048", "\"hidden_size\": 2048.5",
-       "hidden_size must be a whole number, found 2.0485E3"},
+       "hidden_size must be a whole number, found 2048.5"},
       {kV2Lite, "\"hidden_size\": 2048", "\"hidden_size\": true", "hidden_size must be a whole number"},
       {kV2Lite, "\"hidden_size\": 2048", "\"hidden_size\": null", "hidden_size is missing (it is null)"},
       {kV2Lite, "\"hidden_size\": 2048,", "", "hidden_size is missing"},
