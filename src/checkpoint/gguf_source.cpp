@@ -11,7 +11,8 @@ namespace {
 // All shards of the model that `path` belongs to, in order; `path` alone when it is not split.
 std::vector<std::filesystem::path> list_shards(const std::filesystem::path& path, const GgufMetadata& metadata) {
   const auto shard = parse_shard_name(path.filename().string(), ".gguf");
-  const int64_t count = metadata.get_int("split.count").value_or(1);
+  int64_t count = metadata.get_int("split.count").value_or(1);
+  if (count == 0) count = 1;  // what `llama-gguf-split --merge` leaves behind
   if (count == 1 && (!shard || shard->count == 1)) return {path};
   if (!shard) {
     throw_bad_input(

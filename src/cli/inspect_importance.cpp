@@ -34,11 +34,11 @@ void print_json(const Imatrix& i, const Counts& c) {
   for (const ImatrixEntry& e : i.entries) names.push_back(json::string(e.name));
   write_json_line(json::object{{"kind", "importance data of llama.cpp"},
                                {"counted", i.counted},
-                               {"tokens", c.tokens},
+                               {"tokens", static_cast<int64_t>(std::min(c.tokens, 9e15))},
                                {"chunks", i.chunks},
-                               {"chunk_size", i.chunk_size},
+                               {"chunk_size", i.counted ? json::value(i.chunk_size) : json::value(nullptr)},
                                {"datasets", std::move(texts)},
-                               {"experts_never_chosen", c.never},
+                               {"experts_never_chosen", i.counted ? json::value(c.never) : json::value(nullptr)},
                                {"tensors", std::move(names)}});
 }
 
@@ -47,7 +47,9 @@ void print_text(const Imatrix& i, const Counts& c) {
   line("importance", fmt::format("data of llama.cpp ({}), for `fathom quantize --importance`; no model",
                                  i.counted ? "GGUF" : "the older form"));
   line("tensors", fmt::format("{}, {} of them of experts", i.entries.size(), c.stacks));
-  line("tokens", fmt::format("{}{:.0f}", i.counted ? "" : "about ", c.tokens));
+  if (c.tokens > 0)
+    line("tokens", i.counted ? fmt::format("{:.0f}", c.tokens)
+                             : fmt::format("not in this form; {:.0f} if each chunk has {}", c.tokens, i.chunk_size));
   if (i.counted && c.stacks > 0)
     line("experts", fmt::format("{} of {} matrices were never chosen", c.never, c.matrices));
   for (const std::string& text : i.datasets) line("text", quoted_for_message(text, 200));

@@ -118,11 +118,12 @@ void check_shape(const ImatrixEntry& e, const GgufMatrices& m, const fs::path& p
 }
 
 // The old form has no counts of experts: it has ones for those that were never chosen, and the others are taken to have
-// had an equal share.
+// had an equal share. Their calls are of the whole run, or as many as fit the rows of the one chosen most.
 double rows_of_expert(const Imatrix& file, const ImatrixEntry& e, std::span<const float> columns, size_t expert,
                       double share) {
   if (file.counted) return e.rows[e.rows.size() == 1 ? 0 : expert];
-  return all_alike(columns) ? 0 : e.rows[0] * share;
+  const double run = std::max(e.rows[0], static_cast<double>(file.chunks * file.chunk_size));
+  return all_alike(columns) ? 0 : run * share;
 }
 
 void add_entry(Importance::Tensors& tensors, const Imatrix& file, const ImatrixEntry& e, const GgufMatrices& m,

@@ -284,6 +284,18 @@ TEST(Gguf, SplitFilesThatDoNotBelongTogetherAreRefused) {
   EXPECT_EQ(open("m-00002-of-00002.gguf"), "");
 }
 
+// llama-gguf-split --merge writes split.count 0 and leaves the other keys as the first part had them.
+TEST(Gguf, AMergedFileIsWhole) {
+  const test::TempFolder folder;
+  for (uint32_t count : {0u, 1u}) {
+    GgufBytes b(2, 3);
+    b.key("split.no", GgufType::u32).u32(0).key("split.count", GgufType::u32).u32(count);
+    b.key("split.tensors.count", GgufType::u32).u32(2);
+    test::write_text(folder / "merged.gguf", b.tensor("a", {4}, 0, 0).tensor("b", {4}, 0, 32).data(48).bytes());
+    EXPECT_EQ(GgufSource::open(folder / "merged.gguf")->tensors().size(), 2u) << count;
+  }
+}
+
 TEST(Gguf, ATensorInTwoShardsIsRefused) {
   const test::TempFolder folder;
   for (uint32_t no : {0u, 1u}) {

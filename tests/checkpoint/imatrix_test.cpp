@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -67,6 +68,32 @@ TEST(Imatrix, ReadsTheOldForm) {
 
 TEST(Imatrix, TheOldestFormEndsAfterItsEntries) {
   EXPECT_EQ(parse(OldBytes(1).entry("output.weight", 1, {5}).bytes()).datasets.size(), 0u);
+}
+
+// tools/oracle/compare_importance.py --write-goldens: the same run of llama-imatrix (llama.cpp v0.5.0) in both forms.
+TEST(Imatrix, ReadsWhatLlamaImatrixWrote) {
+  const std::filesystem::path folder = std::filesystem::path(FATHOM_GOLDEN_DIR) / "imatrix";
+  const Imatrix gguf = parse(test::read_text(folder / "llama.gguf")),
+                old = parse(test::read_text(folder / "llama.dat"));
+  EXPECT_TRUE(gguf.counted);
+  EXPECT_FALSE(old.counted);
+  EXPECT_EQ(gguf.chunk_size, 16);
+  for (const Imatrix* i : {&gguf, &old}) {
+    EXPECT_EQ(i->entries.size(), 22u);
+    EXPECT_EQ(i->chunks, 1);
+    EXPECT_EQ(i->datasets, std::vector<std::string>{"text.txt"});
+  }
+  size_t never = 0;
+  for (size_t at = 0; at < 22; ++at) {
+    const ImatrixEntry &a = gguf.entries[at], &b = old.entries[at];
+    ASSERT_EQ(a.name, b.name);
+    ASSERT_EQ(a.mean_squares.size(), b.mean_squares.size());
+    const size_t cols = a.mean_squares.size() / a.rows.size();
+    never += static_cast<size_t>(std::count(a.rows.begin(), a.rows.end(), 0.0));
+    for (size_t i = 0; i < a.mean_squares.size(); ++i)
+      EXPECT_FLOAT_EQ(b.mean_squares[i], a.rows[i / cols] > 0 ? a.mean_squares[i] : 1) << a.name << ' ' << i;
+  }
+  EXPECT_EQ(never, 9u) << "three experts, each of three matrices";
 }
 
 TEST(Imatrix, GgufFormComesBackAsItWasWritten) {

@@ -45,6 +45,7 @@ void write_old_form(const Imatrix& imatrix, const fs::path& path) {
     put(static_cast<int32_t>(e.mean_squares.size()));
     for (float x : e.mean_squares) put(2 * x);
   }
+  put(static_cast<int32_t>(imatrix.chunks));
   test::write_text(path, out);
 }
 
@@ -120,10 +121,15 @@ TEST_F(Quantize, StacksOfExpertsComeApartWithTheirCounts) {
 TEST_F(Quantize, InTheOldFormAnExpertOfOnesWasNeverChosen) {
   std::vector<float> up(4 * 256);
   for (size_t i = 0; i < up.size(); ++i) up[i] = i / 256 == 2 ? 1.0f : static_cast<float>(i % 7);
-  write_old_form(imatrix_of({{"blk.1.ffn_up_exps.weight", up, {1}}}), folder_ / "i.dat");
+  Imatrix imatrix = imatrix_of({{"blk.1.ffn_up_exps.weight", up, {1}}});
+  write_old_form(imatrix, folder_ / "i.dat");
   const Importance importance = read_importance(folder_ / "i.dat", test::small_model()).importance;
   EXPECT_FALSE(importance.tensors().contains(expert(1, 2)));
   EXPECT_EQ(importance.tensors().at(expert(1, 3)).rows, 1024 * 2 / 4) << "two of four experts for each token";
+  imatrix.chunks = 8;
+  write_old_form(imatrix, folder_ / "i.dat");
+  const Importance longer = read_importance(folder_ / "i.dat", test::small_model()).importance;
+  EXPECT_EQ(longer.tensors().at(expert(1, 3)).rows, 8 * 512 * 2 / 4) << "of the whole run";
 }
 
 // k_b: 4 heads of 64 columns. v_b: the latent's 256, as llama.cpp sees them in each head, or once; kv_b stands for it.

@@ -106,6 +106,11 @@ same "$dir/forms"
 [ -f "$dir/M.GGUF" ] || fail "M.GGUF is no file"
 same "$dir/M.GGUF"
 
+# Importance files are named as such; the older form has neither a chunk size nor counts, so none are told.
+golden=$(cd "$(dirname "$0")/../golden/imatrix" && pwd)
+grep -q '"counted":false,"tokens":512,"chunks":1,"chunk_size":null,.*"experts_never_chosen":null' <("$fathom" inspect --json "$golden/llama.dat") || fail "llama.dat"
+grep -q '"counted":true,"tokens":16,"chunks":1,"chunk_size":16,.*"experts_never_chosen":9' <("$fathom" inspect --json "$golden/llama.gguf") || fail "llama.gguf"
+
 # What may not be read is said so, not taken for missing. (root may read all.)
 if [ "$(id -u)" = 0 ] && command -v runuser > /dev/null; then
   chmod 755 "$dir"

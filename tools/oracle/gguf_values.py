@@ -46,8 +46,10 @@ def from_interleaved(weight, heads):
     return weight.reshape(heads, weight.shape[0] // heads // 2, 2, -1).transpose(1, 2).reshape(weight.shape)
 
 
-def joined_kv_b(raw, block):
-    keys, values = raw[block + "attn_k_b.weight"], raw[block + "attn_v_b.weight"]
+def joined_kv_b(raw, block, heads):
+    """llama.cpp writes one matrix for each head, ik_llama.cpp the same rows as one matrix of all heads."""
+    keys, values = (raw[f"{block}attn_{part}_b.weight"] for part in "kv")
+    keys, values = (part.reshape(heads, -1, part.shape[-1]) for part in (keys, values))
     return torch.cat([keys.transpose(1, 2), values], dim=1).reshape(-1, values.shape[2])
 
 
@@ -65,11 +67,18 @@ def named_tensors(raw, config):
                 weight = from_interleaved(weight, heads)
             out[f"{prefix}{source}.weight"] = weight
         if block + "attn_k_b.weight" in raw:
-            out[prefix + "self_attn.kv_b_proj.weight"] = joined_kv_b(raw, block)
+            out[prefix + "self_attn.kv_b_proj.weight"] = joined_kv_b(raw, block, config["num_attention_heads"])
         for part in ("gate", "up", "down"):
             for expert, weight in enumerate(raw.get(f"{block}ffn_{part}_exps.weight", ())):
                 out[f"{prefix}mlp.experts.{expert}.{part}_proj.weight"] = weight
     return out
+
+
+def choose_among_all_experts(model):
+    """What a file without groups of experts says: ik_llama.cpp's converter does not write V2's."""
+    for layer in model.model.layers:
+        if hasattr(layer.mlp, "gate") and hasattr(layer.mlp.gate, "topk_method"):
+            layer.mlp.gate.topk_method = "greedy"
 
 
 def model_of(path, base, config):
@@ -82,6 +91,8 @@ def model_of(path, base, config):
                                                                   own["model.embed_tokens.weight"].data_ptr())]
     if missing:
         raise SystemExit(f"{path}: no values for {missing[:3]}")
+    if "deepseek2.expert_group_count" not in opened(files_of(path)[0]).fields:
+        choose_among_all_experts(model)
     model.load_state_dict({name: value.reshape(own[name].shape) for name, value in state.items() if name in own},
                           strict=False)
     return model

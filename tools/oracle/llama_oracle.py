@@ -47,6 +47,22 @@ class Llama:
                            check=True)
         return shim
 
+    def program(self, name):
+        """One of llama.cpp's own programs (llama-imatrix, llama-quantize, llama-gguf-split), built once beside links to the
+        prebuilt libraries: it looks for the processors' ones in its own folder."""
+        folder = self.modules.parent / f"programs-{self.release}"
+        built, tool = folder / f"llama-{name}", self.sources / "tools" / name
+        if not built.exists():
+            folder.mkdir(exist_ok=True)
+            for library in self.libraries.glob("*.so*"):
+                if not (folder / library.name).exists():
+                    (folder / library.name).symlink_to(library.resolve())
+            libraries = [next(self.libraries.glob(f"lib{part}.*so*")) for part in ("llama-common", "llama", "ggml", "ggml-base")]
+            headers = [f"-I{self.sources / part}" for part in ("include", "ggml/include", "common", "vendor", f"tools/{name}")]
+            subprocess.run(["c++", "-std=c++17", "-O1", "-w", *headers, "-o", built, *tool.glob("*.cpp"), *libraries,
+                            f"-Wl,-rpath,{self.libraries.resolve()}"], check=True)
+        return built
+
     def open(self, path, context=1024, threads=1, vocab_only=False):
         return LlamaModel(self, path, context, threads, vocab_only)
 

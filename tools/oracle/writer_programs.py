@@ -230,6 +230,17 @@ def axolotl_merged(bases, out):
     return version("axolotl")
 
 
+def llama_factory_merged(bases, out):
+    adapter, settings = out.with_name(out.name + "-adapter"), out.with_suffix(".yaml")
+    peft_adapter(bases, adapter)
+    settings.write_text(json.dumps(dict(model_name_or_path=str(bases / "lite"), adapter_name_or_path=str(adapter),
+                                        template="deepseek", finetuning_type="lora", export_dir=str(out), export_size=1,
+                                        export_device="cpu")))
+    run(program("llamafactory-cli"), "export", settings, HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="",
+        DISABLE_VERSION_CHECK="1")
+    return version("llamafactory")
+
+
 def torchtune_llama(bases, out):
     """FullModelHFCheckpointer: a Hugging Face folder read and written by its own weight names."""
     from torchtune.training import FullModelHFCheckpointer
@@ -391,13 +402,33 @@ def converted_by(variable, base, kind, *options):
     return write
 
 
+def llama_cpp():
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))
+    from llama_oracle import Llama
+    return Llama(os.environ["LLAMA_MODULES"])
+
+
+def gguf_split(bases, out):
+    llama = llama_cpp()
+    run(llama.program("gguf-split"), "--split", "--split-max-tensors", 8, bases / "lite_wide_fathom.gguf",
+        out.with_suffix(""))
+    return llama.release
+
+
+def gguf_split_merge(bases, out):
+    gguf_split(bases, out)
+    llama = llama_cpp()
+    run(llama.program("gguf-split"), "--merge", sorted(out.parent.glob(f"{out.stem}-00001-of-*.gguf"))[0], out)
+    for part in out.parent.glob(f"{out.stem}-0*.gguf"):
+        part.unlink()
+    return llama.release
+
+
 def llama_quantize(kind):
     """llama.cpp's own quantiser, in its prebuilt library, on a file that fathom wrote."""
     def write(bases, out):
-        sys.path.insert(0, str(pathlib.Path(__file__).parent))
+        llama = llama_cpp()
         from compare_llama_types import FILE_TYPES
-        from llama_oracle import Llama
-        llama = Llama(os.environ["LLAMA_MODULES"])
         llama.quantize(bases / "lite_wide_fathom.gguf", out, FILE_TYPES[kind], {})
         return llama.release
     return write

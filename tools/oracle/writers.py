@@ -49,7 +49,11 @@ ENVIRONMENTS = {
     "peft": ("transformers", ["peft", "trl", "mergekit", "datasets"]),
     "swift": ("peft", ["ms-swift", "pillow"]),
     "unsloth": ("peft", ["--no-deps", "unsloth", "unsloth_zoo"]),
-    "axolotl": ("peft", ["--no-deps", "axolotl", "addict", "fire", "termcolor", "colorama", "python-dotenv"]),
+    "axolotl": ("peft", ["--no-deps", "axolotl", "addict", "fire", "termcolor", "colorama", "python-dotenv", "posthog",
+                         "distro", "pillow", "numba", "llvmlite", "bitsandbytes", "fastcore"]),
+    "llama-factory": ("peft", ["--no-deps", "llamafactory", "accelerate==1.11.0", "peft==0.18.1", "trl==0.24.0", "av",
+                               "einops", "librosa", "fire", "termcolor", "omegaconf", "pillow",
+                               "antlr4-python3-runtime==4.9.3"]),
     "torchtune": ("peft", ["--no-deps", "torchtune", "torchao==0.9.0", "omegaconf", "antlr4-python3-runtime==4.9.3",
                            "kagglehub", "blobfile", "tiktoken"]),
     "quantised": ("transformers", ["--no-deps", "bitsandbytes", "torchao", "compressed-tensors", "loguru"]),
@@ -57,6 +61,9 @@ ENVIRONMENTS = {
     "mlx": ("transformers", ["--no-deps", "mlx-lm", "mlx", "mlx-cpu"]),
     "quovantiq": ("transformers", ["--no-deps", "quovantiq"]),
 }
+
+# Imported at the start and not used here, and no wheel of them loads beside torch's CPU build: empty modules.
+STAND_INS = {"llama-factory": ["torchaudio"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Row:
     base: str = "lite"  # the model that was written, and its tokenizer
     environment: str = "transformers"
     refusal: str = ""  # words of the message, when fathom should refuse
+    own_layout: bool = False  # transformers does not read it: its values are those of the base
 
     def path(self, outputs):
         """Where it writes; once written in parts, the first of them."""
@@ -91,6 +99,7 @@ ROWS = [
     Row("torchtune", "torchtune_llama", "FullModelHFCheckpointer", "llama", "torchtune"),
     Row("unsloth", "unsloth_merged", "save_pretrained_merged, 16 bits", "llama", "unsloth"),
     Row("axolotl", "axolotl_merged", "axolotl merge-lora", environment="axolotl"),
+    Row("LLaMA-Factory", "llama_factory_merged", "llamafactory-cli export", environment="llama-factory"),
     Row("ms-swift", "swift_merged", "swift export --merge_lora", environment="swift"),
     Row("safetensors", "safetensors_save_file", "torch.save_file, no metadata"),
     Row("safetensors", "safetensors_numpy", "numpy.save_file", "llama"),
@@ -98,7 +107,7 @@ ROWS = [
     Row("huggingface_hub", "hub_shards", "save_torch_state_dict, shards"),
     Row("huggingface_hub", "hub_cache", "snapshot_download: links into blobs"),
     Row("torch", "dcp_hugging_face", "HuggingFaceStorageWriter of distributed checkpoints"),
-    Row("MLX", "mlx_convert", "mlx_lm.convert: experts stacked", environment="mlx"),
+    Row("MLX", "mlx_convert", "mlx_lm.convert: experts stacked", environment="mlx", own_layout=True),
     *(Row("llama.cpp", f"llama_cpp_{base}_{kind}", f"convert_hf_to_gguf --outtype {kind}", base + "_whole")
       for base, kind in (("lite", "f32"), ("v2", "bf16"), ("llama", "q8_0"), ("moe_16b", "f32"))),
     Row("llama.cpp", "llama_cpp_split", "convert_hf_to_gguf --split-max-size", "lite_whole"),
@@ -107,6 +116,8 @@ ROWS = [
       for base, kind in (("lite", "f32"), ("v2", "bf16"))),
     *(Row("llama.cpp", f"llama_quantize_{kind}", f"llama_model_quantize of fathom's gguf: {kind}", "lite_wide")
       for kind in ("Q8_0", "Q4_0", "Q4_K_M", "Q5_K_M", "Q3_K_L", "Q2_K", "Q6_K", "IQ4_NL", "IQ4_XS")),
+    Row("llama.cpp", "gguf_split", "llama-gguf-split --split of fathom's gguf", "lite_wide"),
+    Row("llama.cpp", "gguf_split_merge", "llama-gguf-split --merge of these", "lite_wide"),
     Row("gguf", "gguf_new_metadata", "gguf-new-metadata", "lite_whole"),
     Row("gguf", "gguf_set_metadata", "gguf-set-metadata", "lite_whole"),
     Row("quovantiq", "quovantiq_convert", "to gguf, without tokenizer.ggml.pre", "llama", "quovantiq",
@@ -151,9 +162,9 @@ def model_of(path, base):
 class Subject:
     """One output: what it should say, computed once, and the faults of what fathom says of it or of what follows."""
 
-    def __init__(self, fathom, path, base):
+    def __init__(self, fathom, path, base, own_layout):
         self.fathom, self.path, self.faults = fathom, path, []
-        self.model = model_of(path, base)
+        self.model = model_of(base if own_layout else path, base)
         self.logits = logits_of(self.model, writer_bases.PROMPT)
         self.text = writer_bases.tokenizer_of(path if path.is_dir() else base)
         greedy, _lead = greedy_of(self.model, writer_bases.PROMPT, writer_bases.N_GREEDY)
@@ -225,7 +236,7 @@ def measure(row, fathom, path, bases):
     if row.refusal:
         return check_refused(row, fathom, path)
     fathom.run("inspect", path, "--check")
-    subject = Subject(fathom, path, bases / row.base)
+    subject = Subject(fathom, path, bases / row.base, row.own_layout)
     apart = subject.check(path, "run")
     with tempfile.TemporaryDirectory() as scratch:
         subject.there_and_back(pathlib.Path(scratch))
@@ -249,6 +260,8 @@ def install(environments):
             own, other = (next((environments / one / "lib").glob("python3*/site-packages")) for one in (name, below))
             (own / "zz_below.pth").write_text(f"import site; site.addsitedir({str(other)!r})\n")
         subprocess.run([pip, "--python", python_of(environments, name), "install", "--quiet", *packages], check=True)
+        for module in STAND_INS.get(name, ()):
+            (next((folder / "lib").glob("python3*/site-packages")) / f"{module}.py").touch()
 
 
 def prepare(bases, tokenizer, rows, fathom):
@@ -321,7 +334,7 @@ def main():
                 if "error" in made:
                     raise Failure(made["error"])
                 columns = measure(row, fathom, row.path(outputs), bases)
-            except (Failure, RuntimeError) as error:
+            except (Exception, SystemExit) as error:  # a fault of the oracle is one of this row, too
                 failed += str(error) != NOT_INSTALLED
                 columns = ("FAILED" if str(error) != NOT_INSTALLED else "", str(error).replace("\n", " "), "")
             print(f"| {row.program} | {made.get('version', '')} | {row.what}, {row.base} | {' | '.join(columns)} |",
