@@ -82,12 +82,16 @@ void train_loop(Trainer& trainer, const TrainConfig& c, const TrainOptions& o, c
   const double flops = flops_per_token(c).total(), peak = trainer.peak_flops();
   const int64_t first_step = trainer.state().step, max_steps = o.max_steps > 0 ? o.max_steps : INT64_MAX;
   int64_t saved_at = trainer.state().step;
+  Pace pace;
   while (!trainer.finished() && trainer.state().step - first_step < max_steps && stop.count() == 0) {
     const StepResult r = trainer.step();
+    pace.add(r);
     if (due(c.run.log_interval, r.step) || r.step == 1 || r.skipped) {
       const StepSpeed speed = speed_of(r, flops, peak);
       log.write(record_of(r, speed));
-      say(o, "{}", step_text(r, speed, c.schedule.tokens));
+      const double until_stop =
+          static_cast<double>(max_steps - (r.step - first_step)) * static_cast<double>(r.step_tokens);
+      say(o, "{}", step_text(r, speed, pace.seconds_for(std::min(c.schedule.tokens - r.tokens, until_stop))));
     }
     // What a checkpoint's step reports is written before it: a run that resumes there need not say it again.
     const bool last = trainer.finished() || r.step - first_step == max_steps;
@@ -178,7 +182,10 @@ void add_train(CLI::App& app) {
   command.add_option("-t,--threads", o->threads, "threads; default: the CPUs of this process")
       ->type_name("N")
       ->transform(whole_number(1, kMostThreads));
-  command.add_option("--steps", o->max_steps, "stop (and save) after this many updates; 0: at the end of the schedule")
+  command
+      .add_option("--steps", o->max_steps,
+                  "stop (and save) after this many updates of this process, those before a resume not counted; 0: at "
+                  "the end of the schedule")
       ->type_name("N")
       ->transform(whole_number(0));
   CLI::Option* dry_run =

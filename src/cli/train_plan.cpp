@@ -16,8 +16,10 @@ void print_text(const TrainConfig& c, const Footprint& f, const std::vector<Memo
   fmt::print("parameters {} ({} activated a token)\n", f.parameters, f.activated_parameters);
   for (const MemoryClass& m : memory) fmt::print("{:>12}  {}\n", human_bytes(static_cast<double>(m.bytes)), m.name);
   fmt::print("{:>12}  total\n", human_bytes(static_cast<double>(total_bytes(memory))));
-  fmt::print("{} to {} sequences of {} tokens a step, {} in a micro-batch\n", c.batch.start_sequences,
-             c.batch.sequences, c.data.sequence_length, c.batch.micro_batch);
+  const bool grows = c.batch.start_sequences != c.batch.sequences;
+  fmt::print("{}{} sequences of {} tokens a step, {} in a micro-batch\n",
+             grows ? fmt::format("{} to ", c.batch.start_sequences) : "", c.batch.sequences, c.data.sequence_length,
+             c.batch.micro_batch);
   fmt::print("{:.4g} FLOP a token, attention included: {:.4g} forward, {:.4g} backward{}\n", flops.total(),
              flops.forward, flops.backward,
              c.run.recompute == Recompute::layers ? " (recomputing layers does the forward part once more)" : "");

@@ -21,7 +21,8 @@ std::string short_count(double n) {
   constexpr std::array<const char*, 6> kUnits = {"", "k", "M", "G", "T", "P"};
   size_t u = 0;
   for (; n >= 999.5 && u + 1 < kUnits.size(); ++u) n /= 1000;
-  return u == 0 ? fmt::format("{:.0f}", n) : fmt::format("{:#.3g}{}", n, kUnits[u]);
+  if (u == 0 || n >= 99.95) return fmt::format("{:.0f}{}", n, kUnits[u]);  // three digits before the point
+  return fmt::format("{:#.3g}{}", n, kUnits[u]);
 }
 
 // Fields two spaces apart; one that would pass the width begins the next line.
@@ -89,15 +90,20 @@ MetricsRecord record_of(const StepResult& r, const StepSpeed& speed) {
   return m;
 }
 
-std::string step_text(const StepResult& r, const StepSpeed& speed, double tokens_of_run) {
+void Pace::add(const StepResult& r) {
+  constexpr double kLeastWeight = 0.05;
+  const double weight = std::max(1.0 / static_cast<double>(++n_steps_), kLeastWeight);
+  seconds_per_token_ += weight * (r.seconds / static_cast<double>(r.step_tokens) - seconds_per_token_);
+}
+
+std::string step_text(const StepResult& r, const StepSpeed& speed, double seconds_left) {
   Lines lines;
   lines.add(fmt::format("step {:>6}", r.step));
   lines.add(fmt::format("tokens {:>5}", short_count(r.tokens)));
   lines.add(fmt::format("loss {:.4f}", r.loss));
   lines.add(fmt::format("|g| {:.4g}", r.gradient_norm));
   lines.add(fmt::format("lr {:.3e}", r.learning_rate));
-  lines.add(fmt::format(
-      "{} left", human_seconds(std::max(0.0, tokens_of_run - r.tokens) / std::max(1.0, speed.tokens_per_second))));
+  lines.add(fmt::format("{} left", human_seconds(seconds_left)));
   if (r.skipped) lines.add("SKIPPED: not finite");
   lines.next();
   lines.add(fmt::format("{} tokens/s", short_count(speed.tokens_per_second)));

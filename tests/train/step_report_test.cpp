@@ -4,6 +4,10 @@
 
 #include <cmath>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "base/json.h"
 
 namespace fathom {
@@ -29,7 +33,7 @@ TEST(StepReport, NoLineIsLongerThanEightyColumns) {
       StepResult r = step(scale);
       r.skipped = skipped;
       for (const StepSpeed& speed : {speed_of(r, 1e6, 1e12), speed_of(r, 1e12, 0)}) {
-        const std::string text = step_text(r, speed, 8.1e12);
+        const std::string text = step_text(r, speed, 8.1e12 / speed.tokens_per_second);
         for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
           EXPECT_LE(end - begin, 80u) << text;
       }
@@ -38,9 +42,39 @@ TEST(StepReport, NoLineIsLongerThanEightyColumns) {
 
 TEST(StepReport, AnOrdinaryStepIsTwoLines) {
   const StepResult r = step(1);
-  EXPECT_EQ(step_text(r, speed_of(r, 1e6, 1e11), 3e6),
+  EXPECT_EQ(step_text(r, speed_of(r, 1e6, 1e11), 244.1),
             "step    123  tokens 1.00M  loss 2.3456  |g| 0.9  lr 2.400e-04  4:04 left\n"
             "             8.19k tokens/s  8.2 % of peak  load 2.00x (2 dead)  balance 0.0123\n");
+}
+
+TEST(StepReport, CountsHaveThreeDigitsAndNoFalseOnes) {
+  for (const auto& [tokens, text] : std::vector<std::pair<double, std::string>>{{999, "tokens   999"},
+                                                                                {1024, "tokens 1.02k"},
+                                                                                {98304, "tokens 98.3k"},
+                                                                                {104448, "tokens  104k"},
+                                                                                {99960, "tokens  100k"},
+                                                                                {999600, "tokens 1.00M"}}) {
+    StepResult r = step(1);
+    r.tokens = tokens;
+    EXPECT_NE(step_text(r, speed_of(r, 1e6, 1e11), 1).find(text + "  loss"), std::string::npos)
+        << step_text(r, speed_of(r, 1e6, 1e11), 1);
+  }
+}
+
+// One slow step of a machine that others use too is no reason to promise hours.
+TEST(StepReport, TheTimeLeftFollowsTheMeanOfTheSteps) {
+  Pace pace;
+  StepResult r = step(1);
+  r.step_tokens = 1000;
+  r.seconds = 1;
+  for (int i = 0; i < 30; ++i) pace.add(r);
+  EXPECT_NEAR(pace.seconds_for(1e5), 100, 1e-9);
+  r.seconds = 3;
+  pace.add(r);
+  EXPECT_NEAR(pace.seconds_for(1e5), 110, 1e-9);
+  for (int i = 0; i < 200; ++i) pace.add(r);
+  EXPECT_NEAR(pace.seconds_for(1e5), 300, 1);
+  EXPECT_EQ(pace.seconds_for(-5), 0);
 }
 
 TEST(StepReport, NumbersThatAreNotFiniteMakeValidJson) {
