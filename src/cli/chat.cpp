@@ -61,7 +61,11 @@ ChatTemplate template_of(const Model& model, const Tokenizer& tokenizer, const C
                                      fmt::format("{}: chat_template '{}'", o.model.path, name));
   if (asked == kBuiltIn || (asked.empty() && own.empty())) {
     if (asked.empty() && !o.model.quiet)
-      fmt::print(stderr, "{} brings no chat template; that of DeepSeek-V2 is used.\n", o.model.path);
+      fmt::print(
+          stderr,
+          "{} brings no chat template; that of DeepSeek-V2 is used. A model that was not trained to converse goes "
+          "on with the text instead of answering.\n",
+          o.model.path);
     return ChatTemplate::deepseek_v2(bos, eos);
   }
   std::vector<std::string> names = {kBuiltIn};
@@ -113,7 +117,7 @@ void run_chat(const ChatOptions& o) {
 void add_chat(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("chat", "talk with a chat model");
   const auto o = std::make_shared<ChatOptions>();
-  add_model_options(command, o->model);
+  add_model_options(command, o->model, "-m,--model,model");
   auto* system =
       command.add_option("--system", o->system, "message that stands in front of the conversation")->type_name("TEXT");
   command

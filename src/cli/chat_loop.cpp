@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -197,8 +198,15 @@ void ChatLoop::run_command(const std::string& name, const std::string& argument)
   (this->*found->run)(is_file ? with_home(trimmed(argument)) : argument);
 }
 
-void ChatLoop::clear(const std::string&) { session_.clear(); }
-void ChatLoop::system(const std::string& text) { session_.set_system(text); }
+void ChatLoop::clear(const std::string&) {
+  session_.clear();
+  fmt::print(stderr, "(a new conversation)\n");
+}
+
+void ChatLoop::system(const std::string& text) {
+  session_.set_system(text);
+  fmt::print(stderr, "{}\n", text.empty() ? "(no system message)" : "(the system message is set)");
+}
 
 void ChatLoop::regenerate(const std::string&) {
   turn([&](const auto& show, const auto& interrupted) { return session_.regenerate(show, interrupted); });
@@ -229,7 +237,9 @@ void ChatLoop::set(const std::string& setting) {
   add_sampling_options(app, sampling);
   app.add_option("--max-tokens", max_tokens)->capture_default_str();
   sampling = settings.sampling;
-  const auto [name, value] = name_and_value(setting);
+  auto [name, value] = name_and_value(setting);
+  if (name == "system") return system(value);
+  if (name == "parameter") std::tie(name, value) = name_and_value(value);  // as Ollama has both
   if (name.empty()) return show_settings(app, sampling.seed);
   if (name == "help" || app.get_option_no_throw("--" + name) == nullptr)
     throw_bad_input("there is no setting {}; /set alone lists them", quoted_for_message(name));
@@ -237,11 +247,14 @@ void ChatLoop::set(const std::string& setting) {
   try {
     app.parse(std::vector<std::string>{fmt::format("--{}={}", name, value)});
   } catch (const CLI::ParseError& e) {
-    throw_bad_input("{}", e.what());
+    std::string text = e.what();  // "--temperature: is '-3'; it must be ..."
+    if (const size_t at = text.find(": is "); at != std::string::npos) text.erase(at, 1);
+    throw_bad_input("/set {}", text.substr(std::min(text.find_first_not_of('-'), text.size())));
   }
   validate(sampling);
   settings.sampling = sampling;
   settings.max_tokens = max_tokens;
+  fmt::print(stderr, "({} {})\n", name, value);
 }
 
 void ChatLoop::help(const std::string&) {

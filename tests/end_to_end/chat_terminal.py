@@ -151,13 +151,17 @@ def _():
 def _():
     chat = Chat()
     assert "no setting 'temprature'" in chat.line("/set temprature 1")
-    assert "temperature" in chat.line("/set temperature -3")
-    chat.line("/set temperature 0.7")
+    assert "/set temperature is '-3'" in chat.line("/set temperature -3")
+    assert "(temperature 0.7)" in chat.line("/set temperature 0.7")
+    assert "(min-p 0.1)" in chat.line("/set parameter min_p 0.1")  # as Ollama has it
+    chat.line("/set min-p 0")
     assert re.search(r"temperature +0\.7", chat.line("/set"))
     chat.line("/set top_p=0.5")
     assert re.search(r"top-p +0\.5", chat.line("/set"))
     assert "no message to answer" in chat.line("/regenerate")
-    chat.line("/system Be terse.")
+    assert "(no system message)" in chat.line("/system")
+    assert "(the system message is set)" in chat.line("/set system Be wordy.")
+    assert "(the system message is set)" in chat.line("/system Be terse.")
     chat.line("/set temperature 5")
     chat.line("/set max-tokens 12")
     chat.line("hello")
@@ -168,7 +172,7 @@ def _():
     assert len(second) == 3 and first[2] != second[2]
     path = os.path.join(FOLDER, "a name.json")
     chat.line(f"/save {path}", rb"messages in .*>>> ")
-    chat.line("/clear")
+    assert "(a new conversation)" in chat.line("/clear")
     assert chat.messages() == first[:1]
     assert "3 messages" in chat.line(f"/load {path}")
     assert chat.messages() == second
