@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/values.h"
 #include "measure/bench.h"
@@ -69,7 +70,7 @@ void run_bench_command(const BenchCommand& o) {
   bench.measure = {.repetitions = o.repetitions, .fill = o.fill == "random" ? Fill::random : Fill::prefill};
   bench.limits = !o.no_limits;
   bench.quiet = o.model.quiet;
-  bench.works = work_list(o, load_model(o.model.path).config);
+  bench.works = work_list(o, open_model(o.model.path).config);
   BenchReport report;
   if (o.against.empty()) {
     report = run_bench(bench);
@@ -118,7 +119,7 @@ void add_bench(CLI::App& app) {
   CLI::App& command =
       *app.add_subcommand("bench", "measure speed, against this machine's limits and against llama.cpp");
   const auto o = std::make_shared<BenchCommand>();
-  add_model_options(command, o->model);
+  add_model_options(command, o->model, "-m,--model,model");
   command.remove_option(command.get_option("--threads"));
   command.remove_option(command.get_option("--ctx"));
   command.add_option("-t,--threads", o->threads, "numbers of threads, one after the other; default: all CPUs")

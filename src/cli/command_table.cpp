@@ -42,8 +42,12 @@ OptionRow row_of(const CLI::Option& option) {
 }
 
 void add_rows(const CLI::App& app, const std::string& name, std::vector<CommandRow>& table) {
-  CommandRow row{
-      .name = name, .description = app.get_description(), .footer = app.get_footer(), .options = {}, .commands = {}};
+  CommandRow row{.name = name,
+                 .description = app.get_description(),
+                 .footer = app.get_footer(),
+                 .options = {},
+                 .commands = {},
+                 .aliases = app.get_aliases()};
   for (const CLI::Option* option : app.get_options())
     if (!option->get_group().empty()) row.options.push_back(row_of(*option));
   const auto below = app.get_subcommands([](const CLI::App* c) { return !c->get_group().empty(); });

@@ -21,6 +21,7 @@ struct CommandRow {
   std::string description, footer;
   std::vector<OptionRow> options;
   std::vector<std::pair<std::string, std::string>> commands;  // names and descriptions of those below
+  std::vector<std::string> aliases;                           // other names
 };
 
 // fathom itself first, then depth first in the order of --help.

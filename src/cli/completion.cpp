@@ -31,12 +31,23 @@ std::vector<std::string> all_names(const CommandRow& command) {
 }
 
 // What may stand where no option does: the commands below, or the words that an argument may be.
-std::vector<std::string> argument_words(const CommandRow& command) {
+std::vector<std::string> argument_words(const CommandRow& command, const std::vector<CommandRow>& table) {
   std::vector<std::string> words;
   for (const auto& [name, description] : command.commands) words.push_back(name);
-  for (const OptionRow& o : command.options)
+  for (const OptionRow& o : command.options) {
     if (o.names.empty()) words.insert(words.end(), o.choices.begin(), o.choices.end());
+    if (o.value == "COMMAND")
+      for (const auto& [name, description] : table.front().commands) words.push_back(name);
+  }
   return words;
+}
+
+// Lines of `case` that know commands by their other names.
+std::string alias_cases(const std::vector<CommandRow>& table) {
+  std::string out;
+  for (const CommandRow& c : table)
+    for (const std::string& alias : c.aliases) out += fmt::format("\n      '{}') command='{}' ;;", alias, c.name);
+  return out;
 }
 
 // "generate:-m|generate:--model": the option of that command, as a pattern of `case`.
@@ -59,7 +70,7 @@ std::string bash_script(const std::vector<CommandRow>& table) {
       values += fmt::format("    {}) {}; return ;;\n", bash_pattern(c, o), reply);
     }
     words += fmt::format("    '{}') words='{}' arguments='{}' ;;\n", c.name, fmt::join(all_names(c), " "),
-                         fmt::join(argument_words(c), " "));
+                         fmt::join(argument_words(c, table), " "));
   }
   return fmt::format(
       R"(# Completion of fathom for bash: source this file, or put it into bash-completion's folder under the name fathom.
@@ -76,7 +87,7 @@ _fathom() {{
   if [ "$cur" = '=' ]; then cur=''; elif [ "$prev" = '=' ]; then prev=${{COMP_WORDS[COMP_CWORD - 2]}}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "${{command:+$command }}${{COMP_WORDS[i]}}" in
-      {}) command="${{command:+$command }}${{COMP_WORDS[i]}}" ;;
+      {}) command="${{command:+$command }}${{COMP_WORDS[i]}}" ;;{}
     esac
   done
   case "$command:$prev" in
@@ -90,7 +101,7 @@ _fathom() {{
 }}
 complete -F _fathom fathom
 )",
-      commands, values, words);
+      commands, alias_cases(table), values, words);
 }
 
 // What _arguments reads between brackets and behind colons.
@@ -111,13 +122,13 @@ std::string zsh_value(const OptionRow& o) {
   return fmt::format(":{}:{}", zsh_text(o.value), action);
 }
 
-std::string zsh_arguments(const CommandRow& command) {
+std::string zsh_arguments(const CommandRow& command, const std::vector<CommandRow>& table) {
   std::string out = "_arguments -S";
   for (const OptionRow& o : command.options) {
     for (const std::string& name : o.names)
       out += " \\\n        " + quoted(fmt::format("*{}[{}]{}", name, zsh_text(o.description), zsh_value(o)), "'\\''");
   }
-  const std::vector<std::string> words = argument_words(command);
+  const std::vector<std::string> words = argument_words(command, table);
   return out + (words.empty() ? " \\\n        '*:file:_files'"
                               : fmt::format(" \\\n        '*:word:({})'", fmt::join(words, " ")));
 }
@@ -127,7 +138,7 @@ std::string zsh_script(const std::vector<CommandRow>& table) {
   for (const CommandRow& c : table) {
     std::string action;
     if (c.commands.empty()) {
-      action = zsh_arguments(c);
+      action = zsh_arguments(c, table);
     } else {
       action = "local -a commands=(";
       for (const auto& [name, description] : c.commands)
@@ -145,7 +156,7 @@ _fathom() {{
   local command='' i
   for ((i = 2; i < CURRENT; i++)); do
     case "${{command:+$command }}${{words[i]}}" in
-      {}) command="${{command:+$command }}${{words[i]}}" ;;
+      {}) command="${{command:+$command }}${{words[i]}}" ;;{}
     esac
   done
   case "$command" in
@@ -153,7 +164,7 @@ _fathom() {{
 }}
 _fathom "$@"
 )",
-                     names, cases);
+                     names, alias_cases(table), cases);
 }
 
 std::string fish_script(const std::vector<CommandRow>& table) {
@@ -168,17 +179,21 @@ std::string fish_script(const std::vector<CommandRow>& table) {
                              : is_below(c.name)
                                  ? fmt::format("__fish_seen_subcommand_from {}; and __fish_seen_subcommand_from {}",
                                                first, c.name.substr(first.size() + 1))
-                                 : "__fish_seen_subcommand_from " + c.name;
+                                 : fmt::format("__fish_seen_subcommand_from {}{}{}", c.name,
+                                               c.aliases.empty() ? "" : " ", fmt::join(c.aliases, " "));
     for (const auto& [name, description] : c.commands)
       out += fmt::format("complete -c fathom -n '{}' -a {} -d {}\n", when, name, escaped(description));
+    if (c.commands.empty())
+      if (const auto words = argument_words(c, table); !words.empty())
+        out += fmt::format("complete -c fathom -n '{}' -a '{}'\n", when, fmt::join(words, " "));
     for (const OptionRow& o : c.options) {
+      if (o.names.empty() && !o.names_path) continue;
       std::string line = fmt::format("complete -c fathom -n '{}'", when);
       for (const std::string& name : o.names)
         line += name.starts_with("--") ? fmt::format(" -l {}", name.substr(2)) : fmt::format(" -s {}", name.substr(1));
       if (!o.value.empty() && !o.names.empty()) line += " -r";
       if (o.names_path) line += " -F";
       if (!o.choices.empty()) line += fmt::format(" -a '{}'", fmt::join(o.choices, " "));
-      if (o.names.empty() && !o.names_path && o.choices.empty()) continue;
       out += line + " -d " + escaped(o.description) + "\n";
     }
   }

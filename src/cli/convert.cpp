@@ -95,13 +95,16 @@ void run_synth(const SynthCommand& o) {
 void add_convert(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("convert", "a model in another container or with other element types");
   const auto o = std::make_shared<ConvertOptions>();
-  command.add_option("in", o->in, "folder with config.json and safetensors, or a .gguf file")
+  command.add_option("-m,--model,in", o->in, "folder with config.json and safetensors, or a .gguf file")
       ->required()
       ->type_name("IN");
-  command.add_option("out", o->write.out, "a name that ends in .gguf, or else a folder to make")
+  command
+      .add_option("-o,--out,--output,--outfile,out", o->write.out,
+                  "a name that ends in .gguf, or else a folder to make")
       ->required()
       ->type_name("OUT");
-  command.add_option("--type", o->write.type, "element type: " + written_type_names() + "; default: as in IN")
+  command
+      .add_option("--type,--outtype", o->write.type, "element type: " + written_type_names() + "; default: as in IN")
       ->type_name("TYPE");
   add_write_options(command, o->write);
   command.add_flag("--json", o->json, "what was written, and what could not be carried, as JSON on stdout");
@@ -125,7 +128,7 @@ void add_synth(CLI::App& app) {
       .add_option("--tokenizer", o->tokenizer,
                   "model or folder to take the tokenizer from; default: a made-up vocabulary")
       ->type_name("MODEL");
-  command.add_option("out", o->write.out, "a name that ends in .gguf, or else a folder to make")
+  command.add_option("-o,--out,--output,out", o->write.out, "a name that ends in .gguf, or else a folder to make")
       ->required()
       ->type_name("OUT");
   add_write_options(command, o->write);

@@ -205,6 +205,7 @@ void add_generate(CLI::App& app) {
       ->transform(whole_number(-1))
       ->capture_default_str();
   add_sampling_options(command, o->sampling);
+  const uint64_t random = o->sampling.seed;
   add_speculation_options(command, o->speculation);
   add_stop_option(command, o->stops, "end before this text; \\n, \\t, \\xNN ...; may be given several times");
   command.add_flag("--special", o->parse_special, "special tokens spelled in the prompt become those tokens");
@@ -220,6 +221,7 @@ void add_generate(CLI::App& app) {
       "  fathom generate -m model.gguf --prompts prompts.jsonl -o answers.jsonl --logprobs 5\n"
       "  fathom generate -m DeepSeek-Coder-V2.gguf --draft-model DeepSeek-Coder-V2-Lite.gguf -p \"def quicksort(\"");
   command.callback([=] {
+    o->seed_given = o->sampling.seed != random;
     if (!o->prompts.empty()) return run_prompts(*o);
     if (prompt->count() + file->count() + ids->count() == 0)
       throw_bad_input("generate needs a prompt: -p TEXT, -f FILE, -p - for stdin, --ids, or --prompts");

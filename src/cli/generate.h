@@ -21,6 +21,7 @@ struct GenerateOptions {
   bool json = false, parse_special = false, ignore_eos = false;
   std::string prompts, output = "-";  // --prompts and what is for it alone
   int64_t batch = 8, logprobs = -1;
+  bool seed_given = false;
 };
 
 // Ids to text as they come, up to a stop string. Without a tokenizer: the ids.

@@ -26,7 +26,11 @@ bool is_answer(std::string_view line, const PromptRequest& request) {
     const json::value answer = parse_json(line, "");
     const json::object* object = answer.if_object();
     const json::value* ids = object != nullptr ? object->if_contains("prompt_ids") : nullptr;
-    return ids != nullptr && *ids == json::value(json::array(request.ids.begin(), request.ids.end()));
+    if (ids == nullptr || *ids != json::value(json::array(request.ids.begin(), request.ids.end()))) return false;
+    const json::value* seed = object->if_contains("seed");
+    if (request.sampling.temperature == 0 || seed == nullptr)
+      return (request.sampling.temperature == 0) == (seed == nullptr);
+    return !request.seed_given || *seed == json::value(request.sampling.seed);
   } catch (const Error&) {
     return false;
   }
@@ -72,8 +76,9 @@ class Answers {
   size_t keep_answers(const std::vector<PromptRequest>& requests) {
     const std::string text = read_file(file_->path(), UINT64_MAX);
     const auto refuse = [&](size_t n) {
-      throw_bad_input("{}:{}: is no answer to prompt {} of these; name another output, or move this one away",
-                      file_->path().string(), n + 1, n + 1);
+      throw_bad_input(
+          "{}:{}: is no answer to prompt {} of these with this seed; name another output, or move this one away",
+          file_->path().string(), n + 1, n + 1);
     };
     size_t n = 0, whole = 0;
     for (size_t end; (end = text.find('\n', whole)) != std::string::npos; whole = end + 1, ++n)
@@ -249,13 +254,17 @@ void run_prompts(const GenerateOptions& o) {
   const int64_t context =
       engine_opts.context_tokens > 0 ? engine_opts.context_tokens : model.config.max_position_embeddings;
   const std::string text = o.prompts == "-" ? read_stdin() : read_file(o.prompts);
-  const std::vector<PromptRequest> requests =
-      read_prompt_lines(text, o.prompts == "-" ? "stdin" : o.prompts,
-                        {.defaults = {.id = {}, .ids = {}, .max_tokens = o.n, .sampling = o.sampling, .stops = o.stops},
-                         .tokenizer = tokenizer,
-                         .parse_special = o.parse_special,
-                         .context_tokens = context,
-                         .vocab_size = model.config.vocab_size});
+  const std::vector<PromptRequest> requests = read_prompt_lines(text, o.prompts == "-" ? "stdin" : o.prompts,
+                                                                {.defaults = {.id = {},
+                                                                              .ids = {},
+                                                                              .max_tokens = o.n,
+                                                                              .sampling = o.sampling,
+                                                                              .seed_given = o.seed_given,
+                                                                              .stops = o.stops},
+                                                                 .tokenizer = tokenizer,
+                                                                 .parse_special = o.parse_special,
+                                                                 .context_tokens = context,
+                                                                 .vocab_size = model.config.vocab_size});
   Answers answers(o.output, requests);
   if (answers.n_found() > 0 && !o.model.quiet)
     print_notice(

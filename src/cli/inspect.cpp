@@ -166,7 +166,7 @@ void run_inspect(const InspectOptions& o) {
 void add_inspect(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("inspect", "what a model is: shapes, parameters, bytes, cache per token");
   const auto o = std::make_shared<InspectOptions>();
-  command.add_option("model", o->model, "folder with config.json and safetensors, or a .gguf file")
+  command.add_option("-m,--model,model", o->model, "folder with config.json and safetensors, or a .gguf file")
       ->required()
       ->type_name("MODEL");
   command.add_flag("--tensors", o->tensors,

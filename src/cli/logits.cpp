@@ -92,7 +92,7 @@ void run_logits(const LogitsOptions& o) {
 void add_logits(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("logits", "logits after token ids, as float32");
   const auto o = std::make_shared<LogitsOptions>();
-  add_model_options(command, o->model);
+  add_model_options(command, o->model, "-m,--model,model");
   command.add_option("--ids", o->ids, "token ids, as they are: no bos is added")->required()->type_name("IDS");
   command.add_flag("--all", o->all, "after every id, not only the last");
   command.add_option("--format", o->format, "json, or npy: a numpy array (positions, vocabulary)")

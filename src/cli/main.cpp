@@ -22,7 +22,7 @@ namespace fathom {
 namespace {
 
 void add_commands(CLI::App& app) {
-  app.set_version_flag("--version", "fathom " FATHOM_VERSION);
+  app.set_version_flag("-v,-V,--version", "fathom " FATHOM_VERSION);
   app.require_subcommand(1);
   for (const auto add :
        {add_generate, add_chat,     add_tokenize, add_detokenize, add_logits,     add_perplexity, add_inspect,
@@ -46,6 +46,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp& e) {
+    if (!asks_for_help(arguments)) return report_usage_error(app, CLI::ExtrasError({}), arguments);
     code = app.exit(e);
   } catch (const CLI::CallForVersion& e) {
     code = app.exit(e);

@@ -41,7 +41,7 @@ std::string option_entry(const OptionRow& o) {
   std::string text = roff(o.description);
   if (!o.choices.empty()) text += fmt::format(" ({})", roff(fmt::format("{}", fmt::join(o.choices, ", "))));
   if (!o.default_text.empty()) text += fmt::format(" [{}]", roff(o.default_text));
-  if (o.required) text += " Required.";
+  if (o.required) text += " (required)";
   return fmt::format(".TP\n{}\n{}\n", head, text);
 }
 

@@ -16,10 +16,10 @@
 
 namespace fathom {
 
-void add_model_options(CLI::App& command, ModelOptions& o) {
+void add_model_options(CLI::App& command, ModelOptions& o, const std::string& names) {
   o.path = bundled_model();
   command
-      .add_option("-m,--model", o.path,
+      .add_option(names, o.path,
                   "folder with config.json and safetensors, or a .gguf file; default: the model that comes with fathom")
       ->required(o.path.empty())
       ->type_name("MODEL");
@@ -141,7 +141,7 @@ void add_sampling_options(CLI::App& command, SamplingOptions& o) {
   o.seed = random_seed();  // said by print_seed
   command.add_option("-s,--seed", o.seed, "same seed, same text; -1, and the default: a random one, which is printed")
       ->type_name("S")
-      ->transform(seed_or_random());
+      ->transform(seed_or_random(o.seed));
 }
 
 void add_stop_option(CLI::App& command, std::vector<std::string>& stops, const std::string& description) {

@@ -19,8 +19,8 @@ struct ModelOptions {
   bool quiet = false;
 };
 // -m, and what running it needs: --threads --ctx --cache-type --activations --arithmetic --weights
-// --quiet.
-void add_model_options(CLI::App& command, ModelOptions& options);
+// --quiet. With "-m,--model,model" as names the model may also stand alone.
+void add_model_options(CLI::App& command, ModelOptions& options, const std::string& names = "-m,--model");
 EngineOptions engine_options(const ModelOptions& options);
 
 // What went wrong and does not end the run, to stderr.

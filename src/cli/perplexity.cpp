@@ -25,10 +25,12 @@
 namespace fathom {
 namespace {
 
+constexpr int64_t kWindow = 512;
+
 struct PerplexityOptions {
   ModelOptions model;
   std::string file, against;
-  int64_t window = 512, max_windows = 0;
+  int64_t window = 0, max_windows = 0;  // 0: kWindow, or what the model allows
   bool json = false;
 };
 
@@ -156,18 +158,24 @@ void print_text(const PerplexityOptions& o, const Totals& t, const Divergence* d
   fmt::print("  same most likely token {:.2f} % +/- {:.2f}\n", 100 * d->same_top(), 100 * d->same_top_error());
 }
 
-void run_perplexity(const PerplexityOptions& o) {
+int64_t default_window(const Model& model, const std::optional<Model>& reference) {
+  const int64_t allowed = model.config.max_position_embeddings;
+  return std::min({kWindow, allowed, reference ? reference->config.max_position_embeddings : allowed});
+}
+
+void run_perplexity(PerplexityOptions o) {
   const Model model = open_model(o.model.path);
   const Tokenizer tokenizer = load_tokenizer(model);
+  std::optional<Model> reference;
+  if (!o.against.empty()) reference = open_model(o.against);
+  if (o.window == 0) o.window = default_window(model, reference);
   ModelOptions model_options = o.model;
   model_options.ctx = o.window;
   Engine engine(model, engine_options(model_options));
   const std::string text = read_joined_documents(o.file);
   std::vector<int32_t> ids = tokenizer.encode(text, {.add_special = true, .parse_special = false});
-  std::optional<Model> reference;
   std::optional<SideBySide> both;
-  if (!o.against.empty()) {
-    reference = open_model(o.against);
+  if (reference) {
     check_comparable(o, model, *reference, text, ids);
     both.emplace(*reference, engine_options(model_options));
   }
@@ -195,7 +203,7 @@ void run_perplexity(const PerplexityOptions& o) {
 void add_perplexity(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("perplexity", "how well the model predicts a text");
   const auto o = std::make_shared<PerplexityOptions>();
-  add_model_options(command, o->model);
+  add_model_options(command, o->model, "-m,--model,model");
   command.remove_option(command.get_option("--ctx"));  // here it is the window, with another default
   command.add_option("-f,--file", o->file, "text to score; - for stdin; JSON records: their texts")
       ->required()
@@ -205,11 +213,10 @@ void add_perplexity(CLI::App& app) {
                   "a reference model with the same tokenizer, usually the unquantised one: KL divergence from its "
                   "predictions, share of equal most likely tokens, ratio of perplexities")
       ->type_name("MODEL");
-  command.add_option("-c,--ctx", o->window, "tokens of one window")
+  command.add_option("-c,--ctx,--ctx-size", o->window, "tokens of one window; default: 512, or what the model allows")
       ->type_name("N")
-      ->transform(whole_number(4, 1 << 20))
-      ->capture_default_str();
-  command.add_option("--windows", o->max_windows, "score only the first N windows; 0: all")
+      ->transform(whole_number(4, 1 << 20));
+  command.add_option("--windows,--chunks", o->max_windows, "score only the first N windows; 0: all")
       ->type_name("N")
       ->transform(whole_number(0))
       ->capture_default_str();

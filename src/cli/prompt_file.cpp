@@ -87,7 +87,7 @@ const std::map<std::string, Field>& fields() {
       {"top_p", [](auto& r, auto& v, auto&) { r.sampling.top_p = real(v, "top_p"); }},
       {"min_p", [](auto& r, auto& v, auto&) { r.sampling.min_p = real(v, "min_p"); }},
       {"repeat_penalty", [](auto& r, auto& v, auto&) { r.sampling.repeat_penalty = real(v, "repeat_penalty"); }},
-      {"seed", [](auto& r, auto& v, auto&) { r.sampling.seed = seed(v); }},
+      {"seed", [](auto& r, auto& v, auto&) { r.sampling.seed = seed(v), r.seed_given = true; }},
       {"stop", [](auto& r, auto& v, auto&) { r.stops = stop_texts(v); }},
   };
   return known;

@@ -22,6 +22,7 @@ struct PromptRequest {
   std::vector<int32_t> ids;
   int64_t max_tokens = 0;  // below 0: until the context is full
   SamplingOptions sampling;
+  bool seed_given = false;  // by the line or the command line: it is no random one
   std::vector<std::string> stops;
 };
 

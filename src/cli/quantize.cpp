@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
 #include "convert/quantize.h"
@@ -70,6 +71,7 @@ void run_quantize(const QuantizeCommand& c) {
   WriteProgress calibrating("calibrating", "tokens", c.quiet), writing("quantising", "B", c.quiet);
   const QuantizeSummary summary =
       quantize_model(pool, c.model, c.out, quantize_options(c), {calibrating.fn(), writing.fn()});
+  for (const std::string& notice : summary.notices) print_notice(notice);
   if (!c.quiet) print_summary(c.out, summary);
 }
 
@@ -78,17 +80,17 @@ void run_quantize(const QuantizeCommand& c) {
 void add_quantize(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("quantize", "a model in fewer bits, as GGUF");
   const auto o = std::make_shared<QuantizeCommand>();
-  command.add_option("-m,--model", o->model, "folder with config.json and safetensors, or a .gguf file")
+  command.add_option("-m,--model,model", o->model, "folder with config.json and safetensors, or a .gguf file")
       ->required()
       ->type_name("MODEL");
+  command.add_option("-o,--out,--output,out", o->out, "the .gguf file to make")->required()->type_name("OUT");
   command
-      .add_option("--type", o->type,
+      .add_option("--type,type", o->type,
                   output_type_names() +
                       ", in any case; the names of llama.cpp's mixes give its types; q4, q5 and q8 are fathom's own: "
                       "a type for each part of the model")
       ->required()
       ->type_name("TYPE");
-  command.add_option("-o,--out", o->out, "the .gguf file to make")->required()->type_name("OUT");
   command
       .add_option(
           "--tensor,--tensor-type", o->rules,
@@ -106,7 +108,7 @@ void add_quantize(CLI::App& app) {
       ->transform(whole_number(0))
       ->capture_default_str();
   command
-      .add_option("--importance", o->importance,
+      .add_option("--importance,--imatrix", o->importance,
                   "what an earlier run learnt and saved, or an importance file of llama.cpp (GGUF or .dat)")
       ->type_name("FILE");
   command

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "cli/bundled_model.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -48,14 +49,21 @@ void run_detokenize(const DetokenizeOptions& o) {
   if (!o.raw) std::fputc('\n', stdout);
 }
 
+void add_tokenizer_option(CLI::App& command, std::string& model) {
+  model = bundled_model();
+  command
+      .add_option("-m,--model", model,
+                  "folder with tokenizer.json, or a .gguf file; default: the model that comes with fathom")
+      ->required(model.empty())
+      ->type_name("MODEL");
+}
+
 }  // namespace
 
 void add_tokenize(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("tokenize", "text to token ids");
   const auto o = std::make_shared<TokenizeOptions>();
-  command.add_option("-m,--model", o->model, "folder with tokenizer.json, or a .gguf file")
-      ->required()
-      ->type_name("MODEL");
+  add_tokenizer_option(command, o->model);
   auto* text = command.add_option("text", o->text, "text; none, or -, reads stdin")->type_name("TEXT");
   command.add_option("-f,--file", o->file, "file to read the text from")->type_name("FILE")->excludes(text);
   command.add_flag("--ids", o->ids_only, "only the ids, on one line");
@@ -69,9 +77,7 @@ void add_tokenize(CLI::App& app) {
 void add_detokenize(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("detokenize", "token ids to text");
   const auto o = std::make_shared<DetokenizeOptions>();
-  command.add_option("-m,--model", o->model, "folder with tokenizer.json, or a .gguf file")
-      ->required()
-      ->type_name("MODEL");
+  add_tokenizer_option(command, o->model);
   command.add_option("ids", o->ids, "token ids; none, or -, reads stdin")->type_name("IDS");
   command.add_flag("--skip-special", o->skip_special, "leave special tokens out");
   command.add_flag("--raw", o->raw, "the bytes as they are, even where they are not valid UTF-8, and no line end");

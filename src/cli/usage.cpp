@@ -25,18 +25,28 @@ constexpr std::string_view kNotNeeded = "fathom needs no such switch; leave it o
 // option itself.
 constexpr Advice kCommands[] = {
     {"ls list", "fathom keeps no list of models: -m names a folder or a .gguf file, wherever it lies"},
-    {"pull", "fathom downloads no models; README.md says where to get one, and -m names its folder or .gguf file"},
+    {"pull download",
+     "fathom downloads no models; README.md says where to get one, and -m names its folder or .gguf file"},
     {"serve server", "fathom has no server yet; generate --prompts FILE.jsonl answers many prompts in one load"},
     {"rm cp", "a model is a folder or a .gguf file, and is removed or copied as any other"},
-    {"create", "fathom convert and fathom quantize make a .gguf file of a folder"},
+    {"create export", "fathom convert and fathom quantize make a .gguf file of a folder"},
     {"ps stop push signin", "that is a command of Ollama's server; fathom runs a model for as long as a command takes"},
     {"run", "a conversation is fathom chat -m MODEL, a text that goes on fathom generate -m MODEL -p TEXT"},
-    {"cli complete", "that is fathom generate -m MODEL -p TEXT"},
+    {"cli complete infer predict ask prompt", "it is fathom generate -m MODEL -p TEXT"},
+    {"info", "it is fathom inspect MODEL"},
+    {"eval evaluate ppl", "it is fathom perplexity -m MODEL -f FILE"},
+    {"imatrix", "it is fathom quantize --calibration FILE --save-importance NAME.gguf"},
+    {"pretrain", "it is fathom train CONFIG"},
+    {"finetune fine-tune sft lora",
+     "fathom does not fine-tune yet; [run] continue_from of fathom train goes on from weights"},
+    {"encode", "it is fathom tokenize"},
+    {"decode", "it is fathom detokenize"},
+    {"gguf-split split", "it is --max-shard-size of fathom convert"},
 };
 constexpr Advice kOptions[] = {
     {"-ngl --gpu-layers --n-gpu-layers -dev --device -sm --split-mode -ts --tensor-split -mg --main-gpu", kOnlyCpus},
     {"-fa --flash-attn -b --batch-size -ub --ubatch-size --no-warmup --no-display-prompt --log-disable -no-cnv "
-     "--no-conversation --simple-io --no-perf --jinja",
+     "--no-conversation --simple-io --no-perf --jinja --color -co --nowordwrap",
      kNotNeeded},
     {"-tb --threads-batch", "-t N is for reading prompts too"},
     {"--mlock --mmap --no-mmap", "--weights packed, mapped, cached or auto says where weights lie"},
@@ -54,6 +64,9 @@ constexpr Advice kOptions[] = {
     {"--max_new_tokens --max-new-tokens --max_tokens --n_predict", "it is -n, --max-tokens N"},
     {"-md --model-draft", "it is --draft-model MODEL"},
     {"-ppl", "it is the command fathom perplexity"},
+    {"-v --verbose", "figures are printed unless -q is given; fathom chat has --timing"},
+    {"-p --prompt",
+     "a text is continued by fathom generate; fathom chat reads what is typed or piped, or --messages FILE"},
 };
 
 std::string_view advice_for(std::span<const Advice> table, const std::string& word) {
@@ -86,33 +99,23 @@ std::pair<const CLI::App*, std::string> active_command(const CLI::App& root) {
   return {command, name};
 }
 
-bool is_command(const CLI::App& root, const std::string& word) {
-  const auto commands = root.get_subcommands({});
-  return std::any_of(commands.begin(), commands.end(), [&](const CLI::App* c) { return c->get_name() == word; });
-}
-
 bool takes_a_text(const CLI::App& command) {
   const auto options = command.get_options();
   return std::any_of(options.begin(), options.end(),
                      [](const CLI::Option* o) { return o->get_positional() && o->get_type_name() == "TEXT"; });
 }
 
-// What else to say of arguments that do not fit: the first that is known elsewhere, or is near a name of ours.
-std::string hint(const CLI::App& root, const CLI::App& command, const std::vector<std::string>& arguments) {
-  const bool no_command = &command == &root;
+// What else to say of options that do not fit: the first that is known elsewhere, or is near a name of ours.
+std::string hint(const CLI::App& command, const std::vector<std::string>& arguments) {
+  std::vector<std::string> strange;
   for (const std::string& argument : arguments) {
-    const std::string word = argument.substr(0, argument.find('='));
-    if (!no_command && command.get_option_no_throw(word) != nullptr) continue;  // here the word is one of ours
-    const auto advice = advice_for(no_command ? std::span<const Advice>(kCommands) : kOptions, word);
-    if (!advice.empty()) return fmt::format(" {}: {}.", word, advice);
-    if (no_command) break;  // what follows the first word is for a command that there is not
+    std::string word = argument.substr(0, argument.find('='));
+    if (word.starts_with('-') && command.get_option_no_throw(word) == nullptr) strange.push_back(std::move(word));
   }
-  for (const std::string& argument : arguments) {
-    const std::string word = argument.substr(0, argument.find('='));
-    const bool known = word.starts_with('-') ? command.get_option_no_throw(word) != nullptr : is_command(root, word);
-    if (known || word.size() < 3) continue;
-    if (std::string text = suggestion(command, word); !text.empty()) return text;
-  }
+  for (const std::string& word : strange)
+    if (const auto advice = advice_for(kOptions, word); !advice.empty()) return fmt::format(" {}: {}.", word, advice);
+  for (const std::string& word : strange)
+    if (std::string text = word.size() < 3 ? "" : suggestion(command, word); !text.empty()) return text;
   return {};
 }
 
@@ -126,6 +129,48 @@ std::string sentence(const CLI::ParseError& e) {
     text = fmt::format("{} is given {} times; once is enough", text.substr(0, at), text.substr(at + kTwice.size()));
   while (text.ends_with('.')) text.pop_back();
   return text.ends_with('?') ? text : text + '.';
+}
+
+// Of a command that has others below it: none of them is given, or one that there is not.
+std::string without_command(const CLI::App& root, const CLI::App& command, const std::vector<std::string>& arguments) {
+  const bool is_root = &command == &root;
+  const std::string first = arguments.size() > (is_root ? 0 : 1) ? arguments[is_root ? 0 : 1] : std::string();
+  const std::string word = first.substr(0, first.find('='));
+  if (!word.empty() && !word.starts_with('-')) {
+    const auto advice = is_root ? advice_for(kCommands, word) : std::string_view();
+    return fmt::format("there is no command {}{}", quoted_for_message(word),
+                       advice.empty() ? "." + suggestion(command, word) : fmt::format(": {}.", advice));
+  }
+  if (const std::string near = word.empty() ? "" : suggestion(command, word); !near.empty())
+    return fmt::format("there is no option {}.{}", word, near);
+  if (is_root)
+    return fmt::format("a command is needed{}, such as generate \"Once upon a time\".",
+                       word.empty() ? "" : " in front of " + word);
+  std::vector<std::string> names;
+  for (const CLI::App* c : command.get_subcommands({})) names.push_back(c->get_name());
+  return fmt::format("a command is needed: {}.", fmt::join(names, " or "));
+}
+
+// -hf, which CLI11 takes for -h and -f, and users of llama.cpp for the name of a model on a hub.
+bool is_longer_h(const std::string& argument) {
+  return argument.size() > 2 && argument.starts_with("-h") && argument[2] != '=';
+}
+
+// Of arguments that no option takes: the options among them are what is wrong, and the rest only follows from it.
+std::string unexpected(const CLI::App& command, const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = command.remaining(), options;
+  if (words.empty()) std::copy_if(arguments.begin(), arguments.end(), std::back_inserter(words), is_longer_h);
+  std::copy_if(words.begin(), words.end(), std::back_inserter(options),
+               [](const std::string& w) { return w.size() > 1 && w[0] == '-'; });
+  if (!options.empty()) {
+    const std::string word = options[0].substr(0, options[0].find('='));
+    if (const auto advice = advice_for(kOptions, word); !advice.empty())
+      return fmt::format("there is no option {}: {}.", word, advice);
+    return fmt::format("there is no option {}.{}", fmt::join(options, ", "), hint(command, options));
+  }
+  for (std::string& w : words) w = quoted_for_message(w);
+  return fmt::format("{} {} not expected.{}", fmt::join(words, ", "), words.size() == 1 ? "was" : "were",
+                     takes_a_text(command) ? " A text of several words needs quotes around it." : "");
 }
 
 }  // namespace
@@ -153,13 +198,19 @@ std::vector<std::string> read_arguments(int argc, const char* const* argv) {
   return arguments;
 }
 
+bool asks_for_help(const std::vector<std::string>& arguments) {
+  const auto is_help = [](const std::string& a) { return a == "-h" || a == "--help"; };
+  return std::none_of(arguments.begin(), arguments.end(), is_longer_h) ||
+         std::any_of(arguments.begin(), arguments.end(), is_help);
+}
+
 int report_usage_error(const CLI::App& root, const CLI::ParseError& e, const std::vector<std::string>& arguments) {
   const auto [command, name] = active_command(root);
-  std::string more = hint(root, *command, arguments);
-  if (more.empty() && e.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) && takes_a_text(*command))
-    more = " A text of several words needs quotes around it.";
-  fmt::print(stderr, "{}\n",
-             shown_on(STDERR_FILENO, fmt::format("{}: {}{} See {} --help", name, sentence(e), more, name)));
+  const bool extras = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+  const std::string what = !command->get_subcommands({}).empty() ? without_command(root, *command, arguments)
+                           : extras                              ? unexpected(*command, arguments)
+                                                                 : sentence(e) + hint(*command, arguments);
+  fmt::print(stderr, "{}\n", shown_on(STDERR_FILENO, fmt::format("{}: {} See {} --help", name, what, name)));
   return 2;
 }
 

@@ -91,13 +91,14 @@ CLI::Validator real_number(double least, double most) {
 CLI::Validator quantity(double least, double most) {
   return CLI::Validator(
       [=](std::string& text) -> std::string {
-        constexpr std::string_view kUnits = "kmb";
-        const size_t unit = text.empty() ? std::string::npos : kUnits.find(lower_case(text.substr(text.size() - 1)));
+        constexpr std::string_view kUnits = "kmbt", kSame = "kmgt";  // 1B and 1G are a thousand millions
+        const std::string last = text.empty() ? "" : lower_case(text.substr(text.size() - 1));
+        const size_t unit = last.empty() ? std::string::npos : std::min(kUnits.find(last), kSame.find(last));
         const bool has_unit = unit != std::string::npos;
         double value = 0;
-        if (read_all(std::string_view(text).substr(0, text.size() - (has_unit ? 1 : 0)), value))
-          value *= has_unit ? std::pow(1000.0, static_cast<double>(unit + 1)) : 1;
-        if (!(value >= least && value <= most))
+        const bool read = read_all(std::string_view(text).substr(0, text.size() - (has_unit ? 1 : 0)), value);
+        if (read && has_unit) value *= std::pow(1000.0, static_cast<double>(unit + 1));
+        if (!read || !(value >= least && value <= most))
           return refusal(text, fmt::format("a number from {} to {}, for example 30M", least, most));
         text = fmt::format("{}", value);
         return {};
@@ -109,11 +110,11 @@ CLI::Validator seed_number() { return number<uint64_t>(0, UINT64_MAX, "a whole n
 
 uint32_t random_seed() { return std::random_device()(); }
 
-CLI::Validator seed_or_random() {
+CLI::Validator seed_or_random(uint64_t random) {
   return CLI::Validator(
-      [given = number<uint64_t>(0, UINT64_MAX, "a whole number from 0 to 2^64 - 1, or -1 for a random one")](
+      [random, given = number<uint64_t>(0, UINT64_MAX, "a whole number from 0 to 2^64 - 1, or -1 for a random one")](
           std::string& text) -> std::string {
-        if (text == "-1") text = std::to_string(random_seed());
+        if (text == "-1") text = std::to_string(random);
         return given(text);
       },
       "");
@@ -124,8 +125,10 @@ CLI::Validator one_of(std::vector<std::string> words) {
   return CLI::Validator(
       [words = std::move(words)](std::string& text) -> std::string {
         const std::string lower = lower_case(text);
-        if (std::find(words.begin(), words.end(), lower) == words.end())
-          return refusal(text, list(words)) + (text.empty() ? "" : did_you_mean(lower, words));
+        if (std::find(words.begin(), words.end(), lower) == words.end()) {
+          const std::string near = text.empty() ? "" : did_you_mean(lower, words);
+          return refusal(text, list(words)) + (near.empty() ? "" : "." + near);
+        }
         text = lower;
         return {};
       },

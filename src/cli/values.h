@@ -15,14 +15,14 @@ CLI::Validator whole_number(int64_t least, int64_t most = INT64_MAX);
 CLI::Validator real_number(double least, double most);
 // 0 to 2^64 - 1.
 CLI::Validator seed_number();
-// The same, and -1 for a random one.
-CLI::Validator seed_or_random();
+// The same, and -1 for this random one.
+CLI::Validator seed_or_random(uint64_t random);
 uint32_t random_seed();  // short enough to type
 
 // One of these words, in any case.
 CLI::Validator one_of(std::vector<std::string> words);
 
-// "30M", "1.5B", "20000": a number in thousands, millions or billions; becomes its decimal number.
+// "30M", "1.5B", "20000": a number in thousands, millions, billions (B or G) or trillions; becomes its decimal number.
 CLI::Validator quantity(double least, double most);
 
 // "2GB", "1.5 MiB", "500000": bytes, powers of 1000 but for KiB, MiB ...; becomes their decimal number.

@@ -124,8 +124,10 @@ QuantizeSummary quantize_model(ThreadPool& pool, const fs::path& in, const fs::p
         {.text = o.calibration_text.value_or(o.importance.value_or("")).string(), .window = o.calibration.window},
         *o.save_importance);
   if (given) output.encoding = {.search = Search::thorough, .importance = &given->data};
-  convert_model(pool, model, out, output, progress.writing);
+  const std::vector<std::string> lost = convert_model(pool, model, out, output, progress.writing);
   QuantizeSummary summary = summarise(plan, given ? &given->data : nullptr);
+  summary.notices = model.notices;
+  for (const std::string& thing : lost) summary.notices.push_back("not carried: " + thing);
   if (given) summary.importance = given->summary;
   return summary;
 }

@@ -40,6 +40,7 @@ struct QuantizeSummary {
   // Tensors whose rows are no whole blocks: by the type asked for, and what stands in for it.
   std::map<std::pair<std::string, std::string>, std::vector<std::string>> fallbacks;
   std::optional<ImportanceSummary> importance;
+  std::vector<std::string> notices;  // which of several files was meant, and what the output has no place for
 
   double bits_per_weight() const { return 8 * static_cast<double>(bytes) / static_cast<double>(elements); }
 };

@@ -99,9 +99,12 @@ void TokenRun::copy(int64_t at, int64_t count, int32_t n_ids, int32_t* out) cons
 
 std::shared_ptr<const TokenDataset> TokenDataset::open(const std::filesystem::path& folder, VerifyContent verify) {
   std::error_code ignored;
+  if (!std::filesystem::exists(folder, ignored))
+    throw_bad_input("{}: there is no such folder; `fathom data build -o {}` makes one of texts", folder.string(),
+                    folder.string());
   if (!std::filesystem::exists(folder / kManifestName, ignored))
-    throw_bad_input("{}: is no folder of token data (it has no {}); `fathom data build -o {}` makes one",
-                    folder.string(), kManifestName, folder.string());
+    throw_bad_input("{}: is no folder of token data (it has no {}); `fathom data build` makes one of texts",
+                    folder.string(), kManifestName);
   const std::string text = read_file(folder / kManifestName);
   Manifest manifest = read_manifest(text, (folder / kManifestName).string());
   const std::string tokenizer_json = read_file(folder / "tokenizer.json");

@@ -169,8 +169,8 @@ std::vector<std::string> unfinished_downloads(const fs::path& folder) {
 std::vector<std::string> models_below(const fs::path& folder) {
   return names_that(folder, [&](const std::string& name) {
     const fs::path inside = folder / name;
-    return is_folder(inside) &&
-           (is_there(inside / "config.json") || name.starts_with("models--") || !gguf_files(inside).empty());
+    return is_folder(inside) && (is_there(inside / "config.json") || is_there(inside / "metrics.jsonl") ||
+                                 name.starts_with("models--") || !gguf_files(inside).empty());
   });
 }
 

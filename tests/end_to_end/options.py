@@ -14,6 +14,7 @@ from pathlib import Path
 FATHOM = os.path.realpath(sys.argv[1])
 ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("FATHOM_")}, "FATHOM_TUNE": "off"}
 NOT_NUMBERS = ["1e30", "99999999999999999999", "-99999999999999999999", " 5", "5 ", "5x", "0x10", "nan", "inf", "-inf", "--5", "1,5", "", "٣"]
+BUNDLED = str(Path(__file__).resolve().parents[2] / "models/bundled.gguf")
 MAY_BE_EMPTY = {"--system", "--document-separator"}
 failures = []
 
@@ -113,6 +114,49 @@ def check_other_programs_spellings(model, folder):
     refused(["serve"], "no server")
     refused(["generat", "-p", "run"], "Did you mean generate")
     refused(["run"], "fathom chat -m MODEL")
+    # A command that there is not, and none at all, is named as such.
+    refused(["frobnicate"], "there is no command 'frobnicate'")
+    refused(["data", "list"], "fathom data: there is no command 'list'")
+    refused(["tokenizer"], "a command is needed: train")
+    refused(["data", "--force"], "a command is needed: build or show")
+    refused([], "a command is needed", "fathom --help")
+    refused(["-m", model, "hello"], "a command is needed in front of -m")
+    refused(["--versoin"], "Did you mean --version")
+    refused(["info", model], "fathom inspect MODEL")
+    refused(["ppl"], "fathom perplexity")
+    refused(["imatrix"], "--save-importance")
+    claim(run("-V").stdout == run("-v").stdout == run("--version").stdout != "", "-V, -v")
+    # Of what is not understood, the options are named and not what follows from them, in the order of the command line.
+    for arguments in (["--tmp", "3", "hi"], ["--tmp=3", "hi"]):
+        refused(["generate", "-m", model, *arguments], r"there is no option --tmp\S*\. Did you mean --temp")
+        claim("quotes" not in run("generate", "-m", model, *arguments).stderr, "advice on quotes for an option")
+    refused(["generate", "-m", model, "a", "b", "c"], "'b', 'c' were not expected")
+    refused(["generate", "-hf", "deepseek-ai/DeepSeek-V2-Lite", "hi"], "no option -hf: fathom downloads no models")
+    refused(["generate", "-m", model, "--color", "hi"], "leave it out")
+    refused(["chat", "-m", model, "-p", "hi"], "fathom generate", "--messages")
+    refused(["completion", "zhs"], "bash, zsh or fish\. Did you mean zsh")
+    for bad in ("1X", "5x", "0x5", "1MM"):
+        refused(["init", "data", "--tokens", bad], "--tokens is", "30M")
+    for good in ("1M", "1.5g", "2B", "1T", "100000"):
+        parsed(["init", "data", "--tokens", good])
+
+    # The model, and what is made of it, in the order of llama.cpp's tools and under their names.
+    claim(run("inspect", "-m", model).stdout == run("inspect", model).stdout != "", "inspect -m")
+    claim(run("logits", model, "--ids", "1").stdout == run("logits", "-m", model, "--ids", "1").stdout != "", "logits MODEL")
+    text_file = folder / "text.txt"
+    text_file.write_text("a text of some length " * 40)
+    by_name, by_place = (run("perplexity", *a, "-f", str(text_file), "-q", "-c", "64") for a in (["-m", model], [model]))
+    claim(by_name.stdout == by_place.stdout != "", f"perplexity MODEL: {by_place.stderr}")
+    claim(run("chat", model, "-n", "4", "-q", "--temp", "0", stdin="hi\n").stdout == run("chat", "-m", model, "-n", "4", "-q", "--temp", "0", stdin="hi\n").stdout != "", "chat MODEL")
+    out = [str(folder / f"out{i}.gguf") for i in range(4)]
+    for arguments in (["quantize", "--requantize", model, out[0], "Q4_0"], ["quantize", "--requantize", "-m", model, "--type", "q4_0", "-o", out[1]],
+                      ["convert", model, "--outfile", out[2], "--outtype", "f32"], ["convert", model, out[3], "--type", "f32"]):
+        p = run(*arguments, "-q")
+        claim(p.returncode == 0, f"{arguments} gives {p.returncode}: {p.stderr}")
+    same = [Path(o).read_bytes() if Path(o).exists() else None for o in out]
+    claim(None not in same and same[0] == same[1] and same[2] == same[3] != same[0], "the orders and names of llama.cpp's tools")
+    claim(run("tokenize", "Hello", "--ids").stdout == run("tokenize", "-m", BUNDLED, "Hello", "--ids").stdout != "", "tokenize without -m")
+    claim(run("detokenize", "39", "288").stdout == run("detokenize", "-m", BUNDLED, "39", "288").stdout != "", "detokenize without -m")
     refused(["run", model, "why is the sky blue"], "fathom chat -m MODEL", "fathom generate -m MODEL -p TEXT")
     refused(["generat", "-p", "x"], "Did you mean generate")
     refused(["quantise", "-m", "x"], "Did you mean quantize")

@@ -81,6 +81,16 @@ printf '{"prompt": "a", "max_tokens": 2.0, "top_k": 4e1, "id": 12345678901234567
 "$fathom" generate -m "$m" -q --prompts "$dir/whole.jsonl" > "$dir/out"
 grep -q '"id":12345678901234567890' "$dir/out" || fail "an id of 64 bits: $(cat "$dir/out")"
 
+# What was sampled with another seed, or not sampled, is no answer that this run would give; a random seed accepts any.
+for changed in "--temperature 0.7 --seed 12" "--temperature 0"; do
+  code=0; "$fathom" generate -m "$m" -q -c 48 -n 6 --ignore-eos --prompts "$dir/prompts.jsonl" -o "$dir/torn" $changed 2> "$dir/error" || code=$?
+  [ "$code" = 2 ] && grep -q "torn:1: is no answer to prompt 1" "$dir/error" || fail "$changed: $code $(cat "$dir/error")"
+done
+for same in "--seed 11" "--seed -1" ""; do
+  "$fathom" generate -m "$m" -q -c 48 -n 6 --temperature 0.7 --ignore-eos --prompts "$dir/prompts.jsonl" -o "$dir/torn" $same || fail "answers with '$same' are not kept"
+done
+cmp -s "$dir/answers.8" "$dir/torn" || fail "answers that were kept have changed"
+
 refused() {
   local wanted=$1 code=0
   shift

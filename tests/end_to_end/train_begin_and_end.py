@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -275,11 +276,21 @@ def check_init(root: pathlib.Path) -> None:
         (home / "sized.toml").write_text(works("init", "my data", "-o", "-", *flags, cwd=home).stdout)
         works("train", "sized.toml", "--dry-run", cwd=home)
     works("init", "my data", "--force", cwd=home)
-    works("train", "train.toml", "--dry-run", cwd=home)
-    works("train", "train.toml", "-q", "--steps", 3, cwd=home)
+    assert "\n4 sequences of 256 tokens a step" in works("train", "train.toml", "--dry-run", cwd=home).stdout
+    said = works("train", "train.toml", "--steps", 3, cwd=home).stderr
+    minutes, seconds, rate, kilo = re.search(r"^step +1 .* (\d+):(\d\d) left\n +(\S+?)(k?) tokens/s", said, re.M).groups()
+    left, two_steps = 60 * int(minutes) + int(seconds), 2 * 1024 / (float(rate) * (1000 if kilo else 1))
+    assert abs(left - two_steps) < 1.1 + 0.1 * two_steps, f"the time left is not that of --steps: {said}"
     (saved,) = checkpoints(home / "runs/train")
+    score = json.loads(works("perplexity", "-m", "runs/train", "-f", root / "first.txt", "--windows", 1, "--json", "-q", cwd=home).stdout)
+    assert score["ctx"] == 256, "the window is not what the model allows"
+    refused(fathom("perplexity", "-m", "runs/train", "-f", root / "first.txt", "-c", "512", cwd=home), "--ctx is 512", "256")
+    said = works("quantize", "runs/train", "q.gguf", "q4_0", "-q", cwd=home).stderr
+    assert "using its newest checkpoint" in said, said
     works("generate", "-m", saved, "-p", "theron", "-n", 4, "-q")
     refused(fathom("init", root / "first.txt", cwd=home), "is no folder of token data")
+    refused(fathom("init", "nowhere", cwd=home), "nowhere: there is no such folder", "fathom data build -o nowhere")
+    refused(fathom("generate", "-m", "runs", "Once", cwd=home), "runs: is no model, but holds train")
     refused(fathom("train", "my data", cwd=home), "is a folder", "fathom init")
     assert fathom("init", "my data", "-o", "x", "--size", "huge", cwd=home).returncode == 2
     table = works("train", "--keys").stdout

@@ -60,7 +60,7 @@ def check_config(root: pathlib.Path) -> None:
 
 
 def check_data(root: pathlib.Path) -> None:
-    refused(train(write_config(root / "d.toml", TOKENS, root / "no-data"), root / "d"), "no-data: is no folder of token data")
+    refused(train(write_config(root / "d.toml", TOKENS, root / "no-data"), root / "d"), "no-data: there is no such folder")
     data = root / "data"
     shutil.copytree(REPOSITORY / "data/tiny", data)
     config, run = write_config(root / "d.toml", TOKENS, data), root / "run-data"

@@ -58,6 +58,12 @@ TEST(FindModel, ATrainingRunIsItsNewestCheckpoint) {
       contains(find_model(folder.path()).notice, "is a training run; using its newest checkpoint step-00000010"));
 }
 
+TEST(FindModel, AFolderOfRunsNamesThem) {
+  const TempFolder folder;
+  make(folder.path(), {"first/metrics.jsonl", "second/metrics.jsonl", "text/book.txt"});
+  EXPECT_TRUE(contains(error_of([&] { find_model(folder.path()); }), "is no model, but holds first, second; name one"));
+}
+
 TEST(FindModel, AnAdapterIsNamedWithItsBase) {
   const TempFolder folder;
   make(folder.path(), {"adapter_model.safetensors", "tokenizer.json"});
