@@ -248,9 +248,11 @@ void add_show(CLI::App& parent) {
   CLI::App& command = *parent.add_subcommand("show", "what token files hold");
   const auto o = std::make_shared<ShowCommand>();
   command.add_option("folder", o->folder, "folder that `fathom data build` made")->required()->type_name("DIR");
-  command.add_option("--source", o->source, "name of the source; default: the first")->type_name("NAME");
   auto* document =
       command.add_option("--document", o->document, "the text of document N of the source")->type_name("N");
+  command.add_option("--source", o->source, "with --document: name of the source; default: the first")
+      ->type_name("NAME")
+      ->needs(document);
   command.add_option("--tokens", o->tokens, "at most so many of its tokens")
       ->type_name("N")
       ->transform(whole_number(0))

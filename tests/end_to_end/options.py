@@ -118,6 +118,7 @@ def check_other_programs_spellings(model, folder):
     refused(["frobnicate"], "there is no command 'frobnicate'")
     refused(["data", "list"], "fathom data: there is no command 'list'")
     refused(["tokenizer"], "a command is needed: train")
+    refused(["data", "show", "data", "--source", "books"], "--source requires --document")
     refused(["data", "--force"], "a command is needed: build or show")
     refused([], "a command is needed", "fathom --help")
     refused(["-m", model, "hello"], "a command is needed in front of -m")
@@ -182,6 +183,16 @@ def check_other_programs_spellings(model, folder):
     refused(["generate", "-q", "-m", model, "--ids", " , "], "--ids holds no token id")
 
 
+def check_completion():
+    """Words that are no option's: the other name of a command, and commands as arguments."""
+    script = run("completion", "bash").stdout + 'COMP_WORDS=(fathom "$@"); COMP_CWORD=$#; _fathom; printf "%s\\n" "${COMPREPLY[@]}"'
+    for words, wanted in ((["show", "--tens"], "--tensors"), (["manual", "perp"], "perplexity"), (["help", "gen"], "generate"), (["inspect", "--tens"], "--tensors")):
+        offered = subprocess.run(["bash", "--norc", "-c", script, "bash", *words], capture_output=True, text=True, timeout=60).stdout.split()
+        claim(wanted in offered, f"for {words} bash offers {offered}")
+    for shell in ("zsh", "fish"):
+        claim(re.search("inspect show|'show'.*inspect", run("completion", shell).stdout), f"{shell} does not know show")
+
+
 def check_seeds(model):
     def text(*arguments):
         p = run("generate", "-m", model, "-p", "Once", "-n", "24", "--temperature", "1.5", "--top-p", "1", *arguments)
@@ -213,6 +224,7 @@ with tempfile.TemporaryDirectory() as name:
     check_values()
     check_numbers_people_write()
     check_other_programs_spellings(model, folder)
+    check_completion()
     check_seeds(model)
     check_stop_escapes()
 for failure in failures[:20]:
