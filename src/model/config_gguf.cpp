@@ -273,6 +273,18 @@ const char* architecture_name(Family family) {
 
 }  // namespace
 
+std::optional<std::string> missing_groups_notice(const GgufMetadata& m, const ModelConfig& c) {
+  constexpr int64_t kV2Hidden = 5120, kV2Experts = 160;
+  constexpr const char* kKey = "deepseek2.expert_group_count";
+  if (!c.uses_mla() || c.hidden_size != kV2Hidden || c.n_routed_experts != kV2Experts || m.has(kKey)) return {};
+  return fmt::format(
+      "has the experts of DeepSeek-V2 but no '{}', which many converters leave out: experts are chosen among all {}, "
+      "as "
+      "in llama.cpp, and not in 3 of 8 groups as in DeepSeek's code; `fathom convert` of the Hugging Face folder keeps "
+      "the groups",
+      kKey, kV2Experts);
+}
+
 std::optional<int32_t> gguf_token_id(const GgufMetadata& m, const char* key) {
   const auto id = m.get_int(key);
   return id ? checked_token_id(*id, m.where(), key) : std::nullopt;

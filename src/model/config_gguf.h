@@ -17,6 +17,9 @@ namespace fathom {
 ModelConfig config_from_gguf(const GgufMetadata& metadata, const TensorSource& source,
                              std::vector<std::string>* ignored = nullptr);
 
+// Such a file, known by V2's width and experts: a sentence that says so, without the file's name.
+std::optional<std::string> missing_groups_notice(const GgufMetadata& metadata, const ModelConfig& config);
+
 // A key that names a token; nothing when it is absent or says that there is none. bad_input for what is no id.
 std::optional<int32_t> gguf_token_id(const GgufMetadata& metadata, const char* key);
 

@@ -97,6 +97,9 @@ Model load_model(const fs::path& named) {
     config = gguf != nullptr ? config_from_gguf(gguf->metadata(), *gguf, &ignored)
                              : folder_config(folder_of(found.path), &ignored);
   model.config = *std::move(config);
+  if (gguf != nullptr)
+    if (const auto notice = missing_groups_notice(gguf->metadata(), model.config))
+      model.notices.push_back(fmt::format("{}: {}", found.path.string(), *notice));
   if (!ignored.empty())
     model.notes.push_back(fmt::format("keys that cannot change a result: {}", fmt::join(ignored, ", ")));
   model.weights = load_weights(model.config, *model.source, &model.notes);

@@ -17,7 +17,7 @@ struct Model {
   ModelWeights weights;                   // views of the bytes of `source`
   std::shared_ptr<TensorSource> source;   // the mapped file or files; a GgufSource or a SafetensorsSource
   std::filesystem::path path;             // the folder or file that was opened (find_model.h)
-  std::vector<std::string> notices = {};  // for a run to say at once: another path was taken than the named one
+  std::vector<std::string> notices = {};  // for a run to say at once: another path was taken, V2's groups are missing
   std::vector<std::string> notes = {};    // for `inspect`: what was passed over, and why that changes nothing
 };
 

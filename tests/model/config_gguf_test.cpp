@@ -132,6 +132,19 @@ TEST(ConfigGguf, GroupLimitedRoutingComesFromTheMetadata) {
   EXPECT_TRUE(contains(error_of([&] { read(m); }), "deepseek2.expert_group_used_count is missing"));
 }
 
+TEST(ConfigGguf, WhereV2sGroupsWereLeftOutIsSaid) {
+  const ModelConfig v2 = as_in_gguf(config_from_json(test::kV2, "config.json"));
+  GgufMetadata m = config_to_gguf(v2);
+  EXPECT_FALSE(missing_groups_notice(m, read(m)));
+  m.erase("deepseek2.expert_group_count");
+  m.erase("deepseek2.expert_group_used_count");
+  EXPECT_EQ(read(m).topk_method, TopkMethod::greedy);
+  const std::string notice = missing_groups_notice(m, read(m)).value_or("");
+  EXPECT_TRUE(contains(notice, "no 'deepseek2.expert_group_count'")) << notice;
+  EXPECT_TRUE(contains(notice, "among all 160")) << notice;
+  EXPECT_FALSE(missing_groups_notice(lite_metadata(), read(lite_metadata()))) << "V2-Lite has no groups";
+}
+
 TEST(ConfigGguf, AScoreBiasIsKnownByItsTensor) {
   for (const std::string_view text : {test::kV2, test::kV2Lite}) {
     ModelConfig c = as_in_gguf(config_from_json(text, "config.json"));
