@@ -69,6 +69,7 @@ ImatrixEntry read_old_entry(OldReader& in, const std::string& where) {
   ImatrixEntry e;
   e.name = in.text(in.number("the length of a name"), "a name");
   const auto calls = static_cast<int32_t>(in.number("a number of calls"));
+  if (calls < 0) refuse(where, e.name, fmt::format("comes of {} calls", calls));
   const uint64_t n = in.number("a count of numbers");
   if (n == 0) refuse(where, e.name, "is of no columns");
   e.mean_squares = numbers(in.take(n * sizeof(float), "importance data"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -42,6 +43,7 @@ json::value changed_number(const GgufMetadata& m, const Sampling& key, const jso
     return known != nullptr && *known == json::value(*n) ? json::value(nullptr) : json::value(*n);
   }
   const auto x = static_cast<float>(*m.get_float(key.gguf));
+  if (!std::isfinite(x)) return nullptr;  // JSON has no such number, and no sampler a use for it
   if (known != nullptr && known->is_number() && known->to_number<float>() == x) return nullptr;
   return std::stod(fmt::format("{}", x));  // the shortest decimal: 0.7, not 0.699999988
 }

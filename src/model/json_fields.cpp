@@ -18,9 +18,8 @@ const json::value* JsonFields::maybe_value(std::string_view key) {
 std::optional<int64_t> JsonFields::maybe_integer(std::string_view key) {
   const json::value* v = maybe_value(key);
   if (v == nullptr) return std::nullopt;
-  const auto whole = json_integer(*v);
-  if (!whole) refuse_type(key, "a whole number", *v);
-  return whole;
+  if (!v->is_int64()) refuse_type(key, "a whole number", *v);
+  return v->get_int64();
 }
 
 std::optional<double> JsonFields::maybe_number(std::string_view key) {
@@ -80,10 +79,9 @@ std::vector<int64_t> token_ids_of_json(const json::value& value, const std::stri
   const json::array one{value};
   std::vector<int64_t> ids;
   for (const json::value& id : value.is_array() ? value.get_array() : one) {
-    const auto whole = json_integer(id);
-    if (!whole || *whole < 0 || *whole > INT32_MAX)
+    if (!id.is_int64() || id.get_int64() < 0 || id.get_int64() > INT32_MAX)
       throw_bad_input("{} must be a token id or an array of them, found {}", where, json_found(id));
-    ids.push_back(*whole);
+    ids.push_back(id.get_int64());
   }
   return ids;
 }

@@ -71,6 +71,15 @@ std::shared_ptr<TensorSource> open_found(const fs::path& path) {
   return open_file(path);
 }
 
+// Such an id changes no result, but an answer that should end there goes on.
+void tell_of_foreign_stop_ids(Model& model) {
+  for (const int64_t id : model.config.eos_token_ids)
+    if (id >= model.config.vocab_size)
+      model.notices.push_back(
+          fmt::format("{}: eos_token_id {} is no id of the model, which has 0 to {}; nothing ends there",
+                      model.path.string(), id, model.config.vocab_size - 1));
+}
+
 }  // namespace
 
 std::shared_ptr<TensorSource> open_tensors(const fs::path& path) {
@@ -102,6 +111,7 @@ Model load_model(const fs::path& named) {
       model.notices.push_back(fmt::format("{}: {}", found.path.string(), *notice));
   if (!ignored.empty())
     model.notes.push_back(fmt::format("keys that cannot change a result: {}", fmt::join(ignored, ", ")));
+  tell_of_foreign_stop_ids(model);
   model.weights = load_weights(model.config, *model.source, &model.notes);
   return model;
 }

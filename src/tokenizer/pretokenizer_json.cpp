@@ -34,34 +34,36 @@ void read_byte_level(const JsonObject& stage, PreTokenizerSpec& spec) {
   spec.byte_level_regex = stage.flag("use_regex", true);
 }
 
+// One stage, or a Sequence of them, in which others may lie. byte_level: that stage came, which is the last.
+void read_stage(const JsonObject& stage, PreTokenizerSpec& spec, bool& byte_level) {
+  const std::string_view type = stage.text("type");
+  if (type == "Sequence") {
+    stage.expect_keys({"type", "pretokenizers"});
+    size_t i = 0;
+    for (const json::value& inner : stage.list("pretokenizers"))
+      read_stage({inner, fmt::format("{}[{}]", stage.where, i++)}, spec, byte_level);
+    return;
+  }
+  if (byte_level) throw_unsupported("{}: a stage after ByteLevel is not supported.", stage.where);
+  if (type == "Split") {
+    read_split(stage, spec);
+  } else if (type == "Digits") {
+    read_digits(stage, spec);
+  } else if (type == "ByteLevel") {
+    read_byte_level(stage, spec);
+    byte_level = true;
+  } else {
+    throw_unsupported(
+        "{}: a stage of type {} is not supported; known are Split, Digits and ByteLevel, alone or in a Sequence.",
+        stage.where, quoted_for_message(type));
+  }
+}
+
 }  // namespace
 
 void read_pre_tokenizer(const json::value& value, const std::string& where, TokenizerParts& parts) {
   bool byte_level = false;
-  const auto read_stage = [&](const JsonObject& stage) {
-    const std::string_view type = stage.text("type");
-    if (byte_level) throw_unsupported("{}: a stage after ByteLevel is not supported.", stage.where);
-    if (type == "Split") {
-      read_split(stage, parts.pre);
-    } else if (type == "Digits") {
-      read_digits(stage, parts.pre);
-    } else if (type == "ByteLevel") {
-      read_byte_level(stage, parts.pre);
-      byte_level = true;
-    } else {
-      throw_unsupported(
-          "{}: a stage of type {} is not supported; known are Split, Digits and ByteLevel, alone or in one Sequence.",
-          stage.where, quoted_for_message(type));
-    }
-  };
-  const JsonObject outer(value, where);
-  if (outer.text("type") == "Sequence") {
-    outer.expect_keys({"type", "pretokenizers"});
-    size_t i = 0;
-    for (const json::value& stage : outer.list("pretokenizers")) read_stage({stage, fmt::format("{}[{}]", where, i++)});
-  } else {
-    read_stage(outer);
-  }
+  read_stage({value, where}, parts.pre, byte_level);
   if (!byte_level) throw_unsupported("{} has no ByteLevel stage; fathom reads byte-level BPE only.", where);
 }
 

@@ -140,6 +140,15 @@ void read_added_tokens(const json::array& list, const std::string& where, Tokeni
   if (twice != parts.added.end()) throw_bad_input("{}: {} is listed twice.", where, quoted_for_message(twice->content));
 }
 
+// ByteLevel, alone or as the one stage of a Sequence.
+void check_decoder(const JsonObject& decoder) {
+  const std::string_view type = decoder.text("type");
+  if (type == "Sequence" && decoder.list("decoders").size() == 1)
+    return check_decoder({decoder.list("decoders")[0], decoder.place("decoders")});
+  if (type != "ByteLevel")
+    throw_unsupported("{} of type {} is not supported; known is ByteLevel.", decoder.where, quoted_for_message(type));
+}
+
 }  // namespace
 
 // Flags of tokens that the vocabulary has already, in the form of tokenizer.json's list.
@@ -230,9 +239,7 @@ void read_tokenizer(const json::value& document, const std::string& where, Token
       throw_unsupported("{} of type {} is not supported; the DeepSeek tokenizers have none, or an empty Sequence.",
                         n.where, quoted_for_message(n.text("type")));
   }
-  if (const JsonObject decoder(root.need("decoder"), root.place("decoder")); decoder.text("type") != "ByteLevel")
-    throw_unsupported("{} of type {} is not supported; known is ByteLevel.", decoder.where,
-                      quoted_for_message(decoder.text("type")));
+  check_decoder({root.need("decoder"), root.place("decoder")});
   read_pre_tokenizer(root.need("pre_tokenizer"), root.place("pre_tokenizer"), parts);
   read_model(root.need("model"), root.place("model"), parts);
   if (root.find("added_tokens") != nullptr)

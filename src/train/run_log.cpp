@@ -95,6 +95,8 @@ std::string keep_until_step(std::string_view text, int64_t resume_step, const st
   for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1), ++number)
     if (step_of(text.substr(0, end), fmt::format("{}, line {}", where, number)) <= resume_step)
       kept += text.substr(0, end + 1);
+  const bool is_torn = text.empty() || text[0] == '{' || text.find_first_not_of('\0') == std::string_view::npos;
+  if (!is_torn) throw_bad_input("{}, line {}: is no record of a run; move the file away", where, number);
   return kept;
 }
 

@@ -140,6 +140,7 @@ TEST(Imatrix, RefusesBadFilesOfTheOldFormAndNamesTheEntry) {
   EXPECT_TRUE(contains(refusal(OldBytes(1).entry("a.weight", 1, {1, nan}).bytes()), "'a.weight' holds nan"));
   EXPECT_TRUE(contains(refusal(OldBytes(1).entry("a.weight", 1, {inf, 1}).bytes()), "holds inf"));
   EXPECT_TRUE(contains(refusal(OldBytes(1).entry("a.weight", 1, {-1, 1}).bytes()), "holds -1"));
+  EXPECT_TRUE(contains(refusal(OldBytes(1).entry("a.weight", -3, {1, 2}).bytes()), "comes of -3 calls"));
   EXPECT_TRUE(contains(refusal(OldBytes(1).entry("a.weight", 1, {}).number(0).bytes()), "of no columns"));
   EXPECT_TRUE(contains(refusal(OldBytes(2).entry("a.w", 1, {1}).entry("a.w", 1, {1}).bytes()), "is there twice"));
   EXPECT_TRUE(contains(refusal(OldBytes(0).bytes()), "0 entries"));

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "base/json.h"
@@ -131,6 +132,11 @@ TEST_F(CarriedText, SamplingDefaultsThatOthersWroteOrChanged) {
   EXPECT_EQ(d.at("top_k").as_int64(), 20);
   EXPECT_EQ(d.at("eos_token_id").as_int64(), 383);
   EXPECT_TRUE(d.at("do_sample").as_bool());
+  rewrite(folder_ / "foreign.gguf", folder_ / "nan.gguf",
+          [](GgufMetadata& m) { m.set_f32("general.sampling.temp", std::nanf("")); });
+  convert("nan.gguf", "e");
+  const json::value e = json_of("e", "generation_config.json");
+  EXPECT_FALSE(e.as_object().contains("temperature") || e.as_object().contains("do_sample")) << "no number, no greed";
 }
 
 TEST_F(CarriedText, ChatTemplatesOfEveryName) {

@@ -90,15 +90,8 @@ cp "$bundled" "$dir/"$'bad\xff.gguf'
 "$fathom" convert "$bundled" "$dir/"$'out\xff.gguf' --json > "$dir/json" 2> "$dir/error"
 [ "$(json "d['lost']")" = "[]" ] || fail "convert --json: $(cat "$dir/json")"
 
-# A whole number written as a fraction, as some languages print it; macOS's hidden twins; an ending in upper case.
+# macOS's hidden twins; an ending in upper case.
 cp -r "$dir/m" "$dir/forms"
-python3 - "$dir/forms/config.json" <<'P'
-import json, sys
-d = json.load(open(sys.argv[1]))
-d = {k: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in d.items()}
-json.dump(d, open(sys.argv[1], "w"))
-P
-grep -q '"hidden_size": [0-9]*\.0' "$dir/forms/config.json" || fail "config.json is not as it was meant"
 mv "$dir/forms/model.safetensors" "$dir/forms/model-00001-of-00001.safetensors"
 printf '\0\5\026\7' > "$dir/forms/._model-00001-of-00001.safetensors"
 same "$dir/forms"
@@ -110,6 +103,21 @@ same "$dir/M.GGUF"
 golden=$(cd "$(dirname "$0")/../golden/imatrix" && pwd)
 grep -q '"counted":false,"tokens":512,"chunks":1,"chunk_size":null,.*"experts_never_chosen":null' <("$fathom" inspect --json "$golden/llama.dat") || fail "llama.dat"
 grep -q '"counted":true,"tokens":16,"chunks":1,"chunk_size":16,.*"experts_never_chosen":9' <("$fathom" inspect --json "$golden/llama.gguf") || fail "llama.gguf"
+
+# Sequences within sequences are the same stages; an id that the model has not ends nothing, which is said.
+cp -r "$dir/m" "$dir/nested"
+python3 - "$dir/nested/tokenizer.json" <<'P'
+import json, sys
+d = json.load(open(sys.argv[1]))
+d["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [d["pre_tokenizer"]]}
+d["decoder"] = {"type": "Sequence", "decoders": [d["decoder"]]}
+json.dump(d, open(sys.argv[1], "w"))
+P
+words="Hello world, 12345 times"
+[ "$("$fathom" tokenize -m "$dir/nested" "$words" --ids)" = "$("$fathom" tokenize -m "$dir/m" "$words" --ids)" ] || fail "nested stages cut otherwise"
+edit "$dir/nested/config.json" '{"eos_token_id": [1, 99999]}'
+"$fathom" generate -m "$dir/nested" --ids 10 -n 1 -q > "$dir/out" 2> "$dir/error"
+grep -q "eos_token_id 99999 is no id of the model" "$dir/error" || fail "an id beyond the vocabulary is not told of: $(cat "$dir/error")"
 
 # What may not be read is said so, not taken for missing. (root may read all.)
 if [ "$(id -u)" = 0 ] && command -v runuser > /dev/null; then

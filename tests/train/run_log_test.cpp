@@ -73,6 +73,12 @@ TEST(KeepUntilStep, KeepsWholeLinesUpToTheStepByteForByte) {
   EXPECT_EQ(keep_until_step(text, 2, "f"), "{\"step\":1, \"x\" : 1.50}\n{\"step\":2}\n");
   EXPECT_EQ(keep_until_step(text, 100, "f"), text.substr(0, text.rfind('\n') + 1));
   EXPECT_EQ(keep_until_step("", 5, "f"), "");
+  EXPECT_EQ(keep_until_step(std::string("{\"step\":1}\n") + std::string(9, '\0'), 5, "f"), "{\"step\":1}\n");
+}
+
+TEST(KeepUntilStep, ALineWithoutItsEndIsCutOffOnlyWhereItBeginsARecord) {
+  const std::string why = test::error_of([] { keep_until_step("my own notes", -1, "m.jsonl"); });
+  EXPECT_NE(why.find("m.jsonl, line 1: is no record of a run"), std::string::npos) << why;
 }
 
 TEST(KeepUntilStep, NamesTheLineThatIsNoRecord) {
