@@ -24,7 +24,7 @@ constexpr std::array kEndSignals = {SIGINT, SIGTERM, SIGHUP};
 std::atomic_flag section_lock = ATOMIC_FLAG_INIT;
 std::list<HalfWritten::Entry> half_written;
 std::atomic<bool> stop_is_noted{false};
-std::atomic<int> stop_count{0}, stop_signal{0};
+std::atomic<int> stop_count{0}, stop_signal{0}, stop_most{0};
 
 void lock() noexcept {
   while (section_lock.test_and_set(std::memory_order_acquire)) {
@@ -82,8 +82,7 @@ extern "C" void on_end_signal(int number) {
   if (stop_is_noted.load()) {
     int none = 0;
     stop_signal.compare_exchange_strong(none, number);
-    stop_count.fetch_add(1);
-    return;
+    if (stop_count.fetch_add(1) < stop_most.load()) return;
   }
   remove_half_written();
   end_by(number);
@@ -137,8 +136,9 @@ HalfWritten::~HalfWritten() {
   one.splice(one.begin(), half_written, entry_);
 }
 
-StopRequest::StopRequest() noexcept {
+StopRequest::StopRequest(int most) noexcept {
   stop_count.store(0);
+  stop_most.store(most);
   stop_signal.store(0);
   check(!stop_is_noted.exchange(true), "one StopRequest at a time");
 }

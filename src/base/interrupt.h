@@ -4,6 +4,7 @@
 // half-written is removed. A command that has something to finish holds a StopRequest: signals are then only noted.
 // One that was ignored when the program began (nohup, a job in the background) stays ignored.
 #pragma once
+#include <climits>
 #include <cstdint>
 #include <filesystem>
 #include <list>
@@ -40,10 +41,11 @@ class HalfWritten {
 // be used. Async-signal-safe.
 void remove_half_written() noexcept;
 
-// While it lives, signals are counted and end nothing. One at a time. System calls that wait begin again.
+// While it lives, up to `most` signals are counted and end nothing; one more ends the process as if there were none of
+// this, for who does not want to wait. One at a time. System calls that wait begin again.
 class StopRequest {
  public:
-  StopRequest() noexcept;
+  explicit StopRequest(int most = INT_MAX) noexcept;
   ~StopRequest();
   StopRequest(const StopRequest&) = delete;
   StopRequest& operator=(const StopRequest&) = delete;

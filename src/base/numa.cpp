@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/suggest.h"
 
 namespace fathom {
 namespace {
@@ -120,8 +121,8 @@ NumaTopology system_numa(std::span<const int> usable, const std::string& sysfs) 
 
 NumaTopology choose_numa(std::optional<std::string_view> setting, std::span<const int> usable,
                          const std::string& sysfs) {
-  if (!setting || setting->empty() || *setting == "auto") return system_numa(usable, sysfs);
-  if (*setting == "off") {
+  if (!setting || setting->empty() || equal_in_any_case(*setting, "auto")) return system_numa(usable, sysfs);
+  if (equal_in_any_case(*setting, "off")) {
     NumaTopology numa = pretended_numa(usable, 1);
     numa.source = NumaTopology::Source::off;
     return numa;

@@ -8,7 +8,9 @@
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/values.h"
+#include "data/text_stream.h"
 #include "measure/bench.h"
 #include "measure/speed_figure.h"
 #include "plot/figure.h"
@@ -52,16 +54,19 @@ void draw(const BenchCommand& o, const BenchReport* own) {
   if (own != nullptr) reports.push_back({"fathom", *own});
   for (const std::string& path : o.plot_from)
     reports.push_back({o.plot_from.size() == 1 ? "fathom" : std::filesystem::path(path).stem().string(),
-                       report_from_json(parse_json(read_file(path), path), path)});
-  const bool png = std::filesystem::path(o.plot).extension() == ".png";
-  FileWriter writer(o.plot);
+                       report_from_json(parse_json(read_text(path), path), path)});
+  const std::filesystem::path output = file_output(o.plot);
+  const bool png = output.extension() == ".png";
+  FileWriter writer(output);
   writer.write(draw_figure(speed_figure(reports), png ? ImageFormat::png : ImageFormat::svg, {}));
   writer.commit();
 }
 
 void run_bench_command(const BenchCommand& o) {
   const std::vector<std::filesystem::path> inputs(o.plot_from.begin(), o.plot_from.end());
-  if (!o.plot.empty()) check_writable(o.plot, inputs);
+  if (!o.plot.empty()) check_writable(file_output(o.plot), inputs);
+  if (o.plot_from.empty() && is_stdout(file_output(o.plot)))
+    throw_bad_input("--plot {}: figures and the drawing both go to stdout; name a file", o.plot);
   if (!o.plot_from.empty()) return draw(o, nullptr);
   BenchOptions bench;
   bench.model = o.model.path;

@@ -2,17 +2,17 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <map>
 #include <memory>
 
-#include "base/file.h"
 #include "base/interrupt.h"
 #include "cli/chat_loop.h"
+#include "cli/chat_template_choice.h"
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/speculation.h"
 #include "cli/values.h"
+#include "data/text_stream.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -30,53 +30,10 @@ struct ChatOptions {
 
 // A conversation from a file or pipe, which an answer is wanted to.
 Conversation read_conversation(const std::string& path) {
-  const std::string where = path == "-" ? "stdin" : path;
-  std::string text = path == "-" ? read_stdin() : read_file(path);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // a byte order mark
-  Conversation conversation = parse_conversation(text, where);
-  const auto& messages = conversation.messages;
-  if (messages.empty()) throw_bad_input("{}: there is no message to answer", where);
-  const std::string& last = messages.back().role;
-  if (last != "user" && last != "tool")
-    throw_bad_input(
-        "{}: messages[{}] (role {}) is the last; an answer is written to a message of the role user or tool", where,
-        messages.size() - 1, last);
+  const std::string where = input_name(path);
+  Conversation conversation = parse_conversation(read_text(path), where);
+  check_waits_for_answer(conversation, where);
   return conversation;
-}
-
-constexpr const char* kBuiltIn = "deepseek-v2";
-
-// The template that was asked for, by its name in the model or as a file; else the model's own, that for tools where
-// there are tools and it has one; else that of DeepSeek-V2.
-ChatTemplate template_of(const Model& model, const Tokenizer& tokenizer, const ChatOptions& o, bool has_tools) {
-  const auto spelling = [&](std::optional<int32_t> id) {
-    return id ? std::string(tokenizer.token_bytes(*id)) : std::string();
-  };
-  const std::string bos = spelling(tokenizer.bos()), eos = spelling(tokenizer.eos());
-  const ChatTemplates own = load_chat_templates(model);
-  const std::string& asked = o.chat_template;
-  const std::string name = !asked.empty() ? asked : has_tools && own.contains("tool_use") ? "tool_use" : "default";
-  if (const auto found = own.find(name); found != own.end())
-    return ChatTemplate::from_source(found->second, bos, eos,
-                                     fmt::format("{}: chat_template '{}'", o.model.path, name));
-  if (asked == kBuiltIn || (asked.empty() && own.empty())) {
-    if (asked.empty() && !o.model.quiet)
-      fmt::print(
-          stderr,
-          "{} brings no chat template; that of DeepSeek-V2 is used. A model that was not trained to converse goes "
-          "on with the text instead of answering.\n",
-          o.model.path);
-    return ChatTemplate::deepseek_v2(bos, eos);
-  }
-  std::vector<std::string> names = {kBuiltIn};
-  for (const auto& [other, text] : own) names.push_back(other);
-  if (asked.empty())
-    throw_bad_input("{}: no chat template is the default one; choose with --chat-template: {}", o.model.path,
-                    fmt::join(names, ", "));
-  if (!std::filesystem::exists(asked))
-    throw_bad_input("--chat-template {}: there is no such file, and the names are: {}", quoted_for_message(asked),
-                    fmt::join(names, ", "));
-  return ChatTemplate::from_source(read_file(asked, uint64_t{1} << 20), bos, eos, asked);
 }
 
 void run_chat(const ChatOptions& o) {
@@ -87,7 +44,8 @@ void run_chat(const ChatOptions& o) {
   const Tokenizer tokenizer = load_tokenizer(model);
   Engine engine(model, engine_options(o.model));
   LoadedSpeculator speculator(o.speculation, o.model, engine, &tokenizer);
-  ChatSession session(engine, tokenizer, template_of(model, tokenizer, o, !given.tools.empty()),
+  ChatSession session(engine, tokenizer,
+                      choose_chat_template(model, tokenizer, {o.chat_template, !given.tools.empty(), o.model.quiet}),
                       {.sampling = o.sampling,
                        .stop_ids = stop_ids(model.config, &tokenizer),
                        .stops = o.stops,
@@ -98,7 +56,7 @@ void run_chat(const ChatOptions& o) {
   print_seed(o.sampling, o.model.quiet);
 
   if (has_messages) {
-    session.load(given, o.messages == "-" ? "stdin" : o.messages);
+    session.load(given, input_name(o.messages));
     ChatLoop(session, {.timing = o.timing, .json = o.json}).answer();
     return;
   }
@@ -136,12 +94,7 @@ void add_chat(CLI::App& app) {
           "list of messages; - for stdin")
       ->type_name("FILE.json")
       ->excludes(system);
-  command
-      .add_option(
-          "--chat-template", o->chat_template,
-          "the template by its name in the model, a file with one, or deepseek-v2; default: the model's own, and "
-          "its tool_use where --messages has tools")
-      ->type_name("NAME|FILE");
+  add_chat_template_option(command, o->chat_template);
   command.add_flag("--json", o->json, "every answer is one line of JSON");
   command.add_flag("--timing", o->timing, "tokens and speed of every turn on stderr");
   command.footer(

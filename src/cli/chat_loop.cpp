@@ -6,14 +6,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/speculation.h"
+#include "data/text_stream.h"
 
 namespace fathom {
 namespace {
@@ -222,7 +225,7 @@ void ChatLoop::save(const std::string& file) {
 }
 
 void ChatLoop::load(const std::string& file) {
-  const Conversation conversation = parse_conversation(read_file(file), file);
+  const Conversation conversation = parse_conversation(read_text(file), file);
   session_.load(conversation, file);
   fmt::print(stderr, "({} messages{})\n", conversation.messages.size(),
              session_.waits_for_answer() ? "; /regenerate answers the last one" : "");
@@ -273,14 +276,17 @@ void ChatLoop::answer() {
 template <class MakeAnswer>
 void ChatLoop::turn(const MakeAnswer& make_answer) {
   g_interrupts = 0;
+  std::optional<StopRequest> stop;
+  if (!look_.interactive) stop.emplace(1);
   try {
     const Answer answer = make_answer(
         [&](std::string_view piece) {
           if (!look_.json) write_stdout(piece);
         },
-        [] { return g_interrupts > 0; });
+        [&] { return g_interrupts > 0 || (stop && stop->signal() != 0); });
     write_stdout(look_.json ? json_line(answer) : "\n");
     report(answer);
+    if (stop && stop->signal() != 0) end_by(stop->signal());
   } catch (const Error& e) {
     if (!look_.interactive) throw;
     print_notice(e.what());

@@ -58,10 +58,17 @@ std::string bash_pattern(const CommandRow& command, const OptionRow& o) {
   return pattern;
 }
 
+// "'generate'|'chat'": any command, as a pattern of `case`.
+std::string command_pattern(const std::vector<CommandRow>& table) {
+  std::string pattern;
+  for (const CommandRow& c : table)
+    if (!c.name.empty()) pattern += fmt::format("{}'{}'", pattern.empty() ? "" : "|", c.name);
+  return pattern;
+}
+
 std::string bash_script(const std::vector<CommandRow>& table) {
-  std::string commands, values, words;
+  std::string values, words;
   for (const CommandRow& c : table) {
-    if (!c.name.empty()) commands += fmt::format("{}'{}'", commands.empty() ? "" : "|", c.name);
     for (const OptionRow& o : c.options) {
       if (o.value.empty() || o.names.empty()) continue;
       const std::string reply = o.names_path        ? "_fathom_files"
@@ -101,7 +108,7 @@ _fathom() {{
 }}
 complete -F _fathom fathom
 )",
-      commands, alias_cases(table), values, words);
+      command_pattern(table), alias_cases(table), values, words);
 }
 
 // What _arguments reads between brackets and behind colons.
@@ -147,9 +154,6 @@ std::string zsh_script(const std::vector<CommandRow>& table) {
     }
     cases += fmt::format("    '{}') {} ;;\n", c.name, action);
   }
-  std::string names;
-  for (const CommandRow& c : table)
-    if (!c.name.empty()) names += fmt::format("{}'{}'", names.empty() ? "" : "|", c.name);
   return fmt::format(R"(#compdef fathom
 # Completion of fathom for zsh: put this file into a folder of $fpath under the name _fathom.
 _fathom() {{
@@ -164,7 +168,7 @@ _fathom() {{
 }}
 _fathom "$@"
 )",
-                     names, alias_cases(table), cases);
+                     command_pattern(table), alias_cases(table), cases);
 }
 
 std::string fish_script(const std::vector<CommandRow>& table) {

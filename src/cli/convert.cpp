@@ -12,16 +12,14 @@
 #include "convert/convert.h"
 #include "convert/shapes.h"
 #include "convert/synth.h"
+#include "data/text_stream.h"
 
 namespace fathom {
 namespace {
 
-void say_size(const std::string& out, const WriteProgress& progress, bool quiet) {
-  if (!quiet) fmt::print(stderr, "{}: {}\n", out, human_bytes(static_cast<double>(progress.total())));
-}
-
 struct WriteOptions {
-  std::string out, type;
+  std::string name, type;
+  std::filesystem::path out;  // what the name stands for
   uint64_t max_shard_bytes = 0;
   int threads = 0;
   bool quiet = false;
@@ -50,20 +48,27 @@ struct ConvertOptions {
   WriteOptions write;
 };
 
-void run_convert(const ConvertOptions& o) {
+void say_size(const WriteOptions& o, const WriteProgress& progress) {
+  if (!o.quiet) fmt::print(stderr, "{}: {}\n", o.out.string(), human_bytes(static_cast<double>(progress.total())));
+}
+
+void run_convert(ConvertOptions o) {
+  o.write.out = model_output(o.write.name);
+  if (o.json && is_stdout(o.write.out))
+    throw_bad_input("{}: the model and --json both go to stdout; name a file", o.write.name);
   ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
   WriteProgress progress("converting", "B", o.write.quiet || o.json);
   check_output_free(without_trailing_slash(o.write.out));
   Model model = open_model(o.in);
   const std::vector<std::string> lost = convert_model(pool, model, o.write.out, output_options(o.write), progress.fn());
   if (o.json) {
-    write_json_line({{"output", o.write.out},
+    write_json_line({{"output", o.write.out.string()},
                      {"weight_bytes", progress.total()},
                      {"notes", json::array(model.notes.begin(), model.notes.end())},
                      {"lost", json::array(lost.begin(), lost.end())}});
     return;
   }
-  say_size(o.write.out, progress, o.write.quiet);
+  say_size(o.write, progress);
   for (const std::string& thing : lost) print_notice("not carried: " + thing);
 }
 
@@ -78,16 +83,17 @@ ModelConfig read_shape(const std::string& shape) {
   if (!shape.ends_with(".json"))
     throw_bad_input("--shape {}: there is no such shape; known are {}, or name a config.json",
                     quoted_for_message(shape, 60), shape_names());
-  return config_from_json(read_file(shape, 1 << 20), shape);
+  return config_from_json(read_text(shape, 1 << 20), shape);
 }
 
-void run_synth(const SynthCommand& o) {
+void run_synth(SynthCommand o) {
+  o.write.out = model_output(o.write.name);
   ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
   SynthOptions options{.seed = o.seed, .output = output_options(o.write), .tokenizer = {}};
   if (!o.tokenizer.empty()) options.tokenizer = o.tokenizer;
   WriteProgress progress("writing", "B", o.write.quiet);
   synth_model(pool, read_shape(o.shape), o.write.out, options, progress.fn());
-  say_size(o.write.out, progress, o.write.quiet);
+  say_size(o.write, progress);
 }
 
 }  // namespace
@@ -99,8 +105,8 @@ void add_convert(CLI::App& app) {
       ->required()
       ->type_name("IN");
   command
-      .add_option("-o,--out,--output,--outfile,out", o->write.out,
-                  "a name that ends in .gguf, or else a folder to make")
+      .add_option("-o,--out,--output,--outfile,out", o->write.name,
+                  "a name that ends in .gguf, or else a folder to make; - for stdout")
       ->required()
       ->type_name("OUT");
   command
@@ -128,7 +134,9 @@ void add_synth(CLI::App& app) {
       .add_option("--tokenizer", o->tokenizer,
                   "model or folder to take the tokenizer from; default: a made-up vocabulary")
       ->type_name("MODEL");
-  command.add_option("-o,--out,--output,out", o->write.out, "a name that ends in .gguf, or else a folder to make")
+  command
+      .add_option("-o,--out,--output,out", o->write.name,
+                  "a name that ends in .gguf, or else a folder to make; - for stdout")
       ->required()
       ->type_name("OUT");
   add_write_options(command, o->write);

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/document_options.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/values.h"
 #include "data/build.h"
 #include "data/stream.h"
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 struct BuildCommand {
   DataBuildOptions build;
   DocumentOptions documents;
-  std::string tokenizer, invalid_utf8 = "replace";
+  std::string tokenizer, output, invalid_utf8 = "replace";
   std::vector<std::string> inputs;
   bool json = false;
 };
@@ -114,6 +115,7 @@ void run_build(BuildCommand& o) {
   o.build.invalid_utf8 = o.invalid_utf8 == "replace" ? InvalidUtf8::replace
                          : o.invalid_utf8 == "skip"  ? InvalidUtf8::skip
                                                      : InvalidUtf8::refuse;
+  o.build.output = folder_output(o.output);
   read_tokenizer(o.tokenizer, o.build);
   const Manifest m = build_data(o.build);
   if (o.json) {
@@ -209,7 +211,7 @@ void add_build(CLI::App& parent) {
                   "them; or - for stdin; WEIGHT: how often it is seen in an epoch (1)")
       ->required()
       ->type_name("PATH[=WEIGHT]");
-  command.add_option("-o,--output", o->build.output, "folder to make")->required()->type_name("DIR");
+  command.add_option("-o,--output", o->output, "folder to make")->required()->type_name("DIR");
   command.add_option("--held-out", o->build.held_out, "fraction of the documents kept from training")
       ->type_name("F")
       ->transform(real_number(0, 1))

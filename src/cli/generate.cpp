@@ -3,8 +3,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/interrupt.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "cli/chat_template_choice.h"
 #include "cli/commands.h"
 #include "cli/generate.h"
 #include "cli/open_model.h"
@@ -41,13 +43,17 @@ std::vector<int32_t> prompt_ids(const GenerateOptions& o, const Tokenizer* token
   return tokenizer->encode(text, {.add_special = true, .parse_special = o.parse_special});
 }
 
-// What came of a request. An error in the middle (no memory for more of the cache) loses none of the text before it.
+// What came of a request. An error in the middle (no memory for more of the cache) or a signal loses none of the text
+// before it.
 struct Outcome {
   FinishReason reason = FinishReason::length;
-  bool context_full = false;
+  bool context_full = false, interrupted = false;
+  int signal = 0;  // that came meanwhile; 0: none
   std::optional<Error> error = {};
 
-  const char* name() const { return error ? "error" : reason == FinishReason::length ? "length" : "stop"; }
+  const char* name() const {
+    return error ? "error" : interrupted ? "interrupted" : reason == FinishReason::length ? "length" : "stop";
+  }
 };
 
 void print_figures(const Engine& engine, size_t n_prompt, size_t n_generated, const Timing& t,
@@ -93,16 +99,19 @@ Outcome write_tokens(Engine& engine, SequenceCache& sequence, std::vector<int32_
     if (print && !piece.empty()) write_stdout(piece);
   };
   Outcome outcome;
+  const StopRequest stop(1);
   try {
     outcome.reason = engine.generate(sequence, history, logits, request, [&](int32_t id) {
       show(text.push(id));
-      return !text.stopped();
+      outcome.interrupted = stop.signal() != 0 && !text.stopped();
+      return !text.stopped() && !outcome.interrupted;
     });
     outcome.context_full = is_cut && outcome.reason == FinishReason::length;
   } catch (const Error& e) {
     outcome.error = e;
   }
   show(text.finish() + "\n");
+  outcome.signal = stop.signal();
   return outcome;
 }
 
@@ -145,6 +154,7 @@ void run_generate(const GenerateOptions& o) {
   if (o.json)
     print_json(history, n_prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
   if (outcome.error) throw Error(*outcome.error);
+  if (outcome.signal != 0) end_by(outcome.signal);
   if (outcome.context_full && !o.model.quiet)
     print_notice(fmt::format("the context is full: {} tokens; a larger --ctx makes room (the model allows {})",
                              history.size(), model.config.max_position_embeddings));
@@ -156,8 +166,8 @@ void add_prompts_options(CLI::App& command, GenerateOptions& o, std::initializer
       command
           .add_option(
               "--prompts", o.prompts,
-              "many prompts in one load: a JSON object a line, with \"prompt\" or \"ids\", and if wanted \"id\", "
-              "\"max_tokens\", \"temperature\", \"seed\", \"stop\" ...; - for stdin")
+              "many prompts in one load: a JSON object a line, with \"prompt\", \"ids\" or \"messages\", and if wanted "
+              "\"id\", \"max_tokens\", \"temperature\", \"seed\", \"stop\" ...; - for stdin")
           ->type_name("FILE.jsonl");
   for (CLI::Option* other : of_one_prompt) prompts->excludes(other);
   command
@@ -173,6 +183,14 @@ void add_prompts_options(CLI::App& command, GenerateOptions& o, std::initializer
       ->transform(whole_number(1, 1024))
       ->needs(prompts)
       ->capture_default_str();
+  command
+      .add_option(
+          "--bad-lines", o.bad_lines,
+          "with --prompts: lines that cannot be asked; refuse: stop before any work, report: the answer says why")
+      ->transform(one_of({"refuse", "report"}))
+      ->needs(prompts)
+      ->capture_default_str();
+  add_chat_template_option(command, o.chat_template)->needs(prompts);
   command
       .add_option("--logprobs", o.logprobs,
                   "with --prompts: the log-probability of each token too, and of the K most likely ones")

@@ -11,10 +11,12 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "cli/chat_template_choice.h"
 #include "cli/generate.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/prompt_file.h"
+#include "data/text_stream.h"
 #include "model/text.h"
 #include "train/append_file.h"
 
@@ -26,6 +28,7 @@ bool is_answer(std::string_view line, const PromptRequest& request) {
     const json::value answer = parse_json(line, "");
     const json::object* object = answer.if_object();
     const json::value* ids = object != nullptr ? object->if_contains("prompt_ids") : nullptr;
+    if (!request.error.empty()) return object != nullptr && ids == nullptr && object->contains("error");
     if (ids == nullptr || *ids != json::value(json::array(request.ids.begin(), request.ids.end()))) return false;
     const json::value* seed = object->if_contains("seed");
     if (request.sampling.temperature == 0 || seed == nullptr)
@@ -42,7 +45,7 @@ bool is_torn_answer(std::string_view rest) {
   const auto begins_like = [&](std::string_view answer) {
     return rest.starts_with(answer) || answer.starts_with(rest);
   };
-  return begins_like("{\"prompt_ids\":[") || begins_like("{\"id\":") ||
+  return begins_like("{\"prompt_ids\":[") || begins_like("{\"id\":") || begins_like("{\"finish_reason\":\"error\"") ||
          rest.find_first_not_of('\0') == std::string_view::npos;
 }
 
@@ -123,6 +126,7 @@ struct Answering {
   SequenceCache sequence = {};
   json::array logprobs = {};
   const char* finish_reason = nullptr;  // nullptr: it goes on
+  std::string error = {};               // that ended it
 
   bool finished() const noexcept { return finish_reason != nullptr; }
 };
@@ -148,12 +152,19 @@ class PromptRun {
       }
       progress.set(next_written_);
     }
+    if (n_failed_ > 0)
+      throw_bad_input("{} of {} prompts ended with an error, which stands in their answers; the first: {}", n_failed_,
+                      requests_.size(), first_error_);
   }
 
  private:
   // Its prompt is run alone; the first token follows from that.
   void start(size_t number) {
     const PromptRequest& r = requests_[number];
+    if (!r.error.empty()) {
+      done_.emplace(number, with_id(r, {{"finish_reason", "error"}, {"error", r.error}}));
+      return;
+    }
     const int64_t room = engine_.context_tokens() - std::ssize(r.ids) + 1;
     const int64_t left = r.max_tokens < 0 ? room : std::min(r.max_tokens, room);
     auto a = std::make_unique<Answering>(
@@ -177,7 +188,18 @@ class PromptRun {
     finish_answers();
   }
 
+  // What goes wrong with one of them (logits that are no numbers) ends that one.
   void choose(Answering& a, std::span<const float> logits) {
+    try {
+      choose_next(a, logits);
+    } catch (const Error& e) {
+      a.finish_reason = "error";
+      a.error = e.what();
+      if (n_failed_++ == 0) first_error_ = fmt::format("prompt {}: {}", a.number + 1, a.error);
+    }
+  }
+
+  void choose_next(Answering& a, std::span<const float> logits) {
     if (a.left == 0) {
       a.finish_reason = "length";
       return;
@@ -207,14 +229,22 @@ class PromptRun {
     });
   }
 
+  static json::object with_id(const PromptRequest& r, json::object more) {
+    json::object out;
+    if (!r.id.is_null()) out["id"] = r.id;
+    for (auto& [key, value] : more) out[key] = std::move(value);
+    return out;
+  }
+
   json::object answer_of(Answering& a) const {
     a.text.finish();
-    json::object out;
-    if (!a.request.id.is_null()) out["id"] = a.request.id;
+    json::object out = with_id(a.request, {});
     out["prompt_ids"] = json::array(a.request.ids.begin(), a.request.ids.end());
     out["ids"] = json::array(a.history.begin() + std::ssize(a.request.ids), a.history.end());
-    if (tokenizer_ != nullptr) out["text"] = a.text.text();
+    const std::string& text = a.text.text();
+    if (tokenizer_ != nullptr) out["text"] = text.substr(text.starts_with(a.request.gap) ? a.request.gap.size() : 0);
     out["finish_reason"] = a.finish_reason;
+    if (!a.error.empty()) out["error"] = a.error;
     if (a.request.sampling.temperature > 0) out["seed"] = a.request.sampling.seed;
     if (options_.logprobs >= 0) out["logprobs"] = std::move(a.logprobs);
     return out;
@@ -226,7 +256,8 @@ class PromptRun {
   const GenerateOptions& options_;
   std::vector<int32_t> stop_ids_;
   int64_t n_usable_ = 0;
-  size_t next_ = 0, next_written_ = 0;
+  size_t next_ = 0, next_written_ = 0, n_failed_ = 0;
+  std::string first_error_;
   std::vector<std::unique_ptr<Answering>> active_;
   std::map<size_t, json::object> done_;  // that wait for those before them
 };
@@ -235,12 +266,52 @@ class PromptRun {
 int64_t cache_tokens(const std::vector<PromptRequest>& requests, int64_t context, int64_t batch) {
   std::vector<int64_t> needs;
   for (const PromptRequest& r : requests) {
+    if (!r.error.empty()) continue;
     const int64_t most = std::ssize(r.ids) + (r.max_tokens < 0 ? context : std::min(r.max_tokens, context));
     needs.push_back((std::min(most, context) + kBlockTokens - 1) / kBlockTokens * kBlockTokens);
   }
   std::sort(needs.rbegin(), needs.rend());
   needs.resize(static_cast<size_t>(std::min<int64_t>(batch, std::ssize(needs))));
   return std::accumulate(needs.begin(), needs.end(), int64_t{0});
+}
+
+// The templates for conversations with and without tools, found when the first such line comes.
+class ChatTemplates {
+ public:
+  ChatTemplates(const GenerateOptions& o, const Model& model, const Tokenizer* tokenizer)
+      : options_(o), model_(model), tokenizer_(tokenizer) {}
+  const ChatTemplate& operator()(bool has_tools) {
+    std::optional<ChatTemplate>& chosen = has_tools ? with_tools_ : plain_;
+    if (!chosen) {
+      const bool said = plain_ || with_tools_;
+      chosen =
+          choose_chat_template(model_, *tokenizer_, {options_.chat_template, has_tools, options_.model.quiet || said});
+    }
+    return *chosen;
+  }
+
+ private:
+  const GenerateOptions& options_;
+  const Model& model_;
+  const Tokenizer* tokenizer_;
+  std::optional<ChatTemplate> plain_, with_tools_;
+};
+
+std::vector<PromptRequest> read_requests(const GenerateOptions& o, const Model& model, const Tokenizer* tokenizer,
+                                         int64_t context) {
+  ChatTemplates templates(o, model, tokenizer);
+  PromptRules rules{
+      .defaults = {.max_tokens = o.n, .sampling = o.sampling, .seed_given = o.seed_given, .stops = o.stops},
+      .tokenizer = tokenizer,
+      .chat_template = std::ref(templates),
+      .parse_special = o.parse_special,
+      .bad = o.bad_lines == "report" ? BadPrompts::report : BadPrompts::refuse,
+      .context_tokens = context,
+      .vocab_size = model.config.vocab_size};
+  std::vector<PromptRequest> requests = read_prompt_lines(read_text(o.prompts), input_name(o.prompts), rules);
+  const auto n_bad = std::count_if(requests.begin(), requests.end(), [](const auto& r) { return !r.error.empty(); });
+  if (n_bad > 0 && !o.model.quiet) print_notice(fmt::format("{} bad lines, whose answers say why", n_bad));
+  return requests;
 }
 
 }  // namespace
@@ -253,18 +324,7 @@ void run_prompts(const GenerateOptions& o) {
   EngineOptions engine_opts = engine_options(o.model);
   const int64_t context =
       engine_opts.context_tokens > 0 ? engine_opts.context_tokens : model.config.max_position_embeddings;
-  const std::string text = o.prompts == "-" ? read_stdin() : read_file(o.prompts);
-  const std::vector<PromptRequest> requests = read_prompt_lines(text, o.prompts == "-" ? "stdin" : o.prompts,
-                                                                {.defaults = {.id = {},
-                                                                              .ids = {},
-                                                                              .max_tokens = o.n,
-                                                                              .sampling = o.sampling,
-                                                                              .seed_given = o.seed_given,
-                                                                              .stops = o.stops},
-                                                                 .tokenizer = tokenizer,
-                                                                 .parse_special = o.parse_special,
-                                                                 .context_tokens = context,
-                                                                 .vocab_size = model.config.vocab_size});
+  const std::vector<PromptRequest> requests = read_requests(o, model, tokenizer, context);
   Answers answers(o.output, requests);
   if (answers.n_found() > 0 && !o.model.quiet)
     print_notice(

@@ -53,14 +53,25 @@ std::string rope_text(const ModelConfig& c) {
                      y.original_max_position_embeddings, y.mscale, y.mscale_all_dim);
 }
 
-// What was passed over, in the config, the weights and the tokenizer.
-std::vector<std::string> all_notes(const Model& m) {
-  std::vector<std::string> notes = m.notes;
-  if (!has_tokenizer(m)) return notes;
-  const Tokenizer tokenizer = load_tokenizer(m);
-  const std::vector<std::string>& own = tokenizer.parts().notes;
-  notes.insert(notes.end(), own.begin(), own.end());
-  return notes;
+struct FoundTokenizer {
+  int64_t n_tokens = -1;           // -1: there is none
+  std::string fault;               // why it cannot be used; the rest of the model can be told of all the same
+  std::vector<std::string> notes;  // what was passed over: in the config, the weights and the tokenizer
+};
+
+FoundTokenizer find_tokenizer(const Model& m) {
+  FoundTokenizer found;
+  found.notes = m.notes;
+  if (!has_tokenizer(m)) return found;
+  try {
+    const Tokenizer tokenizer = load_tokenizer(m);
+    found.n_tokens = tokenizer.n_tokens();
+    const std::vector<std::string>& own = tokenizer.parts().notes;
+    found.notes.insert(found.notes.end(), own.begin(), own.end());
+  } catch (const Error& e) {
+    found.fault = e.what();
+  }
+  return found;
 }
 
 void print_summary(Model& m) {
@@ -93,27 +104,32 @@ void print_summary(Model& m) {
   line("", fmt::format("{:.1f} % of multi-head attention with the same heads ({}), {:.1f} % of DeepSeek 67B's ({})",
                        share(f.mha_cache_elements_per_token), f.mha_cache_elements_per_token,
                        share(kDense67BCacheElements), kDense67BCacheElements));
-  line("tokenizer", has_tokenizer(m) ? fmt::format("{} tokens", load_tokenizer(m).n_tokens()) : std::string("none"));
-  for (const std::string& note : all_notes(m)) line("passed over", note);
+  const FoundTokenizer tokenizer = find_tokenizer(m);
+  line("tokenizer", !tokenizer.fault.empty()  ? "cannot be used: " + tokenizer.fault
+                    : tokenizer.n_tokens >= 0 ? fmt::format("{} tokens", tokenizer.n_tokens)
+                                              : std::string("none"));
+  for (const std::string& note : tokenizer.notes) line("passed over", note);
 }
 
 json::object summary_json(Model& m) {
-  const std::vector<std::string> notes = all_notes(m);
+  const FoundTokenizer tokenizer = find_tokenizer(m);
   const ModelConfig& c = m.config;
   const Footprint f = footprint(c);
   json::object bytes;
   for (const auto& [dtype, n] : weight_bytes(c, m.weights)) bytes[name(dtype)] = n;
-  return {{"family", name(c.family)},
-          {"config", parse_json(config_to_json(c, "bfloat16"), "config")},
-          {"parameters", f.parameters},
-          {"activated_parameters", f.activated_parameters},
-          {"activated_parameters_without_embedding", f.activated_parameters_without_embedding},
-          {"weight_bytes", std::move(bytes)},
-          {"cache_elements_per_token", f.cache_elements_per_token},
-          {"mha_cache_elements_per_token", f.mha_cache_elements_per_token},
-          {"dense_67b_cache_elements_per_token", kDense67BCacheElements},
-          {"has_tokenizer", has_tokenizer(m)},
-          {"notes", json::array(notes.begin(), notes.end())}};
+  json::object out = {{"family", name(c.family)},
+                      {"config", parse_json(config_to_json(c, "bfloat16"), "config")},
+                      {"parameters", f.parameters},
+                      {"activated_parameters", f.activated_parameters},
+                      {"activated_parameters_without_embedding", f.activated_parameters_without_embedding},
+                      {"weight_bytes", std::move(bytes)},
+                      {"cache_elements_per_token", f.cache_elements_per_token},
+                      {"mha_cache_elements_per_token", f.mha_cache_elements_per_token},
+                      {"dense_67b_cache_elements_per_token", kDense67BCacheElements},
+                      {"has_tokenizer", has_tokenizer(m)},
+                      {"notes", json::array(tokenizer.notes.begin(), tokenizer.notes.end())}};
+  if (!tokenizer.fault.empty()) out["tokenizer_fault"] = tokenizer.fault;
+  return out;
 }
 
 json::array tensors_json(const TensorSource& source) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "base/suggest.h"
 #include "base/terminal_text.h"
 #include "cli/bundled_model.h"
 #include "cli/values.h"
@@ -91,7 +92,8 @@ void print_notice(const std::string& sentence) {
 Tuning tuning() {
   const char* text = std::getenv("FATHOM_TUNE");
   if (text == nullptr || *text == '\0') return Tuning::large;
-  const auto* found = std::find(kTuningNames.begin(), kTuningNames.end(), std::string_view(text));
+  const auto* found = std::find_if(kTuningNames.begin(), kTuningNames.end(),
+                                   [&](std::string_view name) { return equal_in_any_case(name, text); });
   if (found == kTuningNames.end())
     throw_bad_input("FATHOM_TUNE={}: it is off, large or always, or not set at all", quoted_for_message(text));
   return static_cast<Tuning>(found - kTuningNames.begin());

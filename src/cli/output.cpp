@@ -1,5 +1,7 @@
 #include "cli/output.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -11,6 +13,8 @@
 
 namespace fathom {
 namespace {
+
+constexpr const char* kStdout = "/dev/stdout";
 
 [[noreturn]] void throw_stdout_failed(int reason) {
   throw_resource("stdout: cannot be written{}; what came before is not whole",
@@ -49,5 +53,21 @@ std::string to_json_line(json::value value) {
 }
 
 void write_json_line(json::value value) { write_stdout(to_json_line(std::move(value))); }
+
+std::filesystem::path file_output(const std::string& name) { return name == "-" ? kStdout : name; }
+
+std::filesystem::path model_output(const std::string& name) {
+  const std::filesystem::path output = file_output(name);
+  if (is_stdout(output) && isatty(STDOUT_FILENO))
+    throw_bad_input("{}: a model is bytes that no terminal shows; name a file, or send stdout to one", name);
+  return output;
+}
+
+std::filesystem::path folder_output(const std::string& name) {
+  if (name == "-") throw_bad_input("-: this is a folder, which cannot go to stdout; name it (./- is one called so)");
+  return name;
+}
+
+bool is_stdout(const std::filesystem::path& output) { return output == kStdout || output == "/dev/fd/1"; }
 
 }  // namespace fathom

@@ -1,6 +1,8 @@
 // What commands write to stdout. A write that fails (a full disk, a reader that has gone) is a resource Error and never
 // exit code 0; main() flushes once more at the end, so what goes there by other means is held to the same.
 #pragma once
+#include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "base/json.h"
@@ -17,5 +19,13 @@ void flush_stdout();
 // UTF-8 (the name of a file may hold any byte) U+FFFD.
 std::string to_json_line(json::value value);
 void write_json_line(json::value value);  // of stdout
+
+// Where an output of that name goes: "-" is stdout.
+std::filesystem::path file_output(const std::string& name);
+// The same for a model, which goes there as GGUF; bad_input when stdout is a terminal.
+std::filesystem::path model_output(const std::string& name);
+// bad_input for "-": a folder cannot go to stdout.
+std::filesystem::path folder_output(const std::string& name);
+bool is_stdout(const std::filesystem::path& output);
 
 }  // namespace fathom

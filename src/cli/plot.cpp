@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/values.h"
 #include "plot/run_figure.h"
 
@@ -31,7 +32,7 @@ ImageFormat image_format(const std::filesystem::path& file) {
 }
 
 std::filesystem::path output_file(const PlotOptions& o) {
-  if (!o.output.empty()) return o.output;
+  if (!o.output.empty()) return file_output(o.output);
   const std::filesystem::path run = o.runs.front();
   return (std::filesystem::is_directory(run) ? run : run.parent_path()) / "plot.svg";
 }
@@ -63,7 +64,7 @@ void add_plot(CLI::App& app) {
   command.add_option("runs", o->runs, "folders of training runs, or their metrics.jsonl")->required()->type_name("RUN");
   command
       .add_option("-o,--output", o->output,
-                  "FILE.svg or FILE.png (default: plot.svg in the first run); /dev/stdout and pipes get SVG")
+                  "FILE.svg or FILE.png (default: plot.svg in the first run); - for stdout, which gets SVG as pipes do")
       ->type_name("FILE");
   command.add_option("--x", o->x, "steps, tokens or time (default: steps)")
       ->transform(one_of({"steps", "tokens", "time"}))

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json_number.h"
 #include "base/suggest.h"
+#include "tokenizer/chat_messages.h"
 
 namespace fathom {
 namespace {
@@ -69,11 +70,28 @@ const json::value& answer_id(const json::value& v) {
   return v;
 }
 
+// A conversation in the ids that the template makes of it, as `chat --messages` has them.
+void read_messages(PromptRequest& r, const json::object& line, const PromptRules& rules, const std::string& where) {
+  if (rules.tokenizer == nullptr) throw_bad_input("\"messages\": the model has no tokenizer; give \"ids\"");
+  json::object request;
+  for (const char* key : {"messages", "tools"})
+    if (const json::value* v = line.if_contains(key)) request[key] = *v;
+  const Conversation given = conversation_from_json(request, where);
+  check_waits_for_answer(given, where);
+  const ChatTemplate& chat = rules.chat_template(!given.tools.empty());
+  const Conversation c = fitted_to(chat, given, where);
+  const ChatTemplate with_tools = chat.with_tools(c.tools);
+  r.ids = encode_pieces(*rules.tokenizer, with_tools.render_pieces(c.messages, true));
+  r.gap = answer_gap(with_tools, c.messages);
+}
+
 using Field = std::function<void(PromptRequest&, const json::value&, const PromptRules&)>;
 
 const std::map<std::string, Field>& fields() {
   static const std::map<std::string, Field> known = {
-      {"id", [](auto& r, auto& v, auto&) { r.id = answer_id(v); }},
+      {"id", [](auto&, auto&, auto&) {}},  // these three are read before the others
+      {"messages", [](auto&, auto&, auto&) {}},
+      {"tools", [](auto&, auto&, auto&) {}},
       {"prompt",
        [](auto& r, auto& v, auto& rules) {
          if (rules.tokenizer == nullptr) throw_bad_input("\"prompt\": the model has no tokenizer; give \"ids\"");
@@ -100,13 +118,21 @@ const std::map<std::string, Field>& fields() {
                   quoted_for_message(key), fmt::join(names, ", "), did_you_mean(key, names));
 }
 
-PromptRequest read_line(std::string_view line, const PromptRules& rules, uint64_t number) {
+bool is_given(const json::object& line, std::string_view key) {
+  const json::value* v = line.if_contains(key);
+  return v != nullptr && !v->is_null();
+}
+
+void read_line(std::string_view line, const PromptRules& rules, const std::string& where, PromptRequest& request) {
   const json::value value = parse_json(line, "JSON");
   const json::object* object = value.if_object();
   if (object == nullptr) throw_bad_input("is {}; needed is an object", json_kind_name(value));
-  PromptRequest request = rules.defaults;
-  request.sampling.seed += number;
-  if (object->contains("prompt") == object->contains("ids")) throw_bad_input("needed is one of \"prompt\" and \"ids\"");
+  if (const json::value* id = object->if_contains("id")) request.id = answer_id(*id);
+  if (is_given(*object, "prompt") + is_given(*object, "ids") + is_given(*object, "messages") != 1)
+    throw_bad_input("needed is one of \"prompt\", \"ids\" and \"messages\"");
+  if (is_given(*object, "tools") && !is_given(*object, "messages"))
+    throw_bad_input("\"tools\" are for \"messages\" alone");
+  if (is_given(*object, "messages")) read_messages(request, *object, rules, where);
   for (const auto& [key, v] : *object) {
     const auto field = fields().find({key.data(), key.size()});
     if (field == fields().end()) throw_unknown({key.data(), key.size()});
@@ -117,7 +143,6 @@ PromptRequest read_line(std::string_view line, const PromptRules& rules, uint64_
   if (std::ssize(request.ids) > rules.context_tokens)
     throw_bad_input("the prompt has {} tokens, and the context has room for {}", request.ids.size(),
                     rules.context_tokens);
-  return request;
 }
 
 }  // namespace
@@ -127,20 +152,24 @@ std::vector<PromptRequest> read_prompt_lines(std::string_view text, const std::s
   std::vector<PromptRequest> requests;
   std::string first_bad;
   int64_t n_bad = 0, line_number = 0;
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = text.substr(begin, end - begin);
     begin = end + 1;
     ++line_number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    PromptRequest& request = requests.emplace_back(rules.defaults);
+    request.sampling.seed += requests.size() - 1;
+    const std::string place = fmt::format("{}:{}", where, line_number);
     try {
-      requests.push_back(read_line(line, rules, requests.size()));
+      read_line(line, rules, place, request);
     } catch (const Error& e) {
-      if (n_bad++ == 0) first_bad = fmt::format("{}:{}: {}", where, line_number, e.what());
+      request.error = e.what();
+      if (!request.error.starts_with(place + ": ")) request.error = fmt::format("{}: {}", place, request.error);
+      if (n_bad++ == 0) first_bad = request.error;
     }
   }
-  if (n_bad > 0)
+  if (n_bad > 0 && rules.bad == BadPrompts::refuse)
     throw_bad_input("{}{}", first_bad, n_bad == 1 ? "" : fmt::format(" (and {} more bad lines)", n_bad - 1));
   if (requests.empty()) throw_bad_input("{}: holds no prompt", where);
   return requests;

@@ -3,7 +3,9 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/open_model.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
 #include "convert/quantize.h"
@@ -17,7 +19,7 @@ struct QuantizeCommand {
   CalibrationOptions calibration_options{.window = 512, .max_tokens = 131072};
   uint64_t max_shard_bytes = 0;
   int threads = 0;
-  bool requantize = false, quiet = false;
+  bool requantize = false, json = false, quiet = false;
 };
 
 QuantizeOptions quantize_options(const QuantizeCommand& c) {
@@ -52,6 +54,18 @@ void print_importance(const ImportanceSummary& s) {
     fmt::print(stderr, "  importance data for what the model has not, passed over: {}\n", first_of(s.unknown));
 }
 
+json::object summary_json(const std::string& out, const std::vector<std::string>& notes, const QuantizeSummary& s) {
+  json::object types;
+  for (const auto& [type, share] : s.by_type)
+    types[type] = {{"tensors", share.tensors}, {"elements", share.elements}, {"bytes", share.bytes}};
+  return {{"output", out},
+          {"weight_bytes", s.bytes},
+          {"bits_per_weight", s.bits_per_weight()},
+          {"types", std::move(types)},
+          {"notes", json::array(notes.begin(), notes.end())},
+          {"lost", json::array(s.lost.begin(), s.lost.end())}};
+}
+
 void print_summary(const std::string& out, const QuantizeSummary& s) {
   fmt::print(stderr, "{}: {}, {:.2f} bits per weight\n", out, human_bytes(static_cast<double>(s.bytes)),
              s.bits_per_weight());
@@ -67,12 +81,18 @@ void print_summary(const std::string& out, const QuantizeSummary& s) {
 }
 
 void run_quantize(const QuantizeCommand& c) {
+  const std::filesystem::path out = model_output(c.out);
+  if (c.json && is_stdout(out)) throw_bad_input("{}: the model and --json both go to stdout; name a file", c.out);
+  const QuantizeOptions options = quantize_options(c);
+  check_quantize_options(out, options);
   ThreadPool pool(c.threads > 0 ? c.threads : default_thread_count());
-  WriteProgress calibrating("calibrating", "tokens", c.quiet), writing("quantising", "B", c.quiet);
-  const QuantizeSummary summary =
-      quantize_model(pool, c.model, c.out, quantize_options(c), {calibrating.fn(), writing.fn()});
-  for (const std::string& notice : summary.notices) print_notice(notice);
-  if (!c.quiet) print_summary(c.out, summary);
+  Model model = open_model(c.model);
+  const bool quiet = c.quiet || c.json;
+  WriteProgress calibrating("calibrating", "tokens", quiet), writing("quantising", "B", quiet);
+  const QuantizeSummary summary = quantize_model(pool, model, out, options, {calibrating.fn(), writing.fn()});
+  if (c.json) return write_json_line(summary_json(out.string(), model.notes, summary));
+  if (!c.quiet) print_summary(out.string(), summary);
+  for (const std::string& thing : summary.lost) print_notice("not carried: " + thing);
 }
 
 }  // namespace
@@ -83,7 +103,9 @@ void add_quantize(CLI::App& app) {
   command.add_option("-m,--model,model", o->model, "folder with config.json and safetensors, or a .gguf file")
       ->required()
       ->type_name("MODEL");
-  command.add_option("-o,--out,--output,out", o->out, "the .gguf file to make")->required()->type_name("OUT");
+  command.add_option("-o,--out,--output,out", o->out, "the .gguf file to make; - for stdout")
+      ->required()
+      ->type_name("OUT");
   command
       .add_option("--type,type", o->type,
                   output_type_names() +
@@ -124,6 +146,7 @@ void add_quantize(CLI::App& app) {
   command.add_option("-t,--threads", o->threads, "threads; default: the CPUs of this process")
       ->type_name("N")
       ->transform(whole_number(1, kMostThreads));
+  command.add_flag("--json", o->json, "what was written, and what could not be carried, as JSON on stdout");
   command.add_flag("-q,--quiet", o->quiet, "no progress and no figures on stderr");
   command.footer(
       "Examples:\n  fathom quantize -m DeepSeek-V2-Lite/ --type q4 --calibration text.txt -o lite-q4.gguf\n"

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/working_folder.h"
 #include "cli/commands.h"
 #include "cli/document_options.h"
 #include "cli/options.h"
@@ -83,17 +84,30 @@ void count_file(const fs::path& path, const DocumentFormat& format, const TrainT
   }
 }
 
+// In the order in which they are written: without the last the folder is no tokenizer.
+std::vector<fs::path> files_in(const fs::path& folder) {
+  return {folder / "tokenizer_config.json", folder / "tokenizer.json"};
+}
+
+// The folder that the tokenizer goes into, made and locked before work begins, and gone again when that fails. Of one
+// that is in use, such as a model's, the two files alone are replaced.
+std::optional<WorkingFolder> open_output(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::exists(folder, error) || (fs::is_directory(folder, error) && fs::is_empty(folder, error)))
+    return std::make_optional<WorkingFolder>(folder, WorkingFolder::Leftovers::refused);
+  if (!fs::is_directory(folder, error)) throw_bad_input("{}: is a file; name a folder", folder.string());
+  for (const fs::path& file : files_in(folder)) check_writable(file);
+  return std::nullopt;
+}
+
 // With a limit, every file gives the same share of its size on disk, so that all kinds of text are heard; what comes
 // through a pipe, whose size is not known, gives up to the limit.
 Counted count_inputs(const TrainTokenizerOptions& o, ThreadPool& pool) {
   DocumentFormat format = document_format(o.documents);
   format.cut_after = kBatchBytes;  // where a text is cut is seen by no more than one word
-  const fs::path output = o.output;
-  const FoundInputs found = find_inputs({o.inputs.begin(), o.inputs.end()},
-                                        {.format = format,
-                                         .not_text = not_text_files(o.documents),
-                                         .replaced = {},
-                                         .left_out = {output / "tokenizer.json", output / "tokenizer_config.json"}});
+  const FoundInputs found = find_inputs(
+      {o.inputs.begin(), o.inputs.end()},
+      {.format = format, .not_text = not_text_files(o.documents), .replaced = {}, .left_out = files_in(o.output)});
   const double share = o.limit_bytes == 0 || found.bytes == 0 || o.limit_bytes >= found.bytes
                            ? 1.0
                            : static_cast<double>(o.limit_bytes) / static_cast<double>(found.bytes);
@@ -124,7 +138,8 @@ void write_file(const fs::path& path, const std::string& text) {
 
 void run_train(const TrainTokenizerOptions& o) {
   const auto start = std::chrono::steady_clock::now();
-  if (o.output.empty()) throw_bad_input("--output is empty; give the folder to make");
+  const fs::path output = folder_output(o.output);
+  std::optional<WorkingFolder> made = open_output(output);
   ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
   const Counted counted = count_inputs(o, pool);
   Progress progress("learning merges", static_cast<uint64_t>(std::max(o.vocab_size, 0)), "tokens", o.quiet);
@@ -135,11 +150,10 @@ void run_train(const TrainTokenizerOptions& o) {
                                 .special = o.special,
                                 .on_merge = [&](int32_t n) { progress.set(static_cast<uint64_t>(n)); }}),
       o.output);
-  std::error_code error;
-  fs::create_directories(o.output, error);
-  if (error) throw_bad_input("{}: cannot be made: {}", o.output, error.message());
-  write_file(fs::path(o.output) / "tokenizer_config.json", to_tokenizer_config_json(tokenizer));
-  write_file(fs::path(o.output) / "tokenizer.json", to_tokenizer_json(tokenizer));
+  const std::vector<fs::path> files = files_in(output);
+  write_file(files[0], to_tokenizer_config_json(tokenizer));
+  write_file(files[1], to_tokenizer_json(tokenizer));
+  if (made) made->keep();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (o.json) {
     write_json_line(json::object{{"tokens", tokenizer.n_tokens()},

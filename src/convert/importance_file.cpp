@@ -228,9 +228,6 @@ void check_importance_name(const fs::path& path) {
         "{}: importance data is written as safetensors, or as GGUF for llama.cpp; let the name end in .safetensors or "
         ".gguf",
         path.string());
-  std::error_code ignored;
-  if (const fs::path folder = path.has_parent_path() ? path.parent_path() : "."; !fs::is_directory(folder, ignored))
-    throw_bad_input("{}: the folder {} does not exist", path.string(), folder.string());
 }
 
 void save_importance(const Importance& importance, const ModelConfig& config, const ImportanceOrigin& origin,

@@ -26,7 +26,7 @@ struct ImportanceOrigin {
   int64_t window = 512;
 };
 
-// bad_input for a name that ends neither in .safetensors nor in .gguf, or lies in no folder.
+// bad_input for a name that ends neither in .safetensors nor in .gguf.
 void check_importance_name(const std::filesystem::path& path);
 
 // Written whole or not at all.

@@ -18,25 +18,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kFolderShardBytes = 5'000'000'000;
-// Headers and what the file system needs for itself: 1 KiB a tensor, and a hundredth of the weights up to 64 MiB.
-uint64_t head_room(uint64_t weight_bytes, size_t n_tensors) {
-  return 1024 * n_tensors + std::min<uint64_t>(weight_bytes / 100, 64 << 20);
-}
 
 // text_bytes: of the vocabulary and the other files.
-void check_room(const fs::path& out, const std::vector<OutTensor>& plan, uint64_t text_bytes) {
+void check_room_on_disk(const fs::path& out, const std::vector<OutTensor>& plan, uint64_t text_bytes) {
   if (is_stream(out)) return;
   uint64_t weights = 0;
   for (const OutTensor& t : plan) weights += byte_count(t);
-  const uint64_t beside = text_bytes + head_room(weights, plan.size());
   std::error_code failed;
   const fs::space_info space = fs::space(out.has_parent_path() ? out.parent_path() : ".", failed);
-  const auto text = [](uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
-  if (!failed && space.available < weights + beside)
-    throw_resource(
-        "{}: the weights take {}, and {} more are needed for the vocabulary, headers and the file system, but the disk "
-        "has {} free",
-        out.string(), text(weights), text(beside), text(space.available));
+  if (!failed) check_room(out, room_needed(weights, plan.size(), text_bytes), space.available);
 }
 
 uint64_t size_of(const GgufMetadata& metadata) {
@@ -65,6 +55,20 @@ std::vector<OutTensor> in_order_of(const SafetensorsWriter& writer, std::vector<
 }
 
 }  // namespace
+
+RoomNeeded room_needed(uint64_t weight_bytes, size_t n_tensors, uint64_t text_bytes) {
+  const uint64_t for_file_system = std::min<uint64_t>(weight_bytes / 100, 64 << 20);
+  return {.weights = weight_bytes, .beside = text_bytes + 1024 * n_tensors + for_file_system};
+}
+
+void check_room(const fs::path& out, const RoomNeeded& need, uint64_t available) {
+  if (need.weights + need.beside <= available) return;
+  const auto text = [](uint64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  throw_resource(
+      "{}: the weights take {}, and {} more are needed for the vocabulary, headers and the file system, but the disk "
+      "has {} free",
+      out.string(), text(need.weights), text(need.beside), text(available));
+}
 
 bool names_gguf(const fs::path& out) { return has_extension(out, ".gguf") || is_stream(out); }
 
@@ -102,7 +106,7 @@ void write_folder(ThreadPool& pool, const ModelRows& original, const fs::path& o
   }
   uint64_t text_bytes = 0;
   for (const auto& [name, text] : files) text_bytes += text.size();
-  check_room(out, plan, text_bytes);
+  check_room_on_disk(out, plan, text_bytes);
   WorkingFolder folder(out, WorkingFolder::Leftovers::refused);
   SafetensorsWriter writer(out, std::move(planned),
                            options.max_shard_bytes != 0 ? options.max_shard_bytes : kFolderShardBytes);
@@ -132,7 +136,7 @@ void write_gguf(ThreadPool& pool, const ModelRows& original, const fs::path& out
   std::vector<GgufTensorPlan> planned;
   planned.reserve(plan.size());
   for (const OutTensor& t : plan) planned.push_back({t.name, t.dtype, t.shape});
-  check_room(out, plan, size_of(metadata));
+  check_room_on_disk(out, plan, size_of(metadata));
   GgufWriter writer(out, metadata, std::move(planned), options.max_shard_bytes);
   write_tensors(
       pool, plan, source, options.encoding, [&](std::span<const std::byte> bytes) { writer.append(bytes); }, progress);

@@ -20,6 +20,15 @@ std::filesystem::path without_trailing_slash(const std::filesystem::path& path);
 // lies in does not exist or may not be written.
 void check_output_free(const std::filesystem::path& out);
 
+// Bytes of disk: the weights, and beside them the vocabulary and other texts, headers (1 KiB a tensor), and what the
+// file system needs for itself (a hundredth of the weights, 64 MiB at most).
+struct RoomNeeded {
+  uint64_t weights = 0, beside = 0;
+};
+RoomNeeded room_needed(uint64_t weight_bytes, size_t n_tensors, uint64_t text_bytes);
+// resource Error with the numbers when so many bytes are too few.
+void check_room(const std::filesystem::path& out, const RoomNeeded& need, uint64_t available);
+
 struct OutputOptions {
   WrittenType type;
   uint64_t max_shard_bytes = 0;  // 0: GGUF in one file, a folder in shards of 5 GB as transformers writes

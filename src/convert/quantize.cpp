@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "convert/importance_file.h"
 #include "data/documents.h"
 #include "model/text.h"
@@ -55,18 +56,13 @@ void check_same_model(const Importance& importance, const fs::path& path, const 
   if (!known) throw_bad_input("{}: has importance data for none of the model's matrices", path.string());
 }
 
-// What can be told of the options before the model is opened.
-void check_options(const fs::path& out, const QuantizeOptions& o) {
-  if (!names_gguf(out)) throw_bad_input("{}: the output is a GGUF file; let its name end in .gguf", out.string());
-  check_output_free(out);
-  if (o.importance && o.calibration_text)
-    throw_bad_input("--importance and --calibration both give importance data; give one of them");
+// With the model open: no output may be a file of it.
+void check_importance_output(const QuantizeOptions& o) {
   if (!o.save_importance) return;
-  if (!o.importance && !o.calibration_text)
-    throw_bad_input("--save-importance has nothing to save; --calibration TEXT or --importance FILE gives it");
-  check_importance_name(*o.save_importance);
-  if (fs::weakly_canonical(*o.save_importance) == fs::weakly_canonical(out))
-    throw_bad_input("{}: is both the model to write and --save-importance; give them different names", out.string());
+  std::vector<fs::path> inputs;
+  for (const auto& input : {o.importance, o.calibration_text})
+    if (input) inputs.push_back(*input);
+  check_writable(*o.save_importance, inputs);
 }
 
 struct GivenImportance {
@@ -107,10 +103,23 @@ QuantizeSummary summarise(const std::vector<OutTensor>& plan, const Importance* 
 
 }  // namespace
 
-QuantizeSummary quantize_model(ThreadPool& pool, const fs::path& in, const fs::path& out, const QuantizeOptions& o,
+void check_quantize_options(const fs::path& out, const QuantizeOptions& o) {
+  if (!names_gguf(out)) throw_bad_input("{}: the output is a GGUF file; let its name end in .gguf", out.string());
+  check_output_free(out);
+  if (o.importance && o.calibration_text)
+    throw_bad_input("--importance and --calibration both give importance data; give one of them");
+  if (!o.save_importance) return;
+  if (!o.importance && !o.calibration_text)
+    throw_bad_input("--save-importance has nothing to save; --calibration TEXT or --importance FILE gives it");
+  check_importance_name(*o.save_importance);
+  if (fs::weakly_canonical(*o.save_importance) == fs::weakly_canonical(out))
+    throw_bad_input("{}: is both the model to write and --save-importance; give them different names", out.string());
+}
+
+QuantizeSummary quantize_model(ThreadPool& pool, Model& model, const fs::path& out, const QuantizeOptions& o,
                                const QuantizeProgress& progress) {
-  check_options(out, o);
-  Model model = load_model(in);
+  check_quantize_options(out, o);
+  check_importance_output(o);
   if (!o.requantize) refuse_quantised(model);
   const ModelRows source = in_layout(rows_of_model(model), gguf_layout(model.config));
   OutputOptions output = o.output;
@@ -126,8 +135,7 @@ QuantizeSummary quantize_model(ThreadPool& pool, const fs::path& in, const fs::p
   if (given) output.encoding = {.search = Search::thorough, .importance = &given->data};
   const std::vector<std::string> lost = convert_model(pool, model, out, output, progress.writing);
   QuantizeSummary summary = summarise(plan, given ? &given->data : nullptr);
-  summary.notices = model.notices;
-  for (const std::string& thing : lost) summary.notices.push_back("not carried: " + thing);
+  summary.lost = lost;
   if (given) summary.importance = given->summary;
   return summary;
 }

@@ -40,7 +40,7 @@ struct QuantizeSummary {
   // Tensors whose rows are no whole blocks: by the type asked for, and what stands in for it.
   std::map<std::pair<std::string, std::string>, std::vector<std::string>> fallbacks;
   std::optional<ImportanceSummary> importance;
-  std::vector<std::string> notices;  // which of several files was meant, and what the output has no place for
+  std::vector<std::string> lost;  // as convert_model says it
 
   double bits_per_weight() const { return 8 * static_cast<double>(bytes) / static_cast<double>(elements); }
 };
@@ -50,10 +50,13 @@ struct QuantizeProgress {
   ProgressFn writing;      // bytes
 };
 
-// bad_input before any work is done: `out` is no new .gguf, the source is quantised already (F8_E4M3 with block scales,
-// the form in which some models are published, is not counted as that), a rule matches nothing, the text is empty, or
-// importance data is of another model.
-QuantizeSummary quantize_model(ThreadPool& pool, const std::filesystem::path& in, const std::filesystem::path& out,
+// bad_input for what can be told before the model is opened: `out` is no new .gguf, options contradict each other.
+void check_quantize_options(const std::filesystem::path& out, const QuantizeOptions& options);
+
+// The same, and bad_input before any work is done: the source is quantised already (F8_E4M3 with block scales, the form
+// in which some models are published, is not counted as that), a rule matches nothing, the text is empty, importance
+// data is of another model, or save_importance cannot be written.
+QuantizeSummary quantize_model(ThreadPool& pool, Model& model, const std::filesystem::path& out,
                                const QuantizeOptions& options, const QuantizeProgress& progress);
 
 }  // namespace fathom

@@ -18,12 +18,23 @@ struct Magic {
   bool weak = false;
 };
 
+// A batch of rows is in memory at a time.
 constexpr const char* kParquet =
-    "write it as JSON lines: python3 -c 'import pandas; pandas.read_parquet(\"FILE\").to_json(\"FILE.jsonl\", "
-    "orient=\"records\", lines=True)'";
-constexpr const char* kArrow =
-    "write it as JSON lines: python3 -c 'import datasets; "
-    "datasets.Dataset.from_file(\"FILE\").to_json(\"FILE.jsonl\")'";
+    "write it as JSON lines (pip install pyarrow): python3 -c 'import json, sys, pyarrow.parquet as p; "
+    "[print(json.dumps(r, default=str)) for b in p.ParquetFile(sys.argv[1]).iter_batches() for r in b.to_pylist()]' "
+    "FILE > FILE.jsonl";
+constexpr const char* kArrowFile =
+    "write it as JSON lines (pip install pyarrow): python3 -c 'import json, sys, pyarrow as a; "
+    "f = a.ipc.open_file(a.memory_map(sys.argv[1])); [print(json.dumps(r, default=str)) "
+    "for i in range(f.num_record_batches) for r in f.get_batch(i).to_pylist()]' FILE > FILE.jsonl";
+constexpr const char* kArrowStream =
+    "write it as JSON lines (pip install pyarrow): python3 -c 'import json, sys, pyarrow as a; "
+    "[print(json.dumps(r, default=str)) for b in a.ipc.open_stream(a.memory_map(sys.argv[1])) "
+    "for r in b.to_pylist()]' FILE > FILE.jsonl";
+constexpr const char* kOrc =
+    "write it as JSON lines (pip install pyarrow): python3 -c 'import json, sys, pyarrow.orc as o; "
+    "f = o.ORCFile(sys.argv[1]); [print(json.dumps(r, default=str)) "
+    "for i in range(f.nstripes) for r in f.read_stripe(i).to_pylist()]' FILE > FILE.jsonl";
 constexpr const char* kModel = "it is a model's, not text to read";
 constexpr const char* kPicture = "only text can be read";
 constexpr const char* kPandoc = "take its text out: pandoc -t plain FILE -o FILE.txt";
@@ -44,10 +55,10 @@ constexpr std::array kMagics = {
     Magic{0, "Rar!\x1a\x07"sv, "a RAR archive", "unpack it: unar FILE"},
     Magic{257, "ustar"sv, "a tar archive", "unpack it and give the folder: tar -xf FILE"},
     Magic{0, "PAR1"sv, "a parquet file", kParquet, true},
-    Magic{0, "PARE"sv, "an encrypted parquet file", kParquet, true},
-    Magic{0, "ARROW1\0"sv, "an Arrow file", kArrow},
-    Magic{0, "\xff\xff\xff\xff"sv, "an Arrow stream", kArrow},
-    Magic{0, "ORC"sv, "an ORC file", "write it as JSON lines with pyarrow or pandas", true},
+    Magic{0, "PARE"sv, "an encrypted parquet file", "decrypt it, and write it as JSON lines", true},
+    Magic{0, "ARROW1\0"sv, "an Arrow file", kArrowFile},
+    Magic{0, "\xff\xff\xff\xff"sv, "an Arrow stream", kArrowStream},
+    Magic{0, "ORC"sv, "an ORC file", kOrc, true},
     Magic{0, "Obj\x01"sv, "an Avro file", "write it as JSON lines: avro-tools tojson FILE > FILE.jsonl"},
     Magic{0, "\x89HDF\r\n\x1a\n"sv, "an HDF5 file", "write its texts as JSON lines with h5py"},
     Magic{0, "SQLite format 3\0"sv, "an SQLite database",

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/suggest.h"
 #include "kernels/isa/tables.h"
 
 namespace fathom {
@@ -69,7 +70,7 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
     return *best;
   }
   for (Isa isa : kIsas) {
-    if (name(isa) != *forced) continue;
+    if (!equal_in_any_case(name(isa), *forced)) continue;
     const KernelTable* k = compiled(isa);
     if (k == nullptr)
       throw_unsupported("FATHOM_ISA={}: this build of fathom has no such kernels. Try FATHOM_ISA=ref, or unset it.",

@@ -71,7 +71,8 @@ std::optional<VocabularyData> vocabulary_from_gguf(const GgufMetadata& m) {
   const auto pre = m.get_string("tokenizer.ggml.pre");
   if (!pre)
     throw_bad_input(
-        "{}: tokenizer.ggml.pre is missing; how text is cut into words cannot be guessed. Convert the model again",
+        "{}: tokenizer.ggml.pre is missing, and how text is cut into words cannot be guessed; convert the model again, "
+        "or, where it is known, add it: gguf-new-metadata --pre-tokenizer NAME IN.gguf OUT.gguf (pip install gguf)",
         m.where());
   v.pre = *pre;
   v.bos = gguf_token_id(m, "tokenizer.ggml.bos_token_id");

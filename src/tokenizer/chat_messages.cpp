@@ -209,7 +209,10 @@ void check_calls_are_told(const ChatTemplate& chat, const Conversation& c, const
 }  // namespace
 
 Conversation parse_conversation(std::string_view text, const std::string& where) {
-  const json::value root = parse_json(text, where);
+  return conversation_from_json(parse_json(text, where), where);
+}
+
+Conversation conversation_from_json(const json::value& root, const std::string& where) {
   if (root.is_array()) return {checked_messages(root, where), {}};
   const json::object* object = root.if_object();
   if (object == nullptr)
@@ -239,6 +242,16 @@ std::string to_json(const Conversation& conversation) {
   json::object out = {{"messages", std::move(messages)}};
   if (!conversation.tools.empty()) out["tools"] = conversation.tools;
   return to_pretty_json(out);
+}
+
+void check_waits_for_answer(const Conversation& conversation, const std::string& where) {
+  const auto& messages = conversation.messages;
+  if (messages.empty()) throw_bad_input("{}: there is no message to answer", where);
+  const std::string& last = messages.back().role;
+  if (last != "user" && last != "tool")
+    throw_bad_input(
+        "{}: messages[{}] (role {}) is the last; an answer is written to a message of the role user or tool", where,
+        messages.size() - 1, last);
 }
 
 Conversation fitted_to(const ChatTemplate& chat, Conversation conversation, const std::string& where) {

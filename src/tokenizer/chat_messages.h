@@ -19,7 +19,11 @@ struct Conversation {
 // the template. bad_input names the message by its index, from 0, and role; unsupported for parts that are no text and
 // for keys of a request that would change the answer (they are options of fathom).
 Conversation parse_conversation(std::string_view text, const std::string& where);
+Conversation conversation_from_json(const json::value& root, const std::string& where);
 std::string to_json(const Conversation& conversation);
+
+// bad_input when the last message is no user's and no result of a tool, so that there is nothing to answer.
+void check_waits_for_answer(const Conversation& conversation, const std::string& where);
 
 // What the template would see of the conversation. Arguments of calls become an object or a text, whichever it can
 // write: programs write both. A message, calls or tools that it leaves out are a bad_input Error that names them, as

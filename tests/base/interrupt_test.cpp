@@ -39,6 +39,20 @@ TEST_F(InterruptDeathTest, EverySignalThatEndsRemovesWhatIsHalfWrittenAndNothing
   }
 }
 
+TEST_F(InterruptDeathTest, ASignalBeyondThoseThatMayWaitEndsAtOnce) {
+  write_text(folder_ / "half", "x");
+  EXPECT_EXIT(
+      {
+        handle_end_signals();
+        const HalfWritten one(folder_ / "half");
+        const StopRequest stop(1);
+        ::raise(SIGTERM);
+        if (stop.signal() == SIGTERM && stop.count() == 1) ::raise(SIGINT);
+      },
+      ::testing::KilledBySignal(SIGINT), "");
+  EXPECT_FALSE(fs::exists(folder_ / "half"));
+}
+
 TEST_F(InterruptDeathTest, FoldersGoWithWhatIsInThemAndLinksAreNotFollowed) {
   fs::create_directories(folder_ / "made" / std::string("training"));
   fs::create_directories(folder_ / "was empty");

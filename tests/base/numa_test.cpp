@@ -92,6 +92,8 @@ TEST(ChooseNuma, PretendedNodesShareTheCpus) {
   EXPECT_EQ(nodes(""), Nodes({usable}));
   EXPECT_EQ(choose_numa(std::nullopt, usable, "/nowhere").source, Source::system);
   EXPECT_EQ(choose_numa("off", usable).source, Source::off);
+  EXPECT_EQ(choose_numa("OFF", usable).source, Source::off);
+  EXPECT_EQ(choose_numa("Auto", usable, "/nowhere").source, Source::system);
   EXPECT_EQ(choose_numa("2", usable).source, Source::pretended);
 }
 

@@ -253,6 +253,19 @@ TEST(Convert, AFailedWriteLeavesNothingBehindAndNothingIsOverwritten) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
 }
 
+TEST(Convert, ASmallModelFitsASmallDiskAndOneTooLargeIsRefusedWithTheNumbers) {
+  const RoomNeeded small = room_needed(260'000, 67, 20'000);
+  EXPECT_EQ(small.weights, 260'000u);
+  EXPECT_EQ(small.beside, 20'000u + 67u * 1024u + 2'600u);
+  EXPECT_EQ(error_of([&] { check_room("m.gguf", small, 60'000'000); }), "");
+  EXPECT_EQ(error_of([&] { check_room("m.gguf", small, small.weights + small.beside); }), "");
+  EXPECT_TRUE(contains(error_of([&] { check_room("m.gguf", small, small.weights + small.beside - 1); }),
+                       "m.gguf: the weights take 260.00 kB, and 91.21 kB more are needed"));
+  const RoomNeeded large = room_needed(100'000'000'000, 500, 0);
+  EXPECT_EQ(large.beside, 500u * 1024u + (64u << 20)) << "what a file system needs does not grow without end";
+  EXPECT_TRUE(contains(error_of([&] { check_room("m", large, 1'000'000'000); }), "but the disk has 1.00 GB free"));
+}
+
 TEST(Synth, TheBytesDoNotDependOnThreadsAndTheNumbersNotOnTheContainer) {
   for (const Family family : kFamilies) {
     const TempFolder folder;

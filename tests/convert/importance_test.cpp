@@ -214,9 +214,18 @@ TEST_F(Quantize, EmptyTextsAndNamesAreRefusedBeforeAnyWork) {
   o.save_importance = folder_ / "i.dat";
   EXPECT_TRUE(contains(refusal("x.gguf", o), "end in .safetensors or .gguf"));
   o.save_importance = folder_ / "nowhere" / "i.gguf";
-  EXPECT_TRUE(contains(refusal("x.gguf", o), "does not exist"));
+  EXPECT_TRUE(contains(refusal("x.gguf", o), "there is no folder"));
   o.save_importance = folder_ / "x.gguf";
   EXPECT_TRUE(contains(refusal("x.gguf", o), "different names"));
+  fs::create_directory(folder_ / "folder.gguf");
+  o.save_importance = folder_ / "folder.gguf";
+  EXPECT_TRUE(contains(refusal("x.gguf", o), "is a directory"));
+  for (const char* weights : {"model.safetensors", "model-00001-of-00001.safetensors"})
+    if (fs::exists(folder_ / "f32" / weights)) o.save_importance = folder_ / "f32" / weights;
+  EXPECT_TRUE(contains(refusal("x.gguf", o), "is also an input"));
+  fs::copy_file(folder_ / "text", folder_ / "text.gguf");
+  o.calibration_text = o.save_importance = folder_ / "text.gguf";
+  EXPECT_TRUE(contains(refusal("x.gguf", o), "is also an input"));
   EXPECT_FALSE(fs::exists(folder_ / "x.gguf"));
 }
 

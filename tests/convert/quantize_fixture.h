@@ -57,10 +57,14 @@ class Quantize : public ::testing::Test {
   }
   QuantizeSummary quantize(const char* out, const QuantizeOptions& o, int threads = 2) {
     ThreadPool pool(threads);
-    return quantize_model(pool, folder_ / "f32", folder_ / out, o, {});
+    Model model = load_model(folder_ / "f32");
+    return quantize_model(pool, model, folder_ / out, o, {});
   }
   std::string refusal(const char* out, const QuantizeOptions& o, const char* in = "f32") {
-    return error_of([&] { quantize_model(pool_, folder_ / in, folder_ / out, o, {}); });
+    return error_of([&] {
+      Model model = load_model(folder_ / in);
+      quantize_model(pool_, model, folder_ / out, o, {});
+    });
   }
   // Type of the GGUF tensor.
   DType type_of(const char* file, const char* tensor) { return open_tensors(folder_ / file)->find(tensor)->dtype; }

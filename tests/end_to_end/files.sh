@@ -74,6 +74,10 @@ cp -r "$dir/m" "$dir/run/step-00000002"
 same "$dir/run"
 "$fathom" inspect "$dir/run" > "$dir/out" 2> "$dir/error"
 grep -q "using its newest checkpoint step-00000002" "$dir/error" || fail "a run's checkpoint is not named"
+"$fathom" quantize -q -m "$dir/run" --type q8_0 -o "$dir/run.gguf" 2> "$dir/error"
+grep -q "using its newest checkpoint step-00000002" "$dir/error" || fail "quantize does not say which checkpoint it took"
+"$fathom" bench -q -m "$dir/run" --work decode:1:0:1 --repetitions 1 --no-limits > "$dir/out" 2> "$dir/error"
+[ "$(grep -c "using its newest checkpoint step-00000002" "$dir/error")" = 1 ] || fail "bench does not say which checkpoint it took: $(cat "$dir/error")"
 mkdir "$dir/adapter"
 printf '{"peft_type": "LORA", "base_model_name_or_path": "o/n"}' > "$dir/adapter/adapter_config.json"
 cp "$dir/m/model.safetensors" "$dir/adapter/adapter_model.safetensors"
@@ -128,3 +132,26 @@ if [ "$(id -u)" = 0 ] && command -v runuser > /dev/null; then
   refuses "closed: cannot be listed: Permission denied" runuser -u nobody -- "$dir/fathom" inspect "$dir/closed"
   refuses "closed/m: cannot be opened: Permission denied" runuser -u nobody -- "$dir/fathom" inspect "$dir/closed/m"
 fi
+# What GGUF has no place for is said by whoever writes it.
+cp -r "$dir/m" "$dir/bos"
+edit "$dir/bos/config.json" '{"bos_token_id": 11}'
+"$fathom" convert -q "$dir/bos" "$dir/bos.gguf" 2> "$dir/error"
+grep -q "not carried: bos_token_id of config.json is 11" "$dir/error" || fail "convert does not say what is lost: $(cat "$dir/error")"
+"$fathom" quantize -q -m "$dir/bos" --type q8_0 -o "$dir/bos-q.gguf" 2> "$dir/error"
+grep -q "not carried: bos_token_id of config.json is 11" "$dir/error" || fail "quantize does not say what is lost: $(cat "$dir/error")"
+"$fathom" quantize -m "$dir/bos" --type q8_0 -o "$dir/bos-j.gguf" --json > "$dir/json" 2> "$dir/error"
+[ "$(json "d['lost'][0][:30]")" = "bos_token_id of config.json is" ] && [ "$(json "d['bits_per_weight'] > 8 and d['types']['q8_0']['tensors'] > 0")" = True ] && [ ! -s "$dir/error" ] ||
+  fail "quantize --json: $(cat "$dir/json" "$dir/error")"
+
+# A GGUF whose tokenizer cannot be used can be looked at; a run is told why it cannot.
+python3 - "$bundled" "$dir/nopre.gguf" <<'P'
+import sys
+data = open(sys.argv[1], "rb").read()
+assert data.count(b"tokenizer.ggml.pre") == 1
+open(sys.argv[2], "wb").write(data.replace(b"tokenizer.ggml.pre", b"tokenizer.ggml.prX"))
+P
+"$fathom" inspect "$dir/nopre.gguf" > "$dir/out" || fail "inspect refuses a tokenizer that lacks a key"
+grep -q "^tokenizer  *cannot be used: .*tokenizer.ggml.pre is missing" "$dir/out" && grep -q "^weights " "$dir/out" || fail "inspect: $(cat "$dir/out")"
+"$fathom" inspect "$dir/nopre.gguf" --json > "$dir/json"
+[ "$(json "'tokenizer.ggml.pre is missing' in d['tokenizer_fault'] and d['parameters'] > 0")" = True ] || fail "inspect --json: $(cat "$dir/json")"
+refuses "tokenizer.ggml.pre is missing.*gguf-new-metadata --pre-tokenizer" "$fathom" generate -m "$dir/nopre.gguf" -p a

@@ -57,6 +57,19 @@ stdin=a.jsonl.gz documents 40 -i -
 documents 40 -i <(cat a.json)
 mkfifo fifo
 cat array.json > fifo & documents 40 -i fifo
+# The programs that are printed for tables are programs.
+python3 - <<'PYTHON'
+import pathlib
+for name, head in (("t.parquet", b"PAR1\0"), ("t.arrow", b"ARROW1\0\0"), ("t.stream", b"\xff\xff\xff\xff\0\0"), ("t.orc", b"ORC\0")):
+    pathlib.Path(name).write_bytes(head + bytes(64))
+PYTHON
+for file in t.parquet t.arrow t.stream t.orc; do
+  refuses "$file: is a" build -i $file
+  python3 - <<'PYTHON' || fail "what is printed for $file is no program: $(cat error)"
+import re
+compile(re.search(r"python3 -c '([^']*)' FILE > FILE.jsonl", open("error").read())[1], "printed", "exec")
+PYTHON
+done
 refuses "a.jsonl.xz: is an xz file, not text; unpack it: xz -dc" build -i a.jsonl.xz
 refuses "cut.gz: ends in the middle of its gzip data" build -i cut.gz
 refuses "folder/cover.png: is a PNG image, not text" build -i folder

@@ -74,6 +74,12 @@ def check_values():
     claim(n_numbers > 40 and n_choices > 10, f"only {n_numbers} numbers and {n_choices} choices were found in --help")
 
 
+def check_environment(model):
+    for name, value in (("FATHOM_ISA", "REF"), ("FATHOM_TUNE", "OFF"), ("FATHOM_NUMA", "Auto")):
+        p = subprocess.run([FATHOM, "generate", "-q", "-m", model, "-p", "x", "-n", "1"], capture_output=True, text=True, env={**ENVIRONMENT, name: value})
+        claim(p.returncode == 0, f"{name}={value} gives {p.returncode}: {p.stderr}")
+
+
 def check_numbers_people_write():
     for arguments in (["--threads", "010"], ["--threads", "+2"], ["--max-tokens", "-1"], ["--ctx", "0"], ["--seed", "-1"], ["--seed", str(2**64 - 1)],
                       ["--temperature", ".5"], ["--temperature", "1e-2"]):
@@ -223,6 +229,7 @@ with tempfile.TemporaryDirectory() as name:
     assert run("synth", "-q", "--shape", "tiny", "--type", "q8_0", "--seed", "1", model).returncode == 0
     check_values()
     check_numbers_people_write()
+    check_environment(model)
     check_other_programs_spellings(model, folder)
     check_completion()
     check_seeds(model)

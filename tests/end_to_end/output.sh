@@ -114,3 +114,34 @@ cp "$m" "$dir/"$'\xff.gguf'
 "$fathom" inspect "$dir/"$'\xff.gguf' --tensors --json | json "assert a['tensors'][0]['file'].endswith('.gguf'), a" || fail "a name that is not UTF-8"
 "$fathom" tokenize -m "$m" $'a\xff' --json | json "assert a['tokens']" || fail "a text that is not UTF-8"
 exit 0
+
+# A signal in the middle of an answer loses nothing of it: the JSON is written, and the process ends as by the signal.
+printf '[{"role": "user", "content": "Hi"}]' > "$dir/conversation.json"
+python3 - "$fathom" "$m" "$dir/conversation.json" <<'P' || fail "an answer that is interrupted"
+import json, signal, subprocess, sys, time
+fathom, m, conversation = sys.argv[1:]
+def start(*arguments):
+    return subprocess.Popen([fathom, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+for name, arguments in ((signal.SIGINT, ["generate", "-m", m, "-p", "Hi", "-n", "-1", "--ignore-eos", "--json", "-q"]),
+                        (signal.SIGTERM, ["generate", "-m", m, "-p", "Hi", "-n", "-1", "--ignore-eos", "--json", "-q"]),
+                        (signal.SIGINT, ["chat", "-m", m, "--messages", conversation, "--json", "-q", "--seed", "1"])):
+    wait = 0.05  # until the answer has begun, which nothing shows
+    while True:
+        p = start(*arguments)
+        time.sleep(wait)
+        p.send_signal(name)
+        out, error = p.communicate(timeout=60)
+        assert p.returncode == -name, (arguments, p.returncode, out[-200:], error)
+        if out:
+            break
+        wait *= 1.3
+    answer = json.loads(out)
+    assert answer["finish_reason"] == "interrupted", out[-300:]
+    if arguments[0] == "generate":
+        assert len(answer["ids"]) > 0 and answer["text"]
+p = start("generate", "-m", m, "-p", "Hi", "-n", "-1", "--ignore-eos", "-q")
+first = p.stdout.read(1)
+p.send_signal(signal.SIGINT)
+out, error = p.communicate(timeout=60)
+assert p.returncode == -signal.SIGINT and first and out.endswith(b"\n"), (p.returncode, out[-100:], error)
+P

@@ -62,6 +62,34 @@ synth /dev/stdout | cmp -s - "$dir/tiny.gguf" || fail "synth to stdout"
 run convert -q "$dir/tiny.gguf" "$dir/null"
 run quantize -q --requantize -m "$dir/tiny.gguf" --type q4_0 -o "$dir/null"
 [ -L "$dir/null" ] || fail "a link to a device was replaced"
+for command in "convert -q $dir/tiny.gguf -" "synth -q --shape tiny --type q8_0 --seed 1 -"; do
+  run $command | cmp -s - "$dir/tiny.gguf" || fail "$command"
+done
+run quantize -q --requantize -m "$dir/tiny.gguf" --type q4_0 -o "$dir/as-file.gguf"
+run quantize -q --requantize -m "$dir/tiny.gguf" --type q4_0 -o - | cmp -s - "$dir/as-file.gguf" || fail "quantize -o -"
+python3 - "$fathom" "$dir/tiny.gguf" <<'END' || fail "a model on a terminal"
+import os, pty, subprocess, sys
+primary, terminal = pty.openpty()
+p = subprocess.run([sys.argv[1], "convert", sys.argv[2], "-"], stdout=terminal, stderr=subprocess.PIPE, text=True)
+assert p.returncode == 2 and "no terminal shows" in p.stderr, p
+END
+refuses "both go to stdout" convert --json "$dir/tiny.gguf" -
+refuses "both go to stdout" quantize --json --requantize -m "$dir/tiny.gguf" --type q4_0 -o -
+refuses "both go to stdout" bench -m "$dir/tiny.gguf" --plot -
+run plot "$dir/metrics.jsonl" -o - | cmp -s - "$dir/plot.svg" || fail "plot -o -"
+printf 'some words of text, some words of text' > "$dir/words"
+refuses "cannot go to stdout" tokenizer train -i "$dir/words" -n 300 -o -
+refuses "cannot go to stdout" data build --tokenizer "$dir/tiny.gguf" -i "$dir/words" -o -
+
+# A tokenizer's folder is made before any text is read, and gone again when there is nothing to put into it.
+refuses "is a file; name a folder" tokenizer train -i "$dir/words" -n 300 -o "$dir/words"
+refuses "deeper: cannot be made" tokenizer train -i "$dir/words" -n 300 -o "$dir/words/deeper"
+mkdir -p "$dir/in use/tokenizer.json"
+refuses "tokenizer.json: is a directory" tokenizer train -i "$dir/words" -n 300 -o "$dir/in use"
+refuses "nowhere" tokenizer train -i "$dir/nowhere" -n 300 -o "$dir/new tokenizer"
+[ ! -e "$dir/new tokenizer" ] || fail "a refused tokenizer left its folder"
+run tokenizer train -q -i "$dir/words" -n 300 -o "$dir/new tokenizer" > "$dir/out"
+run tokenizer train -q -i "$dir/words" -n 300 -o "$dir/new tokenizer" > "$dir/out" || fail "the two files are not replaced"
 refuses "cannot be split" convert -q "$dir/tiny.gguf" "$dir/null" --max-shard-size 20KB
 refuses "exists already" convert -q "$dir/tiny.gguf" "$dir/tiny.gguf"
 refuses "exists already" quantize -q --requantize -m "$dir/tiny.gguf" --type q4_0 -o "$dir/tiny.gguf"

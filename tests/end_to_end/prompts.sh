@@ -81,6 +81,45 @@ printf '{"prompt": "a", "max_tokens": 2.0, "top_k": 4e1, "id": 12345678901234567
 "$fathom" generate -m "$m" -q --prompts "$dir/whole.jsonl" > "$dir/out"
 grep -q '"id":12345678901234567890' "$dir/out" || fail "an id of 64 bits: $(cat "$dir/out")"
 
+# Conversations: the ids and the text that chat --messages has, tools and all.
+cat > "$dir/conversation.json" <<'J'
+{"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": [{"type": "text", "text": "Where does the river go?"}]}]}
+J
+{ echo '{"prompt": "once"}'; python3 -c "import json; print(json.dumps({**json.load(open('$dir/conversation.json')), 'id': 7}))"; } > "$dir/mixed.jsonl"
+"$fathom" generate -q -m "$m" -n 8 --temperature 0 --prompts "$dir/mixed.jsonl" > "$dir/mixed"
+"$fathom" chat -q -m "$m" -n 8 --temperature 0 --messages "$dir/conversation.json" --json > "$dir/chat"
+python3 - "$dir/mixed" "$dir/chat" <<'P'
+import json, sys
+mixed = [json.loads(line) for line in open(sys.argv[1])]
+chat = json.load(open(sys.argv[2]))
+assert mixed[1]["id"] == 7 and mixed[1]["text"] == chat["message"]["content"] and mixed[1]["finish_reason"] == chat["finish_reason"], (mixed[1], chat)
+assert len(mixed[1]["prompt_ids"]) == chat["prompt_tokens"]
+P
+echo '{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}' > "$dir/plain.jinja"
+"$fathom" generate -q -m "$m" -n 8 --temperature 0 --prompts "$dir/mixed.jsonl" --chat-template "$dir/plain.jinja" > "$dir/other"
+python3 - "$dir/mixed" "$dir/other" <<'P'
+import json, sys
+one, other = ([json.loads(line) for line in open(f)] for f in sys.argv[1:])
+assert one[0] == other[0] and one[1]["prompt_ids"] != other[1]["prompt_ids"]
+P
+
+# Read as all other texts are: packed, with a byte order mark, in UTF-16, from a FIFO.
+python3 - "$dir/mixed.jsonl" "$dir/conversation.json" "$dir/plain.jinja" <<'P'
+import gzip, sys
+for path in sys.argv[1:]:
+    data = open(path, "rb").read()
+    for end, form in ((".gz", gzip.compress(data)), (".bom", b"\xef\xbb\xbf" + data), (".utf16", data.decode().encode("utf-16")), (".png", b"\x89PNG\r\n\x1a\n" + bytes(9))):
+        open(path + end, "wb").write(form)
+P
+for form in gz bom utf16; do
+  "$fathom" generate -q -m "$m" -n 8 --temperature 0 --prompts "$dir/mixed.jsonl.$form" --chat-template "$dir/plain.jinja.$form" | cmp -s - "$dir/other" || fail "--prompts, $form"
+  "$fathom" chat -q -m "$m" -n 8 --temperature 0 --messages "$dir/conversation.json.$form" > "$dir/said"
+  printf '/load %s\n/regenerate\n' "$dir/conversation.json.$form" | "$fathom" chat -q -m "$m" -n 8 --temperature 0 2> "$dir/error" > "$dir/loaded" || fail "/load, $form: $(cat "$dir/error")"
+  [ "$(cat "$dir/said")" = "$(python3 -c "import json; print(json.load(open('$dir/chat'))['message']['content'])")" ] || fail "--messages, $form"
+  cmp -s "$dir/said" "$dir/loaded" || fail "/load, $form"
+done
+"$fathom" generate -q -m "$m" -n 8 --temperature 0 --prompts <(cat "$dir/mixed.jsonl.gz") | cmp -s - "$dir/mixed" || fail "--prompts from a pipe"
+
 # What was sampled with another seed, or not sampled, is no answer that this run would give; a random seed accepts any.
 for changed in "--temperature 0.7 --seed 12" "--temperature 0"; do
   code=0; "$fathom" generate -m "$m" -q -c 48 -n 6 --ignore-eos --prompts "$dir/prompts.jsonl" -o "$dir/torn" $changed 2> "$dir/error" || code=$?
@@ -110,6 +149,50 @@ line '["prompt"]';                              refused 'bad.jsonl:2: .*an objec
 line '{"prompt": "a"';                          refused 'bad.jsonl:2: ' --prompts "$dir/bad.jsonl"
 printf '\n{"x": 1}\n{}\n{"ids": []}\n' > "$dir/bad.jsonl"; refused 'bad.jsonl:2: .*and 2 more bad lines' --prompts "$dir/bad.jsonl"
 : > "$dir/bad.jsonl";                           refused 'holds no prompt' --prompts "$dir/bad.jsonl"
+refused 'mixed.jsonl.png: is a PNG image' --prompts "$dir/mixed.jsonl.png"
+line '{"messages": [{"role": "user"}]}';        refused 'bad.jsonl:2: messages\[0\] (role user) has no content' --prompts "$dir/bad.jsonl"
+line '{"messages": []}';                        refused 'bad.jsonl:2: there is no message to answer' --prompts "$dir/bad.jsonl"
+line '{"messages": [{"role": "assistant", "content": "a"}]}'; refused 'bad.jsonl:2: messages\[0\] (role assistant) is the last' --prompts "$dir/bad.jsonl"
+line '{"messages": [{"role": "user", "content": "a"}], "prompt": "b"}'; refused 'bad.jsonl:2: .*one of' --prompts "$dir/bad.jsonl"
+line '{"prompt": "a", "tools": []}';            refused 'bad.jsonl:2: "tools" are for "messages" alone' --prompts "$dir/bad.jsonl"
+line '{"prompt": "a long one"}';                refused 'bad.jsonl:1: the prompt has [0-9]* tokens, and the context has room for 1' --prompts "$dir/bad.jsonl" -c 1
 refused 'no answer to prompt 1' --prompts "$dir/prompts.jsonl" -o "$dir/prompts.jsonl"
 refused 'excludes' --prompts "$dir/prompts.jsonl" -p text
 refused 'requires' -p text --logprobs 2
+
+# On request a bad line is answered by what is wrong with it, and the others are answered; such a run goes on as well.
+printf '{"prompt": "once"}\n{"id": "b", "prompt": 5}\n{"ids": [9]}\n{"prompt"\n' > "$dir/bad.jsonl"
+report() { "$fathom" generate -m "$m" -q -n 4 --temperature 0 --prompts "$dir/bad.jsonl" --bad-lines report "$@"; }
+report -o "$dir/reported" || fail "--bad-lines report"
+python3 - "$dir/reported" <<'P'
+import json, sys
+a = [json.loads(line) for line in open(sys.argv[1])]
+assert len(a) == 4 and all("error" not in a[i] and len(a[i]["ids"]) > 0 for i in (0, 2)), a
+assert a[1]["id"] == "b" and a[1]["finish_reason"] == "error" and 'bad.jsonl:2: "prompt" is an integer' in a[1]["error"], a[1]
+assert a[3]["finish_reason"] == "error" and "bad.jsonl:4: " in a[3]["error"] and "id" not in a[3], a[3]
+P
+head -n 2 "$dir/reported" > "$dir/half"
+report -o "$dir/half"; cmp -s "$dir/reported" "$dir/half" || fail "a run with bad lines that goes on ends otherwise"
+
+# Weights that overflow: the answer says so, the others are not lost, and the exit code does.
+"$fathom" convert -q "$m" "$dir/nan" --type f32
+python3 - "$dir/nan" <<'P'
+import glob, json, struct, sys
+for path in glob.glob(sys.argv[1] + "/*.safetensors"):
+    data = bytearray(open(path, "rb").read())
+    n = struct.unpack("<Q", data[:8])[0]
+    head = json.loads(data[8:8 + n])
+    if "model.embed_tokens.weight" in head:
+        t = head["model.embed_tokens.weight"]
+        begin = 8 + n + t["data_offsets"][0] + 4 * t["shape"][1] * 7  # the row of id 7
+        data[begin:begin + 4] = struct.pack("<f", float("nan"))
+        open(path, "wb").write(data)
+P
+printf '{"ids": [5, 6]}\n{"ids": [7], "id": "broken"}\n{"ids": [8]}\n' > "$dir/three.jsonl"
+code=0; "$fathom" generate -m "$dir/nan" -q -n 3 --temperature 0 --ignore-eos --prompts "$dir/three.jsonl" > "$dir/out" 2> "$dir/error" || code=$?
+[ "$code" = 2 ] && grep -q "1 of 3 prompts ended with an error.*prompt 2" "$dir/error" || fail "a prompt without numbers: $code: $(cat "$dir/error")"
+python3 - "$dir/out" <<'P'
+import json, sys
+a = [json.loads(line) for line in open(sys.argv[1])]
+assert [x["finish_reason"] for x in a] == ["length", "error", "length"] and a[1]["id"] == "broken" and a[1]["error"] and len(a[2]["ids"]) == 3, a
+P

@@ -40,6 +40,7 @@ TEST(Dispatch, ANameForcesItsTable) {
   EXPECT_EQ(choose_kernels("ref", kAvx512Cpu).isa, Isa::ref);
 #if defined(__x86_64__)
   EXPECT_EQ(choose_kernels("avx2", kAvx512Cpu).isa, Isa::avx2);
+  EXPECT_EQ(choose_kernels("AVX2", kAvx512Cpu).isa, Isa::avx2);
   EXPECT_EQ(choose_kernels("avx512", kVnniCpu).isa, Isa::avx512);
   EXPECT_EQ(choose_kernels("avx512_vnni", kVnniCpu).isa, Isa::avx512_vnni);
   EXPECT_EQ(choose_kernels("amx", kAmxCpu).isa, Isa::amx);
