@@ -7,6 +7,9 @@ function(fathom_layer name)
     add_library(fathom_${name} STATIC ${sources})
     target_include_directories(fathom_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(fathom_${name} PUBLIC ${L_LAYERS} ${L_LIBS} PRIVATE fathom_flags)
+    if(NOT name STREQUAL kernels)  # compiled for several instruction sets, and of no headers that cost time
+      target_precompile_headers(fathom_${name} REUSE_FROM fathom_layer_headers)
+    endif()
   else()
     add_library(fathom_${name} INTERFACE)
     target_include_directories(fathom_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
@@ -48,11 +51,11 @@ function(fathom_tests name)
   target_include_directories(${name}_tests PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(${name}_tests PRIVATE fathom_${name} fathom_flags GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name}_tests PRIVATE FATHOM_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
-  target_precompile_headers(${name}_tests PRIVATE <gtest/gtest.h>)
+  target_precompile_headers(${name}_tests REUSE_FROM fathom_test_headers)
+  target_compile_options(${name}_tests PRIVATE ${FATHOM_TEST_OPTIONS})
   # gcc 12 sees sums of strings write past their ends (gcc bugs 105329, 105651), in one file with all its warnings of that kind.
   set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/plot/run_figure_test.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON
     COMPILE_OPTIONS "$<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>")
-  target_compile_options(${name}_tests PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict>)
   if(FATHOM_SANITIZE STREQUAL "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # the same, in more files
     target_compile_options(${name}_tests PRIVATE -Wno-stringop-overflow)
   endif()

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build libcli11-dev libfmt-dev libedit-dev libtomlplusplus-dev libcairo2-dev zlib1g-dev libzstd-dev pkgconf libgtest-dev libbenchmark-dev)
-[ "${1:-}" = test ] && packages+=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ccache)
+[ "${1:-}" = test ] && packages+=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ccache xz-utils)
 
 installed() { [ "$(dpkg-query -W -f='${Status}' "$1" 2>/dev/null)" = "install ok installed" ]; }
 

@@ -182,6 +182,7 @@ FileWriter::FileWriter(const fs::path& path, Partial partial) : path_(path), tar
 
 void FileWriter::open_partial(Partial partial) {
   partial_ = partial_of(target_);
+  const EndSignalsHeld held;
   fd_ = partial == Partial::own ? open_own(target_, partial_) : open_of_path(partial_);
   if (fd_ < 0 && errno == EWOULDBLOCK)
     throw_bad_input("{}: another process is writing it; wait for that to end, or name another file", path_.string());
@@ -191,7 +192,9 @@ void FileWriter::open_partial(Partial partial) {
 
 FileWriter::~FileWriter() {
   if (fd_ < 0) return;
+  const EndSignalsHeld held;
   if (!partial_.empty()) ::unlink(partial_.c_str());
+  half_written_.reset();  // the name is free for another writer
   ::close(fd_);
 }
 
@@ -247,8 +250,11 @@ void FileWriter::commit() {
   if (!through) keep_rights(fd_, target_);
   const bool flushed = ::fsync(fd_) == 0 || (through && (errno == EINVAL || errno == EROFS));  // no disk behind it
   if (!flushed) failed("cannot be flushed to disk");
-  if (!through && ::rename(partial_.c_str(), target_.c_str()) != 0) failed("cannot be renamed into place");
-  half_written_.reset();
+  {
+    const EndSignalsHeld held;
+    if (!through && ::rename(partial_.c_str(), target_.c_str()) != 0) failed("cannot be renamed into place");
+    half_written_.reset();
+  }
   ::close(std::exchange(fd_, -1));  // with it the lock: not before the file has its name
   if (through) return;
   // The new name is durable only once its folder is.

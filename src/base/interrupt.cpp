@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,36 +19,23 @@ namespace {
 constexpr std::array kEndSignals = {SIGINT, SIGTERM, SIGHUP};
 
 // What the handler reads. It runs between any two instructions of any thread, so it may not allocate and may wait for
-// no lock that its own thread holds: a Section blocks the signals of its thread while it holds this one.
+// no lock that its own thread holds: EndSignalsHeld blocks the signals of its thread while it holds this one.
 std::atomic_flag section_lock = ATOMIC_FLAG_INIT;
 std::list<HalfWritten::Entry> half_written;
 std::atomic<bool> stop_is_noted{false};
 std::atomic<int> stop_count{0}, stop_signal{0}, stop_most{0};
 
+thread_local int times_held = 0;
+
 void lock() noexcept {
+  if (times_held++ > 0) return;
   while (section_lock.test_and_set(std::memory_order_acquire)) {
   }
 }
 
-class Section {
- public:
-  Section() noexcept {
-    sigset_t ends;
-    sigemptyset(&ends);
-    for (const int s : kEndSignals) sigaddset(&ends, s);
-    ::pthread_sigmask(SIG_BLOCK, &ends, &before_);
-    lock();
-  }
-  ~Section() {
-    section_lock.clear(std::memory_order_release);
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  Section(const Section&) = delete;
-  Section& operator=(const Section&) = delete;
-
- private:
-  sigset_t before_{};
-};
+void unlock() noexcept {
+  if (--times_held == 0) section_lock.clear(std::memory_order_release);
+}
 
 // Here and below only system calls: readdir() allocates.
 struct RawEntry {
@@ -123,16 +109,29 @@ void end_by(int signal) noexcept {
   ::_exit(128 + signal);  // where it is one that ends nothing
 }
 
+EndSignalsHeld::EndSignalsHeld() noexcept {
+  sigset_t ends;
+  sigemptyset(&ends);
+  for (const int s : kEndSignals) sigaddset(&ends, s);
+  ::pthread_sigmask(SIG_BLOCK, &ends, &before_);
+  lock();
+}
+
+EndSignalsHeld::~EndSignalsHeld() {
+  unlock();
+  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
 HalfWritten::HalfWritten(const std::filesystem::path& path, Kind kind) {
   std::list<Entry> one{{path, kind}};
-  const Section section;
+  const EndSignalsHeld held;
   half_written.splice(half_written.begin(), one);
   entry_ = half_written.begin();
 }
 
 HalfWritten::~HalfWritten() {
   std::list<Entry> one;
-  const Section section;
+  const EndSignalsHeld held;
   one.splice(one.begin(), half_written, entry_);
 }
 

@@ -4,6 +4,8 @@
 // half-written is removed. A command that has something to finish holds a StopRequest: signals are then only noted.
 // One that was ignored when the program began (nohup, a job in the background) stays ignored.
 #pragma once
+#include <signal.h>
+
 #include <climits>
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +15,19 @@ namespace fathom {
 
 // Called once, by main(), before there are threads. Without it (in tests) the classes below do nothing.
 void handle_end_signals() noexcept;
+
+// While it lives, a signal that ends the process waits: between a file that appears on the disk and HalfWritten that
+// says so, or between its final name and the end of HalfWritten. Short, and one thread at a time; it may be held twice.
+class EndSignalsHeld {
+ public:
+  EndSignalsHeld() noexcept;
+  ~EndSignalsHeld();
+  EndSignalsHeld(const EndSignalsHeld&) = delete;
+  EndSignalsHeld& operator=(const EndSignalsHeld&) = delete;
+
+ private:
+  sigset_t before_{};
+};
 
 // Says, while it lives, what to remove when a signal ends the process. Destroyed, it removes nothing: that, or giving
 // the file its final name, is left to its owner. Thread-safe.

@@ -43,6 +43,7 @@ void remove_contents(const fs::path& path) noexcept {
 
 WorkingFolder::WorkingFolder(const fs::path& path, Leftovers leftovers) : path_(path) {
   std::error_code error;
+  const EndSignalsHeld held;
   const bool was_there = fs::exists(path, error);
   removed_ = was_there && leftovers == Leftovers::refused ? HalfWritten::Kind::contents : HalfWritten::Kind::folder;
   fd_ = open_locked(path);

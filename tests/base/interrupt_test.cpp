@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include "support/files.h"
 
 namespace fathom {
@@ -48,6 +50,23 @@ TEST_F(InterruptDeathTest, ASignalBeyondThoseThatMayWaitEndsAtOnce) {
         const StopRequest stop(1);
         ::raise(SIGTERM);
         if (stop.signal() == SIGTERM && stop.count() == 1) ::raise(SIGINT);
+      },
+      ::testing::KilledBySignal(SIGINT), "");
+  EXPECT_FALSE(fs::exists(folder_ / "half"));
+}
+
+TEST_F(InterruptDeathTest, AFileThatAppearsIsKnownBeforeASignalCanEndTheProcess) {
+  EXPECT_EXIT(
+      {
+        handle_end_signals();
+        std::optional<HalfWritten> half;
+        {
+          const EndSignalsHeld held;
+          ::raise(SIGINT);
+          write_text(folder_ / "half", "x");
+          half.emplace(folder_ / "half");
+        }
+        ::_exit(1);
       },
       ::testing::KilledBySignal(SIGINT), "");
   EXPECT_FALSE(fs::exists(folder_ / "half"));

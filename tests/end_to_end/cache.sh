@@ -21,7 +21,7 @@ logits cached; silent; same cached
 file=$(ls "$dir"/cache/*.panels)
 [ "$(state)" = ready ] || fail "$(state)"
 [ "$(state --verify)" = "ready, every checksum holds" ] || fail "$(state --verify)"
-"$fathom" cache | grep -q "tiny.gguf': ready" || fail "$("$fathom" cache)"
+grep -q "tiny.gguf': ready" <("$fathom" cache) || fail "$("$fathom" cache)"
 "$fathom" bench -q -m "$dir/tiny.gguf" --work decode:1:0:1 --repetitions 1 --no-limits --explain > "$dir/table"
 grep -q "mapped from a cache file" "$dir/table" || fail "auto does not use it: $(cat "$dir/table")"
 
@@ -34,7 +34,7 @@ logits cached; said "it is written again"; same cached
 logits auto; silent; same auto
 : > "$file"
 logits auto; said "is no file of packed weights"; same auto
-"$fathom" cache --prune | grep -q "^0 files" || fail "a file that no run can use is still there"
+grep -q "^0 files" <("$fathom" cache --prune) || fail "a file that no run can use is still there"
 
 logits cached
 touch "$dir/tiny.gguf"
@@ -43,7 +43,7 @@ logits cached
 echo half > "$dir/cache/0000000000000000.panels.1-0.partial"
 "$fathom" cache --prune > "$dir/log"
 [ "$(state)" = ready ] && [ "$(ls "$dir/cache" | wc -l)" = 1 ] || fail "$(cat "$dir/log"; ls "$dir/cache")"
-"$fathom" cache --clear | grep -q "^removed .* MB" || fail "nothing is removed"
+grep -q "^removed .* MB" <("$fathom" cache --clear) || fail "nothing is removed"
 [ -z "$(ls "$dir/cache")" ] || fail "$(ls "$dir/cache")"
 
 : > "$dir/file"

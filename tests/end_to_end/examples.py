@@ -5,6 +5,7 @@ that holds the files it names (small ones). All of them must end with 0. An exam
     python3 tests/end_to_end/examples.py build/release/fathom [PATTERN]     # those that match the pattern alone
 """
 import json
+import lzma
 import os
 import re
 import shutil
@@ -71,9 +72,11 @@ def prepare(scratch):
         (scratch / f"books/{i}.txt").write_text(TEXT * 30 + str(i))
     for name in ("code.jsonl", "b.jsonl"):
         (scratch / name).write_text("".join(json.dumps({"text": TEXT + str(i)}) + "\n" for i in range(40)))
+    (scratch / "dump.jsonl.xz").write_bytes(lzma.compress((scratch / "code.jsonl").read_bytes()))
     fathom(scratch, "tokenizer", "train", "-q", "-i", "books", "-n", "300", "-o", "tokenizer")
     fathom(scratch, "data", "build", "-q", "--tokenizer", "tokenizer", "-i", "books", "-i", "code.jsonl", "--held-out", "0.2", "-o", "data")
     fathom(scratch, "quantize", "-q", "-m", FOLDERS[0], "--type", "q4_0", "--calibration", "text.txt", "--save-importance", "importance.safetensors", "-o", "q.gguf")
+    fathom(scratch, "quantize", "-q", "-m", FOLDERS[0], "--type", "q4_0", "--calibration", "text.txt", "--save-importance", "imatrix.gguf", "-o", "q2.gguf")
     (scratch / "speed.json").write_text(fathom(scratch, "bench", "-q", "-m", "tiny.gguf", "--work", "decode:2:0:1", "--repetitions", "1", "--no-limits", "--json"))
     (scratch / "docs/images").mkdir(parents=True)
     prepare_training(scratch)

@@ -50,7 +50,7 @@ grep -q 'importance data of [0-9]* tokens; of [0-9]* experts [1-9][0-9]* were ne
 grep -q 'q5_0 instead of q4_k, whose blocks their rows do not fill: ' "$dir/report" || fail "no word of other types: $(cat "$dir/report")"
 
 # Importance files of llama.cpp, both forms, by any name; of another model, refused by the tensor's name.
-"$fathom" inspect "$dir/imatrix.gguf" | grep -q '^importance  *data of llama.cpp (GGUF)' || fail "inspect does not know importance data"
+grep -q '^importance  *data of llama.cpp (GGUF)' <("$fathom" inspect "$dir/imatrix.gguf") || fail "inspect does not know importance data"
 python3 - "$dir" << 'END'
 import struct, sys
 def entry(name, values):
@@ -59,7 +59,7 @@ for path, cols in (("old", 192), ("other", 191)):
     values = [1.0 + i % 5 for i in range(cols)]
     open(f"{sys.argv[1]}/{path}", "wb").write(struct.pack("<i", 1) + entry(b"output.weight", values) + struct.pack("<2i", 1, 4) + b"text")
 END
-"$fathom" inspect "$dir/old" | grep -q "the older form" || fail "inspect does not know the older form"
+grep -q "the older form" <("$fathom" inspect "$dir/old") || fail "inspect does not know the older form"
 quantize --type iq4_NL --importance "$dir/old" -o "$dir/old.gguf"
 against "$dir/old.gguf"; holds "0.0005 < $(score kl_mean) < 0.05"
 refuses "output.weight for 191 columns" "$fathom" quantize --requantize -m "$model" --type q4_0 --importance "$dir/other" -o "$dir/x.gguf"

@@ -47,7 +47,7 @@ ln -s "$odd" "$dir/link"; answer "$dir/link/модель 1.gguf" "$dir/link/- pr
 "$fathom" convert -q "$odd/out/en dossier é" "$odd/out/ back.gguf" --type q8_0
 [ "$("$fathom" tokenize -m "$odd/out/en dossier é" --ids -f "$odd/- prompt.txt")" = "$("$fathom" tokenize -m "$odd/out/ back.gguf" --ids -f "$dir/prompt.txt")" ] || fail "a tokenizer in a folder of odd names"
 "$fathom" data build -q --tokenizer "$plain" -i "$odd/- prompt.txt" --held-out 0 -o "$odd/out/data" > /dev/null
-"$fathom" data show "$odd/out/data" --document 0 | grep -q "Одно предложение" || fail "data of a path of odd names"
+grep -q "Одно предложение" <("$fathom" data show "$odd/out/data" --document 0) || fail "data of a path of odd names"
 "$fathom" inspect "$odd/модель 1.gguf" --json | python3 -c "import json, sys; json.load(sys.stdin)" || fail "inspect --json"
 
 # Pipes, and streams that are closed.

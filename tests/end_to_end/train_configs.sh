@@ -10,7 +10,7 @@ fail() { printf 'train_configs.sh: %s\n' "$1"; exit 1; }
 trained=0
 for config in "$configs"/*.toml "$configs"/variants/*.toml; do
   name=$(basename "$config" .toml)
-  "$fathom" train "$config" --dry-run | grep -q 'FLOP a token' || fail "$name: --dry-run"
+  grep -q 'FLOP a token' <("$fathom" train "$config" --dry-run) || fail "$name: --dry-run"
   grep -q '^path = ".*data/tiny"' "$config" || continue
   "$fathom" train "$config" --steps 3 -q -o "$dir/$name" || fail "$name: does not train"
   [ -f "$dir/$name/step-00000003/model.safetensors" ] || fail "$name: no checkpoint of step 3"

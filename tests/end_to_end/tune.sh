@@ -14,7 +14,7 @@ explained() { "$fathom" bench -q -m "$dir/tiny.gguf" --work decode:1:0:1 --repet
 "$fathom" synth -q --shape tiny --type q8_0 --seed 1 "$dir/tiny.gguf" > "$dir/log" 2>&1 || fail "$(cat "$dir/log")"
 explained "built in"
 [ ! -e "$dir/cache" ] || fail "a small model is tuned"
-"$fathom" tune --show | grep -q "built in" || fail "$("$fathom" tune --show)"
+grep -q "built in" <("$fathom" tune --show) || fail "$("$fathom" tune --show)"
 [ ! -e "$dir/cache" ] || fail "--show writes"
 code=0; FATHOM_TUNE=maybe "$fathom" logits -q -m "$dir/tiny.gguf" --ids 1 > "$dir/out" 2> "$dir/notice" || code=$?
 [ "$code" = 2 ] || fail "FATHOM_TUNE=maybe gives $code"
@@ -32,7 +32,7 @@ import json, sys
 shown, kept = json.load(sys.stdin), json.load(open(sys.argv[1]))
 assert shown['mla'] == kept['mla'] and shown['file'] == sys.argv[1] and shown['measured'] == kept['measured'], (shown, kept)
 " "$file"
-"$fathom" cache | grep -q "kernels: this machine" || fail "$("$fathom" cache)"
+grep -q "kernels: this machine" <("$fathom" cache) || fail "$("$fathom" cache)"
 "$fathom" cache --json | python3 -c "import json, sys; [f] = json.load(sys.stdin)['files']; assert f['usable'] and f['model'] == '', f"
 explained "built in"
 FATHOM_TUNE=always explained "measured .* kept in"
@@ -40,7 +40,7 @@ FATHOM_TUNE=off explained "built in"
 
 sed -i 's/"naive": ./"naive": 7/' "$file"
 "$fathom" tune --show > "$dir/table" 2> "$dir/notice"; said "checksum differs.*not used"
-"$fathom" cache | grep -q "checksum differs" || fail "$("$fathom" cache)"
+grep -q "checksum differs" <("$fathom" cache) || fail "$("$fathom" cache)"
 FATHOM_TUNE=always explained "measured now"; said "measured again"
 FATHOM_TUNE=always explained "measured 2"; [ ! -s "$dir/notice" ] || fail "$(cat "$dir/notice")"
 echo "{}" > "$dir/cache/machine/0000000000000000.json"
@@ -51,5 +51,5 @@ echo half > "$file.1-0.partial"
 [ -z "$(ls "$dir/cache/machine")" ] || fail "clear leaves $(ls "$dir/cache/machine")"
 
 : > "$dir/file"
-FATHOM_CACHE_DIR="$dir/file/sub" "$fathom" tune 2> "$dir/notice" | grep -q "not kept: .*cannot be made" || fail "no folder"
+grep -q "not kept: .*cannot be made" <(FATHOM_CACHE_DIR="$dir/file/sub" "$fathom" tune 2> "$dir/notice") || fail "no folder"
 [ ! -s "$dir/notice" ] || fail "$(cat "$dir/notice")"
