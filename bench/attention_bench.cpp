@@ -16,7 +16,7 @@
 
 #include "base/random.h"
 #include "engine/measure_costs.h"
-#include "kernels/int16_dispatch.h"
+#include "kernels/dispatch.h"
 #include "kernels/peak.h"
 #include "measure/measure.h"
 #include "model/mla_fast.h"

@@ -87,13 +87,12 @@ class ColdWeights {
   Weight w_;
 };
 
-void bench_dot(benchmark::State& state, const KernelTable& k, int64_t n, bool bf16) {
-  ColdWeights rows(bf16 ? DType::bf16 : DType::f32, 1, n, kColdBytes);
+void bench_dot(benchmark::State& state, const KernelTable& k, int64_t n) {
+  ColdWeights rows(DType::f32, 1, n, kColdBytes);
   const Buffer<float> x = random_input(n);
   for (auto _ : state) {
     const std::byte* row = rows.next().data;
-    benchmark::DoNotOptimize(bf16 ? k.dot_bf16(reinterpret_cast<const uint16_t*>(row), x.data(), n)
-                                  : k.dot_f32(reinterpret_cast<const float*>(row), x.data(), n));
+    benchmark::DoNotOptimize(k.dot_f32(reinterpret_cast<const float*>(row), x.data(), n));
   }
   report(state, k.isa, 1, static_cast<double>(rows.bytes()), 2.0 * static_cast<double>(n));
 }
@@ -132,9 +131,8 @@ void bench_rows(benchmark::State& state, const KernelTable& k, void (*row)(const
 void register_row_kernels(const KernelTable& k) {
   const std::string isa(name(k.isa));
   for (int64_t n : {576, 1408, 2048, 10944})  // cache row, expert, hidden and dense widths
-    for (bool bf16 : {false, true})
-      benchmark::RegisterBenchmark(fmt::format("dot_{}/{}/{}", bf16 ? "bf16" : "f32", isa, n).c_str(),
-                                   [&k, n, bf16](benchmark::State& s) { bench_dot(s, k, n, bf16); });
+    benchmark::RegisterBenchmark(fmt::format("dot_f32/{}/{}", isa, n).c_str(),
+                                 [&k, n](benchmark::State& s) { bench_dot(s, k, n); });
   for (const DTypeInfo& d : kDTypes)
     benchmark::RegisterBenchmark(fmt::format("decode/{}/{}", isa, d.name).c_str(),
                                  [&k, t = d.dtype](benchmark::State& s) { bench_decode(s, k, t); });

@@ -6,7 +6,6 @@
 #include <chrono>
 
 #include "kernels/dispatch.h"
-#include "kernels/gemm_dispatch.h"
 #include "kernels/peak.h"
 #include "tensor/buffer.h"
 

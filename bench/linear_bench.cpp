@@ -16,7 +16,6 @@
 #include "base/random.h"
 #include "kernels/dispatch.h"
 #include "kernels/gemm.h"
-#include "kernels/gemm_dispatch.h"
 #include "kernels/peak.h"
 #include "tensor/buffer.h"
 

@@ -4,7 +4,7 @@
     tools/check_isa_symbols.py BUILD_DIR
 
 An inline function or a template of a shared header, compiled for AVX2, becomes a weak symbol; the linker keeps one copy for the whole
-program, and if it is this one, the program crashes on a machine without AVX2. So every symbol that these objects (OBJECTS below) define
+program, and if it is this one, the program crashes on a machine without AVX2. So every symbol that these objects (all of src/kernels/isa) define
 must be local, but for their tables; nor may they take functions from outside other than memcpy and its kin, for such a call could be
 meant for a header's function that was not inlined. Debug builds keep the rule too. Exits with 1 when it is broken, 2 when there is
 nothing to check.
@@ -18,20 +18,14 @@ import sys
 MAY_NEED = re.compile(r"(mem(cpy|set|move|cmp)|__stack_chk_fail|__(asan|ubsan|tsan|sancov|sanitizer|llvm|gcov)_\w*|_GLOBAL_OFFSET_TABLE_)$")
 
 
-# Source file -> its tables in fathom::<isa>.
-OBJECTS = {
-    "avx2": ("avx2", ["table"]),
-    "avx512": ("avx512", ["table"]),
-    "avx512_vnni": ("avx512_vnni", ["table"]),
-    "amx": ("amx", ["table"]),
-    "gemm_avx2": ("avx2", ["gemm_f32", "gemm_bf16"]),
-    "int16_avx2": ("avx2", ["int16"]),
-    "int16_avx512_vnni": ("avx512_vnni", ["int16"]),
-    "int16_amx": ("amx", ["int16"]),
-    "gemm_avx512": ("avx512", ["gemm_f32", "gemm_bf16"]),
-    "gemm_avx512_bf16": ("avx512_bf16", ["gemm_bf16"]),
-    "gemm_amx": ("amx", ["gemm_bf16"]),
-}
+# The first part of an object's name says what it defines in fathom::<the rest>.
+TABLES = {"": ["table"], "gemm_": ["gemm_f32", "gemm_bf16"], "int16_": ["int16"]}
+BFLOAT16_ONLY = {"gemm_avx512_bf16", "gemm_amx"}
+
+
+def tables_of(name: str):
+    kind = next((k for k in TABLES if k and name.startswith(k)), "")
+    return name.removeprefix(kind), ["gemm_bf16"] if name in BFLOAT16_ONLY else TABLES[kind]
 
 
 def symbols(obj: pathlib.Path):
@@ -43,7 +37,7 @@ def symbols(obj: pathlib.Path):
 
 
 def problems(obj: pathlib.Path):
-    isa, names = OBJECTS[obj.name.split(".")[0]]
+    isa, names = tables_of(obj.name.split(".")[0])
     missing = {f"fathom::{isa}::{name}" for name in names}
     for name, kind in symbols(obj):
         if name in missing and kind in "DRBGS":
@@ -62,9 +56,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         print(__doc__)
         return 2
-    objects = sorted(p for source in OBJECTS for p in pathlib.Path(sys.argv[1]).rglob(f"{source}.cpp.o"))
+    objects = sorted(pathlib.Path(sys.argv[1]).rglob("kernels/isa/*.cpp.o"))
     if not objects:
-        print(f"check_isa_symbols: none of {', '.join(OBJECTS)} (.cpp.o) under {sys.argv[1]}; build fathom_kernels first")
+        print(f"check_isa_symbols: no object of src/kernels/isa under {sys.argv[1]}; build fathom_kernels first")
         return 2
     found = [line for obj in objects for line in problems(obj)]
     for line in found:

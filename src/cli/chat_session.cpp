@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/progress.h"
+#include "engine/generation.h"
 #include "tokenizer/stop_strings.h"
 
 namespace fathom {
@@ -102,7 +103,7 @@ std::vector<int32_t> ChatSession::prompt_ids(const std::vector<TextPiece>& piece
 
 std::span<const float> ChatSession::read_prompt(std::span<const int32_t> ids, Answer& answer,
                                                 const InterruptedFn& interrupted) {
-  const auto in_cache = std::span(past_).first(static_cast<size_t>(sequence_.length));
+  const auto in_cache = std::span(past_).first(static_cast<size_t>(sequence_.length()));
   const auto differ =
       std::mismatch(in_cache.begin(), in_cache.end(), ids.begin(), ids.end() - 1).first;  // one is fed at least
   answer.n_cached = differ - in_cache.begin();
@@ -112,7 +113,7 @@ std::span<const float> ChatSession::read_prompt(std::span<const int32_t> ids, An
 
   const Clock::time_point start = Clock::now();
   Progress progress("reading", static_cast<uint64_t>(answer.n_prompt), "tokens", settings_.quiet);
-  const auto logits = engine_.feed(sequence_, ids.subspan(static_cast<size_t>(answer.n_cached)), [&](int64_t done) {
+  const auto logits = engine_.append(sequence_, ids.subspan(static_cast<size_t>(answer.n_cached)), [&](int64_t done) {
     progress.set(static_cast<uint64_t>(done));
     if (interrupted()) throw Interrupted{};
   });
@@ -134,7 +135,7 @@ void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float>
                                 .speculator = settings_.speculator};
   const SpeculationCounts before = counts_of(settings_.speculator);
   bool was_interrupted = false;
-  const FinishReason reason = engine_.generate(sequence_, ids, logits, request, [&](int32_t id) {
+  const FinishReason reason = generate(engine_, sequence_, ids, logits, request, [&](int32_t id) {
     ++answer.n_written;
     const bool goes_on = text.push(id);
     was_interrupted = interrupted();

@@ -77,7 +77,7 @@ class ChatSession {
   json::array tools_;
   uint64_t attempts_ = 0;  // answers to the same message before
   SequenceCache sequence_;
-  std::vector<int32_t> past_;  // ids of the conversation; the first sequence_.length of them are in the cache
+  std::vector<int32_t> past_;  // ids of the conversation; the first sequence_.length() of them are in the cache
   std::string past_text_;      // how the template writes what past_ holds; empty: not known
 };
 

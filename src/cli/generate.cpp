@@ -13,6 +13,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
+#include "engine/generation.h"
 #include "model/text.h"
 
 namespace fathom {
@@ -101,7 +102,7 @@ Outcome write_tokens(Engine& engine, SequenceCache& sequence, std::vector<int32_
   Outcome outcome;
   const StopRequest stop(1);
   try {
-    outcome.reason = engine.generate(sequence, history, logits, request, [&](int32_t id) {
+    outcome.reason = generate(engine, sequence, history, logits, request, [&](int32_t id) {
       show(text.push(id));
       outcome.interrupted = stop.signal() != 0 && !text.stopped();
       return !text.stopped() && !outcome.interrupted;
@@ -138,7 +139,7 @@ void run_generate(const GenerateOptions& o) {
   std::span<const float> logits;
   {
     Progress progress("prompt", n_prompt, "tokens", o.model.quiet);
-    logits = engine.feed(sequence, history, [&](int64_t done) { progress.set(static_cast<uint64_t>(done)); });
+    logits = engine.append(sequence, history, [&](int64_t done) { progress.set(static_cast<uint64_t>(done)); });
   }
   timing.prompt_s = seconds_since(prompt_start);
 

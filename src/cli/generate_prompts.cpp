@@ -169,7 +169,7 @@ class PromptRun {
     const int64_t left = r.max_tokens < 0 ? room : std::min(r.max_tokens, room);
     auto a = std::make_unique<Answering>(
         Answering{.request = r, .number = number, .left = left, .text = GeneratedText(tokenizer_, r.stops)});
-    const std::span<const float> logits = engine_.feed(a->sequence, a->history);
+    const std::span<const float> logits = engine_.append(a->sequence, a->history);
     choose(*a, logits);
     active_.push_back(std::move(a));
   }
@@ -180,7 +180,7 @@ class PromptRun {
     if (active_.empty()) return;
     std::vector<StepInput> inputs;
     for (const auto& a : active_) inputs.push_back({&a->sequence, std::span(a->history).last(1)});
-    const MatView<const float> logits = engine_.decode(inputs);
+    const MatView<const float> logits = engine_.step(inputs);
     for (size_t i = 0; i < active_.size(); ++i) {
       const auto row = logits.vec(static_cast<int64_t>(i));
       choose(*active_[i], {row.data, static_cast<size_t>(row.size)});

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/sampler.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

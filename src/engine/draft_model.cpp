@@ -17,7 +17,7 @@ void DraftModel::keep_what_agrees(std::span<const int32_t> history) {
   while (n_agreed_ < both && ids_[static_cast<size_t>(n_agreed_)] == history[static_cast<size_t>(n_agreed_)])
     ++n_agreed_;
   ids_.resize(static_cast<size_t>(n_agreed_));
-  engine_.cache().truncate(sequence_, std::min(n_agreed_, sequence_.length));
+  engine_.cache().truncate(sequence_, std::min(n_agreed_, sequence_.length()));
 }
 
 std::optional<int> DraftModel::kind(std::span<const int32_t> history) {
@@ -31,12 +31,13 @@ std::vector<int32_t> DraftModel::propose(std::span<const int32_t> history, int64
   keep_what_agrees(history);
   ids_.insert(ids_.end(), history.begin() + n_agreed_, history.end());
   n_agreed_ = std::ssize(history);
-  if (sequence_.length == n_agreed_) engine_.cache().truncate(sequence_, n_agreed_ - 1);  // for the logits of the last
+  if (sequence_.length() == n_agreed_)
+    engine_.cache().truncate(sequence_, n_agreed_ - 1);  // for the logits of the last
   const size_t size = history.size(),
                end = size + static_cast<size_t>(std::min(most, engine_.context_tokens() - n_agreed_ + 1));
   try {
     while (ids_.size() < end) {
-      const auto logits = engine_.feed(sequence_, std::span(ids_).subspan(static_cast<size_t>(sequence_.length)));
+      const auto logits = engine_.append(sequence_, std::span(ids_).subspan(static_cast<size_t>(sequence_.length())));
       ids_.push_back(sample(logits, n_usable_ids_, ids_, std::ssize(ids_), sampling_));
     }
   } catch (const Error&) {

@@ -2,6 +2,7 @@
 #pragma once
 #include "engine/engine.h"
 #include "engine/proposer.h"
+#include "engine/request.h"
 
 namespace fathom {
 
@@ -24,7 +25,7 @@ class DraftModel final : public Proposer {
 
   Engine& engine_;
   SequenceCache sequence_;
-  std::vector<int32_t> ids_;  // the first sequence_.length are in the cache
+  std::vector<int32_t> ids_;  // the first sequence_.length() are in the cache
   int64_t n_agreed_ = 0;      // ids that are known to be the history's
   int64_t n_checked_ = 0;     // ids of the history that are known to be in the vocabulary
   bool is_usable_ = true;

@@ -5,7 +5,6 @@
 
 #include "base/container.h"
 #include "base/progress.h"
-#include "engine/speculator.h"
 #include "model/footprint.h"
 
 namespace fathom {
@@ -124,13 +123,28 @@ void Engine::map_panels(const EngineOptions& o) {
   }
 }
 
-void Engine::check_room(const SequenceCache& sequence, int64_t n) const {
-  if (sequence.length + n > context_tokens_)
+void Engine::check_context(const SequenceCache& sequence, int64_t n) const {
+  if (sequence.length() + n > context_tokens_)
     throw_resource(
         "the context is full: {} tokens are stored, {} more do not fit in {}; try a larger --ctx (the model allows {}) "
         "or a shorter text",
-        sequence.length, n, context_tokens_, model_.config.max_position_embeddings);
-  check_memory(n);
+        sequence.length(), n, context_tokens_, model_.config.max_position_embeddings);
+}
+
+void Engine::check_cache(std::span<const StepInput> inputs) const {
+  int64_t blocks = 0, tokens = 0;
+  for (const StepInput& in : inputs) {
+    check(!in.ids.empty(), "a step needs at least one id of each sequence");
+    check_context(*in.sequence, std::ssize(in.ids));
+    tokens += std::ssize(in.ids);
+    blocks += blocks_of(in.sequence->length() + std::ssize(in.ids)) - std::ssize(in.sequence->blocks());
+  }
+  if (blocks * kBlockTokens > cache_.free_tokens())
+    throw_resource(
+        "the cache is full: {} more tokens of {} sequences need {} blocks of {} tokens, {} are free; try a larger "
+        "--ctx, a shorter text or fewer sequences",
+        tokens, inputs.size(), blocks, kBlockTokens, cache_.free_tokens() / kBlockTokens);
+  check_memory(blocks * kBlockTokens);
 }
 
 void Engine::check_memory(int64_t n) const {
@@ -147,7 +161,7 @@ void Engine::check_memory(int64_t n) const {
   unasked_bytes_ = available / 16;
 }
 
-MatView<float> Engine::step(const Batch& batch, const LayerFn& layer_done) {
+MatView<float> Engine::run(const Batch& batch, const LayerFn& layer_done) {
   const auto rows = static_cast<int64_t>(batch.logit_rows.size());
   const int64_t V = model_.config.vocab_size;
   if (logits_.size() < rows * V) logits_ = Buffer<float>(rows * V);
@@ -161,98 +175,59 @@ MatView<float> Engine::step(const Batch& batch, const LayerFn& layer_done) {
   return logits;
 }
 
-std::span<const float> Engine::feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress) {
-  check(!ids.empty(), "feed needs at least one id");
-  check_room(sequence, std::ssize(ids));
-  const int64_t before = sequence.length;
-  MatView<float> logits;
+MatView<const float> Engine::step(std::span<const StepInput> inputs, const LayerFn& layer_done) {
+  check_cache(inputs);
+  Batch batch;
+  try {
+    for (const StepInput& in : inputs) batch.add(cache_, *in.sequence, in.ids, in.logits, in.steps);
+    return run(batch, layer_done);
+  } catch (...) {
+    batch.roll_back(cache_);
+    throw;
+  }
+}
+
+std::span<const float> Engine::append(SequenceCache& sequence, std::span<const int32_t> ids,
+                                      const ProgressFn& progress) {
+  check(!ids.empty(), "append needs at least one id");
+  const StepInput whole{.sequence = &sequence, .ids = ids};
+  check_cache({&whole, 1});
+  MatView<const float> logits;
   for (size_t at = 0; at < ids.size();) {
     const size_t n = std::min(static_cast<size_t>(chunk_tokens_), ids.size() - at);
-    Batch batch;
-    batch.add(cache_, sequence, ids.subspan(at, n), at + n == ids.size() ? Batch::Logits::last : Batch::Logits::none);
+    const StepInput chunk{.sequence = &sequence,
+                          .ids = ids.subspan(at, n),
+                          .logits = at + n == ids.size() ? Batch::Logits::last : Batch::Logits::none};
     const auto layer_done = [&](int64_t layers) {
       progress(static_cast<int64_t>(at) + static_cast<int64_t>(n) * layers / model_.config.num_hidden_layers);
     };
-    try {
-      logits = step(batch, progress && n > 1 ? LayerFn(layer_done) : LayerFn());
-    } catch (...) {
-      cache_.truncate(sequence, before + static_cast<int64_t>(at));
-      throw;
-    }
+    logits = step({&chunk, 1}, progress && n > 1 ? LayerFn(layer_done) : LayerFn());
     at += n;
   }
   return {logits.data, static_cast<size_t>(logits.cols)};
 }
 
-MatView<const float> Engine::feed_singly(SequenceCache& sequence, std::span<const int32_t> ids) {
-  check(!ids.empty(), "feed_singly needs at least one id");
-  check_room(sequence, std::ssize(ids));
-  const int64_t before = sequence.length;
-  Batch batch;
-  batch.add(cache_, sequence, ids, Batch::Logits::all, Batch::Steps::single);
-  try {
-    return step(batch);
-  } catch (...) {
-    cache_.truncate(sequence, before);
-    throw;
-  }
-}
-
-int64_t Engine::room(const SequenceCache& sequence) const noexcept {
-  const int64_t in_blocks = std::ssize(sequence.blocks) * kBlockTokens - sequence.length;
-  return std::min(context_tokens_ - sequence.length, in_blocks + cache_.free_tokens());
-}
-
-MatView<const float> Engine::decode(std::span<const StepInput> inputs) {
-  int64_t blocks = 0;
-  for (const StepInput& in : inputs) {
-    check(!in.ids.empty(), "decode needs at least one id of each sequence");
-    check_room(*in.sequence, std::ssize(in.ids));
-    blocks +=
-        (in.sequence->length + std::ssize(in.ids) + kBlockTokens - 1) / kBlockTokens - std::ssize(in.sequence->blocks);
-  }
-  if (blocks * kBlockTokens > cache_.free_tokens())
-    throw_resource(
-        "the cache is full: {} sequences need {} more blocks of {} tokens, {} are free; try a larger --ctx or "
-        "fewer sequences",
-        inputs.size(), blocks, kBlockTokens, cache_.free_tokens() / kBlockTokens);
-  check_memory(blocks * kBlockTokens);
-  Batch batch;
-  for (const StepInput& in : inputs) batch.add(cache_, *in.sequence, in.ids, Batch::Logits::last);
-  return step(batch);
+MatView<const float> Engine::verify(SequenceCache& sequence, std::span<const int32_t> ids) {
+  const StepInput all{.sequence = &sequence, .ids = ids, .logits = Batch::Logits::all, .steps = Batch::Steps::single};
+  return step({&all, 1});
 }
 
 void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row) {
-  check_room(sequence, std::ssize(ids));
+  check_context(sequence, std::ssize(ids));
   for (int64_t at = 0; at < std::ssize(ids);) {
     const int64_t n = std::min({chunk_tokens_, kScoredTokens, std::ssize(ids) - at});
-    Batch batch;
-    batch.add(cache_, sequence, ids.subspan(static_cast<size_t>(at), static_cast<size_t>(n)), Batch::Logits::all);
-    const int64_t skip = std::clamp<int64_t>(first_wanted - at, 0, n);
-    batch.logit_rows.erase(batch.logit_rows.begin(), batch.logit_rows.begin() + skip);
-    const MatView<float> logits = step(batch);
-    for (int64_t i = 0; i < logits.rows; ++i) row(at + skip + i, logits.vec(i));
+    const StepInput chunk{.sequence = &sequence,
+                          .ids = ids.subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
+                          .logits = at + n > first_wanted ? Batch::Logits::all : Batch::Logits::none};
+    const MatView<const float> logits = step({&chunk, 1});
+    for (int64_t i = std::max<int64_t>(0, first_wanted - at); i < logits.rows; ++i) row(at + i, logits.vec(i));
     at += n;
   }
 }
 
-FinishReason Engine::generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits,
-                              const GenerateRequest& request, const std::function<bool(int32_t)>& on_token) {
-  const auto is_stop = [&](int32_t id) {
-    return std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
-  };
-  std::optional<Speculation> ahead;
-  if (request.speculator != nullptr) ahead.emplace(*this, *request.speculator, sequence, history, request);
-  for (int64_t i = 0; i < request.max_tokens; ++i) {
-    if (i > 0)
-      logits =
-          ahead ? ahead->logits_after(history, request.max_tokens - i) : feed(sequence, std::span(history).last(1));
-    const int32_t id = sample(logits, request.n_usable_ids, history, std::ssize(history), request.sampling);
-    if (is_stop(id)) return FinishReason::stop_token;
-    history.push_back(id);
-    if (!on_token(id)) return FinishReason::stopped_by_caller;
-  }
-  return FinishReason::length;
+int64_t Engine::room(const SequenceCache& sequence) const noexcept {
+  const int64_t in_blocks = std::ssize(sequence.blocks()) * kBlockTokens - sequence.length();
+  return std::min(context_tokens_ - sequence.length(), in_blocks + cache_.free_tokens());
 }
 
 }  // namespace fathom

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "engine/machine_costs.h"
-#include "engine/sampler.h"
 #include "model/load.h"
 #include "model/panel_file.h"
 #include "model/panel_weights.h"
@@ -57,22 +56,12 @@ struct EngineOptions {
   std::function<void(const std::string& sentence)> notice = {};  // gets what went wrong and does not end the run
 };
 
-enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };
-
-class Speculator;
-
-struct GenerateRequest {
-  int64_t max_tokens = 0;
-  SamplingOptions sampling = {};
-  std::vector<int32_t> stop_ids = {};  // generation ends before any of these
-  int64_t n_usable_ids = 0;  // ids from here on are never chosen (the tokenizer's size; rows beyond are padding)
-  Speculator* speculator = nullptr;  // guesses tokens, to take fewer steps; the result is the same
-};
-
 // What one step adds to one sequence.
 struct StepInput {
   SequenceCache* sequence;
   std::span<const int32_t> ids;  // at least one
+  Batch::Logits logits = Batch::Logits::last;
+  Batch::Steps steps = Batch::Steps::joined;
 };
 
 // One thread makes, calls and destroys it (base/threads.h). The model must outlive it.
@@ -80,6 +69,7 @@ class Engine {
  public:
   using ProgressFn = std::function<void(int64_t tokens_done)>;
   using RowFn = std::function<void(int64_t index, VecView<const float> logits)>;
+  using LayerFn = std::function<void(int64_t layers_done)>;
 
   // resource Error with the numbers when the cache cannot fit this machine's free memory.
   Engine(const Model& model, const EngineOptions& options);
@@ -93,39 +83,32 @@ class Engine {
   const MachineCosts& costs() const noexcept { return costs_; }  // that the form of attention is chosen by
   KvCache& cache() noexcept { return cache_; }
 
-  // Appends ids (at least one) to a sequence, chunk by chunk. progress may throw to stop between two layers: the
-  // sequence then keeps the chunks before. Returns the logits after the last one, valid until the next call. resource
-  // Error when the context is full, before anything is run.
-  std::span<const float> feed(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
-
   // Appends ids to several sequences, each a different one, in one step: every weight is read once for all of them.
-  // logits (inputs.size(), vocab_size): row i after the last id of input i, the same bits as if that sequence ran
-  // alone, valid until the next call. resource Error when they do not all fit, before anything is run or stored.
-  MatView<const float> decode(std::span<const StepInput> inputs);
+  // Returns (rows, vocab_size): the logits that each input asks for, in order, the same bits as if that sequence ran
+  // alone, valid until the next call. layer_done may throw to stop between two layers. resource Error when they do not
+  // all fit. Whatever is thrown, no sequence is changed.
+  MatView<const float> step(std::span<const StepInput> inputs, const LayerFn& layer_done = {});
 
-  // Appends ids (at least one) in one step. logits (ids.size(), vocab_size): row i has the bits that feeding the ids
-  // one by one would give after id i; valid until the next call. resource Error as feed.
-  MatView<const float> feed_singly(SequenceCache& sequence, std::span<const int32_t> ids);
+  // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the
+  // next call. resource Error when they do not all fit, before anything is run. What else is thrown, by progress too,
+  // ends it between two layers: the sequence then keeps the whole chunks before.
+  std::span<const float> append(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
+
+  // Appends ids (at least one) in one step. logits (ids.size(), vocab_size): row i has the bits that appending the ids
+  // one by one would give after id i; valid until the next call. Throws as step().
+  MatView<const float> verify(SequenceCache& sequence, std::span<const int32_t> ids);
+
+  // As append, and hands the logits after every id from index `first_wanted` on to `row`, in order.
+  void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
 
   // Most tokens that the context of a sequence and the cache can still take.
   int64_t room(const SequenceCache& sequence) const noexcept;
 
-  // As feed, and hands the logits after every id from index `first_wanted` on to `row`, in order.
-  void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
-
-  // Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and
-  // feeds each. on_token returns false to end there. Chosen ids are appended to history; the stop id is not. The last
-  // token chosen is not fed, so the sequence may be one token behind history: feed(history.subspan(sequence.length))
-  // catches up. With request.speculator, on_token calls neither this engine nor that of a draft model, and what the
-  // sequence holds of guesses meanwhile is its own affair.
-  FinishReason generate(SequenceCache& sequence, std::vector<int32_t>& history, std::span<const float> logits,
-                        const GenerateRequest& request, const std::function<bool(int32_t)>& on_token);
-
  private:
-  void check_room(const SequenceCache& sequence, int64_t n) const;
+  void check_context(const SequenceCache& sequence, int64_t n) const;
+  void check_cache(std::span<const StepInput> inputs) const;
   void check_memory(int64_t n) const;
-  using LayerFn = std::function<void(int64_t layers_done)>;
-  MatView<float> step(const Batch& batch, const LayerFn& layer_done = {});
+  MatView<float> run(const Batch& batch, const LayerFn& layer_done);
 
   void pack_weights(const EngineOptions& options);
   void map_panels(const EngineOptions& options);

@@ -28,14 +28,14 @@ Buffer<float> normals(int64_t n, double deviation) {
   return x;
 }
 
-struct Step {
+struct MeasuredStep {
   MlaForm form;
   bool packed;
   int64_t past, n_new;
   double seconds = std::numeric_limits<double>::infinity();  // the least
 };
 // In the order of the equations that costs_of() solves.
-std::array<Step, 6> steps_to_time() {
+std::array<MeasuredStep, 6> steps_to_time() {
   return {{{MlaForm::absorbed, true, 0, kFew},
            {MlaForm::absorbed, true, kPast, kFew},
            {MlaForm::absorbed, false, 0, kFew},
@@ -53,7 +53,7 @@ double two_digits(double x) {
 }
 
 // Times of the six steps, each the work of two parts by their costs, for the costs.
-MlaCosts costs_of(const std::array<Step, 6>& steps) {
+MlaCosts costs_of(const std::array<MeasuredStep, 6>& steps) {
   const auto work = [&](size_t i) { return mla_fast_work(lite_attention(), steps[i].past, steps[i].n_new); };
   const auto time = [&](size_t i) { return steps[i].seconds; };
   // Two equations  a x + b y = t  for y.
@@ -99,7 +99,7 @@ class Layer {
     for (int64_t p = 0; p < kPast; ++p) cache_.store(sequence_, 0, p, {latents_.data() + p * width_, width_});
   }
 
-  double seconds(const Step& s) {
+  double seconds(const MeasuredStep& s) {
     SequenceCache empty;
     SequenceCache& sequence = s.past > 0 ? sequence_ : empty;
     Batch batch;
@@ -134,11 +134,11 @@ class Layer {
 
 MlaCosts measure_mla_costs(double seconds) {
   Layer layer;
-  std::array<Step, 6> steps = steps_to_time();
-  for (const Step& s : steps) layer.seconds(s);
+  std::array<MeasuredStep, 6> steps = steps_to_time();
+  for (const MeasuredStep& s : steps) layer.seconds(s);
   double total = 0;
   for (int round = 0; round < kLeastRounds || total < seconds; ++round)
-    for (Step& s : steps) {
+    for (MeasuredStep& s : steps) {
       const double taken = layer.seconds(s);
       s.seconds = std::min(s.seconds, taken);
       total += taken;

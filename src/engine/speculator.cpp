@@ -57,7 +57,7 @@ Speculation::Speculation(Engine& engine, Speculator& speculator, SequenceCache& 
 Speculation::~Speculation() { forget_undecided(); }
 
 void Speculation::forget_undecided() {
-  engine_.cache().truncate(sequence_, sequence_.length - (std::ssize(ids_) - n_decided_));
+  engine_.cache().truncate(sequence_, sequence_.length() - (std::ssize(ids_) - n_decided_));
   ids_.resize(static_cast<size_t>(n_decided_));
 }
 
@@ -96,7 +96,7 @@ void Speculation::step(std::span<const int32_t> history, int64_t n_wanted) {
     ids.push_back(id);
   }
   const double start = clock_seconds();
-  logits_ = engine_.feed_singly(sequence_, ids);
+  logits_ = engine_.verify(sequence_, ids);
   speculator_.times_.saw(std::ssize(ids), clock_seconds() - start);
   speculator_.counts_.proposed += std::ssize(ids) - 1;
   ++speculator_.counts_.steps;

@@ -2,7 +2,7 @@
 // is then chosen, its logits are there already, and no step is needed. Source: arXiv:2211.17192, arXiv:2302.01318.
 //
 // The result is that of plain decoding, bit for bit: rows of such a step have the bits of steps of one token
-// (Engine::feed_singly), tokens are chosen by the same call from the same logits, and a guess only decides whether
+// (Engine::verify), tokens are chosen by the same call from the same logits, and a guess only decides whether
 // logits are at hand. So it is for any temperature. Measured times decide how many guesses are verified, and thereby
 // the speed alone.
 #pragma once
@@ -11,6 +11,7 @@
 
 #include "engine/engine.h"
 #include "engine/proposer.h"
+#include "engine/request.h"
 #include "engine/speculation_cost.h"
 
 namespace fathom {

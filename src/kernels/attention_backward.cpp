@@ -31,7 +31,7 @@ void probabilities(const KernelTable& k, Products products, const AttentionGradi
                    int64_t k0, MatView<const float> q, MatView<const float> key, MatView<float> p) {
   gemm_nt_serial(products, q, key, p, false);
   for (int64_t i = 0; i < p.rows; ++i) {
-    const AttentionState& state = g.states[(q0 + i) * g.heads + head];
+    const AttentionState& state = g.states[(q0 + i) * g.layout.heads + head];
     const int64_t visible = std::clamp<int64_t>(q0 + i - k0 + 1, 0, p.cols);
     float* row = p.row(i);
     k.scale(g.scale, row, visible);
@@ -48,10 +48,10 @@ void score_gradient(float scale, MatView<const float> p, const float* D, MatView
 
 void head_backward(const KernelTable& k, Products products, const AttentionGradient& g, int64_t head, Work& w,
                    MatView<float> dvalue) {
-  const int64_t n = g.q.rows, d = w.key.cols, V = g.value_dim, kv = head / g.heads_per_kv;
+  const int64_t n = g.q.rows, d = w.key.cols, V = g.layout.value_dim, kv = head / g.layout.heads_per_kv;
   const MatView<const float> q = g.q.sub_cols(head * d, d), d_o = g.d_o.sub_cols(head * V, V),
                              o = g.o.sub_cols(head * V, V);
-  const MatView<const float> value = g.value.sub_cols(kv * g.value_stride, V);
+  const MatView<const float> value = g.value.sub_cols(kv * g.layout.value_stride, V);
   const MatView<float> dq = g.dq.sub_cols(head * d, d);
   for (int64_t t = 0; t < n; ++t) {
     w.D[t] = k.dot_f32(d_o.row(t), o.row(t), V);
@@ -73,16 +73,16 @@ void head_backward(const KernelTable& k, Products products, const AttentionGradi
 }
 
 void kv_head_backward(const KernelTable& k, Products products, const AttentionGradient& g, int64_t kv, Work& w) {
-  const int64_t N = g.key_dim, R = g.shared_key.cols;
+  const int64_t N = g.layout.key_dim, R = g.shared_key.cols;
   join_key(g, kv, w.key);
-  const MatView<float> dvalue = g.dvalue.sub_cols(kv * g.value_stride, g.value_dim),
-                       dkey = g.dkey.sub_cols(kv * g.key_stride, N);
+  const MatView<float> dvalue = g.dvalue.sub_cols(kv * g.layout.value_stride, g.layout.value_dim),
+                       dkey = g.dkey.sub_cols(kv * g.layout.key_stride, N);
   const auto zero = [](MatView<float> m) {
     for (int64_t t = 0; t < m.rows; ++t) std::fill(m.row(t), m.row(t) + m.cols, 0.0f);
   };
   zero(dvalue);
   zero(w.dkey);
-  for (int64_t head = kv * g.heads_per_kv; head < (kv + 1) * g.heads_per_kv; ++head) {
+  for (int64_t head = kv * g.layout.heads_per_kv; head < (kv + 1) * g.layout.heads_per_kv; ++head) {
     head_backward(k, products, g, head, w, dvalue);
     if (R == 0) continue;
     copy_block(w.dkey.sub_cols(N, R), g.dshared.sub_cols(head * R, R));
@@ -97,7 +97,7 @@ void attention_backward(ThreadPool& pool, Arena& arena, Products products,
                         std::span<const AttentionGradient> sequences) noexcept {
   const KernelTable& k = kernels();
   for_each_kv_head(pool, arena, sequences, Work::floats, [&](const AttentionGradient& g, int64_t kv, float* memory) {
-    Work work(memory, g.q.rows, g.key_dim + g.shared_key.cols);
+    Work work(memory, g.q.rows, g.layout.key_dim + g.shared_key.cols);
     kv_head_backward(k, products, g, kv, work);
   });
 }

@@ -5,19 +5,16 @@
 
 #include "base/arena.h"
 #include "base/threads.h"
-#include "kernels/attention.h"
-#include "kernels/linear.h"
+#include "kernels/attention_forward.h"
 
 namespace fathom {
 
-// One sequence: n rows, one a token. Head h reads key/value head h / heads_per_kv, whose columns start at that head
-// times the stride; its key is [key | shared_key], as in KeyTile.
+// One sequence: n rows, one a token, as in AttentionForward.
 struct AttentionGradient {
-  int64_t heads = 0, heads_per_kv = 1;
+  HeadLayout layout;
   float scale = 0;
   MatView<const float> q, o, d_o;  // (n, heads * (key_dim + shared width)), (n, heads * value_dim) twice
   MatView<const float> key, shared_key, value;
-  int64_t key_dim = 0, key_stride = 0, value_dim = 0, value_stride = 0;
   const AttentionState* states = nullptr;  // (n, heads), of the forward pass
   MatView<float> dq;                       // as q, written
   MatView<float> dkey, dvalue;             // columns as key and value, written

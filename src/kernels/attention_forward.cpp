@@ -33,33 +33,33 @@ void softmax_block(const KernelTable& k, float scale, int64_t q0, int64_t k0, Ma
 
 void head_forward(const KernelTable& k, Products products, const AttentionForward& a, int64_t head,
                   MatView<const float> key, float* scores_memory) {
-  const int64_t n = a.q.rows, d = key.cols, V = a.value_dim, kv = head / a.heads_per_kv;
-  const MatView<const float> q = a.q.sub_cols(head * d, d), value = a.value.sub_cols(kv * a.value_stride, V);
+  const int64_t n = a.q.rows, d = key.cols, V = a.layout.value_dim, kv = head / a.layout.heads_per_kv;
+  const MatView<const float> q = a.q.sub_cols(head * d, d), value = a.value.sub_cols(kv * a.layout.value_stride, V);
   const MatView<float> o = a.o.sub_cols(head * V, V);
   for (int64_t q0 = 0; q0 < n; q0 += kQueries) {
     const int64_t nq = std::min(kQueries, n - q0);
     const MatView<float> rows = o.sub_rows(q0, nq);
-    AttentionState* states = a.states + q0 * a.heads + head;
+    AttentionState* states = a.states + q0 * a.layout.heads + head;
     for (int64_t i = 0; i < nq; ++i) {
       std::fill(rows.row(i), rows.row(i) + V, 0.0f);
-      states[i * a.heads] = {};
+      states[i * a.layout.heads] = {};
     }
     for (int64_t k0 = 0; k0 < q0 + nq; k0 += kKeys) {
       const int64_t nk = std::min({kKeys, n - k0, q0 + nq - k0});
       const MatView<float> scores(scores_memory, nq, nk);
       gemm_nt_serial(products, q.sub_rows(q0, nq), key.sub_rows(k0, nk), scores, false);
-      softmax_block(k, a.scale, q0, k0, scores, states, a.heads, rows);
+      softmax_block(k, a.scale, q0, k0, scores, states, a.layout.heads, rows);
       gemm_nn_serial(products, scores, value.sub_rows(k0, nk), rows, true);
     }
-    for (int64_t i = 0; i < nq; ++i) k.scale(1.0f / states[i * a.heads].sum, rows.row(i), V);
+    for (int64_t i = 0; i < nq; ++i) k.scale(1.0f / states[i * a.layout.heads].sum, rows.row(i), V);
   }
 }
 
 void kv_head_forward(const KernelTable& k, Products products, const AttentionForward& a, int64_t kv, float* memory) {
-  const int64_t n = a.q.rows, d = a.key_dim + a.shared_key.cols;
+  const int64_t n = a.q.rows, d = a.layout.key_dim + a.shared_key.cols;
   const MatView<float> key(memory, n, d);
   join_key(a, kv, key);
-  for (int64_t head = kv * a.heads_per_kv; head < (kv + 1) * a.heads_per_kv; ++head)
+  for (int64_t head = kv * a.layout.heads_per_kv; head < (kv + 1) * a.layout.heads_per_kv; ++head)
     head_forward(k, products, a, head, key, memory + n * d);
 }
 

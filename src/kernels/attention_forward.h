@@ -11,14 +11,19 @@
 
 namespace fathom {
 
-// One sequence: n rows, one a token. Head h reads key/value head h / heads_per_kv, whose columns start at that head
-// times the stride; its key is [key | shared_key].
-struct AttentionForward {
+// Where the heads are among the columns of keys and values: head h reads key/value head h / heads_per_kv, whose columns
+// start at that head times the stride.
+struct HeadLayout {
   int64_t heads = 0, heads_per_kv = 1;
+  int64_t key_dim = 0, key_stride = 0, value_dim = 0, value_stride = 0;
+};
+
+// One sequence: n rows, one a token. The key of a head is [key | shared_key].
+struct AttentionForward {
+  HeadLayout layout;
   float scale = 0;
   MatView<const float> q;  // (n, heads * (key_dim + shared width))
   MatView<const float> key, shared_key, value;
-  int64_t key_dim = 0, key_stride = 0, value_dim = 0, value_stride = 0;
   MatView<float> o;        // (n, heads * value_dim), written
   AttentionState* states;  // (n, heads), written: what attention_backward needs
 };

@@ -17,8 +17,8 @@ inline void copy_block(MatView<const float> from, MatView<float> to) {
 // key (n, key_dim + R) of one key/value head: its own part and the shared one side by side.
 template <class Sequence>
 void join_key(const Sequence& s, int64_t kv, MatView<float> key) {
-  copy_block(s.key.sub_cols(kv * s.key_stride, s.key_dim), key.sub_cols(0, s.key_dim));
-  if (s.shared_key.cols > 0) copy_block(s.shared_key, key.sub_cols(s.key_dim, s.shared_key.cols));
+  copy_block(s.key.sub_cols(kv * s.layout.key_stride, s.layout.key_dim), key.sub_cols(0, s.layout.key_dim));
+  if (s.shared_key.cols > 0) copy_block(s.shared_key, key.sub_cols(s.layout.key_dim, s.shared_key.cols));
 }
 
 // task(sequence, key/value head, scratch) for every head of every sequence, as threads become free. The scratch of a
@@ -27,11 +27,11 @@ template <class Sequence, class Floats, class Task>
 void for_each_kv_head(ThreadPool& pool, Arena& arena, std::span<const Sequence> sequences, Floats floats, Task task) {
   if (sequences.empty()) return;
   const Sequence& any = sequences[0];
-  const int64_t kv_heads = any.heads / any.heads_per_kv, n_tasks = std::ssize(sequences) * kv_heads;
+  const int64_t kv_heads = any.layout.heads / any.layout.heads_per_kv, n_tasks = std::ssize(sequences) * kv_heads;
   int64_t longest = 0;
   for (const Sequence& s : sequences) longest = std::max(longest, s.q.rows);
   Arena::Scope scope(arena);
-  const int64_t per_thread = floats(longest, any.key_dim + any.shared_key.cols);
+  const int64_t per_thread = floats(longest, any.layout.key_dim + any.shared_key.cols);
   float* memory = arena.take<float>(per_thread * pool.size());
   pool.for_each_task(n_tasks, [&](int thread, int64_t i) {
     task(sequences[static_cast<size_t>(i / kv_heads)], i % kv_heads, memory + thread * per_thread);

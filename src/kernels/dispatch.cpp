@@ -1,54 +1,60 @@
 #include "kernels/dispatch.h"
 
+#include <algorithm>
 #include <cstdlib>
-#include <vector>
 
 #include "base/error.h"
 #include "base/suggest.h"
-#include "kernels/isa/tables.h"
+#include "kernels/registry.h"
 
 namespace fathom {
 namespace {
 
-bool can_run(Isa isa, const CpuFeatures& cpu) noexcept {
-  switch (isa) {
-    case Isa::ref:
-      return true;
-    case Isa::avx2:
-      return cpu.avx2;
-    case Isa::avx512:
-      return cpu.avx512;
-    case Isa::avx512_vnni:
-      return cpu.avx512_vnni;
-    case Isa::amx:
-      return cpu.amx;
+bool can_run(const InstructionSet& s, const CpuFeatures& cpu) noexcept { return s.needs == nullptr || cpu.*s.needs; }
+
+// The last row, that is the best, whose `kernel` (a member of InstructionSet, or a function of one) is not nullptr.
+template <class Kernel>
+auto best(Isa highest, const CpuFeatures& cpu, Kernel kernel) {
+  decltype(kernel(instruction_sets().front())) found = nullptr;
+  for (const InstructionSet& s : instruction_sets()) {
+    const bool preferred = s.prefers == nullptr || cpu.*s.prefers;
+    if (s.isa <= highest && preferred && can_run(s, cpu) && kernel(s) != nullptr) found = kernel(s);
   }
-  return false;
+  check(found != nullptr, "the reference kernels run everywhere");
+  return found;
 }
 
-constexpr Isa kIsas[] = {Isa::ref, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::amx};
+template <class Kernel>
+auto runnable(Kernel kernel) {
+  std::vector<decltype(kernel(instruction_sets().front()))> found;
+  for (const InstructionSet& s : instruction_sets())
+    if (can_run(s, usable_cpu()) && kernel(s) != nullptr) found.push_back(kernel(s));
+  return found;
+}
 
-const KernelTable* compiled(Isa isa) noexcept {
-  for (const KernelTable* k : compiled_kernels())
-    if (k->isa == isa) return k;
-  return nullptr;
+const KernelTable* table_of(const InstructionSet& s) noexcept { return s.table; }
+const Int16Kernel* int16_of(const InstructionSet& s) noexcept { return s.int16; }
+auto gemm_of(Products p) noexcept {
+  return [p](const InstructionSet& s) { return p == Products::f32 ? s.gemm_f32 : s.gemm_bf16; };
+}
+
+std::string all_names() {
+  std::string names;
+  for (const InstructionSet& s : instruction_sets())
+    if (s.table != nullptr) names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
+  return names;
+}
+
+std::optional<std::string_view> forced_isa() noexcept {
+  const char* value = std::getenv("FATHOM_ISA");
+  return value != nullptr ? std::optional<std::string_view>(value) : std::nullopt;
 }
 
 }  // namespace
 
 std::string_view name(Isa isa) noexcept {
-  switch (isa) {
-    case Isa::ref:
-      return "ref";
-    case Isa::avx2:
-      return "avx2";
-    case Isa::avx512:
-      return "avx512";
-    case Isa::avx512_vnni:
-      return "avx512_vnni";
-    case Isa::amx:
-      return "amx";
-  }
+  for (const InstructionSet& s : instruction_sets())
+    if (s.isa == isa) return s.name;
   return "";
 }
 
@@ -62,48 +68,52 @@ const CpuFeatures& usable_cpu() noexcept {
 }
 
 const KernelTable& choose_kernels(std::optional<std::string_view> forced, const CpuFeatures& cpu) {
-  if (!forced || forced->empty()) {
-    const KernelTable* best = nullptr;
-    for (const KernelTable* k : compiled_kernels())
-      if (can_run(k->isa, cpu)) best = k;
-    check(best != nullptr, "the reference kernels run everywhere");
-    return *best;
-  }
-  for (Isa isa : kIsas) {
-    if (!equal_in_any_case(name(isa), *forced)) continue;
-    const KernelTable* k = compiled(isa);
-    if (k == nullptr)
-      throw_unsupported("FATHOM_ISA={}: this build of fathom has no such kernels. Try FATHOM_ISA=ref, or unset it.",
-                        name(isa));
-    if (!can_run(isa, cpu))
+  if (!forced || forced->empty()) return *best(instruction_sets().back().isa, cpu, table_of);
+  for (const InstructionSet& s : instruction_sets()) {
+    if (s.table == nullptr || !equal_in_any_case(s.name, *forced)) continue;
+    if (!can_run(s, cpu))
       throw_unsupported(
-          "FATHOM_ISA={}: this CPU ({}) cannot run these kernels. Unset FATHOM_ISA for the best it can run.", name(isa),
+          "FATHOM_ISA={}: this CPU ({}) cannot run these kernels. Unset FATHOM_ISA for the best it can run.", s.name,
           cpu_model_name());
-    return *k;
+    return *s.table;
   }
-  throw_bad_input(
-      "FATHOM_ISA={}: no such instruction set; it is one of ref, avx2, avx512, avx512_vnni, amx, or not set at all.",
-      quoted_for_message(*forced));
+  throw_bad_input("FATHOM_ISA={}: this build has no such instruction set; it is one of {}, or not set at all.",
+                  quoted_for_message(*forced), all_names());
+}
+
+const GemmKernel& choose_gemm_kernel(Products p, std::optional<std::string_view> forced, const CpuFeatures& cpu) {
+  return *best(choose_kernels(forced, cpu).isa, cpu, gemm_of(p));
 }
 
 const KernelTable& kernels() {
-  static const KernelTable& chosen = [&]() -> const KernelTable& {
-    const char* forced = std::getenv("FATHOM_ISA");
-    return choose_kernels(forced ? std::optional<std::string_view>(forced) : std::nullopt, usable_cpu());
-  }();
+  static const KernelTable& chosen = choose_kernels(forced_isa(), usable_cpu());
   return chosen;
 }
 
-const KernelTable* kernels_for(Isa isa) noexcept { return can_run(isa, usable_cpu()) ? compiled(isa) : nullptr; }
+const GemmKernel& gemm_kernel(Products p) {
+  static const GemmKernel& f32 = choose_gemm_kernel(Products::f32, forced_isa(), usable_cpu());
+  static const GemmKernel& bf16 = choose_gemm_kernel(Products::bf16, forced_isa(), usable_cpu());
+  return p == Products::f32 ? f32 : bf16;
+}
+
+const Int16Kernel& int16_kernel() {
+  static const Int16Kernel& chosen = *best(kernels().isa, usable_cpu(), int16_of);
+  return chosen;
+}
+
+const KernelTable* kernels_for(Isa isa) noexcept {
+  for (const InstructionSet& s : instruction_sets())
+    if (s.isa == isa && s.table != nullptr) return can_run(s, usable_cpu()) ? s.table : nullptr;
+  return nullptr;
+}
 
 std::span<const KernelTable* const> runnable_kernels() {
-  static const std::vector<const KernelTable*> runnable = [] {
-    std::vector<const KernelTable*> found;
-    for (const KernelTable* k : compiled_kernels())
-      if (can_run(k->isa, usable_cpu())) found.push_back(k);
-    return found;
-  }();
-  return runnable;
+  static const std::vector<const KernelTable*> tables = runnable(table_of);
+  return tables;
 }
+
+std::vector<const GemmKernel*> runnable_gemm_kernels(Products p) { return runnable(gemm_of(p)); }
+
+std::vector<const Int16Kernel*> runnable_int16_kernels() { return runnable(int16_of); }
 
 }  // namespace fathom

@@ -310,9 +310,7 @@ void run_round(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmP
     work += p->m * p->n * rounds.back().depth;
   }
   const TaskShape shape = task_shape(kernel, problems, deepest, pool && work > kSerialWork ? pool->size() : 1);
-  const auto shared = [&](const GemmProblem& p) {
-    return p.packed_b == nullptr && (p.m > shape.rows || !(p.b_transposed || p.b.any_column()));
-  };
+  const auto shared = [&](const GemmProblem& p) { return p.m > shape.rows || !(p.b_transposed || p.b.any_column()); };
   TaskList pack, multiply;
   int64_t words = 0, pack_work = 0;
   for (size_t i = 0; i < problems.size(); ++i) {
@@ -323,12 +321,9 @@ void run_round(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmP
   }
   uint32_t* next = words > 0 ? reserve(scratch_b, words) : nullptr;
   std::vector<uint32_t*> packed;
-  std::vector<const uint32_t*> b;
   for (size_t i = 0; i < problems.size(); ++i) {
     const GemmProblem& p = *problems[i];
     packed.push_back(shared(p) ? next : nullptr);
-    // Rounds before this one were whole.
-    b.push_back(p.packed_b ? p.packed_b + rounds[i].first / kernel.per_word * rounded_up(p.n, kernel.cols) : packed[i]);
     if (shared(p)) next += packed_round_words(kernel, p.n, rounds[i]);
   }
   run_tasks(pool, pack.size(), pack_work, [&](int64_t task) {
@@ -338,7 +333,7 @@ void run_round(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmP
   });
   run_tasks(pool, multiply.size(), work, [&](int64_t task) {
     const auto [i, number] = multiply.find(task);
-    multiply_task(kernel, *problems[i], rounds[i], b[i], shape, number);
+    multiply_task(kernel, *problems[i], rounds[i], packed[i], shape, number);
   });
 }
 
@@ -364,27 +359,12 @@ void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProble
     };
     for (const GemmProblem& p : problems) {
       if (p.m == 0 || p.n == 0 || index >= count_rounds(kernel, p.k)) continue;
-      const int64_t more = p.packed_b ? 0 : packed_round_words(kernel, p.n, round_of(kernel, p.k, index));
+      const int64_t more = packed_round_words(kernel, p.n, round_of(kernel, p.k, index));
       if (words > 0 && words + more > kPackedWords) flush();
       batch.push_back(&p);
       words += more;
     }
     flush();
-  }
-}
-
-int64_t gemm_packed_words(const GemmKernel& kernel, int64_t k, int64_t n) noexcept {
-  return rounded_up(blocks(k, kernel.per_word), kWordBlock) * rounded_up(n, kernel.cols);
-}
-
-void gemm_pack_b(ThreadPool* pool, const GemmKernel& kernel, const WeightRows& b, bool b_transposed,
-                 uint32_t* packed) noexcept {
-  const int64_t k = b_transposed ? b.cols() : b.rows(), n = b_transposed ? b.rows() : b.cols();
-  for (int64_t index = 0; index < count_rounds(kernel, k); ++index) {
-    const Round r = round_of(kernel, k, index);
-    run_tasks(pool, count_pack_tasks(kernel, b_transposed, n, r), n * r.depth,
-              [&](int64_t task) { pack_task(kernel, b, b_transposed, n, r, task, packed); });
-    packed += packed_round_words(kernel, n, r);
   }
 }
 

@@ -15,9 +15,8 @@ struct GemmProblem {
   const float* a = nullptr;  // element (i, k) = a[i * a_stride + k], or a[k * a_stride + i] when transposed
   int64_t a_stride = 0;
   bool a_transposed = false;
-  WeightRows b;  // (k, n), or (n, k) when transposed; not read when packed_b is given
+  WeightRows b;  // (k, n), or (n, k) when transposed
   bool b_transposed = false;
-  const uint32_t* packed_b = nullptr;  // what gemm_pack_b made
   float* c = nullptr;
   int64_t c_stride = 0;
   bool add = false;
@@ -25,10 +24,5 @@ struct GemmProblem {
 
 // All problems; on the calling thread alone when pool is nullptr. Scratch: linear.h.
 void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem> problems) noexcept;
-
-// b of one shape for many products: words of the packed form, and packing into it (64-byte aligned).
-int64_t gemm_packed_words(const GemmKernel& kernel, int64_t k, int64_t n) noexcept;
-void gemm_pack_b(ThreadPool* pool, const GemmKernel& kernel, const WeightRows& b, bool b_transposed,
-                 uint32_t* packed) noexcept;
 
 }  // namespace fathom

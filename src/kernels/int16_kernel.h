@@ -121,8 +121,4 @@ struct Int16Kernel {
   void (*unpack_sums)(const float* sums, int64_t n, float* out, int64_t stride) noexcept;
 };
 
-// The kernels of the table that dispatch.h chose, or the best of a lesser one. Throws as kernels() does, at the first
-// call alone.
-const Int16Kernel& int16_kernel();
-
 }  // namespace fathom

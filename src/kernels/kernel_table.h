@@ -36,10 +36,8 @@ struct KernelTable {
 
   // sum of a[i] * x[i]
   float (*dot_f32)(const float* a, const float* x, int64_t n) noexcept;
-  float (*dot_bf16)(const uint16_t* a, const float* x, int64_t n) noexcept;
   // y[i] += alpha * x[i]
   void (*axpy_f32)(float alpha, const float* x, float* y, int64_t n) noexcept;
-  void (*axpy_bf16)(float alpha, const uint16_t* x, float* y, int64_t n) noexcept;
   // x[i] *= alpha
   void (*scale)(float alpha, float* x, int64_t n) noexcept;
 

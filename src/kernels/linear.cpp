@@ -4,7 +4,6 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/gemm.h"
-#include "kernels/gemm_dispatch.h"
 
 namespace fathom {
 namespace {
@@ -25,7 +24,6 @@ GemmProblem problem(MatView<const float> a, Order a_order, const WeightRows& b, 
           .a_transposed = at,
           .b = b,
           .b_transposed = bt,
-          .packed_b = nullptr,
           .c = c.data,
           .c_stride = c.stride,
           .add = add};
@@ -39,23 +37,6 @@ GemmProblem dinput(MatView<const float> dy, const Weight& w, MatView<float> dx, 
 }
 GemmProblem dweight(MatView<const float> dy, MatView<const float> x, MatView<float> dw) {
   return problem(dy, Order::transposed, WeightRows(kernels(), x), Order::normal, dw, true);
-}
-
-GemmProblem packed(MatView<const float> a, const PackedWeight& w, PackedWeight::Use use, MatView<float> c, bool add) {
-  const bool forward = use == PackedWeight::Use::forward;
-  const int64_t k = forward ? w.cols() : w.rows(), n = forward ? w.rows() : w.cols();
-  check(w.use() == use, "linear: a weight packed for this product");
-  check(a.cols == k && c.rows == a.rows && c.cols == n, "linear: c (M, N), a (M, K), packed b (K, N)");
-  return {.m = a.rows,
-          .n = n,
-          .k = k,
-          .a = a.data,
-          .a_stride = a.stride,
-          .b = WeightRows(kernels(), MatView<const float>()),
-          .packed_b = w.words(),
-          .c = c.data,
-          .c_stride = c.stride,
-          .add = add};
 }
 
 void run(ThreadPool* pool, Products p, const GemmProblem& one) { gemm(pool, gemm_kernel(p), {&one, 1}); }
@@ -73,12 +54,6 @@ void run_grouped(ThreadPool& pool, Products p, int64_t n_rows, std::span<const i
     if (n > 0) problems.push_back(of(e, offsets[e], n));
   }
   gemm(&pool, gemm_kernel(p), problems);
-}
-
-Products products_of(std::span<const PackedWeight> weights) {
-  for (const PackedWeight& w : weights)
-    check(w.products() == weights[0].products(), "grouped_linear: weights packed alike");
-  return weights.empty() ? Products::f32 : weights[0].products();
 }
 
 }  // namespace
@@ -114,41 +89,6 @@ void grouped_linear_dweight(ThreadPool& pool, Products p, MatView<const float> d
   check(dy.rows == x.rows, "grouped_linear_dweight: dy (n_rows, N), x (n_rows, K)");
   run_grouped(pool, p, dy.rows, offsets, dw.size(), [&](size_t e, int64_t first, int64_t n) {
     return dweight(dy.sub_rows(first, n), x.sub_rows(first, n), dw[e]);
-  });
-}
-
-void PackedWeight::pack(ThreadPool& pool, Products products, const Weight& w, Use use) {
-  const GemmKernel& kernel = gemm_kernel(products);
-  const bool forward = use == Use::forward;
-  const int64_t words = gemm_packed_words(kernel, forward ? w.cols : w.rows, forward ? w.rows : w.cols);
-  if (words_.size() != words) words_ = Buffer<uint32_t>(words);
-  use_ = use;
-  products_ = products;
-  rows_ = w.rows;
-  cols_ = w.cols;
-  gemm_pack_b(&pool, kernel, WeightRows(kernels(), w), forward, words_.data());
-}
-
-void linear(ThreadPool& pool, MatView<const float> x, const PackedWeight& w, MatView<float> y) noexcept {
-  run(&pool, w.products(), packed(x, w, PackedWeight::Use::forward, y, false));
-}
-void linear_dinput(ThreadPool& pool, MatView<const float> dy, const PackedWeight& w, MatView<float> dx,
-                   bool add) noexcept {
-  run(&pool, w.products(), packed(dy, w, PackedWeight::Use::dinput, dx, add));
-}
-
-void grouped_linear(ThreadPool& pool, MatView<const float> x, std::span<const int64_t> offsets,
-                    std::span<const PackedWeight> weights, MatView<float> y) noexcept {
-  check(y.rows == x.rows, "grouped_linear: x (n_rows, K), y (n_rows, N)");
-  run_grouped(pool, products_of(weights), x.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
-    return packed(x.sub_rows(first, n), weights[e], PackedWeight::Use::forward, y.sub_rows(first, n), false);
-  });
-}
-void grouped_linear_dinput(ThreadPool& pool, MatView<const float> dy, std::span<const int64_t> offsets,
-                           std::span<const PackedWeight> weights, MatView<float> dx, bool add) noexcept {
-  check(dx.rows == dy.rows, "grouped_linear_dinput: dy (n_rows, N), dx (n_rows, K)");
-  run_grouped(pool, products_of(weights), dy.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
-    return packed(dy.sub_rows(first, n), weights[e], PackedWeight::Use::dinput, dx.sub_rows(first, n), add);
   });
 }
 

@@ -28,7 +28,6 @@
 
 #include "base/threads.h"
 #include "kernels/products.h"
-#include "tensor/buffer.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"
 
@@ -52,39 +51,6 @@ void grouped_linear_dinput(ThreadPool& pool, Products products, MatView<const fl
                            bool add) noexcept;
 void grouped_linear_dweight(ThreadPool& pool, Products products, MatView<const float> dy, MatView<const float> x,
                             std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept;
-
-// A weight packed for the kernels of this process: once for each step of the optimiser in place of once in each
-// product, which then give the same bits. It pays where rows are few, as for experts. Holds a copy: 2 bytes for each
-// element with Products::bf16 on CPUs that multiply bfloat16, else 4, rows and columns rounded up to 32. `forward` and
-// `dinput` need different packings.
-class PackedWeight {
- public:
-  enum class Use : uint8_t { forward, dinput };
-
-  // Memory is kept when the size is the same as before. Throws std::bad_alloc.
-  void pack(ThreadPool& pool, Products products, const Weight& w, Use use);
-
-  Use use() const noexcept { return use_; }
-  Products products() const noexcept { return products_; }
-  int64_t rows() const noexcept { return rows_; }  // (N, K), as of the weight
-  int64_t cols() const noexcept { return cols_; }
-  const uint32_t* words() const noexcept { return words_.data(); }
-
- private:
-  Use use_ = Use::forward;
-  Products products_ = Products::f32;
-  int64_t rows_ = 0, cols_ = 0;
-  Buffer<uint32_t> words_;
-};
-
-// The products above with weights packed for them (check()), all with the same Products.
-void linear(ThreadPool& pool, MatView<const float> x, const PackedWeight& w, MatView<float> y) noexcept;
-void linear_dinput(ThreadPool& pool, MatView<const float> dy, const PackedWeight& w, MatView<float> dx,
-                   bool add) noexcept;
-void grouped_linear(ThreadPool& pool, MatView<const float> x, std::span<const int64_t> offsets,
-                    std::span<const PackedWeight> weights, MatView<float> y) noexcept;
-void grouped_linear_dinput(ThreadPool& pool, MatView<const float> dy, std::span<const int64_t> offsets,
-                           std::span<const PackedWeight> weights, MatView<float> dx, bool add) noexcept;
 
 // On the calling thread alone, inside a section of the pool: one head, one block of attention. c is written, or added
 // to when `add`.

@@ -26,7 +26,7 @@ constexpr const Blocking& blocking(int64_t n_tokens) noexcept {
   return n_tokens <= kFewTokens.tokens ? kFewTokens : kManyTokens;
 }
 
-constexpr int64_t kTransposedTokens = 16, kTransposedRows = 32;
+constexpr int64_t kTransposedRows = 32;
 
 // Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
 constexpr int64_t kSerialWork = 1 << 15;
@@ -71,11 +71,6 @@ void matmul_task(const KernelTable& k, MatView<const float> x, const WeightRows&
   block(k, x.sub_rows(token, n_tokens), w, row, n_rows, y.sub_rows(token, n_tokens));
 }
 
-void matmul_all(MatView<const float> x, const WeightRows& w, MatView<float> y) noexcept {
-  check(x.cols == w.cols() && y.rows == x.rows && y.cols == w.rows(), "matmul: x (T, K), w (N, K), y (T, N)");
-  for (int64_t task = 0; task < count_tasks(x.rows, w.rows()); ++task) matmul_task(kernels(), x, w, y, task);
-}
-
 // y[:, first .. first+n-1] += x W[:, first .. first+n-1], n at most kPiece
 void matmul_transposed_block(const KernelTable& k, MatView<const float> x, const WeightRows& w, int64_t first,
                              int64_t n, MatView<float> y) noexcept {
@@ -86,17 +81,6 @@ void matmul_transposed_block(const KernelTable& k, MatView<const float> x, const
     const float* piece = w.piece(row, n_rows, first, n, scratch, stride);
     k.axpy_tile(piece, stride, n_rows, x.data + row, x.stride, x.rows, n, y.data + first, y.stride);
   }
-}
-
-void fill_zero(MatView<float> y) noexcept {
-  for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0f);
-}
-
-void matmul_transposed_add(MatView<const float> x, const WeightRows& w, MatView<float> y) noexcept {
-  check(x.cols == w.rows() && y.rows == x.rows && y.cols == w.cols(),
-        "matmul_transposed: x (T, N), w (N, K), y (T, K)");
-  for (int64_t i = 0; i < w.cols(); i += kPiece)
-    matmul_transposed_block(kernels(), x, w, i, std::min(kPiece, w.cols() - i), y);
 }
 
 // Tasks are taken as threads become free; several at a time, so that taking them costs nothing beside doing them.
@@ -119,20 +103,6 @@ void matmul(ThreadPool& pool, MatView<const float> x, const Weight& w, MatView<f
             [&](int64_t task) { matmul_task(k, x, rows, y, task); });
 }
 
-void matmul_transposed(ThreadPool& pool, MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
-  check(x.cols == w.rows && y.rows == x.rows && y.cols == w.cols, "matmul_transposed: x (T, N), w (N, K), y (T, K)");
-  const KernelTable& k = kernels();
-  const WeightRows rows(k, w);
-  const int64_t token_blocks = blocks(x.rows, kTransposedTokens);
-  run_tasks(pool, blocks(w.cols, kPiece) * token_blocks, x.rows * w.rows * w.cols, [&](int64_t task) {
-    const int64_t first = task / token_blocks * kPiece, token = task % token_blocks * kTransposedTokens;
-    const int64_t n = std::min(kPiece, w.cols - first), n_tokens = std::min(kTransposedTokens, x.rows - token);
-    const MatView<float> out = y.sub_rows(token, n_tokens);
-    fill_zero(out.sub_cols(first, n));
-    matmul_transposed_block(k, x.sub_rows(token, n_tokens), rows, first, n, out);
-  });
-}
-
 void grouped_matmul(ThreadPool& pool, MatView<const float> x, std::span<const int64_t> offsets,
                     std::span<const Weight> weights, MatView<float> y) noexcept {
   check(offsets.size() == weights.size() + 1 && offsets.front() == 0 && offsets.back() == x.rows && y.rows == x.rows,
@@ -153,26 +123,17 @@ void grouped_matmul(ThreadPool& pool, MatView<const float> x, std::span<const in
 }
 
 void matmul_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
-  matmul_all(x, WeightRows(kernels(), w), y);
+  check(x.cols == w.cols && y.rows == x.rows && y.cols == w.rows, "matmul: x (T, K), w (N, K), y (T, N)");
+  const WeightRows rows(kernels(), w);
+  for (int64_t task = 0; task < count_tasks(x.rows, w.rows); ++task) matmul_task(kernels(), x, rows, y, task);
 }
-void matmul_serial(MatView<const float> x, MatView<const float> w, MatView<float> y) noexcept {
-  matmul_all(x, WeightRows(kernels(), w), y);
-}
-void matmul_serial(MatView<const float> x, MatView<const uint16_t> w_bf16, MatView<float> y) noexcept {
-  matmul_all(x, WeightRows(kernels(), w_bf16), y);
-}
-
 void matmul_transposed_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
-  fill_zero(y);
-  matmul_transposed_add(x, WeightRows(kernels(), w), y);
+  check(x.cols == w.rows && y.rows == x.rows && y.cols == w.cols, "matmul_transposed: x (T, N), w (N, K), y (T, K)");
+  const WeightRows rows(kernels(), w);
+  for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0f);
+  for (int64_t i = 0; i < w.cols; i += kPiece)
+    matmul_transposed_block(kernels(), x, rows, i, std::min(kPiece, w.cols - i), y);
 }
-void matmul_transposed_add_serial(MatView<const float> x, MatView<const float> w, MatView<float> y) noexcept {
-  matmul_transposed_add(x, WeightRows(kernels(), w), y);
-}
-void matmul_transposed_add_serial(MatView<const float> x, MatView<const uint16_t> w_bf16, MatView<float> y) noexcept {
-  matmul_transposed_add(x, WeightRows(kernels(), w_bf16), y);
-}
-
 void gather_rows(const Weight& w, std::span<const int32_t> ids, MatView<float> y) noexcept {
   check(y.rows == static_cast<int64_t>(ids.size()) && y.cols == w.cols, "gather_rows: w (N, K), y (T, K)");
   const WeightRows rows(kernels(), w);

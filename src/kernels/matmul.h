@@ -1,7 +1,7 @@
 // Matrix products with a stored weight of any element type. Activations, accumulation and results are float32; the
 // weight is decoded piece by piece, exactly as quant/decode.h says, and never as a whole.
 //     matmul             y = x W^T   a linear layer W (N, K) applied to T rows
-//     matmul_transposed  y = x W     the sum over the rows of W, in row order: absorbed queries, input gradients
+//     matmul_transposed  y = x W     the sum over the rows of W, in row order: absorbed queries, expanded keys
 //
 // The same bits everywhere: y[t][n] depends on row t of x, row (or column) n of w, the element type and the instruction
 // set alone: not on T, on the number of threads, on where t and n fall in a tile, nor on the serial or parallel form.
@@ -22,9 +22,6 @@ namespace fathom {
 // x (T, K), w (N, K), y (T, N), written.
 void matmul(ThreadPool& pool, MatView<const float> x, const Weight& w, MatView<float> y) noexcept;
 
-// x (T, N), w (N, K), y (T, K), written.
-void matmul_transposed(ThreadPool& pool, MatView<const float> x, const Weight& w, MatView<float> y) noexcept;
-
 // Rows sorted by expert: rows offsets[e] .. offsets[e+1]-1 of x are multiplied with weights[e], as matmul would.
 // x (n_rows, K), offsets (E+1) from 0 to n_rows, not decreasing; weights (E), all (N, K); y (n_rows, N), written.
 // Experts without rows are not read. Balanced over the threads by work, whatever the number of rows of each expert.
@@ -35,13 +32,6 @@ void grouped_matmul(ThreadPool& pool, MatView<const float> x, std::span<const in
 // block).
 void matmul_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept;
 void matmul_transposed_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept;
-
-// And with a matrix of ours (rows with a stride) as w: activations, expanded keys and values, a cache in float or
-// bfloat16. matmul_transposed_add_serial: y += x W, as if the rows of w came after those already summed in y.
-void matmul_serial(MatView<const float> x, MatView<const float> w, MatView<float> y) noexcept;
-void matmul_serial(MatView<const float> x, MatView<const uint16_t> w_bf16, MatView<float> y) noexcept;
-void matmul_transposed_add_serial(MatView<const float> x, MatView<const float> w, MatView<float> y) noexcept;
-void matmul_transposed_add_serial(MatView<const float> x, MatView<const uint16_t> w_bf16, MatView<float> y) noexcept;
 
 // Row ids[t] of w, decoded, into row t of y: the embedding. w (N, K), y (T, K). Each id is in 0 .. N-1 (check()).
 void gather_rows(const Weight& w, std::span<const int32_t> ids, MatView<float> y) noexcept;

@@ -11,11 +11,10 @@ namespace fathom {
 // weight  (D)      read
 // eps              dimensionless, rms_norm_eps of the config (1e-6)
 // y       (T, D)   written
-// rstd    (T)      written when not empty; the backward pass needs it, inference passes {}
 //
 // Rows are independent: the result does not depend on the number of threads. The mean is summed in float32.
 // Bound by memory. Shapes are checked; throws nothing.
-void rmsnorm_forward(ThreadPool& pool, MatView<const float> x, VecView<const float> weight, float eps, MatView<float> y,
-                     VecView<float> rstd) noexcept;
+void rmsnorm_forward(ThreadPool& pool, MatView<const float> x, VecView<const float> weight, float eps,
+                     MatView<float> y) noexcept;
 
 }  // namespace fathom

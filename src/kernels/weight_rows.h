@@ -23,9 +23,6 @@ class WeightRows {
   }
   WeightRows(const KernelTable& k, MatView<const float> m) noexcept
       : WeightRows(k, DType::f32, reinterpret_cast<const std::byte*>(m.data), m.stride * 4, m.rows, m.cols) {}
-  WeightRows(const KernelTable& k, MatView<const uint16_t> bf16) noexcept
-      : WeightRows(k, DType::bf16, reinterpret_cast<const std::byte*>(bf16.data), bf16.stride * 2, bf16.rows,
-                   bf16.cols) {}
 
   int64_t rows() const noexcept { return rows_; }
   int64_t cols() const noexcept { return cols_; }

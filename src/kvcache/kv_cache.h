@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kvcache/cache_row.h"
@@ -23,10 +24,32 @@ struct CacheLayout {
   int64_t bytes_per_token() const noexcept { return layers * row().bytes(); }
 };
 
-// The blocks of one sequence, in order. Owned by the sequence; only KvCache changes it.
-struct SequenceCache {
-  std::vector<int32_t> blocks;
-  int64_t length = 0;  // tokens stored; the next token's position
+inline int64_t blocks_of(int64_t tokens) noexcept { return (tokens + kBlockTokens - 1) / kBlockTokens; }
+
+// Which blocks of a KvCache no sequence has.
+struct FreeBlocks {
+  std::vector<int32_t> numbers;
+};
+
+// The cached tokens of one sequence: the blocks that hold them, in order. It gives its blocks back when it is
+// destroyed, before or after the KvCache that they are of. Only a KvCache changes it, always the same one.
+class SequenceCache {
+ public:
+  SequenceCache() = default;
+  ~SequenceCache();
+  SequenceCache(SequenceCache&& other) noexcept;
+  SequenceCache& operator=(SequenceCache&& other) noexcept;
+
+  int64_t length() const noexcept { return length_; }  // tokens stored; the next token's position
+  std::span<const int32_t> blocks() const noexcept { return blocks_; }
+
+ private:
+  friend class KvCache;
+  void keep_blocks(size_t n) noexcept;
+
+  std::shared_ptr<FreeBlocks> free_;  // of the cache that the blocks are of; nullptr before the first token
+  std::vector<int32_t> blocks_;
+  int64_t length_ = 0;
 };
 
 // Not thread-safe, except that rows of different tokens may be written and rows may be read by several threads at once.
@@ -37,7 +60,7 @@ class KvCache {
   KvCache(const CacheLayout& layout, int64_t max_tokens);
 
   const CacheLayout& layout() const noexcept { return layout_; }
-  int64_t free_tokens() const noexcept { return static_cast<int64_t>(free_.size()) * kBlockTokens; }
+  int64_t free_tokens() const noexcept { return std::ssize(free_->numbers) * kBlockTokens; }
 
   // Makes room for `n` tokens after the ones stored, and counts them as stored: their rows are to be written for every
   // layer before they are read. resource Error when there are not enough blocks; then nothing has changed.
@@ -53,7 +76,7 @@ class KvCache {
   MatView<const float> rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                             float* scratch) const noexcept;
 
-  // The rows of a layer that stand together in the block of a position, its own being number position % kBlockTokens.
+  // Start of the block of `layer` that holds `position`, whose own row is number position % kBlockTokens.
   const std::byte* stored(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept {
     return rows_at(sequence, layer, position);
   }
@@ -65,7 +88,7 @@ class KvCache {
   CacheLayout layout_;
   int64_t block_bytes_ = 0, slab_blocks_ = 1;
   std::vector<Buffer<std::byte>> slabs_;  // (slab_blocks_, layers) times kBlockTokens rows, empty until first used
-  std::vector<int32_t> free_;
+  std::shared_ptr<FreeBlocks> free_ = std::make_shared<FreeBlocks>();
 };
 
 }  // namespace fathom

@@ -40,7 +40,7 @@ EngineRun run_threads(const BenchOptions& o, const Model& model, int threads, co
   Engine engine(model, options);
   SequenceCache first;
   const int32_t id = 0;
-  engine.feed(first, std::span(&id, 1));
+  engine.append(first, std::span(&id, 1));
   engine.cache().truncate(first, 0);
   run.load_seconds = clock_seconds() - start;
   run.threads = engine.threads();

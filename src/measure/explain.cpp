@@ -6,7 +6,6 @@
 #include "base/progress.h"
 #include "base/stripes.h"
 #include "kernels/dispatch.h"
-#include "kernels/gemm_dispatch.h"
 #include "measure/bench.h"
 #include "model/mla_fast.h"
 

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "kernels/gemm_dispatch.h"
+#include "kernels/dispatch.h"
 #include "kernels/peak.h"
 #include "tensor/buffer.h"
 

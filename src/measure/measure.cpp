@@ -26,8 +26,8 @@ class Bench {
     }
     sequences_.resize(n_sequences);
     for (size_t s = 0; s < n_sequences; ++s) {
-      if (sequences_[s].length > depth) engine_.cache().truncate(sequences_[s], depth);
-      if (sequences_[s].length < depth) append(s, depth - sequences_[s].length);
+      if (sequences_[s].length() > depth) engine_.cache().truncate(sequences_[s], depth);
+      if (sequences_[s].length() < depth) append(s, depth - sequences_[s].length());
     }
   }
 
@@ -63,30 +63,30 @@ class Bench {
     }
   }
 
-  void prefill(int64_t n) { engine_.feed(sequences_[0], ids(0, n)); }
+  void prefill(int64_t n) { engine_.append(sequences_[0], ids(0, n)); }
 
   void decode(int64_t steps) {
     for (int64_t i = 0; i < steps; ++i) {
       std::vector<int32_t> chosen(sequences_.size());
       std::vector<StepInput> inputs;
       for (size_t s = 0; s < sequences_.size(); ++s) {
-        chosen[s] = some_id(engine_.config().vocab_size, sequences_[s].length, s);
+        chosen[s] = some_id(engine_.config().vocab_size, sequences_[s].length(), s);
         inputs.push_back({&sequences_[s], std::span(&chosen[s], 1)});
       }
-      engine_.decode(inputs);
+      engine_.step(inputs);
     }
   }
 
   std::vector<int32_t> ids(size_t sequence, int64_t n) const {
     std::vector<int32_t> out(static_cast<size_t>(n));
     for (int64_t i = 0; i < n; ++i)
-      out[static_cast<size_t>(i)] = some_id(engine_.config().vocab_size, sequences_[sequence].length + i, sequence);
+      out[static_cast<size_t>(i)] = some_id(engine_.config().vocab_size, sequences_[sequence].length() + i, sequence);
     return out;
   }
 
   void append(size_t sequence, int64_t n) {
     if (options_.fill == Fill::prefill)
-      engine_.feed(sequences_[sequence], ids(sequence, n));
+      engine_.append(sequences_[sequence], ids(sequence, n));
     else
       append_random(sequences_[sequence], n);
   }
@@ -101,7 +101,7 @@ class Bench {
         random_rows_[i] = static_cast<float>(standard_normal(2, 0, static_cast<uint64_t>(i)));
     }
     const MatView<float> rows = random_rows_.mat(kRows, layout.width);
-    const int64_t first = sequence.length;
+    const int64_t first = sequence.length();
     engine_.cache().extend(sequence, n);
     for (int64_t layer = 0; layer < layout.layers; ++layer)
       for (int64_t p = first; p < first + n; ++p)

@@ -15,42 +15,47 @@ struct Tasks {
 };
 
 Tasks split_tasks(const RunningAttention& a) {
-  const int64_t per_task = std::min(kMaxQueries, a.heads_per_kv), tokens = a.heads_per_kv == 1 ? kMaxQueries : 1;
-  const int64_t parts = (a.heads_per_kv + per_task - 1) / per_task;
-  return {a.heads,       per_task, tokens, a.heads / a.heads_per_kv * parts, (a.queries.rows + tokens - 1) / tokens,
-          a.heads_per_kv};
+  const int64_t per_task = std::min(kMaxQueries, a.query.heads_per_kv),
+                tokens = a.query.heads_per_kv == 1 ? kMaxQueries : 1;
+  const int64_t parts = (a.query.heads_per_kv + per_task - 1) / per_task;
+  return {a.query.heads,
+          per_task,
+          tokens,
+          a.query.heads / a.query.heads_per_kv * parts,
+          (a.queries.rows + tokens - 1) / tokens,
+          a.query.heads_per_kv};
 }
 
-QueryBlock query_block(const RunningAttention& a, const Tasks& tasks, int64_t task, int64_t first_position,
-                       int64_t& kv_head) {
-  const int64_t parts = tasks.head_tasks / (a.heads / a.heads_per_kv), part = task % tasks.head_tasks % parts;
+QueryBlock query_block(const RunningAttention& a, const Tasks& tasks, int64_t task, int64_t& kv_head) {
+  const int64_t parts = tasks.head_tasks / (a.query.heads / a.query.heads_per_kv),
+                part = task % tasks.head_tasks % parts;
   kv_head = task % tasks.head_tasks / parts;
   const int64_t t = task / tasks.head_tasks * tasks.tokens_per_task,
-                head = kv_head * a.heads_per_kv + part * tasks.heads_per_task;
-  const int64_t n_heads = std::min(tasks.heads_per_task, (kv_head + 1) * a.heads_per_kv - head);
+                head = kv_head * a.query.heads_per_kv + part * tasks.heads_per_task;
+  const int64_t n_heads = std::min(tasks.heads_per_task, (kv_head + 1) * a.query.heads_per_kv - head);
   const int64_t n_tokens = std::min(tasks.tokens_per_task, a.queries.rows - t);
-  const int64_t query_width = a.queries.cols / a.heads, value_width = a.values.cols / a.heads;
-  const bool tokens = a.heads_per_kv == 1;
+  const int64_t query_width = a.queries.cols / a.query.heads, value_width = a.values.cols / a.query.heads;
+  const bool tokens = a.query.heads_per_kv == 1;
   const int64_t n = tokens ? n_tokens : n_heads;
   return {.queries = {a.queries.row(t) + head * query_width, n, query_width, tokens ? a.queries.stride : query_width},
-          .position = first_position + t,
+          .position = a.query.first_position + t,
           .step = tokens ? 1 : 0,
-          .states = a.states + t * a.heads + head,
-          .state_stride = tokens ? a.heads : 1,
+          .states = a.states + t * a.query.heads + head,
+          .state_stride = tokens ? a.query.heads : 1,
           .values = {a.values.row(t) + head * value_width, n, value_width, tokens ? a.values.stride : value_width}};
 }
 
 }  // namespace
 
-void rotate_heads(Context& ctx, RopeLayout layout, MatView<float> x, int64_t first_col, int64_t n_heads,
-                  int64_t head_stride, const RotaryRows& rotary) {
+void rotate_heads(Context& ctx, RopeLayout layout, MatView<float> x, const RotaryColumns& columns,
+                  const RotaryRows& rotary) {
   const KernelTable& k = kernels();
   const int64_t pairs = rotary.cosines.cols;
   const auto rotate = layout == RopeLayout::interleaved ? k.rope_interleaved : k.rope_half_split;
   ctx.pool.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t)
-      for (int64_t h = 0; h < n_heads; ++h)
-        rotate(x.row(t) + first_col + h * head_stride, rotary.cosines.row(t), rotary.sines.row(t), pairs);
+      for (int64_t h = 0; h < columns.heads; ++h)
+        rotate(x.row(t) + columns.first + h * columns.stride, rotary.cosines.row(t), rotary.sines.row(t), pairs);
   });
 }
 
@@ -61,16 +66,16 @@ RotaryRows reversed(Context& ctx, const RotaryRows& rotary) {
   return {rotary.cosines, sines};
 }
 
-RunningAttention start_attention(Context& ctx, MatView<const float> queries, int64_t heads, int64_t heads_per_kv,
+RunningAttention start_attention(Context& ctx, const QueryHeads& query, MatView<const float> queries,
                                  MatView<float> values) {
-  const RunningAttention a{heads, heads_per_kv, queries, values, ctx.arena.take<AttentionState>(queries.rows * heads)};
-  std::fill(a.states, a.states + queries.rows * heads, AttentionState{});
+  const int64_t n_states = queries.rows * query.heads;
+  const RunningAttention a{query, queries, values, ctx.arena.take<AttentionState>(n_states)};
+  std::fill(a.states, a.states + n_states, AttentionState{});
   for (int64_t t = 0; t < values.rows; ++t) std::fill(values.row(t), values.row(t) + values.cols, 0.0f);
   return a;
 }
 
-void attend(Context& ctx, const RunningAttention& a, int64_t first_position, float scale, int64_t first, int64_t n,
-            int64_t tile_size, const TileFn& tile, int64_t tile_scratch) {
+void attend(Context& ctx, const RunningAttention& a, const KeyRange& keys, const TileFn& tile, int64_t tile_scratch) {
   const KernelTable& k = kernels();
   const Tasks tasks = split_tasks(a);
   const int64_t per_thread = kAttentionScratch + tile_scratch;
@@ -80,12 +85,13 @@ void attend(Context& ctx, const RunningAttention& a, int64_t first_position, flo
   ctx.pool.for_each_task(tasks.count(), [&](int thread, int64_t i) {
     float* mine = scratch_all + thread * per_thread;
     int64_t kv_head = 0;
-    const QueryBlock block = query_block(a, tasks, tasks.count() - 1 - i, first_position, kv_head);
+    const QueryBlock block = query_block(a, tasks, tasks.count() - 1 - i, kv_head);
     const int64_t last_position = block.position + (block.queries.rows - 1) * block.step;
-    const int64_t end = std::min(first + n, last_position + 1);  // causal: nothing after the last row itself
-    for (int64_t p = first; p < end; p += tile_size)
-      attend_tile(k, tile(p, std::min(tile_size, first + n - p), kv_head, mine + kAttentionScratch), block, scale,
-                  mine);
+    const int64_t keys_end = keys.first + keys.n;
+    const int64_t end = std::min(keys_end, last_position + 1);  // causal: nothing after the last row itself
+    for (int64_t p = keys.first; p < end; p += keys.tile_size)
+      attend_tile(k, tile(p, std::min(keys.tile_size, keys_end - p), kv_head, mine + kAttentionScratch), block,
+                  a.query.scale, mine);
   });
 }
 
@@ -93,7 +99,8 @@ void finish(Context& ctx, const RunningAttention& a) {
   const KernelTable& k = kernels();
   ctx.pool.parallel_for(a.queries.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t)
-      finish_attention(k, a.states + t * a.heads, {a.values.row(t), a.heads, a.values.cols / a.heads});
+      finish_attention(k, a.states + t * a.query.heads,
+                       {a.values.row(t), a.query.heads, a.values.cols / a.query.heads});
   });
 }
 

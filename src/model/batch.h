@@ -27,10 +27,12 @@ struct Batch {
   // Appends the tokens of one sequence, after extending its cache. logits: none, of the last token, or of all of them.
   // single: every token attends as a step of its own, so that its row has the bits that steps of one token would give
   // (joined, the form of attention and its tiles follow from the number of tokens; mla.h).
-  enum class Logits { none, last, all };
-  enum class Steps { joined, single };
+  enum class Logits : uint8_t { none, last, all };
+  enum class Steps : uint8_t { joined, single };
   void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits,
            Steps steps = Steps::joined);
+  // Takes back what add() did to the caches, also where it threw in the middle: for a step that failed.
+  void roll_back(KvCache& cache) const noexcept;
 
   // Appends a whole sequence that has no cache (training): it attends to itself. Its first token is at rotary position
   // first_position.

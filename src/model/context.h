@@ -8,6 +8,7 @@
 #include "kernels/linear.h"
 #include "kernels/matmul.h"
 #include "kernels/panel_linear.h"
+#include "model/gradients.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -41,6 +42,7 @@ struct Context {
   const std::function<void(int64_t layers)>* layer_done = nullptr;  // called by the network's forward; may throw
   bool training = false;  // many rows, weights of a plain type: products and attention in large tiles
   ProductObserver* observer = nullptr;
+  const Gradients* gradients = nullptr;  // backward: what gradients of weights are added to
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.
@@ -75,6 +77,21 @@ inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const
   for (size_t e = 0; ctx.observer != nullptr && e < weights.size(); ++e)
     if (const int64_t first = offsets[e], n = offsets[e + 1] - first; n > 0)
       ctx.observer->saw(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));
+}
+
+// Where the gradient of an input goes: in place of what dx holds, or added to it.
+struct InputGradient {
+  MatView<float> dx;
+  bool add;
+};
+inline InputGradient into(MatView<float> dx) noexcept { return {dx, false}; }
+inline InputGradient added_to(MatView<float> dx) noexcept { return {dx, true}; }
+
+// Backward of y = x W^T: dW (added to ctx.gradients) = dy^T x, and dx = dy W.
+inline void linear_backward(Context& ctx, MatView<const float> x, const Weight& w, MatView<const float> dy,
+                            const InputGradient& out) {
+  linear_dweight(ctx.pool, ctx.products, dy, x, ctx.gradients->of(w));
+  linear_dinput(ctx.pool, ctx.products, dy, w, out.dx, out.add);
 }
 
 // Uninitialised, until the caller's arena scope closes.

@@ -5,19 +5,22 @@
 // The cache keeps [k after rotation (G d) | v (G d)]. Source: arXiv:2305.13245; the baselines of arXiv:2405.04434
 // (DeepSeek 67B, DeepSeekMoE 16B).
 #pragma once
-#include "model/mla.h"
+#include "kernels/attention_forward.h"
+#include "model/saved.h"
+#include "model/step.h"
 
 namespace fathom {
 
-// Room for what gqa_forward saves of T tokens.
+// Allocates what gqa_forward saves of T tokens for the backward pass.
 AttentionSaved plan_gqa(Context& ctx, const ModelConfig& config, int64_t T);
 
+// All heads of queries, keys and values next to each other.
+HeadLayout gqa_layout(const ModelConfig& config);
+
 // As mla_forward and mla_backward.
-void gqa_forward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const GqaWeights& w,
-                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache* cache, MatView<const float> x,
-                 MatView<float> y, AttentionSaved* saved);
-void gqa_backward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const GqaWeights& w,
-                  const Batch& batch, const RotaryRows& rotary, const AttentionSaved& saved, MatView<const float> x,
-                  MatView<const float> dy, MatView<float> dx, const Gradients& gradients);
+void gqa_forward(const Step& step, int64_t layer, const GqaWeights& w, MatView<const float> x, MatView<float> y,
+                 AttentionSaved* saved);
+void gqa_backward(const Step& step, const GqaWeights& w, const AttentionSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx);
 
 }  // namespace fathom

@@ -11,53 +11,36 @@
 //     naive C (N + V) (P + S) + (N + R + V) S (P + S/2),   absorbed C (N + V) S + (2 C + R) S (P + S/2)
 // Source: arXiv:2405.04434 section 2.1, equations 37 to 47, and its appendix C; the latent norms are in section 3.1.2.
 #pragma once
-#include "kvcache/kv_cache.h"
-#include "model/batch.h"
-#include "model/config.h"
-#include "model/context.h"
-#include "model/gradients.h"
-#include "model/mla_costs.h"
+#include "kernels/attention_forward.h"
 #include "model/saved.h"
-#include "model/weights.h"
+#include "model/step.h"
 
 namespace fathom {
-
-enum class MlaForm : uint8_t { automatic, naive, absorbed };
-
-// What all layers share.
-struct AttentionSettings {
-  float scale = 0;  // of the scores: softmax_scale(config)
-  // automatic: the cheaper by the formula above, in fast arithmetic weighed by `costs`; chosen for each sequence by its
-  // own S and P
-  MlaForm mla_form = MlaForm::automatic;
-  MlaCosts costs = {};
-};
 
 // The form that costs fewer multiply-adds for n_new tokens after n_past.
 MlaForm cheaper_mla_form(const ModelConfig& config, int64_t n_past, int64_t n_new);
 
-// Keys k_n (n, H N) and values (n, H V) of n latents (their first C columns); strides are columns from one head to the
-// next. With kv_b_proj whole both are columns of one product.
+// Keys k_n (n, H N) and values (n, H V) of n latents (their first C columns). With kv_b_proj whole both are columns of
+// one product.
 struct ExpandedLatents {
   MatView<float> key, value;
-  int64_t key_stride, value_stride;
+  HeadLayout layout;
 };
 ExpandedLatents expand_latents(Context& ctx, const ModelConfig& config, const MlaWeights& w,
                                MatView<const float> latents);
 
-// Room for what mla_forward saves of T tokens.
+// Allocates what mla_forward saves of T tokens for the backward pass.
 AttentionSaved plan_mla(Context& ctx, const ModelConfig& config, int64_t T);
 
 // x (T, D) normed input of the layer, read; y (T, D) written. With a cache, the rows of the batch's tokens are stored
 // in it and past tokens are read from it. Without one (training), every sequence is whole and attends to itself, in the
 // naive form. saved: from plan_mla, or nullptr.
-void mla_forward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const MlaWeights& w,
-                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache* cache, MatView<const float> x,
-                 MatView<float> y, AttentionSaved* saved);
+void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<const float> x, MatView<float> y,
+                 AttentionSaved* saved);
 
-// The gradient of mla_forward without a cache: dx (T, D) written, weight gradients added to. kv_b_proj must be whole.
-void mla_backward(Context& ctx, const ModelConfig& config, const AttentionSettings& settings, const MlaWeights& w,
-                  const Batch& batch, const RotaryRows& rotary, const AttentionSaved& saved, MatView<const float> x,
-                  MatView<const float> dy, MatView<float> dx, const Gradients& gradients);
+// The gradient of mla_forward without a cache: dx (T, D) written, gradients of weights added to. kv_b_proj must be
+// whole.
+void mla_backward(const Step& step, const MlaWeights& w, const AttentionSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx);
 
 }  // namespace fathom

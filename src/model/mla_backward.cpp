@@ -9,21 +9,17 @@
 namespace fathom {
 namespace {
 
-// dq (T, H (N + R)), still rotated, and from it the gradients of the query's projections; dx written.
-void query_backward(Context& ctx, const ModelConfig& c, const MlaWeights& w, const AttentionSaved& saved,
-                    MatView<const float> x, MatView<const float> dq, MatView<float> dx, const Gradients& gradients) {
-  if (!c.q_lora_rank) {
-    linear_dweight(ctx.pool, ctx.products, dq, x, gradients.of(w.q_proj));
-    linear_dinput(ctx.pool, ctx.products, dq, w.q_proj, dx, false);
-    return;
-  }
+// From dq (T, H (N + R)), rotated back, the gradients of the query's projections; dx written.
+void query_backward(const Step& step, const MlaWeights& w, const AttentionSaved& saved, MatView<const float> x,
+                    MatView<const float> dq, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
+  if (!c.q_lora_rank) return linear_backward(ctx, x, w.q_proj, dq, into(dx));
   auto normed = scratch(ctx, x.rows, *c.q_lora_rank), dlatent = scratch(ctx, x.rows, *c.q_lora_rank);
   norm_forward(ctx, w.q_a_layernorm, c.rms_norm_eps, saved.q_latent, normed);
-  linear_dweight(ctx.pool, ctx.products, dq, normed, gradients.of(w.q_b_proj));
-  linear_dinput(ctx.pool, ctx.products, dq, w.q_b_proj, dlatent, false);
-  norm_backward(ctx, w.q_a_layernorm, c.rms_norm_eps, saved.q_latent, dlatent, dlatent, false, gradients);
-  linear_dweight(ctx.pool, ctx.products, dlatent, x, gradients.of(w.q_a_proj));
-  linear_dinput(ctx.pool, ctx.products, dlatent, w.q_a_proj, dx, false);
+  linear_backward(ctx, normed, w.q_b_proj, dq, into(dlatent));
+  norm_backward(ctx, w.q_a_layernorm, c.rms_norm_eps, saved.q_latent, dlatent, into(dlatent));
+  linear_backward(ctx, x, w.q_a_proj, dlatent, into(dx));
 }
 
 // dlatent's last R columns = the sum over heads, in head order, of their parts of the gradient of the shared key.
@@ -38,59 +34,60 @@ void sum_heads(Context& ctx, MatView<const float> dshared, int64_t heads, MatVie
   });
 }
 
-}  // namespace
-
-void mla_backward(Context& ctx, const ModelConfig& c, const AttentionSettings& settings, const MlaWeights& w,
-                  const Batch& batch, const RotaryRows& rotary, const AttentionSaved& saved, MatView<const float> x,
-                  MatView<const float> dy, MatView<float> dx, const Gradients& gradients) {
-  const int64_t T = x.rows, H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
-                C = c.kv_lora_rank;
-  check(static_cast<bool>(w.kv_b_proj), "training needs kv_b_proj whole");
-  Arena::Scope scope(ctx.arena);
-  auto d_o = scratch(ctx, T, H * V);
-  linear_dweight(ctx.pool, ctx.products, dy, saved.o, gradients.of(w.o_proj));
-  linear_dinput(ctx.pool, ctx.products, dy, w.o_proj, d_o, false);
-
-  auto c_kv = scratch(ctx, T, C);
-  norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, saved.latent.sub_cols(0, C), c_kv);
-  const ExpandedLatents e = expand_latents(ctx, c, w, c_kv);
-  auto dq = scratch(ctx, T, H * (N + R)), du = scratch(ctx, T, H * (N + V)), dshared = scratch(ctx, T, H * R);
+// Attention alone: dq, dkv (T, H (N + V)) with the columns of kv_b_proj's rows, and dshared (T, H R), each head's part
+// of the gradient of the shared key; written.
+struct AttentionGradients {
+  MatView<float> dq, dkv, dshared;
+};
+void attend_backward(const Step& step, const ExpandedLatents& e, const AttentionSaved& saved, MatView<const float> d_o,
+                     const AttentionGradients& out) {
+  const ModelConfig& c = step.config();
+  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, C = c.kv_lora_rank;
   std::vector<AttentionGradient> sequences;
-  for (const BatchSequence& s : batch.sequences) {
+  for (const BatchSequence& s : step.batch.sequences) {
     const auto rows = [&s](auto m) { return m.sub_rows(s.first_row, s.n); };
-    sequences.push_back({.heads = H,
-                         .heads_per_kv = 1,
-                         .scale = settings.scale,
+    sequences.push_back({.layout = e.layout,
+                         .scale = step.network.attention.scale,
                          .q = rows(saved.q),
                          .o = rows(saved.o),
                          .d_o = rows(d_o),
                          .key = rows(e.key),
                          .shared_key = rows(saved.latent.sub_cols(C, R)),
                          .value = rows(e.value),
-                         .key_dim = N,
-                         .key_stride = e.key_stride,
-                         .value_dim = V,
-                         .value_stride = e.value_stride,
                          .states = saved.states + s.first_row * H,
-                         .dq = rows(dq),
-                         .dkey = rows(du),
-                         .dvalue = rows(du.sub_cols(N, du.cols - N)),
-                         .dshared = rows(dshared)});
+                         .dq = rows(out.dq),
+                         .dkey = rows(out.dkv),
+                         .dvalue = rows(out.dkv.sub_cols(N, out.dkv.cols - N)),
+                         .dshared = rows(out.dshared)});
   }
-  attention_backward(ctx.pool, ctx.arena, ctx.products, sequences);
-  auto dlatent = scratch(ctx, T, C + R);
-  sum_heads(ctx, dshared, H, dlatent.sub_cols(C, R));
-  linear_dweight(ctx.pool, ctx.products, du, c_kv, gradients.of(w.kv_b_proj));
-  linear_dinput(ctx.pool, ctx.products, du, w.kv_b_proj, dlatent.sub_cols(0, C), false);
-  norm_backward(ctx, w.kv_a_layernorm, c.rms_norm_eps, saved.latent.sub_cols(0, C), dlatent.sub_cols(0, C),
-                dlatent.sub_cols(0, C), false, gradients);
+  attention_backward(step.ctx.pool, step.ctx.arena, step.ctx.products, sequences);
+}
 
-  const RotaryRows back = reversed(ctx, rotary);
-  rotate_heads(ctx, c.rope_layout, dq, N, H, N + R, back);
-  rotate_heads(ctx, c.rope_layout, dlatent, C, 1, C + R, back);
-  query_backward(ctx, c, w, saved, x, dq, dx, gradients);
-  linear_dweight(ctx.pool, ctx.products, dlatent, x, gradients.of(w.kv_a_proj_with_mqa));
-  linear_dinput(ctx.pool, ctx.products, dlatent, w.kv_a_proj_with_mqa, dx, true);
+}  // namespace
+
+void mla_backward(const Step& step, const MlaWeights& w, const AttentionSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
+  const int64_t T = x.rows, H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
+                C = c.kv_lora_rank;
+  check(static_cast<bool>(w.kv_b_proj), "training needs kv_b_proj whole");
+  Arena::Scope scope(ctx.arena);
+  auto d_o = scratch(ctx, T, H * V), c_kv = scratch(ctx, T, C), dlatent = scratch(ctx, T, C + R);
+  linear_backward(ctx, saved.o, w.o_proj, dy, into(d_o));
+  norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, saved.latent.sub_cols(0, C), c_kv);
+  const AttentionGradients d{scratch(ctx, T, H * (N + R)), scratch(ctx, T, H * (N + V)), scratch(ctx, T, H * R)};
+  attend_backward(step, expand_latents(ctx, c, w, c_kv), saved, d_o, d);
+  sum_heads(ctx, d.dshared, H, dlatent.sub_cols(C, R));
+  linear_backward(ctx, c_kv, w.kv_b_proj, d.dkv, into(dlatent.sub_cols(0, C)));
+  norm_backward(ctx, w.kv_a_layernorm, c.rms_norm_eps, saved.latent.sub_cols(0, C), dlatent.sub_cols(0, C),
+                into(dlatent.sub_cols(0, C)));
+
+  const RotaryRows back = reversed(ctx, step.rotary);
+  rotate_heads(ctx, c.rope_layout, d.dq, {N, H, N + R}, back);
+  rotate_heads(ctx, c.rope_layout, dlatent, {C, 1, C + R}, back);
+  query_backward(step, w, saved, x, d.dq, dx);
+  linear_backward(ctx, x, w.kv_a_proj_with_mqa, dlatent, added_to(dx));
 }
 
 }  // namespace fathom

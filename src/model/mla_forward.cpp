@@ -13,14 +13,14 @@ namespace {
 
 constexpr int64_t kExpandTile = KeyTile::kMaxTile;  // positions that the naive form expands at a time
 
-// What reads x: the query or its latent, and the latent of keys and values, each where it stays.
-struct FirstProjections {
+// Down-projections of x: q (or c_q before its norm), and [c | k_r] before norm and rotation.
+struct DownProjections {
   MatView<float> query, latent;  // (T, H (N + R)) or (T, Q); (T, C + R)
 };
-FirstProjections project_first(Context& ctx, const ModelConfig& c, const MlaWeights& w, MatView<const float> x,
-                               AttentionSaved* saved) {
+DownProjections project_down(Context& ctx, const ModelConfig& c, const MlaWeights& w, MatView<const float> x,
+                             AttentionSaved* saved) {
   const Weight& query = c.q_lora_rank ? w.q_a_proj : w.q_proj;
-  FirstProjections p;
+  DownProjections p;
   if (saved != nullptr)
     p = {c.q_lora_rank ? saved->q_latent : saved->q, saved->latent};
   else
@@ -29,9 +29,10 @@ FirstProjections project_first(Context& ctx, const ModelConfig& c, const MlaWeig
   return p;
 }
 
-// q (T, H (N + R)), rotated, written to the saved matrices when there are any. first: FirstProjections::query.
-MatView<float> project_query(Context& ctx, const ModelConfig& c, const MlaWeights& w, const RotaryRows& rotary,
-                             MatView<float> first, AttentionSaved* saved) {
+// q (T, H (N + R)), rotated, written to the saved matrices when there are any. first: DownProjections::query.
+MatView<float> project_query(const Step& step, const MlaWeights& w, MatView<float> first, AttentionSaved* saved) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim;
   auto q = first;
   if (c.q_lora_rank) {
@@ -42,18 +43,19 @@ MatView<float> project_query(Context& ctx, const ModelConfig& c, const MlaWeight
     linear(ctx, normed, w.q_b_proj, q);
   }
   round_activations(ctx, q);
-  rotate_heads(ctx, c.rope_layout, q, N, H, N + R, rotary);
+  rotate_heads(ctx, c.rope_layout, q, {N, H, N + R}, step.rotary);
   round_activations(ctx, q);
   return q;
 }
 
 // [c_kv | k_r] of every row: what a cache keeps. saved->latent keeps c before its norm instead.
-MatView<float> project_latents(Context& ctx, const ModelConfig& c, const MlaWeights& w, const RotaryRows& rotary,
-                               MatView<float> latent, AttentionSaved* saved) {
+MatView<float> project_latents(const Step& step, const MlaWeights& w, MatView<float> latent, AttentionSaved* saved) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
   const int64_t C = c.kv_lora_rank, R = c.qk_rope_head_dim;
   auto normed = saved != nullptr ? scratch(ctx, latent.rows, C + R) : latent;
   round_activations(ctx, latent);
-  rotate_heads(ctx, c.rope_layout, latent, C, 1, C + R, rotary);
+  rotate_heads(ctx, c.rope_layout, latent, {C, 1, C + R}, step.rotary);
   round_activations(ctx, latent.sub_cols(C, R));
   norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, latent.sub_cols(0, C), normed.sub_cols(0, C));
   if (saved != nullptr)
@@ -66,95 +68,101 @@ void store_latents(int64_t layer, const Batch& batch, MatView<const float> laten
     for (int64_t i = 0; i < s.n; ++i) cache.store(*s.cache, layer, s.first_position + i, latents.vec(s.first_row + i));
 }
 
+// One layer over the cache.
+struct CachedLayer {
+  const Step& step;
+  const MlaWeights& w;
+  int64_t layer;
+  float scale() const noexcept { return step.network.attention.scale; }
+};
+
 // o (n, H V) of one sequence; q (n, H (N + R)). Keys and values are the latents themselves: one key/value head for all.
-void attend_absorbed(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, int64_t layer,
-                     const BatchSequence& s, const KvCache& cache, MatView<const float> q, MatView<float> o) {
+void attend_absorbed(const CachedLayer& l, const BatchSequence& s, MatView<const float> q, MatView<float> o) {
+  Context& ctx = l.step.ctx;
+  const ModelConfig& c = l.step.config();
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
                 C = c.kv_lora_rank;
   Arena::Scope scope(ctx.arena);
   auto folded = scratch(ctx, s.n, H * (C + R)), z = scratch(ctx, s.n, H * C);
   ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {
     for (int64_t h = begin; h < end; ++h) {
-      fold_query(c, w, h, q.sub_cols(h * (N + R), N), folded.sub_cols(h * (C + R), C));
+      fold_query(c, l.w, h, q.sub_cols(h * (N + R), N), folded.sub_cols(h * (C + R), C));
       for (int64_t t = 0; t < s.n; ++t) std::copy_n(q.row(t) + h * (N + R) + N, R, folded.row(t) + h * (C + R) + C);
     }
   });
   round_activations(ctx, folded);
-  const RunningAttention a = start_attention(ctx, folded, H, H, z);
+  const RunningAttention a = start_attention(ctx, {H, H, l.scale(), s.first_position}, folded, z);
   const auto tile = [&](int64_t first, int64_t n, int64_t, float* tile_scratch) {
-    const MatView<const float> rows = cache.rows(*s.cache, layer, first, n, tile_scratch);
+    const MatView<const float> rows = l.step.cache->rows(*s.cache, l.layer, first, n, tile_scratch);
     return KeyTile{.first_position = first, .key = rows, .shared_key = {}, .value = rows.sub_cols(0, C)};
   };
-  attend(ctx, a, s.first_position, scale, 0, s.first_position + s.n, kBlockTokens, tile, kBlockTokens * (C + R));
+  attend(ctx, a, {0, s.first_position + s.n, kBlockTokens}, tile, kBlockTokens * (C + R));
   finish(ctx, a);
   round_activations(ctx, z);
   ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {
     for (int64_t h = begin; h < end; ++h)
-      unfold_value(c, w, h, ctx.arithmetic, z.sub_cols(h * C, C), o.sub_cols(h * V, V));
+      unfold_value(c, l.w, h, ctx.arithmetic, z.sub_cols(h * C, C), o.sub_cols(h * V, V));
   });
 }
 
 // Latents of positions [first, first + n) as one matrix (n, C + R): the cache's own rows when they lie in one block,
 // else a copy.
-MatView<const float> gather_latents(Context& ctx, const KvCache& cache, const SequenceCache& sequence, int64_t layer,
-                                    int64_t first, int64_t n, MatView<float> into) {
-  ctx.pool.parallel_for((n + kBlockTokens - 1) / kBlockTokens, 1, [&](int64_t begin, int64_t end) {
+MatView<const float> gather_latents(const CachedLayer& l, const SequenceCache& sequence, int64_t first, int64_t n,
+                                    MatView<float> into) {
+  l.step.ctx.pool.parallel_for((n + kBlockTokens - 1) / kBlockTokens, 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       const int64_t at = b * kBlockTokens, count = std::min(kBlockTokens, n - at);
-      const MatView<const float> rows = cache.rows(sequence, layer, first + at, count, into.row(at));
+      const MatView<const float> rows = l.step.cache->rows(sequence, l.layer, first + at, count, into.row(at));
       if (rows.data != into.row(at)) std::copy_n(rows.data, count * rows.cols, into.row(at));
     }
   });
   return into.sub_rows(0, n);
 }
 
-void attend_naive(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, int64_t layer,
-                  const BatchSequence& s, const KvCache& cache, MatView<const float> q, MatView<float> o) {
+void attend_naive(const CachedLayer& l, const BatchSequence& s, MatView<const float> q, MatView<float> o) {
+  Context& ctx = l.step.ctx;
+  const ModelConfig& c = l.step.config();
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
                 C = c.kv_lora_rank;
   Arena::Scope scope(ctx.arena);
-  const RunningAttention a = start_attention(ctx, q, H, 1, o);
+  const RunningAttention a = start_attention(ctx, {H, 1, l.scale(), s.first_position}, q, o);
   auto gathered = scratch(ctx, kExpandTile, C + R);
   const int64_t n_positions = s.first_position + s.n;
   for (int64_t first = 0; first < n_positions; first += kExpandTile) {
     Arena::Scope tile_scope(ctx.arena);
     const int64_t n = std::min(kExpandTile, n_positions - first);
-    const MatView<const float> latents = gather_latents(ctx, cache, *s.cache, layer, first, n, gathered);
-    const ExpandedLatents e = expand_latents(ctx, c, w, latents);
+    const MatView<const float> latents = gather_latents(l, *s.cache, first, n, gathered);
+    const ExpandedLatents e = expand_latents(ctx, c, l.w, latents);
     const auto tile = [&](int64_t, int64_t, int64_t head, float*) {
       return KeyTile{.first_position = first,
-                     .key = e.key.sub_cols(head * e.key_stride, N),
+                     .key = e.key.sub_cols(head * e.layout.key_stride, N),
                      .shared_key = latents.sub_cols(C, R),
-                     .value = e.value.sub_cols(head * e.value_stride, V)};
+                     .value = e.value.sub_cols(head * e.layout.value_stride, V)};
     };
-    attend(ctx, a, s.first_position, scale, first, n, kExpandTile, tile, 0);
+    attend(ctx, a, {first, n, kExpandTile}, tile, 0);
   }
   finish(ctx, a);
 }
 
 // Every sequence of the batch against itself: no cache, all keys and values expanded at once (training).
-void attend_in_batch(Context& ctx, const ModelConfig& c, float scale, const MlaWeights& w, const Batch& batch,
-                     MatView<const float> latents, MatView<const float> q, MatView<float> o, AttentionState* states) {
-  const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, R = c.qk_rope_head_dim, V = c.v_head_dim,
-                C = c.kv_lora_rank;
+void attend_in_batch(const Step& step, const MlaWeights& w, MatView<const float> latents, MatView<const float> q,
+                     MatView<float> o, AttentionState* states) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
+  const int64_t C = c.kv_lora_rank, R = c.qk_rope_head_dim;
   Arena::Scope scope(ctx.arena);
   const ExpandedLatents e = expand_latents(ctx, c, w, latents);
   std::vector<AttentionForward> sequences;
-  for (const BatchSequence& s : batch.sequences) {
+  for (const BatchSequence& s : step.batch.sequences) {
     const auto rows = [&s](auto m) { return m.sub_rows(s.first_row, s.n); };
-    sequences.push_back({.heads = H,
-                         .heads_per_kv = 1,
-                         .scale = scale,
+    sequences.push_back({.layout = e.layout,
+                         .scale = step.network.attention.scale,
                          .q = rows(q),
                          .key = rows(e.key),
                          .shared_key = rows(latents.sub_cols(C, R)),
                          .value = rows(e.value),
-                         .key_dim = N,
-                         .key_stride = e.key_stride,
-                         .value_dim = V,
-                         .value_stride = e.value_stride,
                          .o = rows(o),
-                         .states = states + s.first_row * H});
+                         .states = states + s.first_row * c.num_attention_heads});
   }
   attention_forward(ctx.pool, ctx.arena, ctx.products, sequences);
 }
@@ -168,7 +176,7 @@ ExpandedLatents expand_latents(Context& ctx, const ModelConfig& c, const MlaWeig
     auto u = scratch(ctx, c_kv.rows, H * (N + V));
     linear(ctx, c_kv, w.kv_b_proj, u);
     round_activations(ctx, u);
-    return {u, u.sub_cols(N, u.cols - N), N + V, N + V};
+    return {u, u.sub_cols(N, u.cols - N), {H, 1, N, N + V, V, N + V}};
   }
   auto key = scratch(ctx, c_kv.rows, H * N), value = scratch(ctx, c_kv.rows, H * V);
   ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {  // k_b_proj is stored transposed per head
@@ -178,7 +186,7 @@ ExpandedLatents expand_latents(Context& ctx, const ModelConfig& c, const MlaWeig
   linear(ctx, c_kv, w.v_b_proj, value);
   round_activations(ctx, key);
   round_activations(ctx, value);
-  return {key, value, N, V};
+  return {key, value, {H, 1, N, N, V, V}};
 }
 
 MlaForm cheaper_mla_form(const ModelConfig& c, int64_t n_past, int64_t n_new) {
@@ -200,27 +208,29 @@ AttentionSaved plan_mla(Context& ctx, const ModelConfig& c, int64_t T) {
   return s;
 }
 
-void mla_forward(Context& ctx, const ModelConfig& c, const AttentionSettings& settings, const MlaWeights& w,
-                 int64_t layer, const Batch& batch, const RotaryRows& rotary, KvCache* cache, MatView<const float> x,
-                 MatView<float> y, AttentionSaved* saved) {
+void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<const float> x, MatView<float> y,
+                 AttentionSaved* saved) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
+  const AttentionSettings& settings = step.network.attention;
   Arena::Scope scope(ctx.arena);
-  const FirstProjections first = project_first(ctx, c, w, x, saved);
-  auto q = project_query(ctx, c, w, rotary, first.query, saved);
-  auto latents = project_latents(ctx, c, w, rotary, first.latent, saved);
+  const DownProjections down = project_down(ctx, c, w, x, saved);
+  auto q = project_query(step, w, down.query, saved);
+  auto latents = project_latents(step, w, down.latent, saved);
   auto o = saved != nullptr ? saved->o : scratch(ctx, x.rows, c.num_attention_heads * c.v_head_dim);
-  if (cache == nullptr) {
+  if (step.cache == nullptr) {
     AttentionState* states =
         saved != nullptr ? saved->states : ctx.arena.take<AttentionState>(x.rows * c.num_attention_heads);
-    attend_in_batch(ctx, c, settings.scale, w, batch, latents, q, o, states);
+    attend_in_batch(step, w, latents, q, o, states);
   } else if (ctx.arithmetic == Arithmetic::fast) {
-    attend_fast({ctx, c, w, settings, layer, *cache}, batch, latents, q, o);
+    attend_fast({ctx, c, w, settings, layer, *step.cache}, step.batch, latents, q, o);
   } else {
-    store_latents(layer, batch, latents, *cache);
-    for (const BatchSequence& s : batch.sequences) {
+    store_latents(layer, step.batch, latents, *step.cache);
+    for (const BatchSequence& s : step.batch.sequences) {
       const bool naive = (settings.mla_form == MlaForm::automatic ? cheaper_mla_form(c, s.first_position, s.n)
                                                                   : settings.mla_form) == MlaForm::naive;
-      (naive ? attend_naive : attend_absorbed)(ctx, c, settings.scale, w, layer, s, *cache,
-                                               q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
+      (naive ? attend_naive : attend_absorbed)({step, w, layer}, s, q.sub_rows(s.first_row, s.n),
+                                               o.sub_rows(s.first_row, s.n));
     }
   }
   round_activations(ctx, o);

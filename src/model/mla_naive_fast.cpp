@@ -2,6 +2,7 @@
 // block of tokens) attends to them. Long pasts are expanded and attended in parts, which bounds the memory.
 #include <algorithm>
 
+#include "kernels/dispatch.h"
 #include "kernels/int16_tile.h"
 #include "model/mla_fast.h"
 
@@ -112,9 +113,9 @@ void expand_chunk(const NaiveStep& step, int64_t first, int64_t n, int64_t at) {
     const int64_t count = std::min(kTileCells, n - row);
     std::byte* tile = step.tile(at / kTileCells + block, head);
     auto* scales = reinterpret_cast<float*>(tile + step.layout.scales_at);
-    code_rows(step.k, e.key.sub_rows(row, count).sub_cols(head * e.key_stride, step.N), tile, step.layout.key_row,
-              scales, step.layout.n_scales);
-    code_rows(step.k, e.value.sub_rows(row, count).sub_cols(head * e.value_stride, step.V),
+    code_rows(step.k, e.key.sub_rows(row, count).sub_cols(head * e.layout.key_stride, step.N), tile,
+              step.layout.key_row, scales, step.layout.n_scales);
+    code_rows(step.k, e.value.sub_rows(row, count).sub_cols(head * e.layout.value_stride, step.V),
               tile + step.layout.values_at, step.layout.value_row, scales + n_groups(step.N), step.layout.n_scales);
   });
 }

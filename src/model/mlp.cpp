@@ -67,18 +67,15 @@ void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatV
 
 // The forward list, reversed. act is computed again: reading gate and up is cheaper than keeping (T, F) more numbers.
 void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
-                  MatView<const float> dy, MatView<float> dx, bool add, const Gradients& gradients) {
+                  MatView<const float> dy, const InputGradient& out) {
   Arena::Scope scope(ctx.arena);
   const int64_t T = x.rows, F = w.gate_proj.rows;
   auto act = scratch(ctx, T, F), dgate = scratch(ctx, T, F), dup = scratch(ctx, T, F);
   gated_activation(ctx, saved.gate, saved.up, act);
-  linear_dweight(ctx.pool, ctx.products, dy, act, gradients.of(w.down_proj));
-  linear_dinput(ctx.pool, ctx.products, dy, w.down_proj, dgate, false);
+  linear_backward(ctx, act, w.down_proj, dy, into(dgate));
   swiglu_backward(ctx.pool, saved.gate, saved.up, dgate, dgate, dup);
-  linear_dweight(ctx.pool, ctx.products, dgate, x, gradients.of(w.gate_proj));
-  linear_dweight(ctx.pool, ctx.products, dup, x, gradients.of(w.up_proj));
-  linear_dinput(ctx.pool, ctx.products, dgate, w.gate_proj, dx, add);
-  linear_dinput(ctx.pool, ctx.products, dup, w.up_proj, dx, true);
+  linear_backward(ctx, x, w.gate_proj, dgate, out);
+  linear_backward(ctx, x, w.up_proj, dup, added_to(out.dx));
 }
 
 }  // namespace fathom

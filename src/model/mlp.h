@@ -1,13 +1,12 @@
 // SwiGLU feed-forward:  y = down_proj( silu(gate_proj x) * up_proj x ), no biases.   Source: arXiv:2002.05202.
 #pragma once
 #include "model/context.h"
-#include "model/gradients.h"
 #include "model/saved.h"
 #include "model/weights.h"
 
 namespace fathom {
 
-// Room for what mlp_forward saves of T tokens.
+// Allocates what mlp_forward saves of T tokens for the backward pass.
 MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width);
 
 // x (T, D) read, y (T, D) written. saved: from plan_mlp, or nullptr.
@@ -29,9 +28,9 @@ class PanelMlps {
   std::vector<PanelJob> down_;
 };
 
-// dx (T, D) written, or added to when `add`; weight gradients added to.
+// out.dx (T, D); gradients of weights are added to ctx.gradients.
 void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
-                  MatView<const float> dy, MatView<float> dx, bool add, const Gradients& gradients);
+                  MatView<const float> dy, const InputGradient& out);
 
 // act (rows) = silu(gate) * up, rounded to what ctx keeps; act may be gate.
 void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act);

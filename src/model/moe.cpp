@@ -22,8 +22,9 @@ VecView<const float> score_bias(Context& ctx, const ModelConfig& c, const MoeWei
   return {bias, c.n_routed_experts};
 }
 
-void route_tokens(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x,
-                  const MoeTraining* training, MoeSaved& s) {
+// Which experts each token takes, and the pairs that are computed, sorted by expert.
+void route_and_dispatch(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x,
+                        const MoeTraining* training, MoeSaved& s) {
   matmul(ctx.pool, x, w.gate, s.scores);  // float32 whatever ctx keeps
   Arena::Scope scope(ctx.arena);
   route(ctx.pool, c, s.scores, score_bias(ctx, c, w), s.routing);
@@ -56,22 +57,27 @@ void combine(Context& ctx, const MoeSaved& s, MatView<const float> out, MatView<
   });
 }
 
-bool in_panels(const Context& ctx, const MoeWeights& w) {
+bool experts_packed(const Context& ctx, const MoeWeights& w) {
   const auto has = [&](const MlpWeights& mlp) { return in_panels(ctx, mlp); };
   return std::all_of(w.experts.begin(), w.experts.end(), has) && (!w.shared_experts.gate_proj || has(w.shared_experts));
 }
 
+// The outputs of the experts: rows of the dispatch, and of the shared experts those of x (none without them).
+struct ExpertOutputs {
+  MatView<float> routed, shared;
+};
+
 // All experts, the shared ones among them, in two sections: what goes in is rounded, then gate and up, then down. A
 // single token is rounded once for all of its experts.
-void experts_in_panels(Context& ctx, const ModelConfig& c, const MoeWeights& w, const Dispatch& d,
-                       MatView<const float> x, MatView<float> out, MatView<float> shared) {
+void run_packed_experts(Context& ctx, const MoeWeights& w, const Dispatch& d, MatView<const float> x,
+                        const ExpertOutputs& out) {
   Arena::Scope scope(ctx.arena);
   std::vector<int64_t> counts;
   for (size_t e = 0; e + 1 < d.offsets.size(); ++e) counts.push_back(d.offsets[e + 1] - d.offsets[e]);
   const std::array one{x.rows};
   const bool single = x.rows == 1;
   QuantisedTiles whole, routed;
-  if (single || shared.rows > 0) {
+  if (single || out.shared.rows > 0) {
     whole = plan_tiles(ctx.arena, one, x.cols);
     quantise(ctx.pool, x, {}, whole);
   }
@@ -80,14 +86,28 @@ void experts_in_panels(Context& ctx, const ModelConfig& c, const MoeWeights& w, 
     quantise(ctx.pool, x, d.token, routed);
   }
   PanelMlps experts;
-  const QuantisedTiles act = plan_tiles(ctx.arena, counts, c.moe_intermediate_size);
+  const QuantisedTiles act = plan_tiles(ctx.arena, counts, w.experts[0].gate_proj.rows);
   for (size_t i = 0; i < act.size(); ++i)
-    experts.add(w.experts[static_cast<size_t>(act[i].group)], (single ? whole[0] : routed[i]).rows, act[i], out);
-  if (shared.rows > 0) {
+    experts.add(w.experts[static_cast<size_t>(act[i].group)], (single ? whole[0] : routed[i]).rows, act[i], out.routed);
+  if (out.shared.rows > 0) {
     const QuantisedTiles shared_act = plan_tiles(ctx.arena, one, w.shared_experts.gate_proj.rows);
-    for (size_t i = 0; i < whole.size(); ++i) experts.add(w.shared_experts, whole[i].rows, shared_act[i], shared);
+    for (size_t i = 0; i < whole.size(); ++i) experts.add(w.shared_experts, whole[i].rows, shared_act[i], out.shared);
   }
   experts.run(ctx.pool);
+}
+
+// The same, one product after the other. shared_saved: for the backward pass, or nullptr.
+void run_float_experts(Context& ctx, const MoeWeights& w, const MoeSaved& s, MatView<const float> x,
+                       const ExpertOutputs& out, MlpSaved* shared_saved) {
+  const int64_t n_rows = out.routed.rows;
+  const MatView<float> gate = s.experts.gate.sub_rows(0, n_rows), up = s.experts.up.sub_rows(0, n_rows);
+  auto gathered = scratch(ctx, n_rows, x.cols), act = scratch(ctx, n_rows, gate.cols);
+  gather_rows(ctx, s.dispatch, x, gathered);
+  grouped(ctx, w, ExpertPart::gate, s.dispatch, gathered, gate);
+  grouped(ctx, w, ExpertPart::up, s.dispatch, gathered, up);
+  gated_activation(ctx, gate, up, act);
+  grouped(ctx, w, ExpertPart::down, s.dispatch, act, out.routed);
+  if (out.shared.rows > 0) mlp_forward(ctx, w.shared_experts, x, out.shared, shared_saved);
 }
 
 }  // namespace
@@ -104,35 +124,24 @@ void plan_moe(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
 }
 
 void moe_forward(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x, MatView<float> y,
-                 MoeSaved* saved, const MoeTraining* training, bool reuse_routing) {
-  const int64_t T = x.rows, D = c.hidden_size, F = c.moe_intermediate_size;
+                 const MoeLayerTraining* training) {
   Arena::Scope scope(ctx.arena);
-  const bool panels = saved == nullptr && in_panels(ctx, w);
+  const bool packed = training == nullptr && experts_packed(ctx, w);
   MoeSaved own;
-  if (saved == nullptr) {
-    plan_routing(ctx, c, T, own);
-    if (!panels) plan_moe(ctx, c, T, own);
+  if (training == nullptr) {
+    plan_routing(ctx, c, x.rows, own);
+    if (!packed) plan_moe(ctx, c, x.rows, own);
   }
-  MoeSaved& s = saved != nullptr ? *saved : own;
-  if (!reuse_routing) route_tokens(ctx, c, w, x, training, s);
-
-  const int64_t n_rows = s.dispatch.offsets.back();
-  if (panels) {
-    auto rows = scratch(ctx, n_rows, D), shared = scratch(ctx, c.n_shared_experts > 0 ? T : 0, D);
-    experts_in_panels(ctx, c, w, s.dispatch, x, rows, shared);
-    return combine(ctx, s, rows, shared, y);
-  }
-  const MatView<float> gate = s.experts.gate.sub_rows(0, n_rows), up = s.experts.up.sub_rows(0, n_rows);
-  auto gathered = scratch(ctx, n_rows, D), act = scratch(ctx, n_rows, F), out = scratch(ctx, n_rows, D);
-  gather_rows(ctx, s.dispatch, x, gathered);
-  grouped(ctx, w, ExpertPart::gate, s.dispatch, gathered, gate);
-  grouped(ctx, w, ExpertPart::up, s.dispatch, gathered, up);
-  gated_activation(ctx, gate, up, act);
-  grouped(ctx, w, ExpertPart::down, s.dispatch, act, out);
-
-  auto shared = scratch(ctx, c.n_shared_experts > 0 ? T : 0, D);
-  if (c.n_shared_experts > 0) mlp_forward(ctx, w.shared_experts, x, shared, saved != nullptr ? &s.shared : nullptr);
-  combine(ctx, s, out, shared, y);
+  MoeSaved& s = training != nullptr ? training->saved : own;
+  if (training == nullptr || !training->reuse_routing)
+    route_and_dispatch(ctx, c, w, x, training != nullptr ? &training->all : nullptr, s);
+  const ExpertOutputs out{scratch(ctx, s.dispatch.offsets.back(), x.cols),
+                          scratch(ctx, c.n_shared_experts > 0 ? x.rows : 0, x.cols)};
+  if (packed)
+    run_packed_experts(ctx, w, s.dispatch, x, out);
+  else
+    run_float_experts(ctx, w, s, x, out, training != nullptr ? &s.shared : nullptr);
+  combine(ctx, s, out.routed, out.shared, y);
   round_activations(ctx, y);
 }
 

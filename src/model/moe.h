@@ -8,35 +8,37 @@
 #include <span>
 
 #include "model/balance.h"
-#include "model/config.h"
-#include "model/context.h"
-#include "model/gradients.h"
 #include "model/saved.h"
-#include "model/weights.h"
+#include "model/step.h"
 
 namespace fathom {
 
-// What training asks of a MoE layer beyond its output.
+// What training asks of all MoE layers beyond their outputs.
 struct MoeTraining {
   const BalanceOptions* balance;
   std::span<const SequenceRows> sequences;
   float balance_weight;  // of every sequence's losses in the objective
 };
 
-// Room for the routing that moe_forward saves of T tokens; and for the rest, which may be computed again later from the
+// And of one layer. What the forward pass saves is planned before, its routing too.
+struct MoeLayerTraining {
+  const MoeTraining& all;
+  MoeSaved& saved;
+  bool reuse_routing = false;  // saved holds it already: the forward pass is run again
+};
+
+// Allocates the routing that moe_forward saves of T tokens; and the rest, which may be computed again later from the
 // same routing.
 void plan_routing(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
 void plan_moe(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
 
-// x (T, D) normed input of the layer, read; y (T, D) written. saved and training: both or neither. reuse_routing: saved
-// holds the routing already.
+// x (T, D) normed input of the layer, read; y (T, D) written. training: nullptr in inference.
 void moe_forward(Context& ctx, const ModelConfig& config, const MoeWeights& w, MatView<const float> x, MatView<float> y,
-                 MoeSaved* saved, const MoeTraining* training, bool reuse_routing);
+                 const MoeLayerTraining* training);
 
-// dx (T, D) written; weight gradients added to, the balance losses' part among them. The chosen experts and the loads
-// are constants.
-void moe_backward(Context& ctx, const ModelConfig& config, const MoeWeights& w, const MoeSaved& saved,
-                  const MoeTraining& training, MatView<const float> x, MatView<const float> dy, MatView<float> dx,
-                  const Gradients& gradients);
+// dx (T, D) written; gradients of weights added to, the balance losses' part among them. The chosen experts and the
+// loads are constants.
+void moe_backward(const Step& step, const MoeWeights& w, const MoeLayerTraining& training, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx);
 
 }  // namespace fathom

@@ -38,23 +38,29 @@ void gate_backward(Context& ctx, const MoeSaved& s, MatView<float> act, MatView<
   });
 }
 
-void router_backward(Context& ctx, const ModelConfig& c, const MoeWeights& w, const MoeSaved& s,
-                     const MoeTraining& training, MatView<const float> x, MatView<const float> dgates,
-                     MatView<float> dx, const Gradients& gradients) {
+// From the gradients of the gates and the balance losses, that of the router's weight; the part of x added to dx.
+void router_backward(const Step& step, const MoeWeights& w, const MoeLayerTraining& training, MatView<const float> x,
+                     MatView<const float> dgates, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
+  const MoeSaved& s = training.saved;
   auto dscores = scratch(ctx, x.rows, c.n_routed_experts);
   for (int64_t t = 0; t < x.rows; ++t) std::fill(dscores.row(t), dscores.row(t) + dscores.cols, 0.0f);
   gates_backward(ctx.pool, c, s.scores, s.routing, dgates, dscores);
-  balance_gradient(ctx.pool, c, *training.balance, s, training.sequences, training.balance_weight, dscores);
+  balance_gradient(ctx.pool, c, *training.all.balance, s, training.all.sequences, training.all.balance_weight, dscores);
   scores_to_logits(ctx.pool, s.scores, dscores);
-  linear_dweight(ctx.pool, Products::f32, dscores, x, gradients.of(w.gate));
+  linear_dweight(ctx.pool, Products::f32, dscores, x, ctx.gradients->of(w.gate));
   linear_dinput(ctx.pool, Products::f32, dscores, w.gate, dx, true);
 }
 
 }  // namespace
 
-void moe_backward(Context& ctx, const ModelConfig& c, const MoeWeights& w, const MoeSaved& s,
-                  const MoeTraining& training, MatView<const float> x, MatView<const float> dy, MatView<float> dx,
-                  const Gradients& gradients) {
+void moe_backward(const Step& step, const MoeWeights& w, const MoeLayerTraining& training, MatView<const float> x,
+                  MatView<const float> dy, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
+  const MoeSaved& s = training.saved;
+  const Gradients& gradients = *ctx.gradients;
   const int64_t T = x.rows, D = c.hidden_size, K = c.num_experts_per_tok, F = c.moe_intermediate_size,
                 n_rows = s.dispatch.offsets.back();
   Arena::Scope scope(ctx.arena);
@@ -77,11 +83,11 @@ void moe_backward(Context& ctx, const ModelConfig& c, const MoeWeights& w, const
   grouped_linear_dinput(ctx.pool, ctx.products, dup, offsets, expert_weights(w, ExpertPart::up), rows, true);
 
   if (c.n_shared_experts > 0)
-    mlp_backward(ctx, w.shared_experts, s.shared, x, dy, dx, false, gradients);
+    mlp_backward(ctx, w.shared_experts, s.shared, x, dy, into(dx));
   else
     for (int64_t t = 0; t < T; ++t) std::fill(dx.row(t), dx.row(t) + D, 0.0f);
   scatter_add_rows(ctx, s.dispatch, rows, dx);
-  router_backward(ctx, c, w, s, training, x, dgates, dx, gradients);
+  router_backward(step, w, training, x, dgates, dx);
 }
 
 }  // namespace fathom

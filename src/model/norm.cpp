@@ -23,12 +23,12 @@ void norm_forward(Context& ctx, const Weight& weight, double eps, MatView<const 
   Arena::Scope scope(ctx.arena);
   const VecView<float> gain = gain_of(ctx, weight);
   if (ctx.activations == Activations::f32) {
-    rmsnorm_forward(ctx.pool, x, gain, static_cast<float>(eps), y, {});
+    rmsnorm_forward(ctx.pool, x, gain, static_cast<float>(eps), y);
     return;
   }
   const VecView<float> ones(ctx.arena.take<float>(weight.cols), weight.cols);
   std::fill(ones.begin(), ones.end(), 1.0f);
-  rmsnorm_forward(ctx.pool, x, ones, static_cast<float>(eps), y, {});
+  rmsnorm_forward(ctx.pool, x, ones, static_cast<float>(eps), y);
   round_activations(ctx, y);
   for (int64_t t = 0; t < y.rows; ++t)
     for (int64_t i = 0; i < y.cols; ++i) y(t, i) *= gain[i];
@@ -36,10 +36,10 @@ void norm_forward(Context& ctx, const Weight& weight, double eps, MatView<const 
 }
 
 void norm_backward(Context& ctx, const Weight& weight, double eps, MatView<const float> x, MatView<const float> dy,
-                   MatView<float> dx, bool add, const Gradients& gradients) {
+                   const InputGradient& out) {
   Arena::Scope scope(ctx.arena);
-  rmsnorm_backward(ctx.pool, x, gain_of(ctx, weight), static_cast<float>(eps), dy, dx, add,
-                   gradients.vector_of(weight));
+  rmsnorm_backward(ctx.pool, x, gain_of(ctx, weight), static_cast<float>(eps), dy, out.dx, out.add,
+                   ctx.gradients->vector_of(weight));
 }
 
 }  // namespace fathom

@@ -1,7 +1,6 @@
 // RMSNorm with a stored gain of any element type.
 #pragma once
 #include "model/context.h"
-#include "model/gradients.h"
 #include "tensor/weight.h"
 
 namespace fathom {
@@ -10,8 +9,8 @@ namespace fathom {
 // the gain is applied and the product once more, as transformers does.
 void norm_forward(Context& ctx, const Weight& weight, double eps, MatView<const float> x, MatView<float> y);
 
-// dx written, or added to when `add`; may be dy. The gain's gradient is added to.
+// out.dx may be dy. The gain's gradient is added to ctx.gradients.
 void norm_backward(Context& ctx, const Weight& weight, double eps, MatView<const float> x, MatView<const float> dy,
-                   MatView<float> dx, bool add, const Gradients& gradients);
+                   const InputGradient& out);
 
 }  // namespace fathom

@@ -6,6 +6,7 @@
 #include "kernels/backward.h"
 #include "kernels/matmul.h"
 #include "model/gqa.h"
+#include "model/mla.h"
 #include "model/mlp.h"
 #include "model/norm.h"
 
@@ -16,7 +17,7 @@ bool is_moe(const Network& n, int64_t layer) {
   return std::holds_alternative<MoeWeights>(n.weights->layers[static_cast<size_t>(layer)].mlp);
 }
 
-// Everything of a layer that can be computed again from its input and its routing.
+// Allocates everything of a layer that can be computed again from its input and its routing.
 void plan_rest(Context& ctx, const Network& n, int64_t layer, int64_t T, LayerSaved& s) {
   const ModelConfig& c = *n.config;
   s.x_mid = scratch(ctx, T, c.hidden_size);
@@ -27,54 +28,57 @@ void plan_rest(Context& ctx, const Network& n, int64_t layer, int64_t T, LayerSa
     s.mlp = plan_mlp(ctx, T, c.intermediate_size);
 }
 
+// Allocates the input of a layer, and its routing.
 void plan_input(Context& ctx, const Network& n, int64_t layer, int64_t T, LayerSaved& s) {
   s.x = scratch(ctx, T, n.config->hidden_size);
   if (is_moe(n, layer)) plan_routing(ctx, *n.config, T, s.moe);
 }
 
 // dx (T, D), the gradient of the layer's output, becomes that of its input.
-void layer_backward(Context& ctx, const Network& n, int64_t layer, const Batch& batch, const RotaryRows& rotary,
-                    const LayerSaved& s, const MoeTraining& training, MatView<float> dx, const Gradients& gradients) {
-  const LayerWeights& w = n.weights->layers[static_cast<size_t>(layer)];
-  const ModelConfig& c = *n.config;
+void layer_backward(const Step& step, int64_t layer, const LayerTraining& training, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  const LayerWeights& w = step.network.weights->layers[static_cast<size_t>(layer)];
+  const double eps = step.config().rms_norm_eps;
+  const LayerSaved& s = training.saved;
   Arena::Scope scope(ctx.arena);
   auto normed = scratch(ctx, dx.rows, dx.cols), dnormed = scratch(ctx, dx.rows, dx.cols);
-  norm_forward(ctx, w.post_attention_layernorm, c.rms_norm_eps, s.x_mid, normed);
+  norm_forward(ctx, w.post_attention_layernorm, eps, s.x_mid, normed);
   if (const auto* mlp = std::get_if<MlpWeights>(&w.mlp))
-    mlp_backward(ctx, *mlp, s.mlp, normed, dx, dnormed, false, gradients);
+    mlp_backward(ctx, *mlp, s.mlp, normed, dx, into(dnormed));
   else
-    moe_backward(ctx, c, std::get<MoeWeights>(w.mlp), s.moe, training, normed, dx, dnormed, gradients);
-  norm_backward(ctx, w.post_attention_layernorm, c.rms_norm_eps, s.x_mid, dnormed, dx, true, gradients);
+    moe_backward(step, std::get<MoeWeights>(w.mlp), {training.moe, training.saved.moe}, normed, dx, dnormed);
+  norm_backward(ctx, w.post_attention_layernorm, eps, s.x_mid, dnormed, added_to(dx));
 
-  norm_forward(ctx, w.input_layernorm, c.rms_norm_eps, s.x, normed);
+  norm_forward(ctx, w.input_layernorm, eps, s.x, normed);
   if (const auto* mla = std::get_if<MlaWeights>(&w.self_attn))
-    mla_backward(ctx, c, n.attention, *mla, batch, rotary, s.attention, normed, dx, dnormed, gradients);
+    mla_backward(step, *mla, s.attention, normed, dx, dnormed);
   else
-    gqa_backward(ctx, c, n.attention, std::get<GqaWeights>(w.self_attn), batch, rotary, s.attention, normed, dx,
-                 dnormed, gradients);
-  norm_backward(ctx, w.input_layernorm, c.rms_norm_eps, s.x, dnormed, dx, true, gradients);
+    gqa_backward(step, std::get<GqaWeights>(w.self_attn), s.attention, normed, dx, dnormed);
+  norm_backward(ctx, w.input_layernorm, eps, s.x, dnormed, added_to(dx));
 }
 
-// Final norm, head and loss of the rows of x, a chunk of logits at a time. With gradients, dx (T, D) is written.
-double head(Context& ctx, const Network& n, std::span<const int32_t> targets, const StepOptions& o,
-            MatView<const float> x, std::span<double> losses, MatView<float> dx, const Gradients* gradients) {
-  const int64_t T = x.rows, D = x.cols, V = n.config->vocab_size;
-  const double eps = n.config->rms_norm_eps;
+// Final norm, head and loss of the rows of x, a chunk of logits at a time. losses (T) written. With ctx.gradients, dx
+// (T, D) is written.
+double head(const Step& step, std::span<const int32_t> targets, const StepOptions& o, MatView<const float> x,
+            std::span<double> losses, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  const ModelWeights& w = *step.network.weights;
+  const int64_t T = x.rows, D = x.cols, V = step.config().vocab_size;
+  const double eps = step.config().rms_norm_eps;
   Arena::Scope scope(ctx.arena);
   auto normed = scratch(ctx, T, D), logits = scratch(ctx, std::min(o.loss_chunk, T), V);
-  norm_forward(ctx, n.weights->norm, eps, x, normed);
+  norm_forward(ctx, w.norm, eps, x, normed);
   for (int64_t at = 0; at < T; at += o.loss_chunk) {
     const int64_t rows = std::min(o.loss_chunk, T - at);
     const MatView<float> chunk = logits.sub_rows(0, rows);
-    linear(ctx, normed.sub_rows(at, rows), n.weights->lm_head, chunk);
+    linear(ctx, normed.sub_rows(at, rows), w.lm_head, chunk);
     cross_entropy_backward(ctx.pool, chunk, targets.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)),
                            static_cast<float>(o.token_weight),
                            losses.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)));
-    if (gradients == nullptr) continue;
-    linear_dweight(ctx.pool, ctx.products, chunk, normed.sub_rows(at, rows), gradients->of(n.weights->lm_head));
-    linear_dinput(ctx.pool, ctx.products, chunk, n.weights->lm_head, dx.sub_rows(at, rows), false);
+    if (ctx.gradients != nullptr)
+      linear_backward(ctx, normed.sub_rows(at, rows), w.lm_head, chunk, into(dx.sub_rows(at, rows)));
   }
-  if (gradients != nullptr) norm_backward(ctx, n.weights->norm, eps, x, dx, dx, false, *gradients);
+  if (ctx.gradients != nullptr) norm_backward(ctx, w.norm, eps, x, dx, into(dx));
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
@@ -100,69 +104,91 @@ MatView<float> embed(Context& ctx, const Network& n, const Batch& batch) {
   return x;
 }
 
-Context training_context(const Context& ctx) {
-  return {
-      .pool = ctx.pool, .arena = ctx.arena, .activations = ctx.activations, .products = ctx.products, .training = true};
+Context training_context(const Context& ctx, const Gradients* gradients) {
+  return {.pool = ctx.pool,
+          .arena = ctx.arena,
+          .activations = ctx.activations,
+          .products = ctx.products,
+          .training = true,
+          .gradients = gradients};
 }
 
-}  // namespace
-
-StepReport forward_and_backward(const Context& context, const Network& n, const TrainingBatch& b, const StepOptions& o,
-                                const Gradients& gradients) {
-  Context ctx = training_context(context);
-  const int64_t T = b.batch.rows(), L = n.config->num_hidden_layers;
-  check(std::ssize(b.targets) == T, "one target a row");
-  Arena::Scope scope(ctx.arena);
-  const MoeTraining training{&o.balance, b.sequences, static_cast<float>(o.sequence_weight)};
-  StepReport report = start_report(b);
-  const RotaryRows rotary = rotary_rows(ctx, n, b.batch);
-  auto x = embed(ctx, n, b.batch);
-
-  std::vector<LayerSaved> saved(static_cast<size_t>(L));
-  for (int64_t i = 0; i < L; ++i) {
-    LayerSaved& s = saved[static_cast<size_t>(i)];
-    plan_input(ctx, n, i, T, s);
+// Forward through all layers, x in place; what their backward needs is in saved (L).
+void layers_forward(const Step& step, const MoeTraining& moe, Recompute recompute, MatView<float> x,
+                    std::span<LayerSaved> saved) {
+  Context& ctx = step.ctx;
+  for (size_t i = 0; i < saved.size(); ++i) {
+    const auto layer = static_cast<int64_t>(i);
+    LayerSaved& s = saved[i];
+    plan_input(ctx, step.network, layer, x.rows, s);
     copy_rows(ctx, x, s.x);
+    const LayerTraining training{s, moe};
     const auto run = [&] {
-      plan_rest(ctx, n, i, T, s);
-      layer_forward(ctx, n, i, b.batch, rotary, nullptr, x, &s, &training, false);
+      plan_rest(ctx, step.network, layer, x.rows, s);
+      layer_forward(step, layer, x, &training);
     };
-    if (o.recompute == Recompute::layers) {
+    if (recompute == Recompute::layers) {
       Arena::Scope layer_scope(ctx.arena);
       run();
     } else {
       run();
     }
-    if (is_moe(n, i)) report_moe(*n.config, o, b, s.moe, report);
   }
+}
+
+// Backward through all layers: dx of the last layer's output becomes that of the first one's input. x: scratch (T, D).
+void layers_backward(const Step& step, const MoeTraining& moe, Recompute recompute, std::span<LayerSaved> saved,
+                     MatView<float> x, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  for (size_t i = saved.size(); i-- > 0;) {
+    const auto layer = static_cast<int64_t>(i);
+    LayerSaved& s = saved[i];
+    Arena::Scope layer_scope(ctx.arena);
+    if (recompute == Recompute::layers) {
+      plan_rest(ctx, step.network, layer, x.rows, s);
+      copy_rows(ctx, s.x, x);
+      const LayerTraining again{s, moe, true};
+      layer_forward(step, layer, x, &again);
+    }
+    layer_backward(step, layer, {s, moe}, dx);
+  }
+}
+
+}  // namespace
+
+StepReport forward_and_backward(const Context& context, const Network& n, const TrainingBatch& b,
+                                const StepOptions& o) {
+  check(context.gradients != nullptr, "a backward pass needs a place for its gradients");
+  Context ctx = training_context(context, context.gradients);
+  const int64_t T = b.batch.rows();
+  check(std::ssize(b.targets) == T, "one target a row");
+  Arena::Scope scope(ctx.arena);
+  const MoeTraining moe{&o.balance, b.sequences, static_cast<float>(o.sequence_weight)};
+  StepReport report = start_report(b);
+  const Step step{ctx, n, b.batch, rotary_rows(ctx, n, b.batch)};
+  auto x = embed(ctx, n, b.batch);
+  std::vector<LayerSaved> saved(static_cast<size_t>(n.config->num_hidden_layers));
+  layers_forward(step, moe, o.recompute, x, saved);
+  for (size_t i = 0; i < saved.size(); ++i)
+    if (is_moe(n, static_cast<int64_t>(i))) report_moe(*n.config, o, b, saved[i].moe, report);
 
   auto dx = scratch(ctx, T, n.config->hidden_size);
   std::vector<double> losses(static_cast<size_t>(T));
-  report.loss_sum = head(ctx, n, b.targets, o, x, losses, dx, &gradients);
-  for (int64_t i = L - 1; i >= 0; --i) {
-    LayerSaved& s = saved[static_cast<size_t>(i)];
-    Arena::Scope layer_scope(ctx.arena);
-    if (o.recompute == Recompute::layers) {
-      plan_rest(ctx, n, i, T, s);
-      copy_rows(ctx, s.x, x);
-      layer_forward(ctx, n, i, b.batch, rotary, nullptr, x, &s, &training, true);
-    }
-    layer_backward(ctx, n, i, b.batch, rotary, s, training, dx, gradients);
-  }
-  embedding_backward(ctx.pool, b.batch.tokens, dx, gradients.of(n.weights->embed_tokens));
+  report.loss_sum = head(step, b.targets, o, x, losses, dx);
+  layers_backward(step, moe, o.recompute, saved, x, dx);
+  embedding_backward(ctx.pool, b.batch.tokens, dx, ctx.gradients->of(n.weights->embed_tokens));
   return report;
 }
 
 StepReport evaluate(const Context& context, const Network& n, const TrainingBatch& b, std::vector<double>* losses) {
-  Context ctx = training_context(context);
+  Context ctx = training_context(context, nullptr);
   Arena::Scope scope(ctx.arena);
   StepReport report = start_report(b);
-  const RotaryRows rotary = rotary_rows(ctx, n, b.batch);
+  const Step step{ctx, n, b.batch, rotary_rows(ctx, n, b.batch)};
   auto x = embed(ctx, n, b.batch);
-  for (int64_t i = 0; i < n.config->num_hidden_layers; ++i)
-    layer_forward(ctx, n, i, b.batch, rotary, nullptr, x, nullptr, nullptr, false);
+  for (int64_t i = 0; i < n.config->num_hidden_layers; ++i) layer_forward(step, i, x, nullptr);
   std::vector<double> own(static_cast<size_t>(b.batch.rows()));
-  report.loss_sum = head(ctx, n, b.targets, {}, x, own, {}, nullptr);
+  report.loss_sum = head(step, b.targets, {}, x, own, {});
   if (losses != nullptr) *losses = std::move(own);
   return report;
 }

@@ -37,9 +37,9 @@ struct StepReport {
   int64_t n_dropped = 0;                            // pairs, all layers
 };
 
-// Gradients are added to. The model's kv_b_proj must be whole.
+// Gradients are added to ctx.gradients. The model's kv_b_proj must be whole.
 StepReport forward_and_backward(const Context& ctx, const Network& network, const TrainingBatch& batch,
-                                const StepOptions& options, const Gradients& gradients);
+                                const StepOptions& options);
 
 // The same forward pass and loss without gradients, nothing dropped: evaluation. losses (rows) receives -log p of each
 // row, 0 where there is no target.

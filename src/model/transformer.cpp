@@ -3,8 +3,8 @@
 #include "kernels/dispatch.h"
 #include "kernels/matmul.h"
 #include "model/gqa.h"
+#include "model/mla.h"
 #include "model/mlp.h"
-#include "model/moe.h"
 #include "model/norm.h"
 
 namespace fathom {
@@ -27,28 +27,29 @@ void add_rows(Context& ctx, MatView<const float> y, MatView<float> x) {
   round_activations(ctx, x);
 }
 
-void layer_forward(Context& ctx, const Network& n, int64_t layer, const Batch& batch, const RotaryRows& rotary,
-                   KvCache* cache, MatView<float> x, LayerSaved* saved, const MoeTraining* training,
-                   bool reuse_routing) {
-  const LayerWeights& w = n.weights->layers[static_cast<size_t>(layer)];
-  const ModelConfig& c = *n.config;
+void layer_forward(const Step& step, int64_t layer, MatView<float> x, const LayerTraining* training) {
+  Context& ctx = step.ctx;
+  const ModelConfig& c = step.config();
+  const LayerWeights& w = step.network.weights->layers[static_cast<size_t>(layer)];
+  LayerSaved* saved = training != nullptr ? &training->saved : nullptr;
   Arena::Scope scope(ctx.arena);
   auto normed = scratch(ctx, x.rows, x.cols), y = scratch(ctx, x.rows, x.cols);
   norm_forward(ctx, w.input_layernorm, c.rms_norm_eps, x, normed);
   AttentionSaved* attention = saved != nullptr ? &saved->attention : nullptr;
   if (const auto* mla = std::get_if<MlaWeights>(&w.self_attn))
-    mla_forward(ctx, c, n.attention, *mla, layer, batch, rotary, cache, normed, y, attention);
+    mla_forward(step, layer, *mla, normed, y, attention);
   else
-    gqa_forward(ctx, c, n.attention, std::get<GqaWeights>(w.self_attn), layer, batch, rotary, cache, normed, y,
-                attention);
+    gqa_forward(step, layer, std::get<GqaWeights>(w.self_attn), normed, y, attention);
   add_rows(ctx, y, x);
   if (saved != nullptr) copy_rows(ctx, x, saved->x_mid);
   norm_forward(ctx, w.post_attention_layernorm, c.rms_norm_eps, x, normed);
-  if (const auto* mlp = std::get_if<MlpWeights>(&w.mlp))
+  if (const auto* mlp = std::get_if<MlpWeights>(&w.mlp)) {
     mlp_forward(ctx, *mlp, normed, y, saved != nullptr ? &saved->mlp : nullptr);
-  else
-    moe_forward(ctx, c, std::get<MoeWeights>(w.mlp), normed, y, saved != nullptr ? &saved->moe : nullptr, training,
-                reuse_routing);
+  } else {
+    std::optional<MoeLayerTraining> moe;
+    if (training != nullptr) moe.emplace(MoeLayerTraining{training->moe, saved->moe, training->reuse_routing});
+    moe_forward(ctx, c, std::get<MoeWeights>(w.mlp), normed, y, moe ? &*moe : nullptr);
+  }
   add_rows(ctx, y, x);
 }
 
@@ -88,13 +89,13 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
   check(logits.rows == n_logits && logits.cols == n.config->vocab_size, "logits (logit rows, vocab_size)");
   check_ids(batch, *n.config);
   Arena::Scope scope(ctx.arena);
-  const RotaryRows rotary = rotary_rows(ctx, n, batch);
+  const Step step{ctx, n, batch, rotary_rows(ctx, n, batch), &cache};
   auto x = scratch(ctx, T, D);
 
   gather_rows(n.weights->embed_tokens, batch.tokens, x);
   round_activations(ctx, x);
   for (int64_t i = 0; i < n.config->num_hidden_layers; ++i) {
-    layer_forward(ctx, n, i, batch, rotary, &cache, x, nullptr, nullptr, false);
+    layer_forward(step, i, x, nullptr);
     if (ctx.layer_done != nullptr) (*ctx.layer_done)(i + 1);
   }
   auto last = scratch(ctx, n_logits, D);

@@ -1,24 +1,14 @@
 // The whole network, forward: token ids of a batch in, logits of the wanted rows out.
 #pragma once
-#include "kvcache/kv_cache.h"
-#include "model/batch.h"
-#include "model/context.h"
-#include "model/load.h"
-#include "model/mla.h"
 #include "model/moe.h"
+#include "model/saved.h"
+#include "model/step.h"
 
 namespace fathom {
 
 // What a cache for this model must look like.
 CacheLayout cache_layout(const ModelConfig& config, CacheType type);
 
-// A loaded model with what is derived from its config once.
-struct Network {
-  const ModelConfig* config;
-  const ModelWeights* weights;
-  RotaryTable rotary;
-  AttentionSettings attention;
-};
 Network make_network(const ModelConfig& config, const ModelWeights& weights);
 
 // logits (batch.logit_rows.size(), vocab_size) written. The cache receives the rows of all the batch's tokens.
@@ -30,11 +20,15 @@ void transformer_forward(Context& ctx, const Network& network, const Batch& batc
 
 // ---- The pieces, which training composes too (training_step.h). ----
 
-// x (T, D) in place: x += attention(norm(x)); x += feed_forward(norm(x)). Without a cache, sequences attend to
-// themselves (mla.h). saved: nullptr, or planned for this layer, with training beside it.
-void layer_forward(Context& ctx, const Network& network, int64_t layer, const Batch& batch, const RotaryRows& rotary,
-                   KvCache* cache, MatView<float> x, LayerSaved* saved, const MoeTraining* training,
-                   bool reuse_routing);
+// What the forward pass of one layer keeps for its backward pass, planned before.
+struct LayerTraining {
+  LayerSaved& saved;
+  const MoeTraining& moe;
+  bool reuse_routing = false;  // the forward pass is run again
+};
+
+// x (T, D) in place: x += attention(norm(x)); x += feed_forward(norm(x)). training: nullptr in inference.
+void layer_forward(const Step& step, int64_t layer, MatView<float> x, const LayerTraining* training);
 
 // cos and sin for the rows of a batch, in the arena.
 RotaryRows rotary_rows(Context& ctx, const Network& network, const Batch& batch);

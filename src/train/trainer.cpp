@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "kernels/gemm_dispatch.h"
+#include "kernels/dispatch.h"
 #include "kernels/peak.h"
 #include "model/load.h"
 #include "train/preflight.h"
@@ -112,12 +112,12 @@ StepResult Trainer::step() {
                             .recompute = config_.run.recompute,
                             .token_weight = 1.0 / static_cast<double>(std::max<int64_t>(1, n_targets)),
                             .sequence_weight = 1.0 / static_cast<double>(B)};
-  Context ctx{pool_, arena_, Activations::f32, config_.run.products};
   const Gradients gradients = parameters_.gradient_map();
+  const Context ctx{.pool = pool_, .arena = arena_, .products = config_.run.products, .gradients = &gradients};
   double loss_sum = 0;
   std::vector<std::vector<int64_t>> expert_counts;
   for (const TrainingBatch& b : micro) {
-    const StepReport report = forward_and_backward(ctx, network_, b, options, gradients);
+    const StepReport report = forward_and_backward(ctx, network_, b, options);
     loss_sum += report.loss_sum;
     r.balance += report.balance;
     r.n_dropped += report.n_dropped;
@@ -157,7 +157,7 @@ StepResult Trainer::step() {
 HeldOutResult Trainer::evaluate_held_out(int64_t n_sequences) {
   const HeldOutReader reader(data_, config_.data.sequence_length);
   const int64_t n = std::min(n_sequences, reader.size());
-  Context ctx{pool_, arena_, Activations::f32, config_.run.products};
+  const Context ctx{.pool = pool_, .arena = arena_, .products = config_.run.products};
   HeldOutResult result;
   double loss = 0;
   int64_t bytes = 0;

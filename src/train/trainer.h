@@ -51,7 +51,6 @@ class Trainer {
   // to divide by.
   HeldOutResult evaluate_held_out(int64_t n_sequences);
 
-  uint64_t arena_bytes() const { return arena_.capacity(); }
   // Operations per second that this run's products can reach on its threads (kernels/peak.h), measured for 0.1 s; 0:
   // not known (FATHOM_ISA=ref).
   double peak_flops();

@@ -44,7 +44,7 @@ class CachedWeights : public ::testing::Test {
     EXPECT_GT(engine.packed_bytes(), 0);
     mapped_ = engine.panel_file() != nullptr;
     SequenceCache sequence;
-    const auto row = engine.feed(sequence, testing::random_ids(20, 97, 4));
+    const auto row = engine.append(sequence, testing::random_ids(20, 97, 4));
     return {row.begin(), row.end()};
   }
   void expect_same_bits(WeightPlace place, bool mapped, size_t n_notices) {
@@ -160,7 +160,7 @@ TEST_F(CachedWeights, MayBeDeletedWhileTheyAreUsed) {
   ASSERT_NE(engine.panel_file(), nullptr);
   fs::remove_all(cache_);
   SequenceCache sequence;
-  EXPECT_TRUE(testing::same_bits(engine.feed(sequence, testing::random_ids(20, 97, 4)), want_));
+  EXPECT_TRUE(testing::same_bits(engine.append(sequence, testing::random_ids(20, 97, 4)), want_));
 }
 
 }  // namespace

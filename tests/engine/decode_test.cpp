@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <utility>
+
 #include "base/error.h"
 #include "engine/engine.h"
 #include "support/random_model.h"
@@ -37,18 +40,18 @@ TEST(EngineDecode, LogitsOfEverySequenceAreThoseOfItAlone) {
       for (size_t i = 0; i < kDepths.size(); ++i) {
         prompts.push_back(random_ids(kDepths[i], 97, i));
         ids.push_back(random_ids(kNew[i], 97, 100 + i));
-        if (kDepths[i] > 0) together.feed(sequences[i], prompts[i]);
+        if (kDepths[i] > 0) together.append(sequences[i], prompts[i]);
       }
       for (size_t i = 0; i < kDepths.size(); ++i) inputs.push_back({&sequences[i], ids[i]});
       for (int step = 0; step < 3; ++step) {
-        const MatView<const float> logits = together.decode(inputs);
+        const MatView<const float> logits = together.step(inputs);
         ASSERT_EQ(logits.rows, std::ssize(kDepths));
         std::vector<float> got(logits.data, logits.data + logits.rows * logits.cols);
         for (size_t i = 0; i < kDepths.size(); ++i) {
           SequenceCache own;
-          if (kDepths[i] > 0) alone.feed(own, prompts[i]);
+          if (kDepths[i] > 0) alone.append(own, prompts[i]);
           std::vector<float> want;
-          for (int s = 0; s <= step; ++s) want = copy(alone.feed(own, ids[i]));
+          for (int s = 0; s <= step; ++s) want = copy(alone.append(own, ids[i]));
           alone.cache().truncate(own, 0);
           ASSERT_EQ(together.packed_bytes() > 0, packed);
           EXPECT_TRUE(testing::same_bits(std::span(got).subspan(i * 97, 97), want))
@@ -65,14 +68,14 @@ TEST(EngineDecode, GqaSequencesToo) {
   Engine engine(model, {.threads = 2, .context_tokens = 256, .cache_tokens = 1024});
   const std::vector<int32_t> prompt = random_ids(40, 97, 1), id = random_ids(1, 97, 2);
   SequenceCache a, b, c;
-  engine.feed(a, prompt);
-  engine.feed(c, prompt);
-  const std::vector<float> want = copy(engine.feed(c, id));
+  engine.append(a, prompt);
+  engine.append(c, prompt);
+  const std::vector<float> want = copy(engine.append(c, id));
   const StepInput inputs[] = {{&a, id}, {&b, prompt}};
-  const MatView<const float> logits = engine.decode(inputs);
+  const MatView<const float> logits = engine.step(inputs);
   EXPECT_TRUE(testing::same_bits({logits.row(0), 97}, want));
-  EXPECT_EQ(a.length, 41);
-  EXPECT_EQ(b.length, 40);
+  EXPECT_EQ(a.length(), 41);
+  EXPECT_EQ(b.length(), 40);
 }
 
 TEST(EngineDecode, SequencesThatDoNotFitAreRefusedBeforeAnyHasChanged) {
@@ -82,13 +85,59 @@ TEST(EngineDecode, SequencesThatDoNotFitAreRefusedBeforeAnyHasChanged) {
   const std::vector<int32_t> ids = random_ids(65, 97, 1);
   SequenceCache a, b;
   const StepInput inputs[] = {{&a, ids}, {&b, ids}};  // four blocks of the three there are
-  EXPECT_THROW(engine.decode(inputs), Error);
-  EXPECT_EQ(a.length, 0);
-  EXPECT_EQ(b.length, 0);
+  EXPECT_THROW(engine.step(inputs), Error);
+  EXPECT_EQ(a.length(), 0);
+  EXPECT_EQ(b.length(), 0);
   EXPECT_EQ(engine.cache().free_tokens(), 192);
   const std::vector<int32_t> too_long = random_ids(129, 97, 1);
   const StepInput one[] = {{&a, too_long}};  // beyond the context of a sequence
-  EXPECT_THROW(engine.decode(one), Error);
+  EXPECT_THROW(engine.step(one), Error);
+}
+
+TEST(EngineDecode, AStepThatFailsLeavesEverySequenceAsItWas) {
+  const testing::RandomModel random(testing::tiny_v2_config());
+  const Model model = model_of(random);
+  Engine engine(model, {.threads = 2, .context_tokens = 512, .cache_tokens = 512, .chunk_tokens = 32});
+  SequenceCache a, b;
+  engine.append(a, random_ids(63, 97, 1));
+  const int64_t free_before = engine.cache().free_tokens();
+  const std::vector<int32_t> good = random_ids(5, 97, 2), bad = {1, 97};  // there is no id 97
+  const StepInput inputs[] = {{&a, good}, {&b, bad}};
+  EXPECT_THROW(engine.step(inputs), Error);
+  EXPECT_EQ(a.length(), 63);
+  EXPECT_EQ(b.length(), 0);
+  EXPECT_EQ(engine.cache().free_tokens(), free_before);
+
+  std::vector<int32_t> late = random_ids(70, 97, 3);
+  late.back() = 97;
+  EXPECT_THROW(engine.score(b, late, 0, [](int64_t, VecView<const float>) {}), Error);
+  EXPECT_EQ(b.length(), 64);  // two whole chunks
+  SequenceCache c;
+  EXPECT_THROW(engine.append(c, late), Error);
+  EXPECT_EQ(c.length(), 64);
+  const auto stop = [](int64_t) { throw_bad_input("enough"); };
+  EXPECT_THROW(engine.append(a, random_ids(20, 97, 4), stop), Error);
+  EXPECT_EQ(a.length(), 63);
+
+  const std::vector<float> want = copy(engine.append(a, good));
+  SequenceCache alone;
+  engine.append(alone, random_ids(63, 97, 1));
+  EXPECT_TRUE(testing::same_bits(engine.append(alone, good), want));
+}
+
+TEST(EngineDecode, ASequenceThatIsDroppedGivesItsBlocksBack) {
+  const testing::RandomModel random(testing::tiny_v2_config());
+  const Model model = model_of(random);
+  std::optional<SequenceCache> last;
+  Engine engine(model, {.threads = 1, .context_tokens = 128, .cache_tokens = 192});
+  for (int i = 0; i < 10; ++i) {
+    SequenceCache dropped;
+    engine.append(dropped, random_ids(100, 97, 1));
+    last = std::move(dropped);
+  }
+  EXPECT_EQ(engine.cache().free_tokens(), 64);
+  last.reset();
+  EXPECT_EQ(engine.cache().free_tokens(), 192);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "engine/engine.h"
+#include "engine/generation.h"
 #include "support/random_model.h"
 
 namespace fathom {
@@ -53,10 +53,10 @@ std::vector<float> all_logits(Engine& engine, std::span<const int32_t> ids) {
 std::vector<int32_t> greedy(Engine& engine, std::vector<int32_t> history, int64_t n) {
   SequenceCache sequence;
   const size_t n_prompt = history.size();
-  const auto logits = engine.feed(sequence, history);
+  const auto logits = engine.append(sequence, history);
   GenerateRequest request{.max_tokens = n, .sampling = {}, .stop_ids = {}, .n_usable_ids = engine.config().vocab_size};
   request.sampling.temperature = 0;
-  engine.generate(sequence, history, logits, request, [](int32_t) { return true; });
+  generate(engine, sequence, history, logits, request, [](int32_t) { return true; });
   engine.cache().truncate(sequence, 0);
   return {history.begin() + static_cast<ptrdiff_t>(n_prompt), history.end()};
 }

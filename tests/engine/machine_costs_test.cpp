@@ -173,7 +173,7 @@ class TunedEngine : public Costs {
         {.threads = 2, .context_tokens = 256, .arithmetic = arithmetic, .cache_folder = cache_, .tuning = tuning});
     source_ = engine.costs().source;
     SequenceCache sequence;
-    const auto row = engine.feed(sequence, testing::random_ids(200, random_.config.vocab_size, 4));
+    const auto row = engine.append(sequence, testing::random_ids(200, random_.config.vocab_size, 4));
     return {row.begin(), row.end()};
   }
   testing::RandomModel random_{testing::tiny_v2_config(), 3};

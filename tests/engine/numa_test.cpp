@@ -37,7 +37,7 @@ class NumaEngine : public ::testing::Test {
     SequenceCache sequence;
     std::vector<float> all;
     for (const auto& ids : {testing::random_ids(20, 97, 4), {5}, {96}}) {
-      const auto row = engine.feed(sequence, ids);
+      const auto row = engine.append(sequence, ids);
       all.insert(all.end(), row.begin(), row.end());
     }
     return all;

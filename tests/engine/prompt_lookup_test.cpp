@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/engine.h"
+#include "engine/generation.h"
 #include "support/random_model.h"
 
 namespace fathom {

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/draft_model.h"
+#include "engine/generation.h"
 #include "engine/prompt_lookup.h"
 #include "engine/speculator.h"
 #include "support/random_model.h"
@@ -64,19 +65,19 @@ TEST(FeedSingly, EveryRowHasTheBitsOfAStepOfOneToken) {
     for (const int64_t depth : {0, 1, 2, 5, 60, 130, 250}) {
       SequenceCache together, alone;
       if (depth > 0) {
-        engine.feed(together, random_ids(depth, V, 1));
-        engine.feed(alone, random_ids(depth, V, 1));
+        engine.append(together, random_ids(depth, V, 1));
+        engine.append(alone, random_ids(depth, V, 1));
       }
       const Ids ids = random_ids(1 + kMostGuesses, V, 2);
       std::vector<std::vector<float>> want;
-      for (const int32_t id : ids) want.push_back(copy(engine.feed(alone, std::span(&id, 1))));
+      for (const int32_t id : ids) want.push_back(copy(engine.append(alone, std::span(&id, 1))));
       for (int round = 0; round < 2; ++round) {  // a second time over what was truncated
-        const MatView<const float> got = engine.feed_singly(together, ids);
+        const MatView<const float> got = engine.verify(together, ids);
         ASSERT_EQ(got.rows, std::ssize(ids));
         for (size_t i = 0; i < ids.size(); ++i)
           ASSERT_TRUE(testing::same_bits({got.row(static_cast<int64_t>(i)), static_cast<size_t>(V)}, want[i]))
               << "depth " << depth << ", row " << i;
-        EXPECT_EQ(together.length, depth + std::ssize(ids));
+        EXPECT_EQ(together.length(), depth + std::ssize(ids));
         engine.cache().truncate(together, depth);
       }
       engine.cache().truncate(together, 0);
@@ -90,12 +91,12 @@ TEST(FeedSingly, IsRefusedWholeWhereItDoesNotFit) {
   const Model model = model_of(random);
   Engine engine(model, {.threads = 1, .context_tokens = 20});
   SequenceCache sequence;
-  engine.feed(sequence, random_ids(15, 97, 1));
+  engine.append(sequence, random_ids(15, 97, 1));
   EXPECT_EQ(engine.room(sequence), 5);
-  EXPECT_THROW(engine.feed_singly(sequence, random_ids(6, 97, 1)), Error);
-  EXPECT_THROW(engine.feed_singly(sequence, Ids{1, 97}), Error);  // no such id
-  EXPECT_EQ(sequence.length, 15);
-  engine.feed_singly(sequence, random_ids(5, 97, 1));
+  EXPECT_THROW(engine.verify(sequence, random_ids(6, 97, 1)), Error);
+  EXPECT_THROW(engine.verify(sequence, Ids{1, 97}), Error);  // no such id
+  EXPECT_EQ(sequence.length(), 15);
+  engine.verify(sequence, random_ids(5, 97, 1));
   EXPECT_EQ(engine.room(sequence), 0);
 }
 
@@ -105,7 +106,7 @@ TEST(EngineRoom, IsWhatContextAndCacheHave) {
   Engine engine(model, {.threads = 1, .context_tokens = 1000, .cache_tokens = 128});
   SequenceCache a, b;
   EXPECT_EQ(engine.room(a), 128);
-  engine.feed(a, random_ids(10, 97, 1));
+  engine.append(a, random_ids(10, 97, 1));
   EXPECT_EQ(engine.room(a), 118);
   EXPECT_EQ(engine.room(b), 64);
 }
@@ -150,13 +151,13 @@ Outcome outcome(Engine& engine, const Ids& prompt, GenerateRequest request, Spec
   request.n_usable_ids = engine.config().vocab_size;
   SequenceCache sequence;
   Outcome o{.history = prompt};
-  const auto logits = engine.feed(sequence, prompt);
+  const auto logits = engine.append(sequence, prompt);
   try {
-    o.reason = engine.generate(sequence, o.history, logits, request, [&](int32_t) { return --n_before_end > 0; });
+    o.reason = generate(engine, sequence, o.history, logits, request, [&](int32_t) { return --n_before_end > 0; });
   } catch (const Error&) {
     o.threw = true;
   }
-  o.length = sequence.length;
+  o.length = sequence.length();
   engine.cache().truncate(sequence, 0);
   return o;
 }

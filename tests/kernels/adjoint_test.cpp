@@ -6,9 +6,9 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "kernels/dispatch.h"
 #include "kernels/linear.h"
 #include "kernels/product_check.h"
-#include "kernels/rope.h"
 
 namespace fathom {
 namespace {
@@ -32,10 +32,8 @@ Weight weight_of(const std::vector<float>& w, int64_t rows, int64_t cols) {
 }
 
 TEST(Adjoint, RotationByTheOppositeAngles) {
-  for (const RopeLayout layout : {RopeLayout::interleaved, RopeLayout::half_split})
+  for (const auto rotate : {kernels().rope_interleaved, kernels().rope_half_split})
     for (const int64_t pairs : {1, 4, 7, 32}) {
-      constexpr int64_t kHeads = 3, kGap = 5;
-      const int64_t stride = 2 * pairs + kGap;
       std::vector<float> c(static_cast<size_t>(pairs)), s(c), back(c);
       for (size_t i = 0; i < c.size(); ++i) {
         const double angle = standard_normal(1, 2, i);
@@ -43,16 +41,16 @@ TEST(Adjoint, RotationByTheOppositeAngles) {
         s[i] = static_cast<float>(1.3 * std::sin(angle));
         back[i] = -s[i];
       }
-      const auto x = random_floats(kHeads * stride, 3), y = random_floats(kHeads * stride, 4);
+      const auto x = random_floats(2 * pairs, 3), y = random_floats(2 * pairs, 4);
       auto turned = x, returned = y;
-      rope_heads(turned.data(), kHeads, stride, {c.data(), pairs}, {s.data(), pairs}, layout);
-      rope_heads(returned.data(), kHeads, stride, {c.data(), pairs}, {back.data(), pairs}, layout);
+      rotate(turned.data(), c.data(), s.data(), pairs);
+      rotate(returned.data(), c.data(), back.data(), pairs);
       EXPECT_NE(turned, x);
       EXPECT_NEAR(inner(turned, y), inner(x, returned), 1e-6 * norm(x) * norm(y)) << pairs;
     }
 }
 
-// y = x W^T, its two gradients, and the same with packed weights: <y, v> = <x, v W> = <W, v^T x>.
+// y = x W^T and its two gradients: <y, v> = <x, v W> = <W, v^T x>.
 TEST(Adjoint, LinearItsInputAndItsWeightGradient) {
   ThreadPool pool(2);
   for (const Products p : kProducts)
@@ -60,20 +58,13 @@ TEST(Adjoint, LinearItsInputAndItsWeightGradient) {
       SCOPED_TRACE(std::string(name(p)) + " T " + std::to_string(T));
       const auto x = exact(T * K, 1), v = exact(T * N, 2), values = exact(N * K, 3);
       const Weight w = weight_of(values, N, K);
-      std::vector<float> y(v.size()), dx(x.size()), dw(values.size()), packed_y(v.size()), packed_dx(x.size());
+      std::vector<float> y(v.size()), dx(x.size()), dw(values.size());
       linear(pool, p, mat(x, T, K), w, mat(y, T, N));
       linear_dinput(pool, p, mat(v, T, N), w, mat(dx, T, K), false);
       linear_dweight(pool, p, mat(v, T, N), mat(x, T, K), mat(dw, N, K));
-      PackedWeight forward, dinput;
-      forward.pack(pool, p, w, PackedWeight::Use::forward);
-      dinput.pack(pool, p, w, PackedWeight::Use::dinput);
-      linear(pool, mat(x, T, K), forward, mat(packed_y, T, N));
-      linear_dinput(pool, mat(v, T, N), dinput, mat(packed_dx, T, K), false);
       const double want = inner(y, v), bound = 1e-5 * norm(y) * norm(v);
       EXPECT_NEAR(inner(x, dx), want, bound);
       EXPECT_NEAR(inner(values, dw), want, bound);
-      EXPECT_NEAR(inner(packed_y, v), want, bound);
-      EXPECT_NEAR(inner(x, packed_dx), want, bound);
     }
 }
 

@@ -3,7 +3,7 @@
 
 #include <bit>
 
-#include "kernels/gemm_dispatch.h"
+#include "kernels/dispatch.h"
 #include "kernels/product_check.h"
 
 namespace fathom {

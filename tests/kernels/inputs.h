@@ -19,11 +19,6 @@ inline std::vector<float> random_floats(int64_t n, uint64_t seed, double scale =
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(scale * standard_normal(seed, 7, i));
   return x;
 }
-inline std::vector<uint16_t> random_bf16(int64_t n, uint64_t seed) {
-  std::vector<uint16_t> h;
-  for (float f : random_floats(n, seed)) h.push_back(f32_to_bf16(f));
-  return h;
-}
 inline std::vector<double> to_double(const std::vector<float>& x) { return {x.begin(), x.end()}; }
 
 inline MatView<const float> mat(const std::vector<float>& x, int64_t rows, int64_t cols) {

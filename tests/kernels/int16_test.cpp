@@ -8,7 +8,6 @@
 #include "base/random.h"
 #include "kernels/dispatch.h"
 #include "kernels/int16_attention.h"
-#include "kernels/int16_dispatch.h"
 #include "kernels/int16_tile.h"
 #include "tensor/buffer.h"
 #include "tensor/dtype.h"

@@ -180,39 +180,6 @@ TEST(GroupedLinear, EqualsTheProductsOfEachExpertBitForBit) {
     }
 }
 
-TEST(PackedWeight, GivesTheBitsOfTheWeight) {
-  const int64_t T = 70, N = 133, K = 290;
-  const std::vector<int64_t> offsets = {0, 3, 3, 60, T};
-  const auto x = random_floats(T * K, 1), dy = random_floats(T * N, 2);
-  ThreadPool pool(2);
-  for (const Products p : kProducts) {
-    std::vector<std::vector<float>> values;
-    std::vector<Weight> weights;
-    std::vector<PackedWeight> forward(4), dinput(4);
-    for (size_t e = 0; e < 4; ++e) values.push_back(random_floats(N * K, 10 + e));
-    for (size_t e = 0; e < 4; ++e) {
-      weights.push_back(weight_of(values[e], N, K));
-      forward[e].pack(pool, p, weight_of(values[0], N, K), PackedWeight::Use::forward);
-      forward[e].pack(pool, p, weights[e], PackedWeight::Use::forward);  // again: as in the next step
-      dinput[e].pack(pool, p, weights[e], PackedWeight::Use::dinput);
-    }
-    std::vector<float> y(static_cast<size_t>(T * N), NAN), dx(static_cast<size_t>(T * K), 1.0f);
-    auto want_y = y, want_dx = dx;
-    linear(pool, mat(x, T, K), forward[1], mat(y, T, N));
-    linear(pool, p, mat(x, T, K), weights[1], mat(want_y, T, N));
-    EXPECT_EQ(y, want_y) << name(p);
-    linear_dinput(pool, mat(dy, T, N), dinput[1], mat(dx, T, K), true);
-    linear_dinput(pool, p, mat(dy, T, N), weights[1], mat(want_dx, T, K), true);
-    EXPECT_EQ(dx, want_dx) << name(p);
-    grouped_linear(pool, mat(x, T, K), offsets, forward, mat(y, T, N));
-    grouped_linear(pool, p, mat(x, T, K), offsets, weights, mat(want_y, T, N));
-    EXPECT_EQ(y, want_y) << name(p);
-    grouped_linear_dinput(pool, mat(dy, T, N), offsets, dinput, mat(dx, T, K), false);
-    grouped_linear_dinput(pool, p, mat(dy, T, N), offsets, weights, mat(want_dx, T, K), false);
-    EXPECT_EQ(dx, want_dx) << name(p);
-  }
-}
-
 TEST(GroupedLinear, NoRowsAtAllIsNoWork) {
   ThreadPool pool(2);
   const auto values = random_floats(8 * 16, 1);
@@ -241,9 +208,6 @@ TEST(LinearDeathTest, WrongShapesEndTheProcess) {
   const std::vector<int64_t> falling = {0, 2, 1, 3};
   const std::vector<Weight> weights(3, weight_of(values, 8, 16));
   EXPECT_DEATH(grouped_linear(pool, Products::f32, mat(x, 3, 16), falling, weights, mat(y, 3, 8)), "offsets");
-  PackedWeight packed;
-  packed.pack(pool, Products::bf16, weights[0], PackedWeight::Use::dinput);
-  EXPECT_DEATH(linear(pool, mat(x, 2, 16), packed, mat(y, 2, 8)), "packed for this product");
 }
 
 }  // namespace

@@ -4,11 +4,31 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "tensor/dtype.h"
 
 namespace fathom {
 namespace {
+
+TEST(SequenceCache, GivesItsBlocksBackHoweverItEnds) {
+  SequenceCache outlives;
+  KvCache cache({.layers = 1, .width = 4, .tail = 0, .type = CacheType::f32}, 256);
+  {
+    SequenceCache a;
+    cache.extend(a, 65);
+    SequenceCache moved = std::move(a);
+    EXPECT_EQ(moved.length(), 65);
+    EXPECT_EQ(moved.blocks().size(), 2u);
+    EXPECT_EQ(cache.free_tokens(), 128);
+    SequenceCache other;
+    cache.extend(other, 1);
+    other = std::move(moved);
+    EXPECT_EQ(other.length(), 65);
+  }
+  EXPECT_EQ(cache.free_tokens(), 256);
+  cache.extend(outlives, 10);  // destroyed after the cache
+}
 
 TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
   for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
@@ -25,7 +45,7 @@ TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
     const auto for_all = [&](auto&& fn) {
       for (int s = 0; s < 2; ++s)
         for (int64_t layer = 0; layer < 3; ++layer)
-          for (int64_t p = 0; p < (s == 0 ? a : b).length; ++p) fn(s, s == 0 ? a : b, layer, p);
+          for (int64_t p = 0; p < (s == 0 ? a : b).length(); ++p) fn(s, s == 0 ? a : b, layer, p);
     };
     for_all([&](int s, SequenceCache& sequence, int64_t layer, int64_t p) {
       for (int64_t i = 0; i < 10; ++i) row[static_cast<size_t>(i)] = value(s, layer, p, i);
@@ -119,14 +139,14 @@ TEST(KvCache, TruncatedBlocksAreUsedAgain) {
   SequenceCache a, b;
   cache.extend(a, 128);
   EXPECT_THROW(cache.extend(b, 1), Error);
-  EXPECT_EQ(b.length, 0);
+  EXPECT_EQ(b.length(), 0);
   cache.truncate(a, 64);
   EXPECT_EQ(cache.free_tokens(), 64);
   cache.extend(b, 64);
   EXPECT_THROW(cache.extend(a, 1), Error);
   cache.truncate(b, 0);
   cache.extend(a, 1);
-  EXPECT_EQ(a.length, 65);
+  EXPECT_EQ(a.length(), 65);
 }
 
 }  // namespace

@@ -173,7 +173,7 @@ TEST(Transformer, AFullCacheIsAResourceErrorAndChangesNothing) {
   SequenceCache sequence;
   Batch batch;
   EXPECT_THROW(batch.add(r.cache, sequence, random_ids(65, 97, 1), Batch::Logits::all), Error);
-  EXPECT_EQ(sequence.length, 0);
+  EXPECT_EQ(sequence.length(), 0);
   EXPECT_EQ(r.cache.free_tokens(), 64);
 }
 

@@ -41,9 +41,9 @@ inline void add_step(const RandomModel& m, const TrainingBatch& b, const StepOpt
                      Products products = Products::f32) {
   ThreadPool pool(threads);
   Arena arena;
-  const Context ctx{pool, arena, Activations::f32, products};
-  const StepReport more =
-      forward_and_backward(ctx, m.network, b, o, Gradients(m.parameters().data, nullptr, r.gradients.vec()));
+  const Gradients gradients(m.parameters().data, nullptr, r.gradients.vec());
+  const Context ctx{.pool = pool, .arena = arena, .products = products, .gradients = &gradients};
+  const StepReport more = forward_and_backward(ctx, m.network, b, o);
   r.report.loss_sum += more.loss_sum;
   r.report.n_targets += more.n_targets;
   r.report.balance += more.balance;
@@ -80,7 +80,7 @@ inline std::vector<ReferenceNetwork::Choice> choices_of(const RandomModel& m, co
   ThreadPool pool(1);
   Arena arena;
   Context ctx{pool, arena};
-  const RotaryRows rotary = rotary_rows(ctx, m.network, b.batch);
+  const Step step{ctx, m.network, b.batch, rotary_rows(ctx, m.network, b.batch)};
   const int64_t T = b.batch.rows(), D = m.config.hidden_size, K = m.config.num_experts_per_tok;
   auto x = scratch(ctx, T, D);
   for (int64_t t = 0; t < T; ++t)
@@ -97,7 +97,8 @@ inline std::vector<ReferenceNetwork::Choice> choices_of(const RandomModel& m, co
     } else {
       s.mlp = plan_mlp(ctx, T, m.config.intermediate_size);
     }
-    layer_forward(ctx, m.network, i, b.batch, rotary, nullptr, x, &s, &training, false);
+    const LayerTraining layer{s, training};
+    layer_forward(step, i, x, &layer);
     if (!m.config.layer_is_moe(i)) continue;
     ReferenceNetwork::Choice c;
     for (int64_t t = 0; t < T; ++t)

@@ -74,8 +74,9 @@ class SmallRun {
     o.balance = balance;
     o.token_weight = 1.0 / static_cast<double>(b.batch.rows());
     o.sequence_weight = 1.0 / static_cast<double>(b.sequences.size());
-    const StepReport report =
-        forward_and_backward({pool_, arena_, Activations::f32, products_}, network_, b, o, parameters_.gradient_map());
+    const Gradients gradients = parameters_.gradient_map();
+    const StepReport report = forward_and_backward(
+        {.pool = pool_, .arena = arena_, .products = products_, .gradients = &gradients}, network_, b, o);
     const double norm = AdamW::gradient_norm(pool_, parameters_.gradients());
     optimizer_.update(pool_, parameters_, {}, rate, std::min(1.0, 1.0 / norm), ++n_steps_);
     return report;

@@ -2,19 +2,9 @@
 // its anonymous namespace. Contracts: kernel_table.h; definitions: ref/.
 
 // ---- dot products and axpy
-// ------------------------------------------------------------------------------------------------------------
-
-float widen(uint16_t bf16) noexcept {
-  const uint32_t bits = uint32_t{bf16} << 16;
-  float f;
-  __builtin_memcpy(&f, &bits, sizeof f);
-  return f;
-}
-float widen(float a) noexcept { return a; }
 
 // Four chains: with one, every fma waits four cycles for the one before.
-template <class A>
-float dot(const A* a, const float* x, int64_t n) noexcept {
+float dot(const float* a, const float* x, int64_t n) noexcept {
   constexpr int64_t W = F32::lanes;
   F32 s0 = F32::zero(), s1 = F32::zero(), s2 = F32::zero(), s3 = F32::zero();
   int64_t i = 0;
@@ -26,17 +16,16 @@ float dot(const A* a, const float* x, int64_t n) noexcept {
   }
   for (; i + W <= n; i += W) s0 = fma(F32::load(a + i), F32::load(x + i), s0);
   float sum = reduce_add((s0 + s1) + (s2 + s3));
-  for (; i < n; ++i) sum = __builtin_fmaf(widen(a[i]), x[i], sum);  // fewer than a vector left
+  for (; i < n; ++i) sum = __builtin_fmaf(a[i], x[i], sum);  // fewer than a vector left
   return sum;
 }
 
-template <class A>
-void axpy(float alpha, const A* x, float* y, int64_t n) noexcept {
+void axpy(float alpha, const float* x, float* y, int64_t n) noexcept {
   constexpr int64_t W = F32::lanes;
   const F32 factor = F32::all(alpha);
   int64_t i = 0;
   for (; i + W <= n; i += W) fma(factor, F32::load(x + i), F32::load(y + i)).store(y + i);
-  for (; i < n; ++i) y[i] = __builtin_fmaf(alpha, widen(x[i]), y[i]);
+  for (; i < n; ++i) y[i] = __builtin_fmaf(alpha, x[i], y[i]);
 }
 
 void scale(float alpha, float* x, int64_t n) noexcept {
@@ -44,7 +33,6 @@ void scale(float alpha, float* x, int64_t n) noexcept {
 }
 
 // ---- tiles
-// ----------------------------------------------------------------------------------------------------------------------------
 
 // f(0), ..., f(N-1), written out: arrays indexed by such constants are registers, while those of a loop that is
 // unrolled later also keep a copy in memory (gcc 12).
@@ -168,7 +156,6 @@ void axpy_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x,
 }
 
 // ---- rows
-// -----------------------------------------------------------------------------------------------------------------------------
 
 float rmsnorm_row(const float* x, const float* weight, float eps, int64_t n, float* y) noexcept {
   const float rstd = 1.0f / __builtin_sqrtf(dot(x, x, n) / static_cast<float>(n) + eps);

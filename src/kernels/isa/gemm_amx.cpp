@@ -6,7 +6,7 @@
 // stands.
 #include <immintrin.h>
 
-#include "kernels/isa/gemm_kernels.h"
+#include "kernels/isa/isa_tables.h"
 
 namespace fathom::amx {
 namespace {

@@ -4,7 +4,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "kernels/isa/gemm_kernels.h"
+#include "kernels/isa/isa_tables.h"
 
 namespace fathom::avx512 {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "kernels/isa/gemm_kernels.h"
+#include "kernels/isa/isa_tables.h"
 
 namespace fathom::avx512_bf16 {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "kernels/isa/gemm_kernels.h"
-#include "kernels/isa/int16_kernels.h"
+#include "kernels/isa/isa_tables.h"
+#include "kernels/isa/isa_tables.h"
 
 namespace fathom::avx512_vnni {
 namespace {

@@ -3,27 +3,20 @@
 #pragma once
 #include <cstdint>
 
-#include "tensor/dtype.h"
-
 namespace fathom::ref {
-
-// bf16 -> float, exact; float and double: itself.
-inline float widen(uint16_t bf16) noexcept { return bf16_to_f32(bf16); }
-inline float widen(float a) noexcept { return a; }
-inline double widen(double a) noexcept { return a; }
 
 // sum of a[i] * x[i]
 template <class T, class A>
 T dot(const A* a, const T* x, int64_t n) noexcept {
   T sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += T(widen(a[i])) * x[i];
+  for (int64_t i = 0; i < n; ++i) sum += T(a[i]) * x[i];
   return sum;
 }
 
 // y[i] += alpha * x[i]
 template <class T, class A>
 void axpy(T alpha, const A* x, T* y, int64_t n) noexcept {
-  for (int64_t i = 0; i < n; ++i) y[i] += alpha * T(widen(x[i]));
+  for (int64_t i = 0; i < n; ++i) y[i] += alpha * T(x[i]);
 }
 
 // x[i] *= alpha

@@ -1,7 +1,7 @@
 // The gemm kernels in plain loops, for any machine.
 #include <type_traits>
 
-#include "kernels/isa/gemm_kernels.h"
+#include "kernels/isa/isa_tables.h"
 
 namespace fathom::ref {
 namespace {

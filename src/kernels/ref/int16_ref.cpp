@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "kernels/int16_attention.h"
-#include "kernels/isa/int16_kernels.h"
+#include "kernels/isa/isa_tables.h"
 #include "kernels/ref/exp.h"
 #include "kvcache/cache_row.h"
 #include "tensor/dtype.h"
