@@ -5,7 +5,7 @@
 //     --benchmark_report_aggregates_only=true
 //
 // choice/...: both forms in turns, with the time of the one that the built-in costs choose and of the one that this
-// machine's do (engine/measure_costs.h, measured first).
+// machine's do (engine/tuning/measure_costs.h, measured first).
 //
 // One layer: a step of `new` tokens of each of `sequences` after `past` cached ones; all that lies between the
 // projected queries and o_proj. mac/s counts the multiply-adds of scores and sums that the causal mask leaves (of the
@@ -15,12 +15,12 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
-#include "engine/measure_costs.h"
+#include "engine/tuning/measure_costs.h"
 #include "kernels/dispatch.h"
 #include "kernels/peak.h"
 #include "measure/measure.h"
-#include "model/mla_fast.h"
-#include "model/panel_weights.h"
+#include "model/attention/int16/mla_int16.h"
+#include "packing/packed_weights.h"
 #include "quant/encode.h"
 #include "tensor/buffer.h"
 

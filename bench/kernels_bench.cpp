@@ -15,7 +15,7 @@
 
 #include "base/random.h"
 #include "kernels/dispatch.h"
-#include "kernels/matmul.h"
+#include "kernels/matmul/float_matmul.h"
 #include "kernels_peak.h"
 #include "tensor/buffer.h"
 

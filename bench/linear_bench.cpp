@@ -15,7 +15,7 @@
 #include "base/cpu.h"
 #include "base/random.h"
 #include "kernels/dispatch.h"
-#include "kernels/gemm.h"
+#include "kernels/matmul/gemm.h"
 #include "kernels/peak.h"
 #include "tensor/buffer.h"
 

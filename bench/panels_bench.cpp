@@ -1,5 +1,5 @@
-// Products with quantised weights in panels (kernels/panel_linear.h) at the shape of V2-Lite's experts, beside the rate
-// of products of bytes between registers and the bandwidth that the same run measured.
+// Products with quantised weights in panels (kernels/matmul/packed_matmul.h) at the shape of V2-Lite's experts, beside
+// the rate of products of bytes between registers and the bandwidth that the same run measured.
 //
 //     build/release/panels_bench --benchmark_filter='panels/q4_0' --benchmark_repetitions=5
 //     --benchmark_report_aggregates_only=true
@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
-#include "kernels/panel_linear.h"
+#include "kernels/matmul/packed_matmul.h"
 #include "kernels/peak.h"
 #include "kernels_peak.h"
 #include "tensor/buffer.h"

@@ -56,7 +56,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         print(__doc__)
         return 2
-    objects = sorted(pathlib.Path(sys.argv[1]).rglob("kernels/isa/*.cpp.o"))
+    # Of the sources that there are: a build folder may keep objects of earlier ones.
+    sources = pathlib.Path(__file__).resolve().parent.parent.glob("src/kernels/isa/*.cpp")
+    objects = sorted(o for source in sources for o in pathlib.Path(sys.argv[1]).rglob(f"kernels/isa/{source.name}.o"))
     if not objects:
         print(f"check_isa_symbols: no object of src/kernels/isa under {sys.argv[1]}; build fathom_kernels first")
         return 2

@@ -12,28 +12,31 @@ import sys
 # What each folder may include besides itself.
 BASE = {"base"}
 TENSOR = BASE | {"tensor"}
-QUANT = TENSOR | {"quant", "kvcache"}
-KERNELS = QUANT | {"kernels", "checkpoint", "tokenizer"}
-DATA = TENSOR | {"tokenizer"}
-MODEL = KERNELS | {"model"}
-ENGINE = MODEL | {"engine", "convert", "data", "train", "plot"}
-MEASURE = MODEL | {"engine", "plot"}
+QUANT = TENSOR | {"quant"}
+CONFIG = QUANT | {"checkpoint", "config"}
+MODEL = CONFIG | {"kvcache", "kernels", "model"}
+LOAD = MODEL | {"tokenizer", "jinja", "load"}
+ENGINE = LOAD | {"packing", "engine"}
 MAY_USE = {
     "base": set(),
     "tensor": BASE,
-    "tokenizer": BASE,
+    "jinja": BASE,
+    "tokenizer": BASE | {"jinja"},
     "quant": TENSOR,
-    "data": DATA,
     "kvcache": TENSOR,
-    "kernels": QUANT,
-    "checkpoint": QUANT - {"kvcache"},
-    "model": KERNELS,
-    "engine": MODEL,
-    "convert": MODEL | {"data"},
-    "train": MODEL | {"data"},
+    "data": TENSOR | {"tokenizer"},
+    "kernels": QUANT | {"kvcache"},
+    "checkpoint": QUANT,
+    "config": CONFIG,
+    "model": MODEL,
+    "load": LOAD,
+    "packing": MODEL,
+    "engine": ENGINE,
+    "convert": LOAD | {"data"},
+    "train": LOAD | {"data"},
     "plot": BASE,
-    "measure": MEASURE,
-    "cli": ENGINE | {"measure"},
+    "measure": ENGINE | {"plot"},
+    "cli": ENGINE | {"convert", "data", "train", "plot", "measure"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

@@ -48,8 +48,11 @@ WorkingFolder::WorkingFolder(const fs::path& path, Leftovers leftovers) : path_(
   removed_ = was_there && leftovers == Leftovers::refused ? HalfWritten::Kind::contents : HalfWritten::Kind::folder;
   fd_ = open_locked(path);
   if (leftovers == Leftovers::removed) remove_contents(path);
-  if (!fs::is_empty(path, error) || error) {
+  const bool is_empty = fs::is_empty(path, error);
+  if (error || !is_empty) {
+    if (!was_there) ::rmdir(path.c_str());
     ::close(fd_);
+    if (error) throw_bad_input("{}: cannot be read: {}", path.string(), error.message());
     throw_bad_input("{}: is not empty; remove it first, or name another", path.string());
   }
   half_written_.emplace(path, removed_);

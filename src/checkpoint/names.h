@@ -4,7 +4,7 @@
 //   - "mlp.experts.E.*_proj": GGUF stacks the experts of a layer in one tensor [experts, rows, cols]; so do some HF
 //   folders;
 //   - kv_b_proj: newer GGUF files hold attn_k_b and attn_v_b instead, see model/weights.h (k_b_proj, v_b_proj);
-//   - q_proj and k_proj of deepseek and llama: the GGUF rows of each head are permuted, see model/config.h
+//   - q_proj and k_proj of deepseek and llama: the GGUF rows of each head are permuted, see config/config.h
 //   (RopeLayout).
 // Names end in ".weight" but for kScoreBiasPart, which is "mlp.gate.e_score_correction_bias" and "exp_probs_b.bias".
 #pragma once

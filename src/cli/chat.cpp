@@ -13,7 +13,7 @@
 #include "cli/speculation.h"
 #include "cli/values.h"
 #include "data/text_stream.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

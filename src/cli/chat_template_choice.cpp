@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "data/text_stream.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "model/load.h"
+#include "load/load.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 

@@ -13,7 +13,7 @@
 #include "cli/values.h"
 #include "data/build.h"
 #include "data/stream.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

@@ -14,7 +14,7 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "engine/generation.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

@@ -17,7 +17,7 @@
 #include "cli/output.h"
 #include "cli/prompt_file.h"
 #include "data/text_stream.h"
-#include "model/text.h"
+#include "load/text.h"
 #include "train/append_file.h"
 
 namespace fathom {

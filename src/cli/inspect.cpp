@@ -9,9 +9,9 @@
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/values.h"
+#include "load/load.h"
+#include "load/text.h"
 #include "model/footprint.h"
-#include "model/load.h"
-#include "model/text.h"
 #include "tokenizer/tokenizer_parts.h"
 
 namespace fathom {

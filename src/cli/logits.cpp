@@ -10,7 +10,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
-#include "model/load.h"
+#include "load/load.h"
 
 namespace fathom {
 namespace {

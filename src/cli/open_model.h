@@ -2,7 +2,7 @@
 #pragma once
 #include <filesystem>
 
-#include "model/load.h"
+#include "load/load.h"
 
 namespace fathom {
 

@@ -20,7 +20,7 @@
 #include "cli/values.h"
 #include "data/documents.h"
 #include "engine/divergence.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

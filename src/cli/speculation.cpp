@@ -2,9 +2,9 @@
 
 #include "cli/open_model.h"
 #include "cli/values.h"
-#include "engine/draft_model.h"
-#include "engine/prompt_lookup.h"
-#include "model/text.h"
+#include "engine/speculation/draft_model.h"
+#include "engine/speculation/prompt_lookup.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

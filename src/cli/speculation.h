@@ -4,7 +4,7 @@
 #include <string>
 
 #include "cli/options.h"
-#include "engine/speculator.h"
+#include "engine/speculation/speculator.h"
 
 namespace fathom {
 

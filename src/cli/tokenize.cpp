@@ -9,7 +9,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "data/text_stream.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

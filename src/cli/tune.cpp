@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "model/mla_fast.h"
+#include "model/attention/int16/mla_int16.h"
 
 namespace fathom {
 namespace {

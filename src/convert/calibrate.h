@@ -5,7 +5,7 @@
 
 #include "base/threads.h"
 #include "convert/importance.h"
-#include "model/load.h"
+#include "load/load.h"
 
 namespace fathom {
 

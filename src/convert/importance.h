@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/config.h"
+#include "config/config.h"
 
 namespace fathom {
 

@@ -10,7 +10,7 @@
 #include "base/progress.h"
 #include "base/working_folder.h"
 #include "checkpoint/safetensors.h"
-#include "model/config_gguf.h"
+#include "config/config_gguf.h"
 
 namespace fathom {
 namespace {

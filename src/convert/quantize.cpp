@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "convert/importance_file.h"
 #include "data/documents.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "model/config.h"
+#include "config/config.h"
 
 namespace fathom {
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "convert/rows.h"
-#include "model/load.h"
+#include "load/load.h"
 
 namespace fathom {
 

@@ -8,7 +8,7 @@
 #include "convert/generation_config.h"
 #include "convert/random_rows.h"
 #include "convert/synthetic_vocabulary.h"
-#include "model/text.h"
+#include "load/text.h"
 
 namespace fathom {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 #include <optional>
 
-#include "model/config.h"
+#include "config/config.h"
 #include "tokenizer/vocabulary.h"
 
 namespace fathom {

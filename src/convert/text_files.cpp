@@ -7,10 +7,10 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "config/config_gguf.h"
+#include "config/ignored_keys.h"
 #include "convert/generation_config.h"
-#include "model/config_gguf.h"
-#include "model/ignored_keys.h"
-#include "model/text.h"
+#include "load/text.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

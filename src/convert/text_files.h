@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "checkpoint/gguf.h"
-#include "model/load.h"
+#include "load/load.h"
 #include "tokenizer/vocabulary.h"
 
 namespace fathom {

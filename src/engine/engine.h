@@ -10,20 +10,21 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/machine_costs.h"
-#include "model/load.h"
-#include "model/panel_file.h"
-#include "model/panel_weights.h"
+#include "engine/tuning/machine_costs.h"
+#include "load/load.h"
 #include "model/transformer.h"
+#include "packing/packed_file.h"
+#include "packing/packed_weights.h"
 
 namespace fathom {
 
 enum class WeightPlace : uint8_t { automatic, packed, mapped, cached };
 inline constexpr std::array<std::string_view, 4> kWeightPlaceNames = {"auto", "packed", "mapped", "cached"};
 
-// Which costs the form of attention is chosen by (model/mla_costs.h). off: those that are built in, the same on every
-// machine. large: those of this machine (engine/machine_costs.h) where latent attention runs in fast arithmetic and the
-// weights have at least kMeasuredBytes, beside which half a second of measuring is nothing. always: of any size.
+// Which costs the form of attention is chosen by (model/attention/int16/mla_costs.h). off: those that are built in, the
+// same on every machine. large: those of this machine (engine/tuning/machine_costs.h) where latent attention runs in
+// fast arithmetic and the weights have at least kMeasuredBytes, beside which half a second of measuring is nothing.
+// always: of any size.
 enum class Tuning : uint8_t { off, large, always };
 inline constexpr std::array<std::string_view, 3> kTuningNames = {"off", "large", "always"};
 inline constexpr int64_t kMeasuredBytes = int64_t{1} << 30;
@@ -48,7 +49,7 @@ struct EngineOptions {
   //     model;
   //                where it cannot be written, as automatic
   WeightPlace weights = WeightPlace::automatic;
-  // Of files of packed weights (model/panel_file.h) and of this machine's costs; empty: there is none.
+  // Of files of packed weights (packing/packed_file.h) and of this machine's costs; empty: there is none.
   std::filesystem::path cache_folder = {};
   Tuning tuning = Tuning::off;
   NumaTopology numa = {};  // memory nodes that threads and packed weights are spread over; no result depends on it

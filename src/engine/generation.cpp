@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "engine/speculator.h"
+#include "engine/speculation/speculator.h"
 
 namespace fathom {
 

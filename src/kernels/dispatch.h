@@ -11,7 +11,7 @@
 #include "kernels/gemm_kernel.h"
 #include "kernels/int16_kernel.h"
 #include "kernels/kernel_table.h"
-#include "kernels/products.h"
+#include "kernels/matmul_precision.h"
 
 namespace fathom {
 

@@ -5,7 +5,7 @@
 // definition is in kernels/ref/; each table computes it with its own fixed order of summation, so its results are the
 // same bits for the same arguments.
 //
-// Ops (matmul.h, rmsnorm.h, ...) are what a model calls; attention and other inner loops may use the table directly.
+// Ops (matmul/, rows/, attention/) are what a model calls; attention and other inner loops may use the table directly.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,9 +18,9 @@ enum class Isa : uint8_t { ref, avx2, avx512, avx512_vnni, amx };
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
-// Panels that follow each other (kernels/panels.h): y[t * y_stride + r] = <row r of the panels, row t of the
+// Panels that follow each other (kernels/packed_weight.h): y[t * y_stride + r] = <row r of the panels, row t of the
 // activations>, r < 8 n_panels, t < n <= 64. cols a multiple of the unit of the format. The same bits in every table:
-// ref/panels.h.
+// ref/packed_matmul.h.
 using PanelProductFn = void (*)(const std::byte* panels, int64_t n_panels, int64_t cols, const int8_t* codes,
                                 const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 

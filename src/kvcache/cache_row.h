@@ -11,7 +11,8 @@
 // their scales, group after group (kBlockTokens scales each; groups of the body, then of the tail). So codes of V2's
 // rows begin and end with cache lines, and a group's scales are read as they lie.
 //     codes of a row: [body][tail, int16], each part starting at a multiple of 4
-// A type of fewer bits needs a case in tail_at, store_row and load_row, and a way into int16 in kernels/int16_tile.cpp.
+// A type of fewer bits needs a case in tail_at, store_row and load_row, and a way into int16 in
+// kernels/attention/int16_tile.cpp.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "base/json.h"
+#include "load/load.h"
 #include "measure/cost.h"
 #include "measure/limits.h"
 #include "measure/measure.h"
 #include "measure/peer.h"
-#include "model/load.h"
 
 namespace fathom {
 

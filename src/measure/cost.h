@@ -7,9 +7,9 @@
 // Multiply-adds: each matrix times its rows (experts K/E of them), and attention in the cheaper of its forms (mla.h)
 // over the positions that causality leaves. Norms, softmax, routing and rotation are left out.
 #pragma once
+#include "config/config.h"
 #include "kvcache/kv_cache.h"
 #include "measure/work.h"
-#include "model/config.h"
 #include "model/weights.h"
 
 namespace fathom {

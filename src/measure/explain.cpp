@@ -7,7 +7,7 @@
 #include "base/stripes.h"
 #include "kernels/dispatch.h"
 #include "measure/bench.h"
-#include "model/mla_fast.h"
+#include "model/attention/int16/mla_int16.h"
 
 namespace fathom {
 namespace {

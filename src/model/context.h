@@ -5,9 +5,9 @@
 
 #include "base/arena.h"
 #include "base/threads.h"
-#include "kernels/linear.h"
-#include "kernels/matmul.h"
-#include "kernels/panel_linear.h"
+#include "kernels/matmul/float_matmul.h"
+#include "kernels/matmul/packed_matmul.h"
+#include "kernels/matmul/training_matmul.h"
 #include "model/gradients.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
@@ -47,9 +47,9 @@ struct Context {
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.
 //
-// Inference by kernels/panel_linear.h where the weight has panels and rounding is allowed, else by kernels/matmul.h,
-// which streams a stored weight of any type once; training by kernels/linear.h, which packs the weight first and is
-// made for many rows.
+// Inference by kernels/matmul/packed_matmul.h where the weight has panels and rounding is allowed, else by
+// kernels/matmul/float_matmul.h, which streams a stored weight of any type once; training by
+// kernels/matmul/training_matmul.h, which packs the weight first and is made for many rows.
 inline bool in_panels(const Context& ctx, const Weight& w) noexcept {
   return ctx.arithmetic == Arithmetic::fast && w.panels != nullptr && ctx.observer == nullptr;
 }

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <map>
 
-#include "model/config.h"
+#include "config/config.h"
 #include "model/weights.h"
 
 namespace fathom {

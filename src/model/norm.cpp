@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/backward.h"
-#include "kernels/matmul.h"
-#include "kernels/rmsnorm.h"
+#include "kernels/matmul/float_matmul.h"
+#include "kernels/rows/backward.h"
+#include "kernels/rows/rmsnorm.h"
 
 namespace fathom {
 namespace {

@@ -3,9 +3,9 @@
 #pragma once
 #include <vector>
 
-#include "kernels/attention.h"
+#include "kernels/attention/attention.h"
 #include "model/context.h"
-#include "model/router.h"
+#include "model/moe/router.h"
 
 namespace fathom {
 

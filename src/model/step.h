@@ -1,10 +1,10 @@
 // What one pass through the network carries from layer to layer, forward and backward.
 #pragma once
+#include "config/config.h"
 #include "kvcache/kv_cache.h"
+#include "model/attention/int16/mla_costs.h"
 #include "model/batch.h"
-#include "model/config.h"
 #include "model/context.h"
-#include "model/mla_costs.h"
 #include "model/weights.h"
 
 namespace fathom {

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/backward.h"
-#include "kernels/matmul.h"
-#include "model/gqa.h"
-#include "model/mla.h"
-#include "model/mlp.h"
+#include "kernels/matmul/float_matmul.h"
+#include "kernels/rows/backward.h"
+#include "model/attention/gqa.h"
+#include "model/attention/mla.h"
+#include "model/moe/mlp.h"
 #include "model/norm.h"
 
 namespace fathom {

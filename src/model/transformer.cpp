@@ -1,10 +1,10 @@
 #include "model/transformer.h"
 
 #include "kernels/dispatch.h"
-#include "kernels/matmul.h"
-#include "model/gqa.h"
-#include "model/mla.h"
-#include "model/mlp.h"
+#include "kernels/matmul/float_matmul.h"
+#include "model/attention/gqa.h"
+#include "model/attention/mla.h"
+#include "model/moe/mlp.h"
 #include "model/norm.h"
 
 namespace fathom {

@@ -1,6 +1,6 @@
 // The whole network, forward: token ids of a batch in, logits of the wanted rows out.
 #pragma once
-#include "model/moe.h"
+#include "model/moe/moe.h"
 #include "model/saved.h"
 #include "model/step.h"
 

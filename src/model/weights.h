@@ -1,14 +1,14 @@
 // The weights of a model: structs named as the checkpoint names them, and one walk over all of them.
 //
 // Every member is a Weight: a view of bytes that the TensorSource (or, in training, a buffer) owns. Matrices are [out,
-// in]: y = x W^T. Letters: src/model/config.h.
+// in]: y = x W^T. Letters: src/config/config.h.
 #pragma once
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
-#include "model/config.h"
+#include "config/config.h"
 #include "tensor/weight.h"
 
 namespace fathom {

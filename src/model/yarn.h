@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include "model/config.h"
+#include "config/config.h"
 #include "tensor/view.h"
 
 namespace fathom {

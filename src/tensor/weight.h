@@ -21,7 +21,8 @@ struct Weight {
   const std::byte* scale_inv = nullptr;  // f8_e4m3 only: float32 (ceil(rows/128), ceil(cols/128)), of the whole tensor
   int64_t scale_cols = 0;                // ceil(cols/128)
   int64_t first_row = 0;                 // of this view in the tensor that scale_inv belongs to
-  const std::byte* panels = nullptr;  // the same numbers laid out for fast products, when there are: kernels/panels.h
+  const std::byte* panels =
+      nullptr;  // the same numbers laid out for fast products, when there are: kernels/packed_weight.h
 
   explicit operator bool() const noexcept { return data != nullptr; }
   int64_t bytes_per_row() const noexcept { return row_bytes(dtype, cols); }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/unicode_tables.h"
 #include "base/utf8.h"
-#include "tokenizer/unicode_tables.h"
 
 namespace fathom {
 namespace {

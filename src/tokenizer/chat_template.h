@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "tokenizer/jinja.h"
+#include "jinja/template.h"
 
 namespace fathom {
 

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tokenizer/unicode_tables.h"
+#include "base/unicode_tables.h"
 
 namespace fathom {
 

@@ -1,6 +1,6 @@
 // Every key of a training config, listed once: the reader (config_reader.h), the table of docs/config.md
 // (config_table.h) and what a resumed run compares (resume_check.h) all walk this list. The keys of [model] are those
-// of a config.json, which model/config.h reads; model_keys.h describes them.
+// of a config.json, which config/config.h reads; model_keys.h describes them.
 #pragma once
 #include <array>
 #include <limits>

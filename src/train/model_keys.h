@@ -1,5 +1,5 @@
-// The keys of [model] in words: those of a config.json that training uses. model/config.h reads them, and accepts more;
-// this list is for the table of docs/config.md and for telling everything that is missing at once.
+// The keys of [model] in words: those of a config.json that training uses. config/config.h reads them, and accepts
+// more; this list is for the table of docs/config.md and for telling everything that is missing at once.
 #pragma once
 #include <span>
 #include <string_view>

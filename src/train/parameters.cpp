@@ -3,7 +3,7 @@
 #include "base/random.h"
 #include "base/xxh64.h"
 #include "checkpoint/names.h"
-#include "model/load.h"
+#include "load/load.h"
 #include "quant/decode.h"
 
 namespace fathom {

@@ -5,7 +5,7 @@
 
 #include "base/threads.h"
 #include "checkpoint/tensor_source.h"
-#include "kernels/linear.h"
+#include "kernels/matmul/training_matmul.h"
 #include "model/gradients.h"
 #include "model/weights.h"
 #include "tensor/buffer.h"

@@ -1,4 +1,5 @@
-// Balance without a loss: each expert's score bias (model/router.h, noaux_tc) moves by a fixed step against its load.
+// Balance without a loss: each expert's score bias (model/moe/router.h, noaux_tc) moves by a fixed step against its
+// load.
 //     b_i += speed * sign(mean load - load_i),   load_i: tokens of the whole step that chose expert i, before dropping
 // Source: arXiv:2408.15664, algorithm 1; arXiv:2412.19437 section 2.1.2.
 #pragma once

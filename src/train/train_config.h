@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "config/config.h"
 #include "data/stream.h"
-#include "model/balance.h"
-#include "model/config.h"
+#include "model/moe/balance.h"
 #include "model/training_step.h"
 
 namespace fathom {

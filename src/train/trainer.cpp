@@ -7,7 +7,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/peak.h"
-#include "model/load.h"
+#include "load/load.h"
 #include "train/preflight.h"
 #include "train/schedule.h"
 #include "train/score_bias.h"

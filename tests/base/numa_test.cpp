@@ -98,7 +98,7 @@ TEST(ChooseNuma, PretendedNodesShareTheCpus) {
 }
 
 TEST(ChooseNuma, AnotherValueIsNamed) {
-  for (const std::string_view bad : {"0", "-1", "65", "2 ", "on", "AUTO", "99999999999", "2x", "\x1b[31m"}) {
+  for (const std::string_view bad : {"0", "-1", "65", "2 ", "on", "autos", "99999999999", "2x", "\x1b[31m"}) {
     const std::string message = error_of([&] { choose_numa(bad, std::array{0}); });
     EXPECT_TRUE(contains(message, "FATHOM_NUMA=")) << bad;
     EXPECT_TRUE(contains(message, "auto, off, or a number of memory nodes"));

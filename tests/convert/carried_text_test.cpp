@@ -9,7 +9,7 @@
 #include "checkpoint/gguf.h"
 #include "convert/convert.h"
 #include "convert/synth.h"
-#include "model/text.h"
+#include "load/text.h"
 #include "support/files.h"
 
 namespace fathom {

@@ -6,7 +6,7 @@
 
 #include "convert/shapes.h"
 #include "convert/synth.h"
-#include "model/text.h"
+#include "load/text.h"
 #include "support/files.h"
 
 namespace fathom {

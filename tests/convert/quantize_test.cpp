@@ -8,7 +8,7 @@
 
 #include "convert/importance_file.h"
 #include "convert/quantize_fixture.h"
-#include "model/text.h"
+#include "load/text.h"
 #include "model/transformer.h"
 #include "quant/decode.h"
 #include "support/files.h"

@@ -129,15 +129,15 @@ TEST(EngineDecode, ASequenceThatIsDroppedGivesItsBlocksBack) {
   const testing::RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
   std::optional<SequenceCache> last;
-  Engine engine(model, {.threads = 1, .context_tokens = 128, .cache_tokens = 192});
+  Engine engine(model, {.threads = 1, .context_tokens = 128, .cache_tokens = 256});
   for (int i = 0; i < 10; ++i) {
     SequenceCache dropped;
     engine.append(dropped, random_ids(100, 97, 1));
     last = std::move(dropped);
   }
-  EXPECT_EQ(engine.cache().free_tokens(), 64);
+  EXPECT_EQ(engine.cache().free_tokens(), 128);
   last.reset();
-  EXPECT_EQ(engine.cache().free_tokens(), 192);
+  EXPECT_EQ(engine.cache().free_tokens(), 256);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // The file of this machine's costs: what is refused, who writes it, and that engines choose by it only when told to.
-#include "engine/machine_costs.h"
+#include "engine/tuning/machine_costs.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "engine/prompt_lookup.h"
+#include "engine/speculation/prompt_lookup.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "engine/speculation_cost.h"
+#include "engine/speculation/speculation_cost.h"
 
 #include <gtest/gtest.h>
 

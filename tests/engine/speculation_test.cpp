@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "engine/draft_model.h"
 #include "engine/generation.h"
-#include "engine/prompt_lookup.h"
-#include "engine/speculator.h"
+#include "engine/speculation/draft_model.h"
+#include "engine/speculation/prompt_lookup.h"
+#include "engine/speculation/speculator.h"
 #include "support/random_model.h"
 
 namespace fathom {

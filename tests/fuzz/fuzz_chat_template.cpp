@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "tokenizer/jinja.h"
+#include "jinja/template.h"
 
 namespace {
 

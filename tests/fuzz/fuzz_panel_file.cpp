@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/xxh64.h"
-#include "model/panel_file.h"
+#include "packing/packed_file.h"
 
 namespace {
 

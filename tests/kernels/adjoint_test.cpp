@@ -7,7 +7,7 @@
 
 #include "base/random.h"
 #include "kernels/dispatch.h"
-#include "kernels/linear.h"
+#include "kernels/matmul/training_matmul.h"
 #include "kernels/product_check.h"
 
 namespace fathom {

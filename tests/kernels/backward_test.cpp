@@ -1,4 +1,4 @@
-#include "kernels/backward.h"
+#include "kernels/rows/backward.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <functional>
 
 #include "base/random.h"
-#include "kernels/attention_backward.h"
-#include "kernels/attention_forward.h"
+#include "kernels/attention/attention_backward.h"
+#include "kernels/attention/attention_forward.h"
 #include "kernels/dispatch.h"
 #include "kernels/ref/attention.h"
 #include "kernels/ref/backward.h"
@@ -256,17 +256,13 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
       std::vector<AttentionState> got_states(states.size());
       ThreadPool two(2);
       Arena scratch;
-      const AttentionForward forward = {.heads = heads,
-                                        .heads_per_kv = per_kv,
+      const HeadLayout layout = {heads, per_kv, N, N, V, V};
+      const AttentionForward forward = {.layout = layout,
                                         .scale = static_cast<float>(scale),
                                         .q = {qf.data(), n, heads * d},
                                         .key = {kf.data(), n, G * N},
                                         .shared_key = {sf.data(), n, R},
                                         .value = {vf.data(), n, G * V},
-                                        .key_dim = N,
-                                        .key_stride = N,
-                                        .value_dim = V,
-                                        .value_stride = V,
                                         .o = {got.data(), n, heads * V},
                                         .states = got_states.data()};
       attention_forward(two, scratch, products, {&forward, 1});
@@ -279,8 +275,7 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
     std::vector<float> gq(q.size()), gk(key.size()), gv(value.size()), gs(dshared.size());
     ThreadPool pool(2);
     Arena arena;
-    const AttentionGradient gradient = {.heads = heads,
-                                        .heads_per_kv = per_kv,
+    const AttentionGradient gradient = {.layout = {heads, per_kv, N, N, V, V},
                                         .scale = static_cast<float>(scale),
                                         .q = {qf.data(), n, heads * d},
                                         .o = {of.data(), n, heads * V},
@@ -288,10 +283,6 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
                                         .key = {kf.data(), n, G * N},
                                         .shared_key = {sf.data(), n, R},
                                         .value = {vf.data(), n, G * V},
-                                        .key_dim = N,
-                                        .key_stride = N,
-                                        .value_dim = V,
-                                        .value_stride = V,
                                         .states = states.data(),
                                         .dq = {gq.data(), n, heads * d},
                                         .dkey = {gk.data(), n, G * N},

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/panels.h"
+#include "kernels/packed_weight.h"
 
 #include <cstdlib>
 
@@ -49,7 +49,7 @@ TEST(Dispatch, ANameForcesItsTable) {
 }
 
 TEST(Dispatch, AMisspeltNameIsBadInputAndListsTheNames) {
-  for (std::string_view name : {"AVX2", "avx", "avx2 ", "sse", "\x1b[31m", "1"}) {
+  for (std::string_view name : {"AVX3", "avx", "avx2 ", "sse", "\x1b[31m", "1"}) {
     const std::string message = error_of(name, kAvx512Cpu, ErrorKind::bad_input);
     EXPECT_NE(message.find("FATHOM_ISA="), std::string::npos) << message;
     EXPECT_NE(message.find("ref, avx2, avx512"), std::string::npos) << message;

@@ -1,5 +1,5 @@
 // The driver of the large products with every kernel that this machine can run, whatever FATHOM_ISA says.
-#include "kernels/gemm.h"
+#include "kernels/matmul/gemm.h"
 
 #include <bit>
 

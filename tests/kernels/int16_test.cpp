@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/random.h"
+#include "kernels/attention/int16_attention.h"
+#include "kernels/attention/int16_tile.h"
 #include "kernels/dispatch.h"
-#include "kernels/int16_attention.h"
-#include "kernels/int16_tile.h"
 #include "tensor/buffer.h"
 #include "tensor/dtype.h"
 

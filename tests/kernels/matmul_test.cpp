@@ -1,5 +1,5 @@
 // The matrix products, with the table of this process: run under each FATHOM_ISA.
-#include "kernels/matmul.h"
+#include "kernels/matmul/float_matmul.h"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
-// Matrix products in double, and the bound of kernels/linear.h on what float32 makes of them.
+// Matrix products in double, and the bound of kernels/matmul/training_matmul.h on what float32 makes of them.
 #pragma once
 #include <gtest/gtest.h>
 
 #include "kernels/inputs.h"
-#include "kernels/products.h"
+#include "kernels/matmul_precision.h"
 
 namespace fathom {
 
@@ -26,7 +26,7 @@ inline Element transposed(Element e) {
   return e;
 }
 
-// c = start + a b in double, and the bound of linear.h on the error of each element.
+// c = start + a b in double, and the bound of training_matmul.h on the error of each element.
 inline void expect_product(const Element& a, const Element& b, int64_t K, MatView<const float> start,
                            MatView<const float> c) {
   for (int64_t i = 0; i < c.rows; ++i)

@@ -8,9 +8,9 @@
 #include "kernels/ref/rope.h"
 #include "kernels/ref/softmax.h"
 #include "kernels/ref/swiglu.h"
-#include "kernels/rmsnorm.h"
-#include "kernels/softmax.h"
-#include "kernels/swiglu.h"
+#include "kernels/rows/rmsnorm.h"
+#include "kernels/rows/softmax.h"
+#include "kernels/rows/swiglu.h"
 
 namespace fathom {
 namespace {

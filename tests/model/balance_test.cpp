@@ -1,5 +1,5 @@
 // Balance losses and token dropping: the formulas.
-#include "model/balance.h"
+#include "model/moe/balance.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "model/moe_dispatch.h"
+#include "model/moe/moe_dispatch.h"
 
 #include <gtest/gtest.h>
 

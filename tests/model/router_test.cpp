@@ -1,4 +1,4 @@
-#include "model/router.h"
+#include "model/moe/router.h"
 
 #include <gtest/gtest.h>
 

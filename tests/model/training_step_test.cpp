@@ -178,8 +178,8 @@ struct Micro {
   StepOptions options;
 };
 
-// kernels/linear.h: with bfloat16 products a micro-batch must end at a multiple of kRowBlock rows. Experts then still
-// see other groups of rows, so there the order of a sum differs.
+// kernels/matmul/training_matmul.h: with bfloat16 products a micro-batch must end at a multiple of kRowBlock rows.
+// Experts then still see other groups of rows, so there the order of a sum differs.
 TEST(TrainingStep, EightMicroBatchesAddUpToOneBitForBitExceptForExpertsInBfloat) {
   for (const auto& variant : variants()) {
     const std::string& name = variant.first;

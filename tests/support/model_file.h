@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "checkpoint/gguf.h"
-#include "model/load.h"
+#include "load/load.h"
 #include "support/random_model.h"
 
 namespace fathom::testing {

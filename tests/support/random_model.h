@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/random.h"
-#include "model/load.h"
+#include "load/load.h"
 #include "model/transformer.h"
 #include "quant/encode.h"
 #include "tensor/buffer.h"

@@ -1,8 +1,9 @@
 // Steps of small models in memory: the fast network's, and the choices it made, for the reference network.
 #pragma once
-#include "model/balance.h"
-#include "model/gqa.h"
-#include "model/mlp.h"
+#include "model/attention/gqa.h"
+#include "model/attention/mla.h"
+#include "model/moe/balance.h"
+#include "model/moe/mlp.h"
 #include "model/training_step.h"
 #include "support/random_model.h"
 #include "support/reference_network.h"

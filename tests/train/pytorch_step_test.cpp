@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/safetensors.h"
-#include "model/load.h"
+#include "load/load.h"
 #include "support/random_model.h"
 #include "train/optimizer.h"
 

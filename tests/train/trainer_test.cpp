@@ -5,7 +5,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "model/load.h"
+#include "load/load.h"
 #include "support/random_model.h"
 #include "train/tiny_run.h"
 

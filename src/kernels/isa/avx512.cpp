@@ -14,7 +14,7 @@ namespace {
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
-#include "kernels/isa/panels_avx2.inl"
+#include "kernels/isa/packed_avx2.inl"
 namespace panel_kernels = panels;
 }  // namespace
 

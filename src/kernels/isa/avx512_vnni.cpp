@@ -11,9 +11,9 @@ namespace {
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
-#include "kernels/isa/panels_avx2.inl"
+#include "kernels/isa/packed_avx2.inl"
 // Then what is written against that.
-#include "kernels/isa/panels_avx512_vnni.inl"
+#include "kernels/isa/packed_avx512_vnni.inl"
 namespace panel_kernels = panels16;
 }  // namespace
 

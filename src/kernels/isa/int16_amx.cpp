@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "kernels/isa/isa_tables.h"
-#include "kernels/isa/isa_tables.h"
 
 namespace fathom::amx {
 namespace {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "kernels/isa/isa_tables.h"
-#include "kernels/isa/isa_tables.h"
 
 namespace fathom::avx2 {
 namespace {

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "kernels/isa/isa_tables.h"
-#include "kernels/isa/isa_tables.h"
 
 namespace fathom::avx512_vnni {
 namespace {

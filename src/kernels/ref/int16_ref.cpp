@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/int16_attention.h"
+#include "kernels/attention/int16_attention.h"
 #include "kernels/isa/isa_tables.h"
 #include "kernels/ref/exp.h"
 #include "kvcache/cache_row.h"

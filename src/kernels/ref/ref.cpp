@@ -1,7 +1,7 @@
 // The reference table: the definitions of kernels/ref/ in float, compiled for the baseline of the platform.
 #include "kernels/isa/isa_tables.h"
 #include "kernels/ref/dot.h"
-#include "kernels/ref/panels.h"
+#include "kernels/ref/packed_matmul.h"
 #include "kernels/ref/rmsnorm.h"
 #include "kernels/ref/rope.h"
 #include "kernels/ref/softmax.h"

@@ -1,0 +1,94 @@
+#include "engine/speculation/speculation_cost.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace fathom {
+namespace {
+
+constexpr double kPrior = 0.5;         // of a guess of which nothing is known, weighing as much as one seen
+constexpr double kKeepSeen = 0.92;     // an average over about 12 guesses
+constexpr double kKeepUnseen = 0.995;  // a kind that is given up is tried again after some 50 to 100 steps
+constexpr double kLeastGain = 1.05;    // below it noise decides
+constexpr int64_t kMostRows = 1 + kMostGuesses;
+
+}  // namespace
+
+void RecentMedian::saw(double value, int64_t step) noexcept {
+  seen_[static_cast<size_t>(n_seen_++) % seen_.size()] = {value, step};
+}
+
+std::optional<double> RecentMedian::median(int64_t step, int64_t least) const noexcept {
+  std::array<double, std::tuple_size_v<decltype(seen_)>> values;
+  size_t n = 0;
+  for (size_t i = 0; i < std::min(static_cast<size_t>(n_seen_), seen_.size()); ++i)
+    if (step - seen_[i].step < kMemory) values[n++] = seen_[i].value;
+  if (n == 0 || static_cast<int64_t>(n) < least) return std::nullopt;
+  const auto middle = values.begin() + static_cast<ptrdiff_t>((n - 1) / 2);
+  std::nth_element(values.begin(), middle, values.begin() + static_cast<ptrdiff_t>(n));
+  return *middle;
+}
+
+void StepTimes::saw(int64_t rows, double seconds) noexcept {
+  check(rows >= 1 && rows <= kMostRows, "a step of 1 + kMostGuesses rows at most");
+  by_rows_[static_cast<size_t>(rows)].saw(seconds, n_steps_++);
+}
+
+std::optional<double> StepTimes::seconds(int64_t rows) const noexcept {
+  const auto plain = measured(1), own = measured(rows);
+  if (!plain || own) return plain ? own : std::nullopt;
+  int64_t below = rows - 1, above = rows + 1;
+  while (!measured(below)) --below;
+  while (above <= kMostRows && !measured(above)) ++above;
+  const double from = *measured(below);
+  if (above <= kMostRows)
+    return from + (*measured(above) - from) * static_cast<double>(rows - below) / static_cast<double>(above - below);
+  if (below == 1) return plain;
+  const double slope = (from - *plain) / static_cast<double>(below - 1);
+  return from + std::max(0.0, slope) * static_cast<double>(rows - below);
+}
+
+int64_t StepTimes::most_rows() const noexcept {
+  int64_t rows = kMostRows;
+  while (rows > 1 && !measured(rows)) --rows;
+  return std::min(kMostRows, 2 * rows);
+}
+
+void Acceptance::saw(int64_t n_right, bool then_wrong) noexcept {
+  const int64_t n = n_right + (then_wrong ? 1 : 0);
+  check(n_right >= 0 && n <= kMostGuesses, "at most kMostGuesses of a guess are watched");
+  const double keep = n > 0 ? kKeepSeen : kKeepUnseen;
+  for (int64_t j = 1; j <= kMostGuesses; ++j) {
+    Position& p = positions_[static_cast<size_t>(j)];
+    p.right = keep * p.right + (j <= n_right ? 1 : 0);
+    p.seen = keep * p.seen + (j <= n ? 1 : 0);
+  }
+}
+
+double Acceptance::rate(int64_t j) const noexcept {
+  double rate = kPrior;
+  for (int64_t i = 1; i <= j; ++i) {
+    const Position& p = positions_[static_cast<size_t>(i)];
+    rate = (rate + p.right) / (1 + p.seen);
+  }
+  return rate;
+}
+
+GuessCount best_count(const StepTimes& times, const Acceptance& acceptance, double seconds_per_guess,
+                      int64_t most) noexcept {
+  const auto plain = times.seconds(1);
+  if (!plain) return {};
+  GuessCount best{.n = 0, .tokens_per_second = 1 / *plain};
+  double least = kLeastGain * best.tokens_per_second, tokens = 1, all_right = 1;
+  for (int64_t k = 1; k <= std::min(most, times.most_rows() - 1); ++k) {
+    tokens += all_right *= acceptance.rate(k);
+    const double rate = tokens / (*times.seconds(1 + k) + static_cast<double>(k) * seconds_per_guess);
+    if (rate <= least) continue;
+    best = {k, rate};
+    least = rate;
+  }
+  return best;
+}
+
+}  // namespace fathom

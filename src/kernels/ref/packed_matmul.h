@@ -1,0 +1,134 @@
+// The definition of products with panels (kernels/packed_weight.h), in the order of float operations that every table
+// keeps, so that all of them give the same bits.
+#pragma once
+#include <cmath>
+#include <cstring>
+
+#include "kernels/packed_weight.h"
+#include "tensor/dtype.h"
+
+namespace fathom::ref {
+
+inline constexpr float kNoActivation = 0x1p-100f;  // blocks below it are zero
+
+// codes of block b at codes + b * code_stride, its four sums at sums + b * sum_stride.
+inline void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
+                         int64_t sum_stride) noexcept {
+  for (int64_t b = 0; b < n / kPanelBlock; ++b) {
+    const float* block = x + b * kPanelBlock;
+    float largest = 0;
+    bool finite = true;
+    for (int i = 0; i < kPanelBlock; ++i) {
+      largest = std::fmax(largest, std::fabs(block[i]));
+      finite = finite && std::isfinite(block[i]);
+    }
+    const float scale = largest / 127.0f, inverse = largest >= kNoActivation && finite ? 127.0f / largest : 0.0f;
+    float half[2] = {0, 0};
+    for (int i = 0; i < kPanelBlock; ++i) {
+      const float code = inverse > 0 ? std::nearbyint(block[i] * inverse) : 0.0f;
+      codes[b * code_stride + i] = static_cast<int8_t>(code);
+      half[i / 16] += code;
+    }
+    float* out = sums + b * sum_stride;
+    out[0] = !finite ? std::nanf("") : inverse > 0 ? scale : 0.0f;
+    out[1] = half[0] + half[1];
+    out[2] = half[0];
+    out[3] = half[1];
+  }
+}
+
+// code of (row, column) in the codes of a block; q8_0: signed.
+inline int panel_code(const uint8_t* codes, int bits, int64_t row, int column) noexcept {
+  const int part = column / 4;
+  const int64_t lane = row * 4 + column % 4;
+  if (bits == 8) return static_cast<int8_t>(codes[32 * part + lane]);
+  int code = codes[32 * (part % 4) + lane] >> (part / 4 * 4) & 15;
+  if (bits == 5) code |= (codes[128 + lane] >> part & 1) << 4;
+  if (bits == 6) code |= (codes[128 + 32 * (part / 4) + lane] >> (part % 4 * 2) & 3) << 4;
+  return code;
+}
+
+// What the codes of a block of one row mean: scale * (code - zero) + min, with a scale for each half of q6_k.
+struct PanelScale {
+  float scale[2], min;
+};
+constexpr float panel_zero(DType dtype) noexcept {
+  return dtype == DType::q4_0 ? 8.0f : dtype == DType::q5_0 ? 16.0f : dtype == DType::q6_k ? 32.0f : 0.0f;
+}
+constexpr bool has_min(DType dtype) noexcept {
+  return dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k;
+}
+inline float panel_half(const uint8_t* header, int64_t field, int64_t row) noexcept {
+  uint16_t half;
+  std::memcpy(&half, header + (field * kPanelRows + row) * 2, sizeof half);
+  return f16_to_f32(half);
+}
+inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int64_t row) noexcept {
+  const float d = panel_half(header, 0, row);
+  const auto byte = [&](int64_t at, int64_t field) { return header[at + field * kPanelRows + row]; };
+  switch (dtype) {
+    case DType::q4_1:
+    case DType::q5_1:
+      return {{d, d}, panel_half(header, 1, row)};
+    case DType::q4_k:
+    case DType::q5_k: {
+      const int low = block % 4;
+      const int scale = block < 4 ? byte(32, low) & 63 : (byte(32, low + 8) & 15) | (byte(32, low) >> 6 << 4);
+      const int min = block < 4 ? byte(32, low + 4) & 63 : (byte(32, low + 8) >> 4) | (byte(32, low + 4) >> 6 << 4);
+      const float s = d * static_cast<float>(scale);
+      return {{s, s}, -(panel_half(header, 1, row) * static_cast<float>(min))};
+    }
+    case DType::q6_k: {
+      const auto scale = [&](int half) {
+        return d * static_cast<float>(static_cast<int8_t>(byte(16, 2 * block + half)));
+      };
+      return {{scale(0), scale(1)}, 0};
+    }
+    default:
+      return {{d, d}, 0};
+  }
+}
+
+// y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < kPanelRows. For each block, in order:
+//     t = s * (i - zero * total) + min * total,  sum = fma(t, scale of the activations, sum)
+//     q6_k: t = s_0 (i_0 - 32 half_0) + s_1 (i_1 - 32 half_1)
+// i: the integer product of the codes, total: the sum of those of the activations; what is in brackets is exact.
+template <DType dtype>
+void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
+                       float* y, int64_t y_stride) noexcept {
+  constexpr PanelFormat f = *panel_format(dtype);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(panel);
+  for (int64_t t = 0; t < n; ++t)
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      float sum = 0;
+      for (int64_t b = 0; b < cols / kPanelBlock; ++b) {
+        const uint8_t* unit = bytes + b / f.blocks * f.unit_bytes();
+        const uint8_t* block = unit + f.header + b % f.blocks * f.code_bytes();
+        const int8_t* x = codes + (b * n + t) * kPanelBlock;
+        const float* s = sums + (b * n + t) * QuantisedRows::kSums;
+        const PanelScale w = panel_scale(dtype, unit, static_cast<int>(b % f.blocks), r);
+        int part[2] = {0, 0};
+        for (int k = 0; k < kPanelBlock; ++k) part[k / 16] += panel_code(block, f.bits, r, k) * x[k];
+        constexpr float zero = panel_zero(dtype);
+        float value;
+        if constexpr (dtype == DType::q6_k) {
+          value = w.scale[0] * (static_cast<float>(part[0]) - zero * s[2]);
+          value = std::fma(w.scale[1], static_cast<float>(part[1]) - zero * s[3], value);
+        } else {
+          value = w.scale[0] * (static_cast<float>(part[0] + part[1]) - zero * s[1]);
+          if constexpr (has_min(dtype)) value = std::fma(w.min, s[1], value);
+        }
+        sum = std::fma(value, s[0], sum);
+      }
+      y[t * y_stride + r] = sum;
+    }
+}
+
+template <DType dtype>
+void panel_product(const std::byte* panels, int64_t n_panels, int64_t cols, const int8_t* codes, const float* sums,
+                   int64_t n, float* y, int64_t y_stride) noexcept {
+  for (int64_t p = 0; p < n_panels; ++p)
+    one_panel_product<dtype>(panels + p * panel_bytes(dtype, cols), cols, codes, sums, n, y + p * kPanelRows, y_stride);
+}
+
+}  // namespace fathom::ref

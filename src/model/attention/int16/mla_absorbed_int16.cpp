@@ -1,0 +1,291 @@
+// Three sections for all sequences together: rows are stored and queries folded into panels; every (panels, run of
+// splits) is attended; runs are merged and values unfolded. Row t H + h of a sequence is head h of its token t.
+#include <algorithm>
+
+#include "kernels/attention/int16_tile.h"
+#include "kernels/dispatch.h"
+#include "model/attention/int16/mla_int16.h"
+#include "model/attention/mla_heads.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kHeadRows = 64;    // tokens that one task folds or unfolds with a head's weights
+constexpr int64_t kStoredRows = 16;  // tokens that one task stores
+
+// One sequence with its panels and partial results.
+struct Absorbed {
+  BatchSequence s;
+  int64_t n_panels = 0;
+  uint32_t* words = nullptr;  // of its panels
+  float* scales = nullptr;
+  int64_t splits_per_run = 1, n_runs = 1;  // a run is what one task merges on its own
+  Partial* partials = nullptr;             // (n_runs, rows())
+  float* z = nullptr;                      // (n_runs, rows(), C)
+  int64_t rows() const { return n_panels * kLanes; }
+  int64_t n_positions() const { return s.first_position + s.n; }
+};
+
+struct AbsorbedStep {
+  const FastAttention& a;
+  MatView<const float> latents, q;
+  MatView<float> o;
+  const Int16Kernel& k = int16_kernel();
+  int64_t H = a.c.num_attention_heads, N = a.c.qk_nope_head_dim, R = a.c.qk_rope_head_dim, V = a.c.v_head_dim,
+          C = a.c.kv_lora_rank;
+  QueryShape shape = {};
+  std::vector<Absorbed> sequences = {};
+  int64_t task_panels = 1;  // of one sequence that are attended together
+
+  QueryPanel panel(const Absorbed& s, int64_t i) const {
+    return {.words = s.words + i * shape.words * kLanes, .scales = s.scales + i * shape.groups * kLanes};
+  }
+};
+
+// Rows of the batch next to each other, for one head.
+struct HeadTask {
+  int64_t first_row, n, head;
+};
+
+std::vector<HeadTask> head_tasks(const AbsorbedStep& step) {
+  std::vector<HeadTask> tasks;
+  for (size_t i = 0; i < step.sequences.size();) {
+    const int64_t begin = step.sequences[i].s.first_row;
+    int64_t end = begin;
+    for (; i < step.sequences.size() && step.sequences[i].s.first_row == end; ++i) end += step.sequences[i].s.n;
+    for (int64_t row = begin; row < end; row += kHeadRows)
+      for (int64_t h = 0; h < step.H; ++h) tasks.push_back({row, std::min(kHeadRows, end - row), h});
+  }
+  return tasks;
+}
+
+// fn(sequence, t, i) for rows i of a task, row i being token t of the sequence.
+template <class Fn>
+void for_each_row(const AbsorbedStep& step, const HeadTask& task, Fn&& fn) {
+  auto s = std::upper_bound(step.sequences.begin(), step.sequences.end(), task.first_row,
+                            [](int64_t row, const Absorbed& x) { return row < x.s.first_row; });
+  --s;
+  for (int64_t i = 0; i < task.n; ++i) {
+    const int64_t row = task.first_row + i;
+    if (row == s->s.first_row + s->s.n) ++s;
+    fn(*s, row - s->s.first_row, i);
+  }
+}
+
+// Panels of all sequences, and how many runs each is cut into: one for each split where there are few tasks for the
+// threads, else one for all. The results are the same: splits are merged in order either way.
+void plan(AbsorbedStep& step, std::span<const BatchSequence> sequences) {
+  Arena& arena = step.a.ctx.arena;
+  step.shape.add_part(step.C);
+  step.shape.add_part(step.R);
+  int64_t n_panels = 0, n_tasks = 0;
+  for (const BatchSequence& s : sequences) {
+    Absorbed x;
+    x.s = s;
+    x.n_panels = (s.n * step.H + kLanes - 1) / kLanes;
+    x.words = arena.take<uint32_t>(x.n_panels * step.shape.words * kLanes);
+    x.scales = arena.take<float>(x.n_panels * step.shape.groups * kLanes);
+    n_panels += x.n_panels;
+    step.sequences.push_back(x);
+  }
+  step.task_panels = panels_per_task(n_panels, step.a.ctx.pool.size());
+  for (const Absorbed& x : step.sequences) n_tasks += (x.n_panels + step.task_panels - 1) / step.task_panels;
+  const bool whole = n_tasks >= kTasksPerThread * step.a.ctx.pool.size();
+  for (Absorbed& x : step.sequences) {
+    const int64_t n_splits = (x.n_positions() + kSplit - 1) / kSplit;
+    x.splits_per_run = whole ? n_splits : 1;
+    x.n_runs = whole ? 1 : n_splits;
+    x.partials = arena.take<Partial>(x.n_runs * x.rows());
+    x.z = arena.take<float>(x.n_runs * x.rows() * step.C);
+  }
+}
+
+void fold_head(const AbsorbedStep& step, const HeadTask& task, float* scratch) {
+  const int64_t N = step.N, R = step.R, C = step.C, at = task.head * (N + R);
+  const MatView<const float> q = step.q.sub_rows(task.first_row, task.n);
+  const MatView<float> folded(scratch, task.n, C);
+  fold_query(step.a.c, step.a.w, task.head, q.sub_cols(at, N), folded);
+  for_each_row(step, task, [&](const Absorbed& s, int64_t t, int64_t i) {
+    const int64_t row = t * step.H + task.head;
+    QueryPanel panel = step.panel(s, row / kLanes);
+    pack_lane(step.k, folded.vec(i), 0, 0, row % kLanes, panel);
+    pack_lane(step.k, {q.row(i) + at + N, R}, query_words(C), n_groups(C), row % kLanes, panel);
+    if (row == s.s.n * step.H - 1)  // the lanes after the last row
+      for (int64_t l = row % kLanes + 1; l < kLanes; ++l) clear_lane(step.shape, l, panel);
+  });
+}
+
+void store_and_fold(const AbsorbedStep& step, const Batch& batch) {
+  const FastAttention& a = step.a;
+  const std::vector<HeadTask> tasks = head_tasks(step);
+  float* scratch = a.ctx.arena.take<float>(a.ctx.pool.size() * kHeadRows * step.C);
+  const auto n_folds = static_cast<int64_t>(tasks.size()),
+             n_stores = (step.latents.rows + kStoredRows - 1) / kStoredRows;
+  a.ctx.pool.for_each_task(n_folds + n_stores, [&](int thread, int64_t i) {
+    if (i < n_folds)
+      fold_head(step, tasks[static_cast<size_t>(i)], scratch + thread * kHeadRows * step.C);
+    else
+      store_latents(a, batch, step.latents, (i - n_folds) * kStoredRows, kStoredRows);
+  });
+}
+
+// Panels [first, first + n) of one sequence against the splits of one run.
+struct AttendTask {
+  const Absorbed* x;
+  int64_t first, n, run;
+  int64_t last_position(int64_t H) const {
+    return x->s.first_position + (std::min(x->s.n * H, (first + n) * kLanes) - 1) / H;
+  }
+};
+
+std::vector<AttendTask> attend_tasks(const AbsorbedStep& step) {
+  std::vector<AttendTask> tasks;
+  for (const Absorbed& x : step.sequences)
+    for (int64_t p = 0; p < x.n_panels; p += step.task_panels)
+      for (int64_t run = 0; run < x.n_runs; ++run)
+        tasks.push_back({&x, p, std::min(step.task_panels, x.n_panels - p), run});
+  const auto cost = [](const AttendTask& t) { return t.n * t.x->splits_per_run; };
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [&](const AttendTask& l, const AttendTask& r) { return cost(l) > cost(r); });
+  return tasks;
+}
+
+// What one thread attends with.
+struct AttendScratch {
+  CachedTile tile;
+  float *tile_scratch, *rounded, *z, *rows;
+  LaneState* states;
+  int32_t* visible;
+
+  AttendScratch(const AbsorbedStep& step, Arena& arena) : tile(step.a.cache.layout().row()) {
+    tile_scratch = arena.take<float>(kTileScratch);
+    rounded = arena.take<float>(tile.scratch_floats());
+    z = arena.take<float>(step.task_panels * sum_columns(step.C) * kLanes);
+    rows = arena.take<float>(kLanes * step.C);
+    states = arena.take<LaneState>(step.task_panels);
+    visible = arena.take<int32_t>(step.task_panels * kLanes);
+  }
+};
+
+// Cells of the tile at `first` that the rows of a panel see.
+void count_visible(const AbsorbedStep& step, const Absorbed& x, int64_t panel, int64_t first, int64_t n,
+                   int32_t* visible) {
+  for (int64_t l = 0; l < kLanes; ++l) {
+    const int64_t row = panel * kLanes + l, position = x.s.first_position + row / step.H;
+    visible[l] = row < x.s.n * step.H ? static_cast<int32_t>(std::clamp<int64_t>(position - first + 1, 0, n)) : 0;
+  }
+}
+
+// The cached tile at `first`, if there is one.
+Ahead stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
+  if (first >= x.n_positions()) return {};
+  const auto* at = reinterpret_cast<const char*>(step.a.cache.stored(*x.s.cache, step.a.layer, first));
+  const int64_t n = std::min(kBlockTokens, x.n_positions() - first);
+  return {at, at + n * step.a.cache.layout().row().stride()};
+}
+
+void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begin, int64_t end,
+                  std::span<QueryPanel> panels, AttendScratch& s) {
+  const Absorbed& x = *task.x;
+  for (int64_t first = begin; first < end; first += kBlockTokens) {
+    const int64_t n = std::min(kBlockTokens, end - first);
+    const auto groups = s.tile.load(step.k, step.a.cache.stored(*x.s.cache, step.a.layer, first), n, s.rounded);
+    const Int16Tile tile{n, groups, groups.first(static_cast<size_t>(s.tile.body_groups())),
+                         stored_ahead(step, x, first + kBlockTokens)};
+    for (int64_t p = 0; p < task.n; ++p)
+      count_visible(step, x, task.first + p, first, n, panels[static_cast<size_t>(p)].visible);
+    attend_tile(step.k, tile, step.a.settings.scale, first == begin, panels, s.tile_scratch);
+  }
+}
+
+// The partial results of a split into those of the run.
+void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, std::span<const QueryPanel> panels,
+                AttendScratch& s) {
+  const KernelTable& table = kernels();
+  for (int64_t p = 0; p < task.n; ++p) {
+    const QueryPanel& panel = panels[static_cast<size_t>(p)];
+    const int64_t row = task.run * task.x->rows() + (task.first + p) * kLanes;
+    Partial* partials = task.x->partials + row;
+    float* z = task.x->z + row * step.C;
+    step.k.unpack_sums(panel.z, step.C, first ? z : s.rows, step.C);
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const Partial partial{panel.state->shift[l], panel.state->sum[l]};
+      if (first)
+        partials[l] = partial;
+      else
+        merge_partial(table, partial, {s.rows + l * step.C, step.C}, partials[l], {z + l * step.C, step.C});
+    }
+  }
+}
+
+void attend_run(const AbsorbedStep& step, const AttendTask& task, AttendScratch& s) {
+  QueryPanel panels[kMaxPanels];
+  for (int64_t p = 0; p < task.n; ++p) {
+    panels[p] = step.panel(*task.x, task.first + p);
+    panels[p].visible = s.visible + p * kLanes;
+    panels[p].state = s.states + p;
+    panels[p].z = s.z + p * sum_columns(step.C) * kLanes;
+  }
+  const std::span<QueryPanel> used(panels, static_cast<size_t>(task.n));
+  const int64_t begin = task.run * task.x->splits_per_run * kSplit,
+                end = std::min(begin + task.x->splits_per_run * kSplit, task.last_position(step.H) + 1);
+  for (int64_t first = begin; first < end; first += kSplit) {
+    attend_split(step, task, first, std::min(first + kSplit, end), used, s);
+    keep_split(step, task, first == begin, used, s);
+  }
+}
+
+void attend(const AbsorbedStep& step) {
+  Arena& arena = step.a.ctx.arena;
+  Arena::Scope scope(arena);
+  std::vector<AttendScratch> scratch;
+  scratch.reserve(static_cast<size_t>(step.a.ctx.pool.size()));
+  for (int i = 0; i < step.a.ctx.pool.size(); ++i) scratch.emplace_back(step, arena);
+  const std::vector<AttendTask> tasks = attend_tasks(step);
+  step.a.ctx.pool.for_each_task(static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {
+    attend_run(step, tasks[static_cast<size_t>(i)], scratch[static_cast<size_t>(thread)]);
+  });
+}
+
+// The softmax of one row over all its splits, into z (C).
+void merge_row(const AbsorbedStep& step, const Absorbed& x, int64_t t, int64_t head, VecView<float> z) {
+  const KernelTable& table = kernels();
+  const int64_t row = t * step.H + head,
+                n_runs = std::min(x.n_runs, (x.s.first_position + t) / (x.splits_per_run * kSplit) + 1);
+  std::copy_n(x.z + row * step.C, step.C, z.data);
+  Partial partial = x.partials[row];
+  for (int64_t run = 1; run < n_runs; ++run) {
+    const int64_t other = run * x.rows() + row;
+    merge_partial(table, x.partials[other], {x.z + other * step.C, step.C}, partial, z);
+  }
+  table.scale(1.0f / partial.sum, z.data, z.size);
+}
+
+void unfold(const AbsorbedStep& step) {
+  const FastAttention& a = step.a;
+  Arena::Scope scope(a.ctx.arena);
+  const std::vector<HeadTask> tasks = head_tasks(step);
+  float* scratch = a.ctx.arena.take<float>(a.ctx.pool.size() * kHeadRows * step.C);
+  a.ctx.pool.for_each_task(static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {
+    const HeadTask& task = tasks[static_cast<size_t>(i)];
+    const MatView<float> z(scratch + thread * kHeadRows * step.C, task.n, step.C);
+    for_each_row(step, task,
+                 [&](const Absorbed& x, int64_t t, int64_t r) { merge_row(step, x, t, task.head, z.vec(r)); });
+    unfold_value(a.c, a.w, task.head, a.ctx.arithmetic, z,
+                 step.o.sub_rows(task.first_row, task.n).sub_cols(task.head * step.V, step.V));
+  });
+}
+
+}  // namespace
+
+void attend_absorbed_fast(const FastAttention& a, const Batch& batch, std::span<const BatchSequence> sequences,
+                          MatView<const float> latents, MatView<const float> q, MatView<float> o) {
+  Arena::Scope scope(a.ctx.arena);
+  AbsorbedStep step{.a = a, .latents = latents, .q = q, .o = o};
+  plan(step, sequences);
+  store_and_fold(step, batch);
+  attend(step);
+  unfold(step);
+}
+
+}  // namespace fathom

@@ -1,0 +1,38 @@
+// SwiGLU feed-forward:  y = down_proj( silu(gate_proj x) * up_proj x ), no biases.   Source: arXiv:2002.05202.
+#pragma once
+#include "model/context.h"
+#include "model/saved.h"
+#include "model/weights.h"
+
+namespace fathom {
+
+// Allocates what mlp_forward saves of T tokens for the backward pass.
+MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width);
+
+// x (T, D) read, y (T, D) written. saved: from plan_mlp, or nullptr.
+void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved);
+
+// Whether its three products run over panels (kernels/matmul/packed_matmul.h).
+bool in_panels(const Context& ctx, const MlpWeights& w) noexcept;
+
+// Feed-forward layers over panels that run together: gate, up and the activation of all in one section, down of all in
+// the next. What is added must live until run().
+class PanelMlps {
+ public:
+  // y.row(act.first + i) = the layer's output for row i of x; act: a tile of as many rows, gate_proj.rows wide.
+  void add(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y);
+  void run(ThreadPool& pool) const;
+
+ private:
+  std::vector<GatedJob> gated_;
+  std::vector<PanelJob> down_;
+};
+
+// out.dx (T, D); gradients of weights are added to ctx.gradients.
+void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
+                  MatView<const float> dy, const InputGradient& out);
+
+// act (rows) = silu(gate) * up, rounded to what ctx keeps; act may be gate.
+void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act);
+
+}  // namespace fathom

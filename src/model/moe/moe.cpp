@@ -1,0 +1,148 @@
+// Letters (src/config/config.h): T tokens, D hidden_size, E n_routed_experts, K num_experts_per_tok, F
+// moe_intermediate_size.
+#include "model/moe/moe.h"
+
+#include <algorithm>
+
+#include "kernels/dispatch.h"
+#include "kernels/matmul/float_matmul.h"
+#include "model/moe/mlp.h"
+#include "model/moe/moe_dispatch.h"
+#include "model/moe/router.h"
+#include "quant/decode.h"
+
+namespace fathom {
+namespace {
+
+// (E) float32, or empty.
+VecView<const float> score_bias(Context& ctx, const ModelConfig& c, const MoeWeights& w) {
+  if (!c.has_score_bias()) return {};
+  float* bias = ctx.arena.take<float>(c.n_routed_experts);
+  decode_row(w.e_score_correction_bias, 0, bias);
+  return {bias, c.n_routed_experts};
+}
+
+// Which experts each token takes, and the pairs that are computed, sorted by expert.
+void route_and_dispatch(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x,
+                        const MoeTraining* training, MoeSaved& s) {
+  matmul(ctx.pool, x, w.gate, s.scores);  // float32 whatever ctx keeps
+  Arena::Scope scope(ctx.arena);
+  route(ctx.pool, c, s.scores, score_bias(ctx, c, w), s.routing);
+  std::vector<uint8_t> kept;
+  if (training != nullptr && training->balance->capacity_factor > 0) {
+    kept.resize(static_cast<size_t>(x.rows * c.num_experts_per_tok));
+    choose_kept(c, *training->balance, s.scores, s.routing, training->sequences, kept);
+  }
+  s.dispatch = sort_by_expert(s.routing, c.n_routed_experts, kept);
+}
+
+void grouped(Context& ctx, const MoeWeights& w, ExpertPart part, const Dispatch& d, MatView<const float> x,
+             MatView<float> y) {
+  grouped_linear(ctx, x, d.offsets, expert_weights(w, part), y);
+  round_activations(ctx, y);
+}
+
+// y[t] = sum over k of gate * out[row of (t, k)], in the order of the scores, then the shared output.
+void combine(Context& ctx, const MoeSaved& s, MatView<const float> out, MatView<const float> shared, MatView<float> y) {
+  const KernelTable& k = kernels();
+  const int64_t D = y.cols, K = s.routing.gates.cols;
+  ctx.pool.parallel_for(y.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      std::fill(y.row(t), y.row(t) + D, 0.0f);
+      for (int64_t i = 0; i < K; ++i)
+        if (const int32_t r = s.dispatch.row[static_cast<size_t>(t * K + i)]; r >= 0)
+          k.axpy_f32(s.routing.gates(t, i), out.row(r), y.row(t), D);
+      if (shared.rows > 0) k.axpy_f32(1.0f, shared.row(t), y.row(t), D);
+    }
+  });
+}
+
+bool experts_packed(const Context& ctx, const MoeWeights& w) {
+  const auto has = [&](const MlpWeights& mlp) { return in_panels(ctx, mlp); };
+  return std::all_of(w.experts.begin(), w.experts.end(), has) && (!w.shared_experts.gate_proj || has(w.shared_experts));
+}
+
+// The outputs of the experts: rows of the dispatch, and of the shared experts those of x (none without them).
+struct ExpertOutputs {
+  MatView<float> routed, shared;
+};
+
+// All experts, the shared ones among them, in two sections: what goes in is rounded, then gate and up, then down. A
+// single token is rounded once for all of its experts.
+void run_packed_experts(Context& ctx, const MoeWeights& w, const Dispatch& d, MatView<const float> x,
+                        const ExpertOutputs& out) {
+  Arena::Scope scope(ctx.arena);
+  std::vector<int64_t> counts;
+  for (size_t e = 0; e + 1 < d.offsets.size(); ++e) counts.push_back(d.offsets[e + 1] - d.offsets[e]);
+  const std::array one{x.rows};
+  const bool single = x.rows == 1;
+  QuantisedTiles whole, routed;
+  if (single || out.shared.rows > 0) {
+    whole = plan_tiles(ctx.arena, one, x.cols);
+    quantise(ctx.pool, x, {}, whole);
+  }
+  if (!single) {
+    routed = plan_tiles(ctx.arena, counts, x.cols);
+    quantise(ctx.pool, x, d.token, routed);
+  }
+  PanelMlps experts;
+  const QuantisedTiles act = plan_tiles(ctx.arena, counts, w.experts[0].gate_proj.rows);
+  for (size_t i = 0; i < act.size(); ++i)
+    experts.add(w.experts[static_cast<size_t>(act[i].group)], (single ? whole[0] : routed[i]).rows, act[i], out.routed);
+  if (out.shared.rows > 0) {
+    const QuantisedTiles shared_act = plan_tiles(ctx.arena, one, w.shared_experts.gate_proj.rows);
+    for (size_t i = 0; i < whole.size(); ++i) experts.add(w.shared_experts, whole[i].rows, shared_act[i], out.shared);
+  }
+  experts.run(ctx.pool);
+}
+
+// The same, one product after the other. shared_saved: for the backward pass, or nullptr.
+void run_float_experts(Context& ctx, const MoeWeights& w, const MoeSaved& s, MatView<const float> x,
+                       const ExpertOutputs& out, MlpSaved* shared_saved) {
+  const int64_t n_rows = out.routed.rows;
+  const MatView<float> gate = s.experts.gate.sub_rows(0, n_rows), up = s.experts.up.sub_rows(0, n_rows);
+  auto gathered = scratch(ctx, n_rows, x.cols), act = scratch(ctx, n_rows, gate.cols);
+  gather_rows(ctx, s.dispatch, x, gathered);
+  grouped(ctx, w, ExpertPart::gate, s.dispatch, gathered, gate);
+  grouped(ctx, w, ExpertPart::up, s.dispatch, gathered, up);
+  gated_activation(ctx, gate, up, act);
+  grouped(ctx, w, ExpertPart::down, s.dispatch, act, out.routed);
+  if (out.shared.rows > 0) mlp_forward(ctx, w.shared_experts, x, out.shared, shared_saved);
+}
+
+}  // namespace
+
+void plan_routing(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
+  const int64_t K = c.num_experts_per_tok;
+  s.scores = scratch(ctx, T, c.n_routed_experts);
+  s.routing = {{ctx.arena.take<int32_t>(T * K), T, K}, {ctx.arena.take<float>(T * K), T, K}};
+}
+
+void plan_moe(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
+  s.experts = plan_mlp(ctx, T * c.num_experts_per_tok, c.moe_intermediate_size);
+  if (c.n_shared_experts > 0) s.shared = plan_mlp(ctx, T, c.n_shared_experts * c.moe_intermediate_size);
+}
+
+void moe_forward(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x, MatView<float> y,
+                 const MoeLayerTraining* training) {
+  Arena::Scope scope(ctx.arena);
+  const bool packed = training == nullptr && experts_packed(ctx, w);
+  MoeSaved own;
+  if (training == nullptr) {
+    plan_routing(ctx, c, x.rows, own);
+    if (!packed) plan_moe(ctx, c, x.rows, own);
+  }
+  MoeSaved& s = training != nullptr ? training->saved : own;
+  if (training == nullptr || !training->reuse_routing)
+    route_and_dispatch(ctx, c, w, x, training != nullptr ? &training->all : nullptr, s);
+  const ExpertOutputs out{scratch(ctx, s.dispatch.offsets.back(), x.cols),
+                          scratch(ctx, c.n_shared_experts > 0 ? x.rows : 0, x.cols)};
+  if (packed)
+    run_packed_experts(ctx, w, s.dispatch, x, out);
+  else
+    run_float_experts(ctx, w, s, x, out, training != nullptr ? &s.shared : nullptr);
+  combine(ctx, s, out.routed, out.shared, y);
+  round_activations(ctx, y);
+}
+
+}  // namespace fathom

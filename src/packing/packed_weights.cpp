@@ -1,0 +1,87 @@
+#include "packing/packed_weights.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/round.h"
+#include "base/stripes.h"
+#include "kernels/packed_weight.h"
+
+namespace fathom {
+namespace {
+
+// Up to where the next weight begins.
+int64_t room_of(const Weight& w) noexcept { return rounded_up(bytes_of_panels(w), kPanelAlign); }
+
+// Which part of the memory of several nodes a weight lies in.
+int part_of(const std::string& name) noexcept {
+  return name.ends_with("gate_proj.weight") ? 0 : name.ends_with("up_proj.weight") ? 1 : 2;
+}
+
+}  // namespace
+
+std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights) {
+  std::vector<NamedWeight> packed;
+  const auto add = [&](const std::string& name, Weight& w) {
+    if (w.data != nullptr && w.rows > 1 && panel_format(w.dtype) && w.cols % kPanelBlock == 0)
+      packed.push_back({name, &w});
+  };
+  for_each_tensor(weights, config, [&](const std::string& name, Weight& w, const Shape&) {
+    if (&w != &weights.embed_tokens && !name.ends_with("k_b_proj.weight")) add(name, w);
+  });
+  if (config.tie_word_embeddings) add("lm_head.weight", weights.lm_head);
+  return packed;
+}
+
+void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out) {
+  const int64_t panel = panel_bytes(w.dtype, w.cols);
+  pool.parallel_for_dynamic(n_panels(w.rows), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) pack_panel(w, p, out + p * panel);
+  });
+  forget_mapped({w.data, static_cast<size_t>(w.rows * w.bytes_per_row())});
+}
+
+void PanelWeights::Free::operator()(std::byte* p) const noexcept { free_pages(p, bytes, kPanelAlign); }
+
+int64_t PanelWeights::bytes(const ModelConfig& config, ModelWeights& weights) {
+  int64_t n = 0;
+  for (const NamedWeight& p : weights_with_panels(config, weights)) n += room_of(*p.weight);
+  return n;
+}
+
+std::vector<int64_t> lay_out_panels(std::vector<NamedWeight>& weights, int n_nodes) {
+  const auto part = [&](const NamedWeight& p) { return n_nodes > 1 ? part_of(p.name) : 0; };
+  std::stable_sort(weights.begin(), weights.end(),
+                   [&](const NamedWeight& l, const NamedWeight& r) { return part(l) < part(r); });
+  std::vector<int64_t> at;
+  int64_t end = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (i > 0 && part(weights[i]) != part(weights[i - 1])) end = rounded_up(end, n_nodes * int64_t{kStripe});
+    at.push_back(end);
+    end += room_of(*weights[i].weight);
+  }
+  at.push_back(end);
+  return at;
+}
+
+PanelWeights::PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights,
+                           const ProgressFn& progress) {
+  std::vector<NamedWeight> packed = weights_with_panels(config, weights);
+  if (packed.empty()) return;
+  const std::vector<int64_t> at = lay_out_panels(packed, pool.n_nodes());
+  const auto total = static_cast<size_t>(at.back());
+  memory_ = {static_cast<std::byte*>(allocate_pages(total, kPanelAlign)), Free{total}};
+  size_t placed = 0;  // a stripe at a time, just before its first weight: the file's pages make room for them
+  for (size_t i = 0; i < packed.size(); ++i) {
+    Weight& w = *packed[i].weight;
+    std::byte* panels = memory_.get() + at[i];
+    const size_t needed = std::min(total, static_cast<size_t>(rounded_up(at[i + 1], int64_t{kStripe})));
+    place_stripes(pool, {memory_.get() + placed, needed - placed});
+    placed = needed;
+    pack_weight(pool, w, panels);
+    w.panels = panels;
+    if (progress) progress(at[i + 1], at.back());
+  }
+}
+
+}  // namespace fathom

@@ -1,0 +1,61 @@
+// The products' weights of a model, repacked for the integer kernels (kernels/packed_weight.h): a copy in memory of its
+// own, in huge pages where the system gives them, made once before a run.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "config/config.h"
+#include "model/weights.h"
+
+namespace fathom {
+
+// A matrix that a linear layer multiplies with and whose type has panels.
+struct NamedWeight {
+  std::string name;
+  Weight* weight = nullptr;
+};
+// All of them, in the order of a forward pass. The embedding is looked up and k_b_proj read the other way round; a tied
+// head is packed for its products.
+std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights);
+
+// Writes the panels of a weight (bytes_of_panels) to `out`, and gives back the pages of the mapped file that it has
+// read.
+void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out);
+
+inline constexpr int64_t kPanelAlign = 64;  // of a weight's panels, in memory and in files
+
+// Puts the weights in the order in which they lie in memory of n_nodes, and gives where each begins and, last, how many
+// bytes all take. One node: as they come. Several: all gate_proj first, then all up_proj, then the others, so that gate
+// and up of one expert, which the same thread reads, are a multiple of n_nodes stripes apart (base/stripes.h) and have
+// the same owner; at most 2 n_nodes stripes stay empty between them. Where the types of gate and up differ, which is
+// allowed, they drift apart and cost speed alone.
+std::vector<int64_t> lay_out_panels(std::vector<NamedWeight>& weights, int n_nodes);
+
+class PanelWeights {
+ public:
+  using ProgressFn = std::function<void(int64_t bytes_done, int64_t bytes)>;
+
+  PanelWeights() = default;
+
+  // Bytes that the panels of these weights take: about what the file has for them. 0: no weight is of a type that has
+  // panels.
+  static int64_t bytes(const ModelConfig& config, ModelWeights& weights);
+
+  // Packs weights_with_panels() and sets their Weight::panels, which are valid as long as this lives. Memory does not
+  // hold the model twice: see pack_weight. With several nodes each stripe is put on that of its owner. Throws
+  // std::bad_alloc.
+  PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights, const ProgressFn& progress = {});
+
+ private:
+  struct Free {
+    size_t bytes;
+    void operator()(std::byte* p) const noexcept;
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+};
+
+}  // namespace fathom

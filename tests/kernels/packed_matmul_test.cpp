@@ -1,0 +1,223 @@
+// Products with panels: the same bits in every table, and as near to the weight's own product as 8 bits allow.
+#include "kernels/packed_weight.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/inputs.h"
+#include "kernels/matmul/packed_matmul.h"
+#include "kernels/ref/packed_matmul.h"
+#include "quant/decode.h"
+
+namespace fathom {
+namespace {
+
+std::vector<DType> types_with_panels() {
+  std::vector<DType> types;
+  for (const DTypeInfo& d : kDTypes)
+    if (panel_format(d.dtype)) types.push_back(d.dtype);
+  return types;
+}
+
+std::vector<std::byte> packed(const Weight& w) {
+  const int64_t size = panel_bytes(w.dtype, w.cols);
+  std::vector<std::byte> panels(static_cast<size_t>(n_panels(w.rows) * size));
+  for (int64_t p = 0; p < n_panels(w.rows); ++p) pack_panel(w, p, panels.data() + p * size);
+  return panels;
+}
+
+struct PackedWeight {
+  explicit PackedWeight(DType type, int64_t rows, int64_t cols, uint64_t seed)
+      : stored(random_weight(type, rows, cols, seed, 3)), panels(packed(stored.w)), w(stored.w) {
+    w.panels = panels.data();
+  }
+  StoredWeight stored;
+  std::vector<std::byte> panels;
+  Weight w;
+};
+
+// One tile of T rows.
+struct Activations8 {
+  Activations8(const KernelTable& k, const std::vector<float>& x, int64_t T, int64_t K)
+      : codes(static_cast<size_t>(T * K)), sums(static_cast<size_t>(T * K / kPanelBlock * QuantisedRows::kSums)) {
+    for (int64_t t = 0; t < T; ++t)
+      k.quantise_row(x.data() + t * K, K, codes.data() + t * kPanelBlock, T * kPanelBlock,
+                     sums.data() + t * QuantisedRows::kSums, T * QuantisedRows::kSums);
+  }
+  std::vector<int8_t> codes;
+  std::vector<float> sums;
+};
+
+std::vector<float> product(const KernelTable& k, const Weight& w, const Activations8& x, int64_t T) {
+  std::vector<float> y(static_cast<size_t>(T * n_panels(w.rows) * kPanelRows), NAN);
+  const int64_t stride = n_panels(w.rows) * kPanelRows;
+  k.panel_product[static_cast<size_t>(w.dtype)](w.panels, n_panels(w.rows), w.cols, x.codes.data(), x.sums.data(), T,
+                                                y.data(), stride);
+  return y;
+}
+
+TEST(Panels, EveryTableGivesTheSameBits) {
+  const KernelTable& ref = *kernels_for(Isa::ref);
+  for (const DType type : types_with_panels())
+    for (const int64_t T : {1, 2, 3, 4, 7, 16, 33, 64}) {
+      SCOPED_TRACE(std::string(name(type)) + " T " + std::to_string(T));
+      const PackedWeight w(type, 21, 512, 11);  // three panels
+      const std::vector<float> x = random_floats(T * 512, 12);
+      const Activations8 want_x(ref, x, T, 512);
+      const std::vector<float> want = product(ref, w.w, want_x, T);
+      for (const KernelTable* k : runnable_kernels()) {
+        const Activations8 got_x(*k, x, T, 512);
+        EXPECT_EQ(got_x.codes, want_x.codes);
+        EXPECT_EQ(got_x.sums, want_x.sums);
+        EXPECT_EQ(product(*k, w.w, got_x, T), want);
+      }
+    }
+}
+
+// |y - <w, x>| <= sum over blocks of scale / 2 * sum |w|, by how activations are rounded, and float roundings of sums
+// whose terms are at most (2^bits) * scale * |x| each.
+TEST(Panels, ProductIsAsExactAsEightBits) {
+  for (const DType type : types_with_panels()) {
+    SCOPED_TRACE(name(type));
+    const int64_t N = 11, K = 768, T = 5;
+    const PackedWeight w(type, N, K, 21);
+    const std::vector<float> x = random_floats(T * K, 22);
+    const Activations8 q(kernels(), x, T, K);
+    const std::vector<float> y = product(kernels(), w.w, q, T);
+    std::vector<float> row(static_cast<size_t>(K));
+    for (int64_t n = 0; n < N; ++n) {
+      decode_row(w.w, n, row.data());
+      for (int64_t t = 0; t < T; ++t) {
+        double exact = 0, rounding = 0, size = 0;
+        for (int64_t i = 0; i < K; ++i) {
+          const double weight = row[static_cast<size_t>(i)], value = x[static_cast<size_t>(t * K + i)];
+          const double scale = q.sums[static_cast<size_t>((i / kPanelBlock * T + t) * QuantisedRows::kSums)];
+          exact += weight * value;
+          rounding += std::abs(weight) * scale * 0.5001;
+          size += std::abs(weight) * std::abs(value);
+        }
+        ASSERT_LE(std::abs(y[static_cast<size_t>(t * 16 + n)] - exact), rounding + 64 * 40 * kEpsF32 * size);
+      }
+    }
+  }
+}
+
+TEST(Panels, WholeNumbersAreExact) {
+  const int64_t K = 256;
+  std::vector<float> x(static_cast<size_t>(K));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(static_cast<int>(i * 37 % 255) - 127);
+  for (size_t b = 0; b < x.size(); b += kPanelBlock) x[b] = 127;
+  for (const DType type : types_with_panels()) {
+    const PackedWeight w(type, 8, K, 31);
+    const std::vector<float> y = product(kernels(), w.w, Activations8(kernels(), x, 1, K), 1);
+    std::vector<float> row(static_cast<size_t>(K));
+    for (int64_t n = 0; n < 8; ++n) {
+      decode_row(w.w, n, row.data());
+      double exact = 0, size = 0;
+      for (size_t i = 0; i < x.size(); ++i) {
+        exact += static_cast<double>(row[i]) * x[i];
+        size += std::abs(static_cast<double>(row[i]) * x[i]);
+      }
+      ASSERT_NEAR(y[static_cast<size_t>(n)], exact, 1e-5 * size) << name(type);
+    }
+  }
+}
+
+TEST(QuantisedRows, WhatIsNotFiniteShowsAndWhatIsTinyIsZero) {
+  for (const KernelTable* k : runnable_kernels())
+    for (const float bad : {INFINITY, -INFINITY, NAN}) {
+      std::vector<float> x = random_floats(96, 41);
+      x[40] = bad;
+      for (size_t i = 64; i < 96; ++i) x[i] = 0x1p-101f;
+      const Activations8 q(*k, x, 1, 96);
+      EXPECT_TRUE(std::isfinite(q.sums[0]) && q.sums[0] > 0);
+      EXPECT_TRUE(std::isnan(q.sums[4]));
+      EXPECT_EQ(q.sums[8], 0);
+      for (size_t i = 32; i < 96; ++i) EXPECT_EQ(q.codes[i], 0);
+    }
+}
+
+ThreadPool pool_of(int threads, int n_nodes) {
+  return ThreadPool(threads, choose_numa(std::to_string(n_nodes), usable_cpus()));
+}
+
+std::vector<float> linear(int threads, const std::vector<float>& x, int64_t T, const Weight& w, int n_nodes = 1) {
+  ThreadPool pool = pool_of(threads, n_nodes);
+  Arena arena;
+  std::vector<float> y(static_cast<size_t>(T * w.rows), NAN);
+  panel_linear(pool, arena, mat(x, T, w.cols), std::array{PanelOutput{&w, mat(y, T, w.rows)}});
+  return y;
+}
+
+TEST(PanelLinear, SameBitsForAnyThreadsAndNeighbours) {
+  for (const DType type : {DType::q4_0, DType::q6_k, DType::q8_0}) {
+    const int64_t N = 1003, K = 512, T = 131;  // two tiles and a half, a panel of three rows
+    const PackedWeight w(type, N, K, 51);
+    const std::vector<float> x = random_floats(T * K, 52);
+    const std::vector<float> all = linear(3, x, T, w.w);
+    EXPECT_EQ(linear(1, x, T, w.w), all);
+    for (const int64_t t : {0, 63, 64, 130}) {
+      const std::vector<float> one(x.begin() + t * K, x.begin() + (t + 1) * K);
+      const std::vector<float> want(all.begin() + t * N, all.begin() + (t + 1) * N);
+      EXPECT_EQ(linear(2, one, 1, w.w), want) << t;
+    }
+  }
+}
+
+TEST(PanelLinear, SameBitsForAnyMemoryNodes) {
+  const int64_t N = 3003, K = 2048;  // panels of 6.6 MB: stripes of every node
+  const PackedWeight w(DType::q8_0, N, K, 71);
+  for (const int64_t T : {1, 70}) {
+    const std::vector<float> x = random_floats(T * K, 72), want = linear(1, x, T, w.w);
+    for (const int n_nodes : {2, 3, 4})
+      for (const int threads : {1, 2, 3, 5})
+        EXPECT_EQ(linear(threads, x, T, w.w, n_nodes), want) << n_nodes << " nodes, " << threads << " threads, T " << T;
+  }
+}
+
+TEST(GatedJobs, SameBitsForAnyMemoryNodes) {
+  const int64_t F = 1408, K = 2048, T = 3;
+  const PackedWeight gate(DType::q8_0, F, K, 73), up(DType::q4_0, F, K, 74);
+  const std::vector<float> x = random_floats(T * K, 75);
+  const auto codes = [&](int threads, int n_nodes) {
+    ThreadPool pool = pool_of(threads, n_nodes);
+    Arena arena;
+    const QuantisedTiles in = plan_tiles(arena, std::array{T}, K), out = plan_tiles(arena, std::array{T}, F);
+    quantise(pool, mat(x, T, K), {}, in);
+    run_gated_jobs(pool, std::array{GatedJob{in[0].rows, &gate.w, &up.w, out[0].rows}});
+    return std::vector<int8_t>(out[0].rows.codes, out[0].rows.codes + T * F);
+  };
+  const std::vector<int8_t> want = codes(1, 1);
+  for (const int n_nodes : {2, 4})
+    for (const int threads : {2, 3, 5}) EXPECT_EQ(codes(threads, n_nodes), want) << n_nodes << ' ' << threads;
+}
+
+// Gate, up and the activation in one section: what the three steps give one by one.
+TEST(GatedJobs, EqualTheirParts) {
+  const int64_t F = 96, K = 256, T = 70;
+  const PackedWeight gate(DType::q4_0, F, K, 61), up(DType::q4_k, F, K, 62);
+  const std::vector<float> x = random_floats(T * K, 63);
+  ThreadPool pool(2);
+  Arena arena;
+  const std::array counts{T};
+  const QuantisedTiles in = plan_tiles(arena, counts, K), out = plan_tiles(arena, counts, F),
+                       want = plan_tiles(arena, counts, F);
+  quantise(pool, mat(x, T, K), {}, in);
+  std::vector<GatedJob> jobs;
+  for (size_t i = 0; i < in.size(); ++i) jobs.push_back({in[i].rows, &gate.w, &up.w, out[i].rows});
+  run_gated_jobs(pool, jobs);
+
+  std::vector<float> g = linear(1, x, T, gate.w);
+  const std::vector<float> u = linear(1, x, T, up.w);
+  kernels().swiglu_row(g.data(), u.data(), T * F, g.data());
+  quantise(pool, mat(g, T, F), {}, want);
+  ASSERT_EQ(out.size(), 2u);
+  for (size_t i = 0; i < out.size(); ++i) {
+    const int64_t n = out[i].rows.n;
+    EXPECT_TRUE(std::equal(out[i].rows.codes, out[i].rows.codes + n * F, want[i].rows.codes));
+    const int64_t sums = n * F / kPanelBlock * QuantisedRows::kSums;
+    EXPECT_TRUE(std::equal(out[i].rows.sums, out[i].rows.sums + sums, want[i].rows.sums));
+  }
+}
+
+}  // namespace
+}  // namespace fathom
