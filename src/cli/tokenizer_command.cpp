@@ -31,7 +31,7 @@ struct TrainTokenizerOptions {
   int32_t vocab_size = 0;
   uint64_t min_count = 2, limit_bytes = 0;
   int threads = 0;
-  bool json = false, quiet = false;
+  bool force = false, json = false, quiet = false;
 };
 
 struct Counted {
@@ -91,12 +91,17 @@ std::vector<fs::path> files_in(const fs::path& folder) {
 
 // The folder that the tokenizer goes into, made and locked before work begins, and gone again when that fails. Of one
 // that is in use, such as a model's, the two files alone are replaced.
-std::optional<WorkingFolder> open_output(const fs::path& folder) {
+std::optional<WorkingFolder> open_output(const fs::path& folder, bool force) {
   std::error_code error;
   if (!fs::exists(folder, error) || (fs::is_directory(folder, error) && fs::is_empty(folder, error)))
     return std::make_optional<WorkingFolder>(folder, WorkingFolder::Leftovers::refused);
   if (!fs::is_directory(folder, error)) throw_bad_input("{}: is a file; name a folder", folder.string());
-  for (const fs::path& file : files_in(folder)) check_writable(file);
+  for (const fs::path& file : files_in(folder)) {
+    if (!force && fs::is_regular_file(file, error))
+      throw_bad_input("{}: exists already; name another folder, or give --force to replace that tokenizer",
+                      file.string());
+    check_writable(file);
+  }
   return std::nullopt;
 }
 
@@ -139,7 +144,7 @@ void write_file(const fs::path& path, const std::string& text) {
 void run_train(const TrainTokenizerOptions& o) {
   const auto start = std::chrono::steady_clock::now();
   const fs::path output = folder_output(o.output);
-  std::optional<WorkingFolder> made = open_output(output);
+  std::optional<WorkingFolder> made = open_output(output, o.force);
   ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
   const Counted counted = count_inputs(o, pool);
   Progress progress("learning merges", static_cast<uint64_t>(std::max(o.vocab_size, 0)), "tokens", o.quiet);
@@ -213,6 +218,7 @@ void add_tokenizer(CLI::App& app) {
                   "default: the CPUs of this process; the result is the same for any number")
       ->type_name("N")
       ->transform(whole_number(1, kMostThreads));
+  train.add_flag("--force", o->force, "replace the tokenizer that is there");
   train.add_flag("--json", o->json, "figures as JSON");
   train.add_flag("-q,--quiet", o->quiet, "no progress on stderr");
   train.footer(

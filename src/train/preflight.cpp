@@ -10,6 +10,7 @@
 #include "base/container.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "data/manifest.h"
 #include "load/load.h"
 #include "load/text.h"
 #include "train/config_reader.h"
@@ -143,6 +144,14 @@ void check_folder(const fs::path& run, ConfigProblems& problems) {
   else if (::access(there.c_str(), W_OK | X_OK) != 0)
     problems.add(fmt::format("{}: cannot be written ({}: {}); name another folder with -o", run.string(),
                              there.string(), std::strerror(errno)));
+  // What a run writes would stand among the files of another kind of folder.
+  std::error_code ignored;
+  for (const char* name : {"config.json", "tokenizer.json", kManifestName})
+    if (fs::exists(run / name, ignored))
+      return problems.add(
+          fmt::format("{}: holds {}, so it is a folder of another kind than a training run's; name "
+                      "another with -o",
+                      run.string(), name));
 }
 
 // A run that has got beyond its first checkpoint and has none now must not begin again in silence, on top of its

@@ -109,7 +109,7 @@ refuses "lies in the folder that is to be written" "$fathom" data build --tokeni
 [ ! -e never ] || fail "a refusal left a folder"
 
 # The other paths that read text.
-learned() { "$fathom" tokenizer train -q -n 300 -o "t$1" -i "${@:2}" > out 2> error && cat "t$1/tokenizer.json"; }
+learned() { "$fathom" tokenizer train -q -n 300 --force -o "t$1" -i "${@:2}" > out 2> error && cat "t$1/tokenizer.json"; }
 learned 1 book.txt > want
 for file in bom.txt book16.txt book.gz; do learned 2 $file | cmp - want || fail "tokenizer train: $file is another text"; done
 learned 3 - < book.gz | cmp - want || fail "tokenizer train: stdin is another text"

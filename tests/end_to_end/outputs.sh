@@ -89,7 +89,8 @@ refuses "tokenizer.json: is a directory" tokenizer train -i "$dir/words" -n 300 
 refuses "nowhere" tokenizer train -i "$dir/nowhere" -n 300 -o "$dir/new tokenizer"
 [ ! -e "$dir/new tokenizer" ] || fail "a refused tokenizer left its folder"
 run tokenizer train -q -i "$dir/words" -n 300 -o "$dir/new tokenizer" > "$dir/out"
-run tokenizer train -q -i "$dir/words" -n 300 -o "$dir/new tokenizer" > "$dir/out" || fail "the two files are not replaced"
+refuses "exists already; name another folder, or give --force" tokenizer train -q -i "$dir/words" -n 300 -o "$dir/new tokenizer"
+run tokenizer train -q -i "$dir/words" -n 300 --force -o "$dir/new tokenizer" > "$dir/out" || fail "the two files are not replaced"
 refuses "cannot be split" convert -q "$dir/tiny.gguf" "$dir/null" --max-shard-size 20KB
 refuses "exists already" convert -q "$dir/tiny.gguf" "$dir/tiny.gguf"
 refuses "exists already" quantize -q --requantize -m "$dir/tiny.gguf" --type q4_0 -o "$dir/tiny.gguf"

@@ -144,6 +144,11 @@ TEST_F(Preflight, WeightsThatDoNotFitTheSourcesAreRefused) {
   EXPECT_NE(refused(c).find("2 mixture weights were given for 1 sources"), std::string::npos);
 }
 
+TEST_F(Preflight, AFolderOfAnotherKindIsNoPlaceForARun) {
+  const std::string text = refusal([] { check_run(config(), data(), folder() / "data"); });
+  EXPECT_NE(text.find("so it is a folder of another kind than a training run's"), std::string::npos) << text;
+}
+
 TEST_F(Preflight, ARunFolderBelowAFileIsRefused) {
   std::ofstream(folder() / "file") << "";
   EXPECT_NE(refusal([&] { check_run(config(), data(), folder() / "file" / "run"); }).find("file is no folder"),
