@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random small templates and what jinja2 makes of them: cases for tests/tokenizer/jinja_test.cpp.
+"""Random small templates and what jinja2 makes of them: cases for tests/jinja/template_test.cpp.
 
     tools/chat_template_differential.py [N] [SEED] [FILE]      default: 400 1 tests/golden/chat/differential.json
 

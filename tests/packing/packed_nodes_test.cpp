@@ -191,7 +191,7 @@ TEST(PanelNodes, EveryTaskIsInOneRunOfItsOwner) {
   for (const auto& t : times) EXPECT_EQ(t, std::vector<int>(44, 1));
 }
 
-// The table of docs/performance ("Several memory nodes"): threads on each node; shares with runs in their order, with
+// The table of docs/performance/numa.md: threads on each node; shares with runs in their order, with
 // a queue for each node, and with that and expert after expert in memory, gate and up apart.
 TEST(PanelNodes, MostBytesAreReadByThreadsOfTheirNode) {
   struct Row {

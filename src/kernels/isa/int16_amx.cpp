@@ -259,8 +259,8 @@ FATHOM_INLINE inline void finish_row(const int32_t (*sums)[kTile * kTile], const
 // other's results: so the tiles of a product are multiplied while those of the one before are stored and what was
 // stored before that is scaled, by turns. On an Intel Xeon (Sapphire Rapids) that takes two thirds of the time of one
 // after the other, about 120 cycles for a product one step deep; its four tile products alone take 64, its loads and
-// stores the most of the others (docs/performance). The sums 2^16, 2^8 and 1 are tiles 0 .. 2 and 3 .. 5 by turns; 6
-// holds rows, 7 columns.
+// stores the most of the others (docs/performance/laboratory.md). The sums 2^16, 2^8 and 1 are tiles 0 .. 2 and 3 .. 5
+// by turns; 6 holds rows, 7 columns.
 template <Narrow kNarrow, int kSteps, bool kLaneScale>
 void multiply(const Product* list, int64_t count, Packing packing, int32_t (*sums)[3][kTile * kTile], Ahead& ahead,
               int64_t lines) noexcept {
