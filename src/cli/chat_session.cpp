@@ -1,17 +1,14 @@
 #include "cli/chat_session.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/progress.h"
 #include "engine/generation.h"
+#include "kernels/peak.h"
 #include "tokenizer/stop_strings.h"
 
 namespace fathom {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Interrupted {};
 
@@ -111,19 +108,19 @@ std::span<const float> ChatSession::read_prompt(std::span<const int32_t> ids, An
   engine_.cache().truncate(sequence_, answer.n_cached);
   past_.assign(ids.begin(), ids.end());
 
-  const Clock::time_point start = Clock::now();
+  const double start = clock_seconds();
   Progress progress("reading", static_cast<uint64_t>(answer.n_prompt), "tokens", settings_.quiet);
   const auto logits = engine_.append(sequence_, ids.subspan(static_cast<size_t>(answer.n_cached)), [&](int64_t done) {
     progress.set(static_cast<uint64_t>(done));
     if (interrupted()) throw Interrupted{};
   });
-  answer.prompt_s = seconds_since(start);
+  answer.prompt_s = clock_seconds() - start;
   return logits;
 }
 
 void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float> logits, AnswerText& text,
                                Answer& answer, const InterruptedFn& interrupted) {
-  const Clock::time_point start = Clock::now();
+  const double start = clock_seconds();
   SamplingOptions sampling = settings_.sampling;
   sampling.seed += attempts_;
   const int64_t room = engine_.context_tokens() - std::ssize(ids);
@@ -142,7 +139,7 @@ void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float>
     return goes_on && !was_interrupted;
   });
   text.finish();
-  answer.write_s = seconds_since(start);
+  answer.write_s = clock_seconds() - start;
   answer.speculation = counts_of(settings_.speculator) - before;
   if (was_interrupted)
     answer.end = AnswerEnd::interrupted;

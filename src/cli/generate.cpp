@@ -1,5 +1,4 @@
 // fathom generate: a prompt in, text out as it is made.
-#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -14,18 +13,15 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "engine/generation.h"
+#include "kernels/peak.h"
 #include "load/text.h"
 
 namespace fathom {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 struct Timing {
   double load_s = 0, prompt_s = 0, generate_s = 0;
 };
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::vector<int32_t> prompt_ids(const GenerateOptions& o, const Tokenizer* tokenizer) {
   if (!o.ids.empty()) {
@@ -70,8 +66,8 @@ void print_figures(const Engine& engine, size_t n_prompt, size_t n_generated, co
       engine.threads());
 }
 
-void print_json(const std::vector<int32_t>& history, size_t n_prompt, const std::string& text, bool has_text,
-                const Outcome& outcome, uint64_t seed, const Timing& t, const SpeculationCounts& speculation) {
+void print_generated(const std::vector<int32_t>& history, size_t n_prompt, const std::string& text, bool has_text,
+                     const Outcome& outcome, uint64_t seed, const Timing& t, const SpeculationCounts& speculation) {
   json::object out;
   out["prompt_ids"] = json::array(history.begin(), history.begin() + static_cast<ptrdiff_t>(n_prompt));
   out["ids"] = json::array(history.begin() + static_cast<ptrdiff_t>(n_prompt), history.end());
@@ -119,7 +115,7 @@ Outcome write_tokens(Engine& engine, SequenceCache& sequence, std::vector<int32_
 void run_generate(const GenerateOptions& o) {
   validate(o.sampling);
   Timing timing;
-  const Clock::time_point start = Clock::now();
+  const double start = clock_seconds();
   const Model model = open_model(o.model.path);
   std::optional<Tokenizer> found;
   if (has_tokenizer(model)) found = load_tokenizer(model);
@@ -131,29 +127,29 @@ void run_generate(const GenerateOptions& o) {
   if (history.empty())
     throw_bad_input("the prompt is empty, and the tokenizer puts no token in front of it; give a prompt with -p");
   const size_t n_prompt = history.size();
-  timing.load_s = seconds_since(start);
+  timing.load_s = clock_seconds() - start;
   print_seed(o.sampling, o.model.quiet || o.json);
 
-  const Clock::time_point prompt_start = Clock::now();
+  const double prompt_start = clock_seconds();
   SequenceCache sequence;
   std::span<const float> logits;
   {
     Progress progress("prompt", n_prompt, "tokens", o.model.quiet);
     logits = engine.append(sequence, history, [&](int64_t done) { progress.set(static_cast<uint64_t>(done)); });
   }
-  timing.prompt_s = seconds_since(prompt_start);
+  timing.prompt_s = clock_seconds() - prompt_start;
 
-  const Clock::time_point generate_start = Clock::now();
+  const double generate_start = clock_seconds();
   const GenerateRequest request{.max_tokens = o.n,
                                 .sampling = o.sampling,
                                 .stop_ids = o.ignore_eos ? std::vector<int32_t>{} : stop_ids(model.config, tokenizer),
                                 .n_usable_ids = usable_ids(model.config, tokenizer),
                                 .speculator = speculator.get()};
   const Outcome outcome = write_tokens(engine, sequence, history, logits, request, text, !o.json);
-  timing.generate_s = seconds_since(generate_start);
+  timing.generate_s = clock_seconds() - generate_start;
   const SpeculationCounts counts = counts_of(speculator.get());
   if (o.json)
-    print_json(history, n_prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
+    print_generated(history, n_prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
   if (outcome.error) throw Error(*outcome.error);
   if (outcome.signal != 0) end_by(outcome.signal);
   if (outcome.context_full && !o.model.quiet)

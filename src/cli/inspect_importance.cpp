@@ -29,7 +29,7 @@ Counts counts_of(const Imatrix& imatrix) {
   return c;
 }
 
-void print_json(const Imatrix& i, const Counts& c) {
+void print_importance_json(const Imatrix& i, const Counts& c) {
   json::array names, texts(i.datasets.begin(), i.datasets.end());
   for (const ImatrixEntry& e : i.entries) names.push_back(json::string(e.name));
   write_json_line(json::object{{"kind", "importance data of llama.cpp"},
@@ -42,7 +42,7 @@ void print_json(const Imatrix& i, const Counts& c) {
                                {"tensors", std::move(names)}});
 }
 
-void print_text(const Imatrix& i, const Counts& c) {
+void print_importance_text(const Imatrix& i, const Counts& c) {
   const auto line = [](const char* label, const std::string& text) { fmt::print("{:<12} {}\n", label, text); };
   line("importance", fmt::format("data of llama.cpp ({}), for `fathom quantize --importance`; no model",
                                  i.counted ? "GGUF" : "the older form"));
@@ -64,9 +64,9 @@ bool inspect_importance(const std::filesystem::path& path, bool as_json) {
   if (!is_imatrix(file.bytes())) return false;
   const Imatrix imatrix = parse_imatrix(file.bytes(), path.string());
   if (as_json)
-    print_json(imatrix, counts_of(imatrix));
+    print_importance_json(imatrix, counts_of(imatrix));
   else
-    print_text(imatrix, counts_of(imatrix));
+    print_importance_text(imatrix, counts_of(imatrix));
   return true;
 }
 

@@ -124,7 +124,7 @@ void check_comparable(const PerplexityOptions& o, const Model& model, const Mode
                     o.against, o.file, o.model.path);
 }
 
-void print_json(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
+void print_perplexity_json(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
   json::object out{{"perplexity", t.perplexity()},
                    {"error", t.error()},
                    {"bits_per_byte", t.bits_per_byte()},
@@ -147,7 +147,7 @@ void print_json(const PerplexityOptions& o, const Totals& t, const Divergence* d
   write_json_line(std::move(out));
 }
 
-void print_text(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
+void print_perplexity_text(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
   fmt::print("perplexity {:.4f} +/- {:.4f}   {:.4f} bits per byte   ({} tokens, {} bytes, {} windows of {})\n",
              t.perplexity(), t.error(), t.bits_per_byte(), t.tokens, t.bytes, t.windows, o.window);
   if (d == nullptr) return;
@@ -195,7 +195,7 @@ void run_perplexity(PerplexityOptions o) {
     else
       score_window(engine, tokenizer, window, totals);
   }
-  (o.json ? print_json : print_text)(o, totals, both ? &both->divergence() : nullptr);
+  (o.json ? print_perplexity_json : print_perplexity_text)(o, totals, both ? &both->divergence() : nullptr);
 }
 
 }  // namespace

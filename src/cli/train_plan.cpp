@@ -11,8 +11,8 @@
 namespace fathom {
 namespace {
 
-void print_text(const TrainConfig& c, const Footprint& f, const std::vector<MemoryClass>& memory,
-                const TokenFlops& flops, int64_t steps) {
+void print_plan_text(const TrainConfig& c, const Footprint& f, const std::vector<MemoryClass>& memory,
+                     const TokenFlops& flops, int64_t steps) {
   fmt::print("parameters {} ({} activated a token)\n", f.parameters, f.activated_parameters);
   for (const MemoryClass& m : memory) fmt::print("{:>12}  {}\n", human_bytes(static_cast<double>(m.bytes)), m.name);
   fmt::print("{:>12}  total\n", human_bytes(static_cast<double>(total_bytes(memory))));
@@ -29,8 +29,8 @@ void print_text(const TrainConfig& c, const Footprint& f, const std::vector<Memo
              c.schedule.tokens * flops.total());
 }
 
-void print_json(const TrainConfig& c, const Footprint& f, const std::vector<MemoryClass>& memory,
-                const TokenFlops& flops, int64_t steps) {
+void print_plan_json(const TrainConfig& c, const Footprint& f, const std::vector<MemoryClass>& memory,
+                     const TokenFlops& flops, int64_t steps) {
   json::array classes;
   for (const MemoryClass& m : memory) classes.push_back(json::object{{"name", m.name}, {"bytes", m.bytes}});
   json::object plan = {
@@ -54,8 +54,8 @@ void print_json(const TrainConfig& c, const Footprint& f, const std::vector<Memo
 }  // namespace
 
 void print_train_plan(const TrainConfig& config, bool as_json) {
-  (as_json ? print_json : print_text)(config, footprint(config.model), plan_memory(config), flops_per_token(config),
-                                      expected_steps(config));
+  (as_json ? print_plan_json : print_plan_text)(config, footprint(config.model), plan_memory(config),
+                                                flops_per_token(config), expected_steps(config));
 }
 
 }  // namespace fathom

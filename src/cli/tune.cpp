@@ -28,7 +28,7 @@ json::object costs_json(const MlaCosts& costs) {
   return out;
 }
 
-void print_json(const MachineCosts& costs) {
+void print_costs_json(const MachineCosts& costs) {
   const MachineKey key = this_machine();
   json::array folded;
   for (const bool packed : {true, false})
@@ -46,7 +46,7 @@ void print_json(const MachineCosts& costs) {
   write_json_line(std::move(out));
 }
 
-void print_table(const MachineCosts& costs) {
+void print_costs_table(const MachineCosts& costs) {
   const MachineKey key = this_machine();
   fmt::print("{}, {} kernels: {}\n\n", key.cpu, key.isa, describe_source(costs));
   fmt::print("{:<52}{:>8}{:>10}\n", "cost of a multiply-add, that of folded attention 1", "here", "built in");
@@ -63,7 +63,7 @@ void print_table(const MachineCosts& costs) {
 void run_tune(const TuneCommand& o) {
   const MachineCosts costs =
       o.show ? kept_costs(cache_folder(), print_notice) : machine_costs(cache_folder(), print_notice, Measure::again);
-  (o.json ? print_json : print_table)(costs);
+  (o.json ? print_costs_json : print_costs_table)(costs);
 }
 
 }  // namespace
