@@ -131,6 +131,13 @@ TEST(TrainConfig, AFileWithoutModelSaysThatTheSectionIsMissing) {
   EXPECT_NE(refusal("").find("the section [model] is missing"), std::string::npos);
 }
 
+TEST(TrainConfig, ALetterOutsideStringsIsASyntaxError) {
+  for (const char* letter : {"\u03f5", "\u00e9", "\u0436", "\u4e2d"}) {
+    const std::string said = refusal(std::string("[run]\neval_interval = ") + letter + "alance\n");
+    EXPECT_NE(said.find("line 2"), std::string::npos) << said;
+  }
+}
+
 TEST(TrainConfig, NoBoundIsPrintedWithHundredsOfDigits) {
   EXPECT_LT(refusal(replaced(tiny(), "grad_clip = 1.0", "grad_clip = -1")).size(), 80u);
 }
