@@ -276,9 +276,9 @@ int64_t cache_tokens(const std::vector<PromptRequest>& requests, int64_t context
 }
 
 // The templates for conversations with and without tools, found when the first such line comes.
-class ChatTemplates {
+class ChosenTemplates {
  public:
-  ChatTemplates(const GenerateOptions& o, const Model& model, const Tokenizer* tokenizer)
+  ChosenTemplates(const GenerateOptions& o, const Model& model, const Tokenizer* tokenizer)
       : options_(o), model_(model), tokenizer_(tokenizer) {}
   const ChatTemplate& operator()(bool has_tools) {
     std::optional<ChatTemplate>& chosen = has_tools ? with_tools_ : plain_;
@@ -299,7 +299,7 @@ class ChatTemplates {
 
 std::vector<PromptRequest> read_requests(const GenerateOptions& o, const Model& model, const Tokenizer* tokenizer,
                                          int64_t context) {
-  ChatTemplates templates(o, model, tokenizer);
+  ChosenTemplates templates(o, model, tokenizer);
   PromptRules rules{
       .defaults = {.max_tokens = o.n, .sampling = o.sampling, .seed_given = o.seed_given, .stops = o.stops},
       .tokenizer = tokenizer,

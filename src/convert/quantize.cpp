@@ -133,9 +133,8 @@ QuantizeSummary quantize_model(ThreadPool& pool, Model& model, const fs::path& o
         {.text = o.calibration_text.value_or(o.importance.value_or("")).string(), .window = o.calibration.window},
         *o.save_importance);
   if (given) output.encoding = {.search = Search::thorough, .importance = &given->data};
-  const std::vector<std::string> lost = convert_model(pool, model, out, output, progress.writing);
   QuantizeSummary summary = summarise(plan, given ? &given->data : nullptr);
-  summary.lost = lost;
+  summary.lost = convert_model(pool, model, out, output, progress.writing);
   if (given) summary.importance = given->summary;
   return summary;
 }

@@ -147,6 +147,13 @@ void Engine::check_cache(std::span<const StepInput> inputs) const {
   check_memory(blocks * kBlockTokens);
 }
 
+// Before the first of several chunks is run; a single one is checked by its step.
+void Engine::check_chunks(SequenceCache& sequence, std::span<const int32_t> ids, int64_t chunk_tokens) const {
+  if (std::ssize(ids) <= chunk_tokens) return;
+  const StepInput whole{.sequence = &sequence, .ids = ids};
+  check_cache({&whole, 1});
+}
+
 void Engine::check_memory(int64_t n) const {
   const double needed = static_cast<double>(cache_.layout().bytes_per_token() * n);
   if (needed <= unasked_bytes_) {  // asking takes as long as a small model's step
@@ -190,8 +197,7 @@ MatView<const float> Engine::step(std::span<const StepInput> inputs, const Layer
 std::span<const float> Engine::append(SequenceCache& sequence, std::span<const int32_t> ids,
                                       const ProgressFn& progress) {
   check(!ids.empty(), "append needs at least one id");
-  const StepInput whole{.sequence = &sequence, .ids = ids};
-  check_cache({&whole, 1});
+  check_chunks(sequence, ids, chunk_tokens_);
   MatView<const float> logits;
   for (size_t at = 0; at < ids.size();) {
     const size_t n = std::min(static_cast<size_t>(chunk_tokens_), ids.size() - at);
@@ -213,9 +219,10 @@ MatView<const float> Engine::verify(SequenceCache& sequence, std::span<const int
 }
 
 void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row) {
-  check_context(sequence, std::ssize(ids));
+  const int64_t chunk_tokens = std::min(chunk_tokens_, kScoredTokens);
+  check_chunks(sequence, ids, chunk_tokens);
   for (int64_t at = 0; at < std::ssize(ids);) {
-    const int64_t n = std::min({chunk_tokens_, kScoredTokens, std::ssize(ids) - at});
+    const int64_t n = std::min(chunk_tokens, std::ssize(ids) - at);
     const StepInput chunk{.sequence = &sequence,
                           .ids = ids.subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
                           .logits = at + n > first_wanted ? Batch::Logits::all : Batch::Logits::none};

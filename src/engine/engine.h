@@ -108,6 +108,7 @@ class Engine {
  private:
   void check_context(const SequenceCache& sequence, int64_t n) const;
   void check_cache(std::span<const StepInput> inputs) const;
+  void check_chunks(SequenceCache& sequence, std::span<const int32_t> ids, int64_t chunk_tokens) const;
   void check_memory(int64_t n) const;
   MatView<float> run(const Batch& batch, const LayerFn& layer_done);
 

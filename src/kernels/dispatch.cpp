@@ -1,6 +1,5 @@
 #include "kernels/dispatch.h"
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "base/error.h"
@@ -12,7 +11,7 @@ namespace {
 
 bool can_run(const InstructionSet& s, const CpuFeatures& cpu) noexcept { return s.needs == nullptr || cpu.*s.needs; }
 
-// The last row, that is the best, whose `kernel` (a member of InstructionSet, or a function of one) is not nullptr.
+// The last row, that is the best, of which `kernel`, a function of a row, is not nullptr.
 template <class Kernel>
 auto best(Isa highest, const CpuFeatures& cpu, Kernel kernel) {
   decltype(kernel(instruction_sets().front())) found = nullptr;
