@@ -204,11 +204,22 @@ bool asks_for_help(const std::vector<std::string>& arguments) {
          std::any_of(arguments.begin(), arguments.end(), is_help);
 }
 
+// A misspelt option whose value was then taken for a prompt or a model that is given too: the option is what is wrong.
+std::string given_twice(const CLI::App& command, const CLI::ParseError& e, const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    const std::string word = argument.substr(0, argument.find('='));
+    if (word.size() > 2 && word.starts_with("--") && command.get_option_no_throw(word) == nullptr)
+      return fmt::format("there is no option {}.{}", word, hint(command, {word}));
+  }
+  return sentence(e) + hint(command, arguments);
+}
+
 int report_usage_error(const CLI::App& root, const CLI::ParseError& e, const std::vector<std::string>& arguments) {
   const auto [command, name] = active_command(root);
   const bool extras = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
   const std::string what = !command->get_subcommands({}).empty() ? without_command(root, *command, arguments)
                            : extras                              ? unexpected(*command, arguments)
+                           : e.get_name() == "ArgumentMismatch"  ? given_twice(*command, e, arguments)
                                                                  : sentence(e) + hint(*command, arguments);
   fmt::print(stderr, "{}\n", shown_on(STDERR_FILENO, fmt::format("{}: {} See {} --help", name, what, name)));
   return 2;

@@ -182,6 +182,7 @@ def check_other_programs_spellings(model, folder):
     refused(["generate", "-m", model, "Hello", "-p", "there"], "-p|prompt")
     refused(["generate", "-m", model, "-p", "x", "-f", str(prompt)], "xcludes")
     refused(["generate", "-m", model, "-p", "x", "-n", "5", "-n", "6"], "--max-tokens is given 2 times")
+    refused(["generate", "-m", model, "--cache-tpye", "q8", "-p", "x"], "there is no option --cache-tpye. Did you mean --cache-type?")
     refused(["generate", "-m", model], "-p TEXT", "-f FILE")
     refused(["generate", "-m", model, "-f", str(folder / "nowhere.txt")], "nowhere.txt")
     for nothing in ("", "\n", "\ufeff\n"):
