@@ -39,7 +39,7 @@ struct Setup {
   Arena arena;
   KvCache cache;
   Buffer<uint16_t> kv_b;
-  Buffer<std::byte> codes, panels;
+  Buffer<std::byte> codes, packed;
   MlaWeights w;
   std::vector<SequenceCache> sequences;
   Batch batch;
@@ -63,9 +63,9 @@ struct Setup {
       codes = Buffer<std::byte>(kv.rows * kv.bytes_per_row());
       encode_row(kv.dtype, weights.data(), weights.size(), codes.data());
       kv.data = codes.data();
-      panels = Buffer<std::byte>(bytes_of_panels(kv));
-      pack_weight(pool, kv, panels.data());
-      kv.panels = panels.data();
+      packed = Buffer<std::byte>(packed_weight_bytes(kv));
+      pack_weight(pool, kv, packed.data());
+      kv.packed = packed.data();
     }
     const std::vector<int32_t> ids(static_cast<size_t>(n_new));
     for (SequenceCache& s : sequences) {
@@ -78,8 +78,8 @@ struct Setup {
   void run(MlaForm form) {
     Context ctx{.pool = pool, .arena = arena, .arithmetic = Arithmetic::fast};
     const AttentionSettings settings{.scale = 0.07f, .mla_form = form};
-    attend_fast({ctx, c, w, settings, 0, cache}, batch, latents.mat(batch.rows(), 576), q.mat(batch.rows(), 16 * 192),
-                o.mat(batch.rows(), 16 * 128));
+    attend_int16({ctx, c, w, settings, 0, cache}, batch, latents.mat(batch.rows(), 576), q.mat(batch.rows(), 16 * 192),
+                 o.mat(batch.rows(), 16 * 128));
   }
 };
 

@@ -47,7 +47,7 @@ double peak_bandwidth(ThreadPool& pool, int64_t bytes) {
 
 double peak_flops(ThreadPool& pool, Isa isa) {
   constexpr double kSeconds = 0.5;
-  for (const GemmKernel* kernel : runnable_gemm_kernels(Products::f32))
+  for (const GemmKernel* kernel : runnable_gemm_kernels(MatmulPrecision::f32))
     if (kernel->name == name(isa)) return peak_products(pool, *kernel, kSeconds);
   return 0;
 }

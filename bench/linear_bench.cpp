@@ -124,12 +124,12 @@ double best_seconds(const Options& o, const std::function<void()>& call) {
   return best;
 }
 
-void run_layer(ThreadPool& pool, Products products, const GemmKernel& kernel, const Layer& l, const Options& o) {
+void run_layer(ThreadPool& pool, MatmulPrecision products, const GemmKernel& kernel, const Layer& l, const Options& o) {
   Inputs in(l);
   const double peak = peak_products(pool, kernel, o.seconds / 4, o.cpu);
   const double flops = 2.0 * static_cast<double>(l.T) * static_cast<double>(l.N) * static_cast<double>(l.K);
-  fmt::print("{:12} {:5} {:20} T {:5}  peak {:7.0f}", kernel.name, products == Products::f32 ? "f32" : "bf16", l.what,
-             l.T, peak * 1e-9);
+  fmt::print("{:12} {:5} {:20} T {:5}  peak {:7.0f}", kernel.name, products == MatmulPrecision::f32 ? "f32" : "bf16",
+             l.what, l.T, peak * 1e-9);
   for (const Direction d : {Direction::forward, Direction::dinput, Direction::dweight}) {
     const std::vector<GemmProblem> problems = problems_of(l, in, d);
     const double rate = flops / best_seconds(o, [&] { gemm(&pool, kernel, problems); });
@@ -158,11 +158,11 @@ int main(int argc, char** argv) try {
   ThreadPool pool(o.cpu ? 1 : default_thread_count());
   fmt::print("{}, {} threads\nGFLOP/s and % of peak: forward, input gradient, weight gradient\n", cpu_model_name(),
              pool.size());
-  for (const Products p : {Products::f32, Products::bf16})
+  for (const MatmulPrecision p : {MatmulPrecision::f32, MatmulPrecision::bf16})
     for (const GemmKernel* kernel : runnable_gemm_kernels(p)) {
       if (std::string_view(kernel->name) == "ref") continue;
       for (const Layer& l : kLayers)
-        if (fmt::format("{} {} {}", kernel->name, p == Products::f32 ? "f32" : "bf16", l.what).find(o.filter) !=
+        if (fmt::format("{} {} {}", kernel->name, p == MatmulPrecision::f32 ? "f32" : "bf16", l.what).find(o.filter) !=
             std::string::npos)
           run_layer(pool, p, *kernel, l, o);
     }

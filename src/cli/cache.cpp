@@ -38,13 +38,13 @@ struct CachedFile {
 bool is_partial(const fs::path& path) { return path.extension() == ".partial"; }
 
 // Whether the model of a file is still the one whose weights it holds.
-std::string model_state(const PanelHeader& header, bool& usable) {
+std::string model_state(const PackedHeader& header, bool& usable) {
   std::error_code ignored;
   if (!fs::exists(header.model, ignored)) return "its model is gone";
   try {
     Model model = load_model(header.model);
     usable =
-        panel_fingerprint(model.source.get(), weights_with_panels(model.config, model.weights)) == header.fingerprint;
+        packed_fingerprint(model.source.get(), packable_weights(model.config, model.weights)) == header.fingerprint;
     return usable ? "ready" : "its model has changed";
   } catch (const Error&) {
     return "its model cannot be read";
@@ -83,7 +83,7 @@ CachedFile describe(const fs::path& folder, const fs::path& path, const CacheCom
       describe_machine(folder, f);
       return f;
     }
-    const PanelFile file(path);
+    const PackedFile file(path);
     f.model = file.header().model;
     f.state = model_state(file.header(), f.usable);
     if (!o.verify) return f;
@@ -114,7 +114,7 @@ void add_files(const fs::path& folder, std::string_view extension, std::vector<f
 
 std::vector<CachedFile> list_files(const fs::path& folder, const CacheCommand& o) {
   std::vector<fs::path> paths;
-  add_files(folder, kPanelFileExtension, paths);
+  add_files(folder, kPackedFileExtension, paths);
   add_files(machine_folder(folder), kMachineFileExtension, paths);
   std::sort(paths.begin(), paths.end());
   std::vector<CachedFile> files;

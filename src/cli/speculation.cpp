@@ -9,12 +9,12 @@
 namespace fathom {
 namespace {
 
-// A guess is an id, so an id must be the same text in both.
+// A draft is an id, so an id must be the same text in both.
 void check_vocabularies(const std::string& draft_path, const ModelConfig& draft_config, const Tokenizer* draft,
                         const ModelConfig& config, const Tokenizer* tokenizer) {
   const auto refuse = [&](const std::string& difference) {
     throw_bad_input(
-        "{}: a draft model needs the vocabulary of the model it guesses for, but {}; take a smaller model of "
+        "{}: a draft model needs the vocabulary of the model it drafts for, but {}; take a smaller model of "
         "the same family",
         draft_path, difference);
   };
@@ -65,16 +65,16 @@ struct LoadedSpeculator::Draft {
 void add_speculation_options(CLI::App& command, SpeculationOptions& o) {
   command
       .add_option("--speculate", o.how,
-                  "guess tokens and verify several in one step, where measured times say that it pays; the text is the "
-                  "same. lookup: guess what followed earlier in the text; draft: what --draft-model says; auto: both; "
+                  "draft tokens and verify several in one step, where measured times say that it pays; the text is the "
+                  "same. lookup: draft what followed earlier in the text; draft: what --draft-model says; auto: both; "
                   "off")
       ->transform(one_of({"auto", "off", "lookup", "draft"}))
       ->capture_default_str();
-  command.add_option("--draft-model", o.draft_model, "smaller model with the same vocabulary, to guess with")
+  command.add_option("--draft-model", o.draft_model, "smaller model with the same vocabulary, to draft with")
       ->type_name("MODEL");
-  command.add_option("--speculate-tokens", o.tokens, "always guess this many tokens, to measure; 0: as many as pay")
+  command.add_option("--speculate-tokens", o.tokens, "always draft this many tokens, to measure; 0: as many as pay")
       ->type_name("N")
-      ->transform(whole_number(0, kMostGuesses))
+      ->transform(whole_number(0, kMaxDraft))
       ->capture_default_str();
 }
 
@@ -93,7 +93,7 @@ LoadedSpeculator::LoadedSpeculator(const SpeculationOptions& o, const ModelOptio
 
 std::string speculation_figures(const SpeculationCounts& c) {
   if (c.proposed == 0) return {};
-  return fmt::format("; guessed {} tokens, {} right, {:.2f} tokens a step", c.proposed, c.accepted,
+  return fmt::format("; drafted {} tokens, {} right, {:.2f} tokens a step", c.proposed, c.accepted,
                      c.tokens_per_step());
 }
 

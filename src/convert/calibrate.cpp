@@ -19,7 +19,7 @@ struct Sums {
   std::vector<double> squares;
 };
 
-class Collector : public ProductObserver {
+class Collector : public MatmulObserver {
  public:
   Collector(ThreadPool& pool, const Model& model) : pool_(pool), config_(model.config) {
     ModelWeights weights = model.weights;
@@ -30,7 +30,7 @@ class Collector : public ProductObserver {
       if (const auto* mla = std::get_if<MlaWeights>(&layer.self_attn)) note_queries(*mla);
   }
 
-  void saw(const Weight& w, MatView<const float> x, MatView<const float> y) override {
+  void on_matmul(const Weight& w, MatView<const float> x, MatView<const float> y) override {
     if (const auto it = sums_.find(w.data); it != sums_.end()) add(it->second, x, 1, x.cols, x.cols);
     if (const auto it = queries_.find(w.data); it != queries_.end())
       add(it->second, y, config_.num_attention_heads, y.cols / config_.num_attention_heads, config_.qk_nope_head_dim);

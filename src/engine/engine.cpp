@@ -66,10 +66,10 @@ void Engine::tune(const EngineOptions& o) {
 
 void Engine::pack_weights(const EngineOptions& o) {
   if (arithmetic_ != Arithmetic::fast || o.weights == WeightPlace::mapped) return;
-  const int64_t needed = PanelWeights::bytes(model_.config, weights_);
+  const int64_t needed = PackedWeights::bytes(model_.config, weights_);
   if (needed == 0) return;
-  if (o.weights != WeightPlace::packed) map_panels(o);
-  if (panel_file_) {
+  if (o.weights != WeightPlace::packed) map_packed(o);
+  if (packed_file_) {
     packed_bytes_ = needed;
     return;
   }
@@ -80,12 +80,12 @@ void Engine::pack_weights(const EngineOptions& o) {
   if (!fits)
     throw_resource("packed weights need {} of memory, but only {} is available; try --weights mapped",
                    human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
-  panels_ = PanelWeights(pool_, model_.config, weights_, o.load_progress);
+  packed_ = PackedWeights(pool_, model_.config, weights_, o.load_progress);
   packed_bytes_ = needed;
 }
 
 // The file of packed weights: opened where there is one, written first for WeightPlace::cached.
-void Engine::map_panels(const EngineOptions& o) {
+void Engine::map_packed(const EngineOptions& o) {
   const bool may_write = o.weights == WeightPlace::cached;
   const auto say = [&](const char* what, const char* then) {
     if (o.notice) o.notice(fmt::format("{}; {}", what, then));
@@ -93,19 +93,19 @@ void Engine::map_panels(const EngineOptions& o) {
   constexpr const char* kWithout = "weights are packed as without a cache";
   std::error_code ignored;
   if (!may_write && !std::filesystem::exists(o.cache_folder, ignored)) return;  // no file: no need of its name
-  const std::vector<NamedWeight> packed = weights_with_panels(model_.config, weights_);
-  const auto fingerprint = panel_fingerprint(model_.source.get(), packed);
+  const std::vector<NamedWeight> packed = packable_weights(model_.config, weights_);
+  const auto fingerprint = packed_fingerprint(model_.source.get(), packed);
   if (o.cache_folder.empty() || !fingerprint) {
     if (may_write)
       say("there is no folder to cache packed weights in (FATHOM_CACHE_DIR, XDG_CACHE_HOME, HOME)", kWithout);
     return;
   }
-  const std::filesystem::path path = panel_file_path(o.cache_folder, *fingerprint);
+  const std::filesystem::path path = packed_file_path(o.cache_folder, *fingerprint);
   const auto open = [&] {
-    PanelFile file(path);
+    PackedFile file(path);
     file.verify(pool_, o.load_progress);
     file.attach(*fingerprint, packed);
-    panel_file_.emplace(std::move(file));
+    packed_file_.emplace(std::move(file));
   };
   if (std::filesystem::exists(path, ignored)) {
     try {
@@ -116,7 +116,7 @@ void Engine::map_panels(const EngineOptions& o) {
   }
   if (!may_write) return;
   try {
-    write_panel_file(pool_, path, model_.path, *fingerprint, packed, o.load_progress);
+    write_packed_file(pool_, path, model_.path, *fingerprint, packed, o.load_progress);
     open();
   } catch (const Error& e) {
     say(e.what(), kWithout);
@@ -214,7 +214,8 @@ std::span<const float> Engine::append(SequenceCache& sequence, std::span<const i
 }
 
 MatView<const float> Engine::verify(SequenceCache& sequence, std::span<const int32_t> ids) {
-  const StepInput all{.sequence = &sequence, .ids = ids, .logits = Batch::Logits::all, .steps = Batch::Steps::single};
+  const StepInput all{
+      .sequence = &sequence, .ids = ids, .logits = Batch::Logits::all, .steps = Batch::Steps::per_token};
   return step({&all, 1});
 }
 

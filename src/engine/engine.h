@@ -80,7 +80,9 @@ class Engine {
   int64_t chunk_tokens() const noexcept { return chunk_tokens_; }
   int threads() const noexcept { return pool_.size(); }
   int64_t packed_bytes() const noexcept { return packed_bytes_; }  // of copied weights; 0: they are used where they lie
-  const PanelFile* panel_file() const noexcept { return panel_file_ ? &*panel_file_ : nullptr; }  // that they lie in
+  const PackedFile* packed_file() const noexcept {
+    return packed_file_ ? &*packed_file_ : nullptr;
+  }                                                              // that they lie in
   const MachineCosts& costs() const noexcept { return costs_; }  // that the form of attention is chosen by
   KvCache& cache() noexcept { return cache_; }
 
@@ -113,15 +115,15 @@ class Engine {
   MatView<float> run(const Batch& batch, const LayerFn& layer_done);
 
   void pack_weights(const EngineOptions& options);
-  void map_panels(const EngineOptions& options);
+  void map_packed(const EngineOptions& options);
   void tune(const EngineOptions& options);
 
   const Model& model_;
-  ModelWeights weights_;  // those of the model, with panels
+  ModelWeights weights_;  // those of the model, packed where they can be
   Network network_;
   ThreadPool pool_;
-  PanelWeights panels_;
-  std::optional<PanelFile> panel_file_;
+  PackedWeights packed_;
+  std::optional<PackedFile> packed_file_;
   int64_t packed_bytes_ = 0;
   MachineCosts costs_;
   Arena arena_;

@@ -33,8 +33,8 @@ auto runnable(Kernel kernel) {
 
 const KernelTable* table_of(const InstructionSet& s) noexcept { return s.table; }
 const Int16Kernel* int16_of(const InstructionSet& s) noexcept { return s.int16; }
-auto gemm_of(Products p) noexcept {
-  return [p](const InstructionSet& s) { return p == Products::f32 ? s.gemm_f32 : s.gemm_bf16; };
+auto gemm_of(MatmulPrecision p) noexcept {
+  return [p](const InstructionSet& s) { return p == MatmulPrecision::f32 ? s.gemm_f32 : s.gemm_bf16; };
 }
 
 std::string all_names() {
@@ -80,7 +80,8 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
                   quoted_for_message(*forced), all_names());
 }
 
-const GemmKernel& choose_gemm_kernel(Products p, std::optional<std::string_view> forced, const CpuFeatures& cpu) {
+const GemmKernel& choose_gemm_kernel(MatmulPrecision p, std::optional<std::string_view> forced,
+                                     const CpuFeatures& cpu) {
   return *best(choose_kernels(forced, cpu).isa, cpu, gemm_of(p));
 }
 
@@ -89,10 +90,10 @@ const KernelTable& kernels() {
   return chosen;
 }
 
-const GemmKernel& gemm_kernel(Products p) {
-  static const GemmKernel& f32 = choose_gemm_kernel(Products::f32, forced_isa(), usable_cpu());
-  static const GemmKernel& bf16 = choose_gemm_kernel(Products::bf16, forced_isa(), usable_cpu());
-  return p == Products::f32 ? f32 : bf16;
+const GemmKernel& gemm_kernel(MatmulPrecision p) {
+  static const GemmKernel& f32 = choose_gemm_kernel(MatmulPrecision::f32, forced_isa(), usable_cpu());
+  static const GemmKernel& bf16 = choose_gemm_kernel(MatmulPrecision::bf16, forced_isa(), usable_cpu());
+  return p == MatmulPrecision::f32 ? f32 : bf16;
 }
 
 const Int16Kernel& int16_kernel() {
@@ -111,7 +112,7 @@ std::span<const KernelTable* const> runnable_kernels() {
   return tables;
 }
 
-std::vector<const GemmKernel*> runnable_gemm_kernels(Products p) { return runnable(gemm_of(p)); }
+std::vector<const GemmKernel*> runnable_gemm_kernels(MatmulPrecision p) { return runnable(gemm_of(p)); }
 
 std::vector<const Int16Kernel*> runnable_int16_kernels() { return runnable(int16_of); }
 

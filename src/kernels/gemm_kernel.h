@@ -1,15 +1,16 @@
 // The inner part of a large matrix product, as a table of function pointers for each instruction set: packing the two
-// operands, and multiplying one panel of each.
+// operands, and multiplying one micro-panel of each.
 //     c (rows, cols) = a (rows, depth) b (depth, cols)
 //
 // Packed operands are words of 32 bits: one float, or two bfloat16 that follow each other in depth (`per_word`). Depth
-// is padded with zeros to whole blocks of kWordBlock words. A panel of a has `rows` rows, one of b `cols` columns:
+// is padded with zeros to whole blocks of kWordBlock words. A micro-panel of a has `rows` rows, one of b `cols`
+// columns:
 //     a[(d / 16 * rows + i) * 16 + d % 16]   word d of row i: in each block, a row is 64 bytes that follow each other
 //     b[d * cols + j]                        word d of column j
 // so that AMX loads both as tiles, and vector units broadcast words of a against vectors of b.
 //
-// Kernels start no threads, allocate nothing and throw nothing. Pointers to floats need only their alignment; panels
-// start at 64 bytes. Padding columns of b are zero.
+// Kernels start no threads, allocate nothing and throw nothing. Pointers to floats need only their alignment;
+// micro-panels start at 64 bytes. Padding columns of b are zero.
 #pragma once
 #include <cstdint>
 
@@ -18,10 +19,10 @@ namespace fathom {
 inline constexpr int64_t kWordBlock = 16;
 inline constexpr int64_t kMaxPanelRows = 32, kMaxPanelCols = 32;
 
-inline constexpr int64_t kAheadWords = 64;
+inline constexpr int64_t kPrefetchWords = 64;
 
-// n rows (or columns) of `depth` elements into one panel, from its first word on.
-using PackPanel = void (*)(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept;
+// n rows (or columns) of `depth` elements into one micro-panel, from its first word on.
+using PackMicroPanel = void (*)(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept;
 
 // Where words of a lie: word w of row i at a[w / 16 * block + i * row + w % 16].
 struct RowLayout {
@@ -30,23 +31,23 @@ struct RowLayout {
 
 struct GemmKernel {
   const char* name;     // "amx", "avx512_bf16", ...
-  int64_t rows, cols;   // of a panel
+  int64_t rows, cols;   // of a micro-panel
   int64_t per_word;     // elements of depth in a word: 1 or 2
-  int64_t panel_words;  // depth that one call of multiply likes: one panel of b in the first level cache
+  int64_t panel_words;  // depth that one call of multiply likes: one micro-panel of b in the first level cache
   int64_t block_bytes;  // of a that one task keeps: what the second level cache holds beside b and c
   bool reads_rows;      // words are floats as they are: multiply can read a's rows where they lie, without packing
 
-  PackPanel pack_a;             // element (i, k) = src[i * stride + k]
-  PackPanel pack_a_transposed;  // element (i, k) = src[k * stride + i]
-  PackPanel pack_b;             // element (k, j) = src[k * stride + j]
-  PackPanel pack_b_transposed;  // element (k, j) = src[j * stride + k]
+  PackMicroPanel pack_a;             // element (i, k) = src[i * stride + k]
+  PackMicroPanel pack_a_transposed;  // element (i, k) = src[k * stride + i]
+  PackMicroPanel pack_b;             // element (k, j) = src[k * stride + j]
+  PackMicroPanel pack_b_transposed;  // element (k, j) = src[j * stride + k]
 
   // c[i * stride + j] = start + the sum over `words` words, in order, for i < n_rows <= rows and all columns; start: c
   // itself when `add`, else 0. c has room for a whole tile (rows, cols), all of which may be written. The bits of an
   // element depend on its row of a and column of b alone. When the words are given in pieces (with add), pieces of
-  // whole blocks give the bits of all at once. `ahead` is what calls to come will read, kAheadWords for each block of
-  // words, and is fetched meanwhile; nullptr: nothing. layout: a panel's, {16, rows * 16}; or, with reads_rows, that of
-  // a matrix, {stride, 16}.
+  // whole blocks give the bits of all at once. `ahead` is what calls to come will read, kPrefetchWords for each block
+  // of words, and is fetched meanwhile; nullptr: nothing. layout: a micro-panel's, {16, rows * 16}; or, with
+  // reads_rows, that of a matrix, {stride, 16}.
   void (*multiply)(int64_t words, const uint32_t* a, RowLayout layout, const uint32_t* b, float* c, int64_t stride,
                    int64_t n_rows, bool add, const uint32_t* ahead) noexcept;
 

@@ -18,11 +18,11 @@ enum class Isa : uint8_t { ref, avx2, avx512, avx512_vnni, amx };
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
-// Panels that follow each other (kernels/packed_weight.h): y[t * y_stride + r] = <row r of the panels, row t of the
-// activations>, r < 8 n_panels, t < n <= 64. cols a multiple of the unit of the format. The same bits in every table:
-// ref/packed_matmul.h.
-using PanelProductFn = void (*)(const std::byte* panels, int64_t n_panels, int64_t cols, const int8_t* codes,
-                                const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
+// Strips that follow each other (kernels/packed_weight.h): y[t * y_stride + r] = <row r of the strips, row t of
+// the activations>, r < 8 n_strips, t < n <= 64. cols a multiple of the unit of the format. The same bits in every
+// table: ref/packed_matmul.h.
+using PackedProductFn = void (*)(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes,
+                                 const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 
 inline constexpr int kDecoders = 16;        // one for each DType
 inline constexpr int64_t kMaxLanes = 16;    // of every table
@@ -73,12 +73,12 @@ struct KernelTable {
   void (*rope_half_split)(float* x, const float* cos, const float* sin,
                           int64_t n_pairs) noexcept;  // x[i], x[i+n_pairs]
 
-  PanelProductFn panel_product[kDecoders];  // by DType; null for types without panels
+  PackedProductFn packed_product[kDecoders];  // by DType; null for types that are not packed
   // Activations of 8 bits (QuantisedRows): n a multiple of 32; block b to codes + b * code_stride and sums + b *
   // sum_stride.
   void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
                        int64_t sum_stride) noexcept;
-  // `rounds` times some independent steps of panel_product between registers, the densest that are exact for codes of
+  // `rounds` times some independent steps of packed_product between registers, the densest that are exact for codes of
   // up to 6 bits; returns their operations, two for each multiply-add (kernels/peak.h). nullptr: not known.
   double (*byte_peak)(int64_t rounds) noexcept;
 };

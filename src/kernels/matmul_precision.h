@@ -5,7 +5,7 @@
 
 namespace fathom {
 
-enum class Products : uint8_t {
+enum class MatmulPrecision : uint8_t {
   f32,
   bf16,  // both operands rounded to bfloat16 first, their products summed in float32
 };

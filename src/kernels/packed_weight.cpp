@@ -8,7 +8,7 @@
 namespace fathom {
 namespace {
 
-// Four columns of a row at a time, a byte each: what a panel keeps together.
+// Four columns of a row at a time, a byte each: what a strip keeps together.
 uint32_t four(const uint8_t* bytes, int part) {
   uint32_t v;
   std::memcpy(&v, bytes + 4 * part, sizeof v);
@@ -56,7 +56,7 @@ uint32_t upper_bits(const BlockQ6K& b, int block, int part) {
 
 template <class Block>
 void put_codes(const Block& b, int block, int64_t row, uint8_t* out) {
-  constexpr int kBits = panel_format(Block::dtype)->bits;
+  constexpr int kBits = packed_format(Block::dtype)->bits;
   const auto put = [&](int plane, uint32_t v) { std::memcpy(out + 32 * plane + 4 * row, &v, sizeof v); };
   if constexpr (kBits == 8) {
     for (int p = 0; p < 8; ++p) put(p, four(reinterpret_cast<const uint8_t*>(b.qs), p));
@@ -69,7 +69,7 @@ void put_codes(const Block& b, int block, int64_t row, uint8_t* out) {
 }
 
 void put_half(uint8_t* header, int64_t field, int64_t row, uint16_t half) {
-  std::memcpy(header + (field * kPanelRows + row) * 2, &half, sizeof half);
+  std::memcpy(header + (field * kStripRows + row) * 2, &half, sizeof half);
 }
 
 template <class Block>
@@ -78,18 +78,18 @@ void put_header(const Block& b, int64_t row, uint8_t* header) {
   if constexpr (requires { b.m; }) put_half(header, 1, row, b.m);
   if constexpr (requires { b.dmin; }) {
     put_half(header, 1, row, b.dmin);
-    for (int i = 0; i < 12; ++i) header[32 + i * kPanelRows + row] = b.scales[i];
+    for (int i = 0; i < 12; ++i) header[32 + i * kStripRows + row] = b.scales[i];
   } else if constexpr (requires { b.ql; }) {
-    for (int i = 0; i < 16; ++i) header[16 + i * kPanelRows + row] = static_cast<uint8_t>(b.scales[i]);
+    for (int i = 0; i < 16; ++i) header[16 + i * kStripRows + row] = static_cast<uint8_t>(b.scales[i]);
   }
 }
 
 template <class Block>
-void pack(const Weight& w, int64_t panel, uint8_t* out) {
-  constexpr PanelFormat f = *panel_format(Block::dtype);
-  const int64_t first = panel * kPanelRows, rows = std::min(kPanelRows, w.rows - first);
-  const int64_t units = w.cols / (f.blocks * kPanelBlock);
-  if (rows < kPanelRows) std::memset(out, 0, static_cast<size_t>(units * f.unit_bytes()));
+void pack(const Weight& w, int64_t strip, uint8_t* out) {
+  constexpr PackedFormat f = *packed_format(Block::dtype);
+  const int64_t first = strip * kStripRows, rows = std::min(kStripRows, w.rows - first);
+  const int64_t units = w.cols / (f.blocks * kPackedBlock);
+  if (rows < kStripRows) std::memset(out, 0, static_cast<size_t>(units * f.unit_bytes()));
   for (int64_t u = 0; u < units; ++u, out += f.unit_bytes())
     for (int64_t r = 0; r < rows; ++r) {
       const auto block = load_block<Block>(w.row(first + r), u);
@@ -100,27 +100,27 @@ void pack(const Weight& w, int64_t panel, uint8_t* out) {
 
 }  // namespace
 
-void pack_panel(const Weight& w, int64_t panel, std::byte* out) noexcept {
+void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept {
   auto* bytes = reinterpret_cast<uint8_t*>(out);
   switch (w.dtype) {
     case DType::q4_0:
-      return pack<BlockQ4_0>(w, panel, bytes);
+      return pack<BlockQ4_0>(w, strip, bytes);
     case DType::q4_1:
-      return pack<BlockQ4_1>(w, panel, bytes);
+      return pack<BlockQ4_1>(w, strip, bytes);
     case DType::q5_0:
-      return pack<BlockQ5_0>(w, panel, bytes);
+      return pack<BlockQ5_0>(w, strip, bytes);
     case DType::q5_1:
-      return pack<BlockQ5_1>(w, panel, bytes);
+      return pack<BlockQ5_1>(w, strip, bytes);
     case DType::q8_0:
-      return pack<BlockQ8_0>(w, panel, bytes);
+      return pack<BlockQ8_0>(w, strip, bytes);
     case DType::q4_k:
-      return pack<BlockQ4K>(w, panel, bytes);
+      return pack<BlockQ4K>(w, strip, bytes);
     case DType::q5_k:
-      return pack<BlockQ5K>(w, panel, bytes);
+      return pack<BlockQ5K>(w, strip, bytes);
     case DType::q6_k:
-      return pack<BlockQ6K>(w, panel, bytes);
+      return pack<BlockQ6K>(w, strip, bytes);
     default:
-      check(false, "pack_panel: a type with panels");
+      check(false, "pack_strip: a type that can be packed");
   }
 }
 

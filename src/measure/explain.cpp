@@ -76,7 +76,7 @@ std::string memory_nodes(const NumaTopology& numa, const std::vector<int>& threa
 
 std::string placement(const Engine& engine, int64_t nodes_in_use) {
   if (nodes_in_use < 2) return "placement of weights: none, all threads are on one node";
-  if (engine.panel_file() != nullptr)
+  if (engine.packed_file() != nullptr)
     return "placement of weights: none, pages of a mapped file lie where the system has put them; packed in memory "
            "they are placed (--weights packed)";
   if (engine.packed_bytes() == 0)
@@ -94,14 +94,14 @@ std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works,
   const ModelConfig& config = engine.config();
   std::vector<std::string> lines;
   lines.push_back(fmt::format("kernels: {} (best of this CPU, or FATHOM_ISA), products of training shapes by {}",
-                              name(kernels().isa), gemm_kernel(Products::f32).name));
+                              name(kernels().isa), gemm_kernel(MatmulPrecision::f32).name));
   const bool fast = options.activations == Activations::f32 && options.arithmetic == Arithmetic::fast;
   lines.push_back(fast ? "arithmetic: fast (quantised weights by 8-bit activations, attention in 16-bit integers)"
                        : "arithmetic: exact (float32 operands)");
   lines.push_back(engine.packed_bytes() > 0
-                      ? fmt::format("weights: {} of quantised ones {} panels of rows for these kernels",
+                      ? fmt::format("weights: {} of quantised ones {} strips of rows for these kernels",
                                     human_bytes(static_cast<double>(engine.packed_bytes())),
-                                    engine.panel_file() != nullptr ? "mapped from a cache file of" : "copied into")
+                                    engine.packed_file() != nullptr ? "mapped from a cache file of" : "copied into")
                       : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
   const std::vector<int> threads = threads_per_node(options.numa, engine.threads());
   lines.push_back(memory_nodes(options.numa, threads));

@@ -57,7 +57,7 @@ double read_bandwidth(ThreadPool& pool, size_t buffer_bytes, double seconds) {
 MachineLimits measure_limits(ThreadPool& pool) {
   return {.read_bytes_per_second = read_bandwidth(pool, kBufferBytes, kSeconds),
           .int8_ops_per_second = peak_byte_products(pool, kSeconds),
-          .fp32_flops_per_second = peak_products(pool, gemm_kernel(Products::f32), kSeconds)};
+          .fp32_flops_per_second = peak_products(pool, gemm_kernel(MatmulPrecision::f32), kSeconds)};
 }
 
 }  // namespace fathom

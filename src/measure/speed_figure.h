@@ -13,8 +13,8 @@ struct NamedReport {
   BenchReport report;
 };
 
-// Panels of what the reports hold: decode of one sequence by depth, prefill (of the first prompt size) by depth, and
-// decode by the number of sequences (at the least depth), each with its own x. A report against a peer adds the
+// Query tiles of what the reports hold: decode of one sequence by depth, prefill (of the first prompt size) by depth,
+// and decode by the number of sequences (at the least depth), each with its own x. A report against a peer adds the
 // peer's curves. With several thread counts: the largest. bad_input when there is nothing to draw.
 Figure speed_figure(const std::vector<NamedReport>& reports);
 

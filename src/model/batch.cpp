@@ -3,7 +3,8 @@
 namespace fathom {
 
 void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits, Steps steps) {
-  const int64_t first = sequence.length(), n = static_cast<int64_t>(ids.size()), step = steps == Steps::single ? 1 : n;
+  const int64_t first = sequence.length(), n = static_cast<int64_t>(ids.size()),
+                step = steps == Steps::per_token ? 1 : n;
   for (int64_t i = 0; i < n; i += step)  // before the cache counts them, so that roll_back() knows of all it counts
     sequences.push_back({.cache = &sequence, .first_row = rows() + i, .n = step, .first_position = first + i});
   cache.extend(sequence, n);

@@ -10,7 +10,7 @@ namespace fathom {
 
 // Rows [first_row, first_row + n) of the batch are the tokens at positions [first_position, first_position + n) of one
 // sequence. Its cache already counts them as stored (KvCache::extend); the forward pass writes their rows. Several in a
-// row may belong to the same cache: the steps of Steps::single.
+// row may belong to the same cache: the steps of Steps::per_token.
 struct BatchSequence {
   SequenceCache* cache = nullptr;
   int64_t first_row = 0, n = 0;
@@ -28,7 +28,7 @@ struct Batch {
   // single: every token attends as a step of its own, so that its row has the bits that steps of one token would give
   // (joined, the form of attention and its tiles follow from the number of tokens; mla.h).
   enum class Logits : uint8_t { none, last, all };
-  enum class Steps : uint8_t { joined, single };
+  enum class Steps : uint8_t { joined, per_token };
   void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits,
            Steps steps = Steps::joined);
   // Takes back what add() did to the caches, also where it threw in the middle: for a step that failed.

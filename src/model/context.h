@@ -27,44 +27,44 @@ enum class Arithmetic : uint8_t { exact, fast };
 // Is told of every product with a stored matrix after it was made: x (T, K), w (N, K) as it lies in ModelWeights, y (T,
 // N). On the calling thread, outside sections of the pool. (Attention in its absorbed form multiplies inside them and
 // is not seen; the expanded form is.)
-class ProductObserver {
+class MatmulObserver {
  public:
-  virtual ~ProductObserver() = default;
-  virtual void saw(const Weight& w, MatView<const float> x, MatView<const float> y) = 0;
+  virtual ~MatmulObserver() = default;
+  virtual void on_matmul(const Weight& w, MatView<const float> x, MatView<const float> y) = 0;
 };
 
 struct Context {
   ThreadPool& pool;
   Arena& arena;
   Activations activations = Activations::f32;
-  Products products = Products::f32;  // bf16: large products round their operands to bfloat16 (training)
+  MatmulPrecision products = MatmulPrecision::f32;  // bf16: large products round their operands to bfloat16 (training)
   Arithmetic arithmetic = Arithmetic::exact;
   const std::function<void(int64_t layers)>* layer_done = nullptr;  // called by the network's forward; may throw
   bool training = false;  // many rows, weights of a plain type: products and attention in large tiles
-  ProductObserver* observer = nullptr;
+  MatmulObserver* observer = nullptr;
   const Gradients* gradients = nullptr;  // backward: what gradients of weights are added to
 };
 
 // y = x W^T with the products of ctx. Rounding of activations is the caller's.
 //
-// Inference by kernels/matmul/packed_matmul.h where the weight has panels and rounding is allowed, else by
+// Inference by kernels/matmul/packed_matmul.h where the weight is packed and rounding is allowed, else by
 // kernels/matmul/float_matmul.h, which streams a stored weight of any type once; training by
 // kernels/matmul/training_matmul.h, which packs the weight first and is made for many rows.
-inline bool in_panels(const Context& ctx, const Weight& w) noexcept {
-  return ctx.arithmetic == Arithmetic::fast && w.panels != nullptr && ctx.observer == nullptr;
+inline bool uses_packed(const Context& ctx, const Weight& w) noexcept {
+  return ctx.arithmetic == Arithmetic::fast && w.packed != nullptr && ctx.observer == nullptr;
 }
 inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatView<float> y) {
-  if (in_panels(ctx, w))
-    panel_linear(ctx.pool, ctx.arena, x, std::array{PanelOutput{&w, y}});
+  if (uses_packed(ctx, w))
+    packed_linear(ctx.pool, ctx.arena, x, std::array{PackedOutput{&w, y}});
   else if (!ctx.training)
     matmul(ctx.pool, x, w, y);
   else
     linear(ctx.pool, ctx.products, x, w, y);
-  if (ctx.observer != nullptr) ctx.observer->saw(w, x, y);
+  if (ctx.observer != nullptr) ctx.observer->on_matmul(w, x, y);
 }
-// Two layers that read the same x; over panels it is rounded once, and both run together.
-inline void linear(Context& ctx, MatView<const float> x, const PanelOutput& a, const PanelOutput& b) {
-  if (in_panels(ctx, *a.w) && in_panels(ctx, *b.w)) return panel_linear(ctx.pool, ctx.arena, x, std::array{a, b});
+// Two layers that read the same x; over packed weights it is rounded once, and both run together.
+inline void linear(Context& ctx, MatView<const float> x, const PackedOutput& a, const PackedOutput& b) {
+  if (uses_packed(ctx, *a.w) && uses_packed(ctx, *b.w)) return packed_linear(ctx.pool, ctx.arena, x, std::array{a, b});
   linear(ctx, x, *a.w, a.y);
   linear(ctx, x, *b.w, b.y);
 }
@@ -76,7 +76,7 @@ inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const
     grouped_linear(ctx.pool, ctx.products, x, offsets, weights, y);
   for (size_t e = 0; ctx.observer != nullptr && e < weights.size(); ++e)
     if (const int64_t first = offsets[e], n = offsets[e + 1] - first; n > 0)
-      ctx.observer->saw(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));
+      ctx.observer->on_matmul(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));
 }
 
 // Where the gradient of an input goes: in place of what dx holds, or added to it.

@@ -18,20 +18,20 @@ bool is_moe(const Network& n, int64_t layer) {
 }
 
 // Allocates everything of a layer that can be computed again from its input and its routing.
-void plan_rest(Context& ctx, const Network& n, int64_t layer, int64_t T, LayerSaved& s) {
+void allocate_rest(Context& ctx, const Network& n, int64_t layer, int64_t T, LayerSaved& s) {
   const ModelConfig& c = *n.config;
   s.x_mid = scratch(ctx, T, c.hidden_size);
-  s.attention = c.uses_mla() ? plan_mla(ctx, c, T) : plan_gqa(ctx, c, T);
+  s.attention = c.uses_mla() ? allocate_mla_saved(ctx, c, T) : allocate_gqa_saved(ctx, c, T);
   if (is_moe(n, layer))
-    plan_moe(ctx, c, T, s.moe);
+    allocate_moe_saved(ctx, c, T, s.moe);
   else
-    s.mlp = plan_mlp(ctx, T, c.intermediate_size);
+    s.mlp = allocate_mlp_saved(ctx, T, c.intermediate_size);
 }
 
 // Allocates the input of a layer, and its routing.
-void plan_input(Context& ctx, const Network& n, int64_t layer, int64_t T, LayerSaved& s) {
+void allocate_input(Context& ctx, const Network& n, int64_t layer, int64_t T, LayerSaved& s) {
   s.x = scratch(ctx, T, n.config->hidden_size);
-  if (is_moe(n, layer)) plan_routing(ctx, *n.config, T, s.moe);
+  if (is_moe(n, layer)) allocate_routing(ctx, *n.config, T, s.moe);
 }
 
 // dx (T, D), the gradient of the layer's output, becomes that of its input.
@@ -120,11 +120,11 @@ void layers_forward(const Step& step, const MoeTraining& moe, Recompute recomput
   for (size_t i = 0; i < saved.size(); ++i) {
     const auto layer = static_cast<int64_t>(i);
     LayerSaved& s = saved[i];
-    plan_input(ctx, step.network, layer, x.rows, s);
+    allocate_input(ctx, step.network, layer, x.rows, s);
     copy_rows(ctx, x, s.x);
     const LayerTraining training{s, moe};
     const auto run = [&] {
-      plan_rest(ctx, step.network, layer, x.rows, s);
+      allocate_rest(ctx, step.network, layer, x.rows, s);
       layer_forward(step, layer, x, &training);
     };
     if (recompute == Recompute::layers) {
@@ -145,7 +145,7 @@ void layers_backward(const Step& step, const MoeTraining& moe, Recompute recompu
     LayerSaved& s = saved[i];
     Arena::Scope layer_scope(ctx.arena);
     if (recompute == Recompute::layers) {
-      plan_rest(ctx, step.network, layer, x.rows, s);
+      allocate_rest(ctx, step.network, layer, x.rows, s);
       copy_rows(ctx, s.x, x);
       const LayerTraining again{s, moe, true};
       layer_forward(step, layer, x, &again);

@@ -14,7 +14,7 @@ Network make_network(const ModelConfig& config, const ModelWeights& weights);
 // logits (batch.logit_rows.size(), vocab_size) written. The cache receives the rows of all the batch's tokens.
 // bad_input Error for a token id outside the vocabulary. The logits of a row are the same bits for any number of
 // threads and any other sequences in the batch; splitting one sequence into several steps changes them by rounding only
-// (attention tiles and the form of mla.h differ), and not at all with Batch::Steps::single in place of steps of one.
+// (attention tiles and the form of mla.h differ), and not at all with Batch::Steps::per_token in place of steps of one.
 void transformer_forward(Context& ctx, const Network& network, const Batch& batch, KvCache& cache,
                          MatView<float> logits);
 

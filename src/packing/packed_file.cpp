@@ -52,9 +52,9 @@ uint64_t header_checksum(std::span<const std::byte> header) noexcept {
 
 uint64_t text_bytes(std::string_view text) noexcept { return 8 + rounded_up(text.size(), 8); }
 
-uint64_t header_bytes(const PanelHeader& h) noexcept {
+uint64_t header_bytes(const PackedHeader& h) noexcept {
   uint64_t n = sizeof(RawHeader) + text_bytes(h.model);
-  for (const PanelTensor& t : h.tensors) n += text_bytes(t.name) + sizeof(RawTensor);
+  for (const PackedTensor& t : h.tensors) n += text_bytes(t.name) + sizeof(RawTensor);
   return n;
 }
 
@@ -108,11 +108,11 @@ RawHeader read_raw_header(std::span<const std::byte> bytes, uint64_t file_bytes,
   if (bytes.size() >= sizeof raw) std::memcpy(&raw, bytes.data(), sizeof raw);
   if (bytes.size() < sizeof raw || std::string_view(raw.magic.data(), raw.magic.size()) != kMagic)
     throw_bad_input("{}: is no file of packed weights (it does not begin with FTHMPNL); it may be deleted", where);
-  if (raw.version != kVersion || raw.layout != kPanelLayoutVersion)
+  if (raw.version != kVersion || raw.layout != kPackedLayoutVersion)
     throw_unsupported(
         "{}: is a file of packed weights of version {}, layout {}; this fathom uses version {}, layout {}; it may be "
         "deleted",
-        where, raw.version, raw.layout, kVersion, kPanelLayoutVersion);
+        where, raw.version, raw.layout, kVersion, kPackedLayoutVersion);
   if (raw.file_bytes != file_bytes)
     throw_damaged(where, fmt::format("it has {} bytes, {} were written", file_bytes, raw.file_bytes));
   if (raw.header_bytes < sizeof raw || raw.header_bytes > bytes.size() ||
@@ -122,17 +122,17 @@ RawHeader read_raw_header(std::span<const std::byte> bytes, uint64_t file_bytes,
   return raw;
 }
 
-PanelTensor read_tensor(Cursor& in, const std::string& where) {
-  PanelTensor t;
+PackedTensor read_tensor(Cursor& in, const std::string& where) {
+  PackedTensor t;
   t.name = in.text();
   const auto raw = in.take<RawTensor>();
   const auto dtype = dtype_from_ggml(raw.ggml_type);
-  const auto format = dtype ? panel_format(*dtype) : std::nullopt;
+  const auto format = dtype ? packed_format(*dtype) : std::nullopt;
   constexpr int64_t kMost = int64_t{1} << 40;
   int64_t bytes = 0;
   if (!format || raw.zero != 0 || raw.rows < 1 || raw.rows > kMost || raw.cols < 1 || raw.cols > kMost ||
-      raw.cols % (kPanelBlock * format->blocks) != 0 ||
-      __builtin_mul_overflow(n_panels(raw.rows), panel_bytes(*dtype, raw.cols), &bytes))
+      raw.cols % (kPackedBlock * format->blocks) != 0 ||
+      __builtin_mul_overflow(n_strips(raw.rows), strip_bytes(*dtype, raw.cols), &bytes))
     throw_damaged(where, fmt::format("type or shape of {}", quoted_for_message(t.name)));
   t.dtype = *dtype;
   t.rows = raw.rows;
@@ -146,7 +146,7 @@ void make_room(const fs::path& folder, uint64_t bytes) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) throw_bad_input("{}: cannot be made: {}", folder.string(), error.message());
-  remove_abandoned_in(folder, kPanelFileExtension);
+  remove_abandoned_in(folder, kPackedFileExtension);
   const fs::space_info space = fs::space(folder, error);
   if (!error && space.available < bytes)
     throw_resource("{}: a file of packed weights needs {}, the disk has {} free", folder.string(),
@@ -155,23 +155,23 @@ void make_room(const fs::path& folder, uint64_t bytes) {
 
 }  // namespace
 
-uint64_t PanelTensor::bytes() const noexcept {
-  return static_cast<uint64_t>(n_panels(rows) * panel_bytes(dtype, cols));
+uint64_t PackedTensor::bytes() const noexcept {
+  return static_cast<uint64_t>(n_strips(rows) * strip_bytes(dtype, cols));
 }
 
-void place_panels(PanelHeader& h) {
+void place_tensors(PackedHeader& h) {
   uint64_t at = rounded_up(header_bytes(h), kHugePage);
-  for (PanelTensor& t : h.tensors) {
+  for (PackedTensor& t : h.tensors) {
     t.offset = at;
-    at += rounded_up(t.bytes(), kPanelAlign);
+    at += rounded_up(t.bytes(), kPackedAlign);
   }
   h.file_bytes = at;
 }
 
-std::string panel_header_bytes(const PanelHeader& h) {
+std::string packed_header_bytes(const PackedHeader& h) {
   RawHeader raw{.magic = {},
                 .version = kVersion,
-                .layout = kPanelLayoutVersion,
+                .layout = kPackedLayoutVersion,
                 .fingerprint = h.fingerprint,
                 .file_bytes = h.file_bytes,
                 .header_bytes = header_bytes(h),
@@ -181,7 +181,7 @@ std::string panel_header_bytes(const PanelHeader& h) {
   std::string out;
   append(out, raw);
   append_text(out, h.model);
-  for (const PanelTensor& t : h.tensors) {
+  for (const PackedTensor& t : h.tensors) {
     append_text(out, t.name);
     append(out, RawTensor{.ggml_type = static_cast<uint32_t>(info(t.dtype).ggml_type),
                           .zero = 0,
@@ -195,33 +195,33 @@ std::string panel_header_bytes(const PanelHeader& h) {
   return out;
 }
 
-PanelHeader parse_panel_header(std::span<const std::byte> bytes, uint64_t file_bytes, const std::string& where) {
+PackedHeader parse_packed_header(std::span<const std::byte> bytes, uint64_t file_bytes, const std::string& where) {
   const RawHeader raw = read_raw_header(bytes, file_bytes, where);
   Cursor in(bytes.first(raw.header_bytes), where);
   in.take<RawHeader>();
-  PanelHeader h{.fingerprint = raw.fingerprint, .file_bytes = raw.file_bytes, .model = in.text(), .tensors = {}};
+  PackedHeader h{.fingerprint = raw.fingerprint, .file_bytes = raw.file_bytes, .model = in.text(), .tensors = {}};
   // Sizes are added with care, so that placing the tensors cannot overflow.
   uint64_t total = rounded_up(raw.header_bytes, kHugePage);
   for (uint64_t i = 0; i < raw.n_tensors; ++i) {
     h.tensors.push_back(read_tensor(in, where));
-    const uint64_t room = rounded_up(h.tensors.back().bytes(), kPanelAlign);
+    const uint64_t room = rounded_up(h.tensors.back().bytes(), kPackedAlign);
     if (room > file_bytes || total > file_bytes - room) throw_damaged(where, "tensors lie beyond its end");
     total += room;
   }
-  PanelHeader placed = h;
-  place_panels(placed);
-  const std::string whole = panel_header_bytes(placed);
+  PackedHeader placed = h;
+  place_tensors(placed);
+  const std::string whole = packed_header_bytes(placed);
   if (!std::ranges::equal(std::as_bytes(std::span(whole)), bytes.first(raw.header_bytes)))
     throw_damaged(where, "its header is not the one that its tensors need");
   return h;
 }
 
-std::optional<uint64_t> panel_fingerprint(const TensorSource* source, std::span<const NamedWeight> weights) {
+std::optional<uint64_t> packed_fingerprint(const TensorSource* source, std::span<const NamedWeight> weights) {
   if (source == nullptr || weights.empty()) return std::nullopt;
   const std::span<const MappedFile> files = source->files();
   Xxh64 hash;
   const auto add = [&](const auto& value) { hash.update(std::as_bytes(std::span(&value, 1))); };
-  add(kPanelLayoutVersion);
+  add(kPackedLayoutVersion);
   for (const MappedFile& f : files) add(f.identity());
   const size_t every = (weights.size() + kSamples - 1) / kSamples;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -241,26 +241,26 @@ std::optional<uint64_t> panel_fingerprint(const TensorSource* source, std::span<
   return hash.digest();
 }
 
-fs::path panel_file_path(const fs::path& folder, uint64_t fingerprint) {
-  return folder / (hash_text(fingerprint) + kPanelFileExtension);
+fs::path packed_file_path(const fs::path& folder, uint64_t fingerprint) {
+  return folder / (hash_text(fingerprint) + kPackedFileExtension);
 }
 
-PanelFile::PanelFile(const fs::path& path)
-    : file_(path), header_(parse_panel_header(file_.bytes(), file_.bytes().size(), path.string())) {
+PackedFile::PackedFile(const fs::path& path)
+    : file_(path), header_(parse_packed_header(file_.bytes(), file_.bytes().size(), path.string())) {
   advise_huge(file_.bytes());
 }
 
-std::span<const std::byte> PanelFile::panels(const PanelTensor& t) const noexcept {
+std::span<const std::byte> PackedFile::packed(const PackedTensor& t) const noexcept {
   return file_.bytes().subspan(t.offset, t.bytes());
 }
 
-void PanelFile::verify(ThreadPool& pool, const ProgressFn& progress) const {
+void PackedFile::verify(ThreadPool& pool, const ProgressFn& progress) const {
   const auto& tensors = header_.tensors;
   const auto total = static_cast<int64_t>(header_.file_bytes);
   std::atomic<int64_t> done{0}, damaged{-1};
   pool.for_each_task(std::ssize(tensors), [&](int thread, int64_t i) {
-    const PanelTensor& t = tensors[static_cast<size_t>(i)];
-    if (xxh64(panels(t)) != t.checksum) damaged = i;
+    const PackedTensor& t = tensors[static_cast<size_t>(i)];
+    if (xxh64(packed(t)) != t.checksum) damaged = i;
     done += static_cast<int64_t>(t.bytes());
     if (thread == 0 && progress) progress(std::min<int64_t>(done, total - 1), total);
   });
@@ -270,22 +270,22 @@ void PanelFile::verify(ThreadPool& pool, const ProgressFn& progress) const {
                                                quoted_for_message(tensors[static_cast<size_t>(damaged.load())].name)));
 }
 
-void PanelFile::attach(uint64_t fingerprint, std::span<const NamedWeight> weights) const {
-  const auto fits = [](const PanelTensor& t, const NamedWeight& p) {
+void PackedFile::attach(uint64_t fingerprint, std::span<const NamedWeight> weights) const {
+  const auto fits = [](const PackedTensor& t, const NamedWeight& p) {
     return t.name == p.name && t.dtype == p.weight->dtype && t.rows == p.weight->rows && t.cols == p.weight->cols;
   };
   const auto& tensors = header_.tensors;
   if (header_.fingerprint != fingerprint ||
       !std::equal(tensors.begin(), tensors.end(), weights.begin(), weights.end(), fits))
     throw_bad_input("{}: holds the packed weights of another model; it may be deleted", path().string());
-  for (size_t i = 0; i < tensors.size(); ++i) weights[i].weight->panels = panels(tensors[i]).data();
+  for (size_t i = 0; i < tensors.size(); ++i) weights[i].weight->packed = packed(tensors[i]).data();
 }
 
-void write_panel_file(ThreadPool& pool, const fs::path& path, const fs::path& model, uint64_t fingerprint,
-                      std::span<const NamedWeight> weights, const PanelWeights::ProgressFn& progress) {
+void write_packed_file(ThreadPool& pool, const fs::path& path, const fs::path& model, uint64_t fingerprint,
+                       std::span<const NamedWeight> weights, const PackedWeights::ProgressFn& progress) {
   std::error_code no_folder;  // then the path is kept as it is
   const fs::path full = fs::absolute(model, no_folder).lexically_normal();
-  PanelHeader header{
+  PackedHeader header{
       .fingerprint = fingerprint, .file_bytes = 0, .model = (no_folder ? model : full).string(), .tensors = {}};
   uint64_t largest = 0;
   for (const auto& [name, w] : weights) {
@@ -293,23 +293,23 @@ void write_panel_file(ThreadPool& pool, const fs::path& path, const fs::path& mo
         {.name = name, .dtype = w->dtype, .rows = w->rows, .cols = w->cols, .offset = 0, .checksum = 0});
     largest = std::max(largest, header.tensors.back().bytes());
   }
-  place_panels(header);
+  place_tensors(header);
   make_room(path.parent_path(), header.file_bytes);
   FileWriter out(path, Partial::own);
-  out.write(panel_header_bytes(header));  // to keep its place: checksums are known at the end
+  out.write(packed_header_bytes(header));  // to keep its place: checksums are known at the end
   out.pad_to(kHugePage);
-  Buffer<std::byte> panels(static_cast<int64_t>(largest));
+  Buffer<std::byte> packed(static_cast<int64_t>(largest));
   for (size_t i = 0; i < weights.size(); ++i) {
-    PanelTensor& t = header.tensors[i];
-    const std::span<const std::byte> bytes(panels.data(), t.bytes());
-    pack_weight(pool, *weights[i].weight, panels.data());
+    PackedTensor& t = header.tensors[i];
+    const std::span<const std::byte> bytes(packed.data(), t.bytes());
+    pack_weight(pool, *weights[i].weight, packed.data());
     t.checksum = xxh64(bytes);
     out.write(bytes);
-    out.pad_to(kPanelAlign);
+    out.pad_to(kPackedAlign);
     if (progress) progress(static_cast<int64_t>(out.position()), static_cast<int64_t>(header.file_bytes));
   }
-  check(out.position() == header.file_bytes, "panels lie where they were placed");
-  const std::string whole = panel_header_bytes(header);
+  check(out.position() == header.file_bytes, "the packed weights lie where they were placed");
+  const std::string whole = packed_header_bytes(header);
   out.overwrite(0, std::as_bytes(std::span(whole)));
   out.commit();
 }

@@ -3,8 +3,8 @@
 //   offset  size
 //        0     8  magic "FTHMPNL\n"
 //        8     4  version of this format, 1
-//       12     4  kPanelLayoutVersion
-//       16     8  fingerprint of the model (panel_fingerprint)
+//       12     4  kPackedLayoutVersion
+//       16     8  fingerprint of the model (packed_fingerprint)
 //       24     8  size of the file
 //       32     8  size of the header
 //       40     8  n_tensors
@@ -12,10 +12,10 @@
 //       56        path of the model when the file was written, for people: u64 length, bytes, zeros up to a multiple of
 //       8
 //                 n_tensors x { name as the path is; u32 type, as in GGUF; u32 0; i64 rows, cols;
-//                               u64 offset, u64 XXH64 of its panels }
+//                               u64 offset, u64 XXH64 of its packed form }
 //
-// Panels begin at the first multiple of 2 MB after the header, then each at the next multiple of kPanelAlign. Every
-// byte that a run uses is under a checksum. Deleting the file, also while it is in use, loses nothing but time.
+// PackedMatmul begin at the first multiple of 2 MB after the header, then each at the next multiple of kPackedAlign.
+// Every byte that a run uses is under a checksum. Deleting the file, also while it is in use, loses nothing but time.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -30,66 +30,66 @@
 
 namespace fathom {
 
-inline constexpr const char* kPanelFileExtension = ".panels";
+inline constexpr const char* kPackedFileExtension = ".panels";
 
-struct PanelTensor {
+struct PackedTensor {
   std::string name;
   DType dtype = DType::f32;
   int64_t rows = 0, cols = 0;
   uint64_t offset = 0, checksum = 0;
 
-  uint64_t bytes() const noexcept;  // of its panels
+  uint64_t bytes() const noexcept;  // of its packed form
 };
 
-struct PanelHeader {
+struct PackedHeader {
   uint64_t fingerprint = 0, file_bytes = 0;
   std::string model;
-  std::vector<PanelTensor> tensors;
+  std::vector<PackedTensor> tensors;
 };
 
 // The header of a file that begins with `bytes` (all of it, or as much as there is of it) and has `file_bytes`. Refuses
 // (bad_input; unsupported for another version) whatever is not exactly as above; `where` names it in messages.
-PanelHeader parse_panel_header(std::span<const std::byte> bytes, uint64_t file_bytes, const std::string& where);
-// The header's bytes. Offsets and file_bytes follow from the rest: place_panels sets them.
-std::string panel_header_bytes(const PanelHeader& header);
-void place_panels(PanelHeader& header);
+PackedHeader parse_packed_header(std::span<const std::byte> bytes, uint64_t file_bytes, const std::string& where);
+// The header's bytes. Offsets and file_bytes follow from the rest: place_tensors sets them.
+std::string packed_header_bytes(const PackedHeader& header);
+void place_tensors(PackedHeader& header);
 
 // What the packed weights of a model are known by: size, time of change and inode of each of its files (no path); name,
-// type, shape and place of every weight; kPanelLayoutVersion; and 4 KB from each of 64 weights spread over all. A file
+// type, shape and place of every weight; kPackedLayoutVersion; and 4 KB from each of 64 weights spread over all. A file
 // that is changed in place elsewhere, with its time set back, is taken for the same. Nothing when `source` is null or
 // the weights do not lie in its files.
-std::optional<uint64_t> panel_fingerprint(const TensorSource* source, std::span<const NamedWeight> weights);
+std::optional<uint64_t> packed_fingerprint(const TensorSource* source, std::span<const NamedWeight> weights);
 
-std::filesystem::path panel_file_path(const std::filesystem::path& folder, uint64_t fingerprint);
+std::filesystem::path packed_file_path(const std::filesystem::path& folder, uint64_t fingerprint);
 
 // A mapped file.
-class PanelFile {
+class PackedFile {
  public:
-  using ProgressFn = PanelWeights::ProgressFn;
+  using ProgressFn = PackedWeights::ProgressFn;
 
-  // Checks the header; the panels are not read. Errors as of parse_panel_header.
-  explicit PanelFile(const std::filesystem::path& path);
+  // Checks the header; the weights are not read. Errors as of parse_packed_header.
+  explicit PackedFile(const std::filesystem::path& path);
 
-  const PanelHeader& header() const noexcept { return header_; }
+  const PackedHeader& header() const noexcept { return header_; }
   const std::filesystem::path& path() const noexcept { return file_.path(); }
 
-  // Reads all panels, by all threads, which also brings them into memory. bad_input when a checksum differs.
+  // Reads all weights, by all threads, which also brings them into memory. bad_input when a checksum differs.
   void verify(ThreadPool& pool, const ProgressFn& progress = {}) const;
-  // Sets Weight::panels, valid as long as this lives. bad_input, and nothing set, when these are not its weights.
+  // Sets Weight::packed, valid as long as this lives. bad_input, and nothing set, when these are not its weights.
   void attach(uint64_t fingerprint, std::span<const NamedWeight> weights) const;
 
  private:
-  std::span<const std::byte> panels(const PanelTensor& t) const noexcept;
+  std::span<const std::byte> packed(const PackedTensor& t) const noexcept;
 
   MappedFile file_;
-  PanelHeader header_;
+  PackedHeader header_;
 };
 
 // Packs the weights into a file, one after the other: memory holds one of them at a time. Makes the folder, removes
 // what killed writers left in it, and replaces a file of that name when all is written and flushed; several processes
 // may do so at once. resource or bad_input Error when the disk has no room or cannot be written; nothing is left then.
-void write_panel_file(ThreadPool& pool, const std::filesystem::path& path, const std::filesystem::path& model,
-                      uint64_t fingerprint, std::span<const NamedWeight> weights,
-                      const PanelWeights::ProgressFn& progress = {});
+void write_packed_file(ThreadPool& pool, const std::filesystem::path& path, const std::filesystem::path& model,
+                       uint64_t fingerprint, std::span<const NamedWeight> weights,
+                       const PackedWeights::ProgressFn& progress = {});
 
 }  // namespace fathom

@@ -11,7 +11,7 @@ namespace fathom {
 namespace {
 
 // Up to where the next weight begins.
-int64_t room_of(const Weight& w) noexcept { return rounded_up(bytes_of_panels(w), kPanelAlign); }
+int64_t room_of(const Weight& w) noexcept { return rounded_up(packed_weight_bytes(w), kPackedAlign); }
 
 // Which part of the memory of several nodes a weight lies in.
 int part_of(const std::string& name) noexcept {
@@ -20,10 +20,10 @@ int part_of(const std::string& name) noexcept {
 
 }  // namespace
 
-std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights) {
+std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights) {
   std::vector<NamedWeight> packed;
   const auto add = [&](const std::string& name, Weight& w) {
-    if (w.data != nullptr && w.rows > 1 && panel_format(w.dtype) && w.cols % kPanelBlock == 0)
+    if (w.data != nullptr && w.rows > 1 && packed_format(w.dtype) && w.cols % kPackedBlock == 0)
       packed.push_back({name, &w});
   };
   for_each_tensor(weights, config, [&](const std::string& name, Weight& w, const Shape&) {
@@ -34,22 +34,22 @@ std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWei
 }
 
 void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out) {
-  const int64_t panel = panel_bytes(w.dtype, w.cols);
-  pool.parallel_for_dynamic(n_panels(w.rows), 16, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) pack_panel(w, p, out + p * panel);
+  const int64_t strip = strip_bytes(w.dtype, w.cols);
+  pool.parallel_for_dynamic(n_strips(w.rows), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) pack_strip(w, p, out + p * strip);
   });
   forget_mapped({w.data, static_cast<size_t>(w.rows * w.bytes_per_row())});
 }
 
-void PanelWeights::Free::operator()(std::byte* p) const noexcept { free_pages(p, bytes, kPanelAlign); }
+void PackedWeights::Free::operator()(std::byte* p) const noexcept { free_pages(p, bytes, kPackedAlign); }
 
-int64_t PanelWeights::bytes(const ModelConfig& config, ModelWeights& weights) {
+int64_t PackedWeights::bytes(const ModelConfig& config, ModelWeights& weights) {
   int64_t n = 0;
-  for (const NamedWeight& p : weights_with_panels(config, weights)) n += room_of(*p.weight);
+  for (const NamedWeight& p : packable_weights(config, weights)) n += room_of(*p.weight);
   return n;
 }
 
-std::vector<int64_t> lay_out_panels(std::vector<NamedWeight>& weights, int n_nodes) {
+std::vector<int64_t> lay_out_packed(std::vector<NamedWeight>& weights, int n_nodes) {
   const auto part = [&](const NamedWeight& p) { return n_nodes > 1 ? part_of(p.name) : 0; };
   std::stable_sort(weights.begin(), weights.end(),
                    [&](const NamedWeight& l, const NamedWeight& r) { return part(l) < part(r); });
@@ -64,22 +64,22 @@ std::vector<int64_t> lay_out_panels(std::vector<NamedWeight>& weights, int n_nod
   return at;
 }
 
-PanelWeights::PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights,
-                           const ProgressFn& progress) {
-  std::vector<NamedWeight> packed = weights_with_panels(config, weights);
+PackedWeights::PackedWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights,
+                             const ProgressFn& progress) {
+  std::vector<NamedWeight> packed = packable_weights(config, weights);
   if (packed.empty()) return;
-  const std::vector<int64_t> at = lay_out_panels(packed, pool.n_nodes());
+  const std::vector<int64_t> at = lay_out_packed(packed, pool.n_nodes());
   const auto total = static_cast<size_t>(at.back());
-  memory_ = {static_cast<std::byte*>(allocate_pages(total, kPanelAlign)), Free{total}};
+  memory_ = {static_cast<std::byte*>(allocate_pages(total, kPackedAlign)), Free{total}};
   size_t placed = 0;  // a stripe at a time, just before its first weight: the file's pages make room for them
   for (size_t i = 0; i < packed.size(); ++i) {
     Weight& w = *packed[i].weight;
-    std::byte* panels = memory_.get() + at[i];
+    std::byte* copy = memory_.get() + at[i];
     const size_t needed = std::min(total, static_cast<size_t>(rounded_up(at[i + 1], int64_t{kStripe})));
     place_stripes(pool, {memory_.get() + placed, needed - placed});
     placed = needed;
-    pack_weight(pool, w, panels);
-    w.panels = panels;
+    pack_weight(pool, w, copy);
+    w.packed = copy;
     if (progress) progress(at[i + 1], at.back());
   }
 }

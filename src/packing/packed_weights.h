@@ -13,42 +13,42 @@
 
 namespace fathom {
 
-// A matrix that a linear layer multiplies with and whose type has panels.
+// A matrix that a linear layer multiplies with and whose type can be packed.
 struct NamedWeight {
   std::string name;
   Weight* weight = nullptr;
 };
 // All of them, in the order of a forward pass. The embedding is looked up and k_b_proj read the other way round; a tied
 // head is packed for its products.
-std::vector<NamedWeight> weights_with_panels(const ModelConfig& config, ModelWeights& weights);
+std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights);
 
-// Writes the panels of a weight (bytes_of_panels) to `out`, and gives back the pages of the mapped file that it has
-// read.
+// Writes the packed form of a weight (packed_weight_bytes) to `out`, and gives back the pages of the mapped file that
+// it has read.
 void pack_weight(ThreadPool& pool, const Weight& w, std::byte* out);
 
-inline constexpr int64_t kPanelAlign = 64;  // of a weight's panels, in memory and in files
+inline constexpr int64_t kPackedAlign = 64;  // of a packed weight, in memory and in files
 
 // Puts the weights in the order in which they lie in memory of n_nodes, and gives where each begins and, last, how many
 // bytes all take. One node: as they come. Several: all gate_proj first, then all up_proj, then the others, so that gate
 // and up of one expert, which the same thread reads, are a multiple of n_nodes stripes apart (base/stripes.h) and have
 // the same owner; at most 2 n_nodes stripes stay empty between them. Where the types of gate and up differ, which is
 // allowed, they drift apart and cost speed alone.
-std::vector<int64_t> lay_out_panels(std::vector<NamedWeight>& weights, int n_nodes);
+std::vector<int64_t> lay_out_packed(std::vector<NamedWeight>& weights, int n_nodes);
 
-class PanelWeights {
+class PackedWeights {
  public:
   using ProgressFn = std::function<void(int64_t bytes_done, int64_t bytes)>;
 
-  PanelWeights() = default;
+  PackedWeights() = default;
 
-  // Bytes that the panels of these weights take: about what the file has for them. 0: no weight is of a type that has
-  // panels.
+  // Bytes that the packed forms of these weights take: about what the file has for them. 0: no weight is of a type that
+  // is packed.
   static int64_t bytes(const ModelConfig& config, ModelWeights& weights);
 
-  // Packs weights_with_panels() and sets their Weight::panels, which are valid as long as this lives. Memory does not
+  // Packs packable_weights() and sets their Weight::packed, which are valid as long as this lives. Memory does not
   // hold the model twice: see pack_weight. With several nodes each stripe is put on that of its owner. Throws
   // std::bad_alloc.
-  PanelWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights, const ProgressFn& progress = {});
+  PackedWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights, const ProgressFn& progress = {});
 
  private:
   struct Free {

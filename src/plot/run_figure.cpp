@@ -76,7 +76,7 @@ class Builder {
     return std::move(figure_);
   }
 
-  void default_panels() {
+  void default_query_tiles() {
     Panel& loss = panel("loss, nats per token");
     add(loss, "loss", {.smooth = true});
     const size_t n_training = loss.curves.size();
@@ -177,7 +177,7 @@ class Builder {
 
 Figure run_figure(const std::vector<RunMetrics>& runs, const RunFigureOptions& options) {
   Builder builder(runs, options);
-  if (options.metrics.empty()) builder.default_panels();
+  if (options.metrics.empty()) builder.default_query_tiles();
   for (const std::string& name : options.metrics) builder.metric_panel(name);
   Figure figure = builder.finish();
   if (figure.panels.empty())

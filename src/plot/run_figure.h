@@ -13,7 +13,7 @@ enum class PlotX : uint8_t { steps, tokens, time };
 
 struct RunFigureOptions {
   PlotX x = PlotX::steps;            // time: since the run's first record, pauses included
-  std::vector<std::string> metrics;  // one panel each; empty: the panels of default_panels
+  std::vector<std::string> metrics;  // one panel each; empty: the panels of default_query_tiles
   int64_t smooth = 0;                // records whose mean is drawn; 1: none; 0: a fiftieth of each run's records
 };
 

@@ -21,7 +21,7 @@ struct Weight {
   const std::byte* scale_inv = nullptr;  // f8_e4m3 only: float32 (ceil(rows/128), ceil(cols/128)), of the whole tensor
   int64_t scale_cols = 0;                // ceil(cols/128)
   int64_t first_row = 0;                 // of this view in the tensor that scale_inv belongs to
-  const std::byte* panels =
+  const std::byte* packed =
       nullptr;  // the same numbers laid out for fast products, when there are: kernels/packed_weight.h
 
   explicit operator bool() const noexcept { return data != nullptr; }
@@ -34,7 +34,7 @@ struct Weight {
     w.rows = n;
     w.data = row(first);
     w.first_row += first;
-    w.panels = nullptr;
+    w.packed = nullptr;
     return w;
   }
 };

@@ -71,11 +71,12 @@ void write_text(const fs::path& path, std::string_view text) {
   writer.commit();
 }
 
-void write_weights(const fs::path& folder, const Parameters& parameters, Products products) {
+void write_weights(const fs::path& folder, const Parameters& parameters, MatmulPrecision products) {
   std::vector<PlannedTensor> plan;
   for (const ParameterInfo& p : parameters.list())
-    plan.push_back(
-        {.name = p.name, .dtype = products == Products::bf16 && p.decays ? DType::bf16 : DType::f32, .shape = p.shape});
+    plan.push_back({.name = p.name,
+                    .dtype = products == MatmulPrecision::bf16 && p.decays ? DType::bf16 : DType::f32,
+                    .shape = p.shape});
   constexpr uint64_t kMaxShard = uint64_t{5} << 30;
   SafetensorsWriter writer(folder, plan, kMaxShard);
   std::vector<uint16_t> half;
@@ -203,7 +204,7 @@ void save_checkpoint(const fs::path& run, const TrainConfig& config, uint64_t st
   if (error) throw_bad_input("{}: cannot be made: {}", partial.string(), error.message());
   try {
     write_text(partial / "config.json",
-               config_to_json(config.model, config.run.products == Products::bf16 ? "bfloat16" : "float32"));
+               config_to_json(config.model, config.run.products == MatmulPrecision::bf16 ? "bfloat16" : "float32"));
     write_weights(partial, parameters, config.run.products);
     for (const auto& [name, text] : tokenizer) write_text(partial / name, text);
     write_optimizer(partial / "training" / "optimizer.safetensors", parameters, optimizer);
@@ -290,7 +291,7 @@ uint64_t checkpoint_bytes(const TrainConfig& config, const TokenizerFiles& token
   for_each_tensor(model, config.model, [&](const std::string&, Weight&, const Shape& shape) {
     const auto n = static_cast<uint64_t>(std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>()));
     parameters += n;
-    weights += n * (config.run.products == Products::bf16 && shape.size() > 1 ? 2 : 4);
+    weights += n * (config.run.products == MatmulPrecision::bf16 && shape.size() > 1 ? 2 : 4);
   });
   for (const auto& [name, content] : tokenizer) text += content.size();
   return weights + 3 * 4 * parameters + text;

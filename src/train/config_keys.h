@@ -49,10 +49,10 @@ struct Bounds {
 
 // The values of a key that is a choice, in the order of its enumeration.
 using Choices = std::array<std::string_view, 2>;
-inline constexpr Choices kPositionsNames{"restart", "run_on"}, kProductsNames{"f32", "bf16"},
+inline constexpr Choices kPositionsNames{"restart", "run_on"}, kMatmulPrecisionNames{"f32", "bf16"},
     kRecomputeNames{"none", "layers"}, kOnNanNames{"stop", "skip"};
-static_assert(Positions{1} == Positions::run_on && Products{1} == Products::bf16 && Recompute{1} == Recompute::layers &&
-              OnNan{1} == OnNan::skip);
+static_assert(Positions{1} == Positions::run_on && MatmulPrecision{1} == MatmulPrecision::bf16 &&
+              Recompute{1} == Recompute::layers && OnNan{1} == OnNan::skip);
 
 // visitor(key, field) for texts, lists and booleans, (key, field, Bounds) for numbers, (key, field, Choices) for
 // choices. The fields of a fresh TrainConfig hold the defaults.
@@ -143,7 +143,7 @@ void visit_config_keys(TrainConfig& c, Visitor&& visitor) {
   visitor(ConfigKey{"run", "init_std", refused, "standard deviation of the first weights"}, r.init_std,
           Bounds{1e-6, 10});
   visitor(ConfigKey{"run", "products", refused, "what matrices are multiplied in; sums and master weights are float32"},
-          r.products, kProductsNames);
+          r.products, kMatmulPrecisionNames);
   visitor(ConfigKey{"run", "recompute", free, "`layers`: keep less, compute each layer once more; the same bits"},
           r.recompute, kRecomputeNames);
   visitor(ConfigKey{"run", "on_nan", told, "a loss or gradient that is not finite: `stop` the run, or `skip` the step"},

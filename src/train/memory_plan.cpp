@@ -57,7 +57,7 @@ std::vector<MemoryClass> plan_memory(const TrainConfig& config) {
   const bool recompute = config.run.recompute == Recompute::layers;
   const int64_t loss_rows = std::min(StepOptions{}.loss_chunk, T);
   std::vector<MemoryClass> classes = {{"master weights, float32", n * kFloat}};
-  if (config.run.products == Products::bf16) classes.push_back({"weights, bfloat16", n * 2});
+  if (config.run.products == MatmulPrecision::bf16) classes.push_back({"weights, bfloat16", n * 2});
   classes.insert(classes.end(),
                  {{"gradients, float32", n * kFloat},
                   {"first and second moments, float32", 2 * n * kFloat},

@@ -20,12 +20,12 @@ struct ParameterInfo {
   bool learned = true;           // by gradient; a router's score bias is not (score_bias.h)
 };
 
-// The master copy is float32. With Products::bf16 the matrices (not norms, not the router, which works in float32) are
-// read from a second copy rounded to bfloat16; the weight tree views the one or the other, and Gradients
+// The master copy is float32. With MatmulPrecision::bf16 the matrices (not norms, not the router, which works in
+// float32) are read from a second copy rounded to bfloat16; the weight tree views the one or the other, and Gradients
 // (model/gradients.h) finds the gradient of either.
 class Parameters {
  public:
-  Parameters(const ModelConfig& config, Products products);
+  Parameters(const ModelConfig& config, MatmulPrecision products);
 
   const std::vector<ParameterInfo>& list() const noexcept { return list_; }
   const ModelWeights& weights() const noexcept { return weights_; }
@@ -46,7 +46,7 @@ class Parameters {
   std::vector<ParameterInfo> list_;
   ModelWeights weights_;
   Buffer<float> master_, gradients_;
-  Buffer<uint16_t> bf16_;  // empty for Products::f32
+  Buffer<uint16_t> bf16_;  // empty for MatmulPrecision::f32
   int64_t count_ = 0;
 };
 

@@ -178,7 +178,7 @@ std::string told(const Change& change, const TrainConfig& now, const TrainState&
   if (change.now.key != "micro_batch") return text;
   if (now.balance.capacity_factor > 0)
     text += "; what is dropped is chosen in each micro-batch, from here on in the new ones";
-  else if (now.run.products == Products::bf16)
+  else if (now.run.products == MatmulPrecision::bf16)
     text += "; from here on sums round in another order";
   if (static_cast<double>(state.tokens) < now.batch.ramp_tokens) text += "; the batch grows in steps of it";
   return text;

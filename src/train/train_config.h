@@ -44,7 +44,7 @@ enum class OnNan : uint8_t { stop, skip };
 struct RunConfig {
   uint64_t seed = 0;
   double init_std = 0.006;
-  Products products = Products::bf16;
+  MatmulPrecision products = MatmulPrecision::bf16;
   Recompute recompute = Recompute::none;
   OnNan on_nan = OnNan::stop;
   int64_t log_interval = 10, eval_interval = 200, eval_sequences = 64, save_interval = 200,

@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::contains;
 
-ModelConfig config_with_panels() {
+ModelConfig packable_config() {
   ModelConfig c = testing::tiny_v2_config();
   c.hidden_size = 64;
   c.q_lora_rank = 32;
@@ -25,7 +25,7 @@ ModelConfig config_with_panels() {
 
 class CachedWeights : public ::testing::Test {
  protected:
-  CachedWeights() : random_(config_with_panels(), 3) {
+  CachedWeights() : random_(packable_config(), 3) {
     random_.quantise(DType::q8_0);
     model_ = testing::model_in_file(random_, folder_ / "model.gguf");
     want_ = logits(WeightPlace::packed);
@@ -42,7 +42,7 @@ class CachedWeights : public ::testing::Test {
                            .cache_folder = cache_,
                            .notice = [&](const std::string& s) { notices_.push_back(s); }});
     EXPECT_GT(engine.packed_bytes(), 0);
-    mapped_ = engine.panel_file() != nullptr;
+    mapped_ = engine.packed_file() != nullptr;
     SequenceCache sequence;
     const auto row = engine.append(sequence, testing::random_ids(20, 97, 4));
     return {row.begin(), row.end()};
@@ -94,9 +94,9 @@ TEST_F(CachedWeights, AFileThatIsNotAsItShouldBeIsNamedAndReplacedOnlyWhenAsked)
       {"checksum of its header differs", [](std::string& b) { b[100] ^= 1; }},
       {"checksum of 'model.layers", [](std::string& b) { b[(1 << 21) + 7] ^= 1; }},
       {"of another model", [&](std::string& b) {
-         PanelHeader h = PanelFile(path).header();
+         PackedHeader h = PackedFile(path).header();
          ++h.fingerprint;
-         const std::string header = panel_header_bytes(h);
+         const std::string header = packed_header_bytes(h);
          std::copy(header.begin(), header.end(), b.begin());
        }}};
   for (const auto& [sentence, damage] : damages) {
@@ -115,7 +115,7 @@ TEST_F(CachedWeights, AFileThatIsNotAsItShouldBeIsNamedAndReplacedOnlyWhenAsked)
 
 TEST_F(CachedWeights, AnotherModelOfThatPathDoesNotUseIt) {
   logits(WeightPlace::cached);
-  testing::RandomModel other(config_with_panels(), 4);
+  testing::RandomModel other(packable_config(), 4);
   other.quantise(DType::q8_0);
   model_ = testing::model_in_file(other, folder_ / "model.gguf");
   const std::vector<float> want = logits(WeightPlace::packed);
@@ -141,7 +141,7 @@ TEST_F(CachedWeights, AFullDiskLeavesNothingBehindAndTheRunGoesOn) {
   const auto before = ::signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &limit), 0);
-  const rlimit small{.rlim_cur = (rlim_t{1} << 21) + 100, .rlim_max = limit.rlim_max};  // in the middle of the panels
+  const rlimit small{.rlim_cur = (rlim_t{1} << 21) + 100, .rlim_max = limit.rlim_max};  // in the middle of the weights
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
   expect_same_bits(WeightPlace::cached, false, 1);
   ::setrlimit(RLIMIT_FSIZE, &limit);
@@ -157,7 +157,7 @@ TEST_F(CachedWeights, MayBeDeletedWhileTheyAreUsed) {
                          .arithmetic = Arithmetic::fast,
                          .weights = WeightPlace::automatic,
                          .cache_folder = cache_});
-  ASSERT_NE(engine.panel_file(), nullptr);
+  ASSERT_NE(engine.packed_file(), nullptr);
   fs::remove_all(cache_);
   SequenceCache sequence;
   EXPECT_TRUE(testing::same_bits(engine.append(sequence, testing::random_ids(20, 97, 4)), want_));

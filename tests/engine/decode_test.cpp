@@ -14,7 +14,7 @@ using testing::model_of;
 using testing::random_ids;
 
 testing::RandomModel quantised_model() {
-  testing::RandomModel model(testing::panel_v2_config(), 3);
+  testing::RandomModel model(testing::packable_v2_config(), 3);
   model.quantise(DType::q8_0);
   return model;
 }

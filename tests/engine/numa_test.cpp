@@ -12,7 +12,7 @@ namespace {
 
 // A head of 4.5 MB, and some other weights: every node has stripes.
 ModelConfig wide_config() {
-  ModelConfig c = testing::panel_v2_config();
+  ModelConfig c = testing::packable_v2_config();
   c.hidden_size = 256;
   c.vocab_size = 16384;
   return c;
@@ -33,7 +33,7 @@ class NumaEngine : public ::testing::Test {
   std::vector<float> logits(const EngineOptions& options) {
     Engine engine(model_, options);
     EXPECT_GT(engine.packed_bytes(), int64_t{kHugeBlock});
-    EXPECT_EQ(engine.panel_file() != nullptr, options.weights == WeightPlace::cached);
+    EXPECT_EQ(engine.packed_file() != nullptr, options.weights == WeightPlace::cached);
     SequenceCache sequence;
     std::vector<float> all;
     for (const auto& ids : {testing::random_ids(20, 97, 4), {5}, {96}}) {

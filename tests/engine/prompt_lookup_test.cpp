@@ -10,13 +10,13 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-Ids guess(PromptLookup& lookup, const Ids& history, int64_t most = 8) {
+Ids draft(PromptLookup& lookup, const Ids& history, int64_t most = 8) {
   return lookup.kind(history) ? lookup.propose(history, most) : Ids{};
 }
-Ids guess(const Ids& history, int64_t most = 8) {
+Ids draft(const Ids& history, int64_t most = 8) {
   PromptLookup lookup;
   lookup.begin({}, {});
-  return guess(lookup, history, most);
+  return draft(lookup, history, most);
 }
 
 // The definition, by looking at every place.
@@ -28,18 +28,18 @@ std::optional<int64_t> next_by_scan(const Ids& ids) {
   return std::nullopt;
 }
 
-TEST(PromptLookup, GuessesWhatFollowedTheLongestThenTheLatestMatch) {
-  EXPECT_EQ(guess({1, 2, 3, 4, 5, 1, 2}, 2), (Ids{3, 4}));
-  EXPECT_EQ(guess({1, 2, 3, 9, 1, 2, 4, 9, 1, 2}, 2), (Ids{4, 9}));        // both matches of 2: the later one
-  EXPECT_EQ(guess({7, 1, 2, 3, 9, 8, 1, 2, 4, 9, 7, 1, 2}, 1), (Ids{3}));  // one of 3 before a later one of 2
-  EXPECT_EQ(guess({1, 2, 3, 4}), Ids{});
-  EXPECT_EQ(guess({1, 2, 1}), Ids{});  // one id is no match
-  EXPECT_EQ(guess({}), Ids{});
+TEST(PromptLookup, DraftsWhatFollowedTheLongestThenTheLatestMatch) {
+  EXPECT_EQ(draft({1, 2, 3, 4, 5, 1, 2}, 2), (Ids{3, 4}));
+  EXPECT_EQ(draft({1, 2, 3, 9, 1, 2, 4, 9, 1, 2}, 2), (Ids{4, 9}));        // both matches of 2: the later one
+  EXPECT_EQ(draft({7, 1, 2, 3, 9, 8, 1, 2, 4, 9, 7, 1, 2}, 1), (Ids{3}));  // one of 3 before a later one of 2
+  EXPECT_EQ(draft({1, 2, 3, 4}), Ids{});
+  EXPECT_EQ(draft({1, 2, 1}), Ids{});  // one id is no match
+  EXPECT_EQ(draft({}), Ids{});
 }
 
 TEST(PromptLookup, GoesOnPeriodicallyWhereTheMatchReachesTheEnd) {
-  EXPECT_EQ(guess({5, 1, 2, 3, 1, 2, 3}, 7), (Ids{1, 2, 3, 1, 2, 3, 1}));
-  EXPECT_EQ(guess({4, 4, 4}, 3), (Ids{4, 4, 4}));
+  EXPECT_EQ(draft({5, 1, 2, 3, 1, 2, 3}, 7), (Ids{1, 2, 3, 1, 2, 3, 1}));
+  EXPECT_EQ(draft({4, 4, 4}, 3), (Ids{4, 4, 4}));
 }
 
 TEST(PromptLookup, KindIsTheLengthOfTheMatch) {
@@ -62,7 +62,7 @@ TEST(PromptLookup, IdByIdItFindsWhatAScanOfTheWholeHistoryFinds) {
     Ids history;
     for (const int32_t id : testing::random_ids(600, vocabulary, 5)) {
       history.push_back(id);
-      const Ids got = guess(lookup, history, 1);
+      const Ids got = draft(lookup, history, 1);
       const auto want = next_by_scan(history);
       ASSERT_EQ(got.empty(), !want) << history.size();
       if (want) {
@@ -75,9 +75,9 @@ TEST(PromptLookup, IdByIdItFindsWhatAScanOfTheWholeHistoryFinds) {
 TEST(PromptLookup, BeginForgets) {
   PromptLookup lookup;
   lookup.begin({}, {});
-  EXPECT_FALSE(guess(lookup, {1, 2, 3, 1, 2}).empty());
+  EXPECT_FALSE(draft(lookup, {1, 2, 3, 1, 2}).empty());
   lookup.begin({}, {});
-  EXPECT_TRUE(guess(lookup, {8, 9, 1, 2}).empty());
+  EXPECT_TRUE(draft(lookup, {8, 9, 1, 2}).empty());
 }
 
 }  // namespace

@@ -24,13 +24,13 @@ struct Fixture {
 std::vector<Fixture> fixtures() {
   std::vector<Fixture> all;
   const std::vector<Arithmetic> both = {Arithmetic::exact, Arithmetic::fast};
-  ModelConfig many_heads = testing::tiny_v2_config();  // more rows of queries than a panel has lanes
+  ModelConfig many_heads = testing::tiny_v2_config();  // more rows of queries than a query tile has lanes
   many_heads.num_attention_heads = many_heads.num_key_value_heads = 20;
   many_heads.q_lora_rank.reset();
   all.push_back({"v2", RandomModel(testing::tiny_v2_config(), 3), both});
   all.push_back({"v2 with 20 heads", RandomModel(many_heads, 4), both});
   all.push_back({"v2 with kv_b_proj split", RandomModel(testing::tiny_v2_config(), 5, true), both});
-  all.push_back({"v2 in q8_0", RandomModel(testing::panel_v2_config(), 6), both});
+  all.push_back({"v2 in q8_0", RandomModel(testing::packable_v2_config(), 6), both});
   all.back().weights.quantise(DType::q8_0);
   all.push_back({"llama", RandomModel(testing::tiny_llama_config(), 7), {Arithmetic::exact}});
   return all;
@@ -68,7 +68,7 @@ TEST(FeedSingly, EveryRowHasTheBitsOfAStepOfOneToken) {
         engine.append(together, random_ids(depth, V, 1));
         engine.append(alone, random_ids(depth, V, 1));
       }
-      const Ids ids = random_ids(1 + kMostGuesses, V, 2);
+      const Ids ids = random_ids(1 + kMaxDraft, V, 2);
       std::vector<std::vector<float>> want;
       for (const int32_t id : ids) want.push_back(copy(engine.append(alone, std::span(&id, 1))));
       for (int round = 0; round < 2; ++round) {  // a second time over what was truncated
@@ -111,7 +111,7 @@ TEST(EngineRoom, IsWhatContextAndCacheHave) {
   EXPECT_EQ(engine.room(b), 64);
 }
 
-// Guesses that are right, but for one id in `every`; and wrong in all ways after that.
+// Drafts that are right, but for one id in `every`; and wrong in all ways after that.
 class Oracle final : public Proposer {
  public:
   Oracle(Ids truth, int64_t every) : truth_(std::move(truth)), every_(every) {}
@@ -174,7 +174,7 @@ GenerateRequest greedy_request(int64_t n) {
   return request;
 }
 
-// Plain decoding against every kind of speculation: as it pays (0), or with so many guesses.
+// Plain decoding against every kind of speculation: as it pays (0), or with so many drafts.
 void expect_same(Engine& engine, Engine& draft, const Ids& prompt, const GenerateRequest& request,
                  const std::vector<int64_t>& counts, int64_t n_before_end = INT64_MAX) {
   const Outcome plain = outcome(engine, prompt, request, nullptr, n_before_end);

@@ -20,7 +20,7 @@ double inner(std::span<const float> a, std::span<const float> b) {
 }
 double norm(std::span<const float> a) { return std::sqrt(inner(a, a)); }
 
-// Bfloat16 numbers, so that Products::bf16 rounds no operand and the products are those of the real numbers.
+// Bfloat16 numbers, so that MatmulPrecision::bf16 rounds no operand and the products are those of the real numbers.
 std::vector<float> exact(int64_t n, uint64_t seed) {
   auto x = random_floats(n, seed);
   for (float& v : x) v = bf16_to_f32(f32_to_bf16(v));
@@ -53,7 +53,7 @@ TEST(Adjoint, RotationByTheOppositeAngles) {
 // y = x W^T and its two gradients: <y, v> = <x, v W> = <W, v^T x>.
 TEST(Adjoint, LinearItsInputAndItsWeightGradient) {
   ThreadPool pool(2);
-  for (const Products p : kProducts)
+  for (const MatmulPrecision p : kProducts)
     for (const auto& [T, N, K] : {std::array<int64_t, 3>{1, 1, 1}, {3, 17, 33}, {47, 133, 290}, {65, 31, 600}}) {
       SCOPED_TRACE(std::string(name(p)) + " T " + std::to_string(T));
       const auto x = exact(T * K, 1), v = exact(T * N, 2), values = exact(N * K, 3);
@@ -74,7 +74,7 @@ TEST(Adjoint, GroupedLinearItsInputAndItsWeightGradients) {
   const std::vector<int64_t> offsets = {0, 3, 3, 41, 42, 80};
   const size_t E = offsets.size() - 1;
   const int64_t T = offsets.back(), size = N * K;
-  for (const Products p : kProducts) {
+  for (const MatmulPrecision p : kProducts) {
     SCOPED_TRACE(name(p));
     const auto x = exact(T * K, 1), v = exact(T * N, 2), values = exact(std::ssize(offsets) * size, 3);
     std::vector<float> y(v.size()), dx(x.size()), dw(values.size());

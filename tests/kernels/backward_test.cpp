@@ -251,7 +251,7 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
     }
     const auto qf = to_float(q), kf = to_float(key), sf = to_float(shared), vf = to_float(value), of = to_float(o),
                dof = to_float(d_o);
-    for (const Products products : {Products::f32, Products::bf16}) {
+    for (const MatmulPrecision products : {MatmulPrecision::f32, MatmulPrecision::bf16}) {
       std::vector<float> got(of.size());
       std::vector<AttentionState> got_states(states.size());
       ThreadPool two(2);
@@ -267,10 +267,10 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
                                         .states = got_states.data()};
       attention_forward(two, scratch, products, {&forward, 1});
       // bfloat16 operands: scores move by about 2^-8 of a few units, probabilities and values by 2^-9 each.
-      EXPECT_LE(largest_error(got, o), products == Products::f32 ? 1e-5 : 0.03);
+      EXPECT_LE(largest_error(got, o), products == MatmulPrecision::f32 ? 1e-5 : 0.03);
       for (size_t i = 0; i < states.size(); ++i)
         EXPECT_NEAR(got_states[i].max + std::log(got_states[i].sum), states[i].max,
-                    products == Products::f32 ? 1e-4 : 0.05);
+                    products == MatmulPrecision::f32 ? 1e-4 : 0.05);
     }
     std::vector<float> gq(q.size()), gk(key.size()), gv(value.size()), gs(dshared.size());
     ThreadPool pool(2);
@@ -288,7 +288,7 @@ TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {
                                         .dkey = {gk.data(), n, G * N},
                                         .dvalue = {gv.data(), n, G * V},
                                         .dshared = {gs.data(), n, heads * R}};
-    attention_backward(pool, arena, Products::f32, {&gradient, 1});
+    attention_backward(pool, arena, MatmulPrecision::f32, {&gradient, 1});
     EXPECT_LE(largest_error(gv, dvalue), 1e-5);
     if (n == 1) continue;  // one token: its probability is 1 whatever the scores, the other gradients are zero
     EXPECT_LE(largest_error(gq, dq), 1e-5);

@@ -34,7 +34,7 @@ void multiply(ThreadPool* pool, const GemmKernel& kernel, Element a, Element b, 
 
 TEST(Gemm, EveryKernelStaysWithinTheRoundingBoundOfTheDefinition) {
   ThreadPool pool(2);
-  for (const Products products : kProducts)
+  for (const MatmulPrecision products : kProducts)
     for (const GemmKernel* kernel : runnable_gemm_kernels(products))
       for (const Shape& s : kShapes)
         for (const int form : {0, 1, 2, 3}) {
@@ -61,7 +61,7 @@ TEST(Gemm, RowsAPageApartGiveTheBitsOfRowsElsewhere) {
   Padded elsewhere(M, K, 1, 4);
   for (int64_t i = 0; i < M; ++i)
     for (int64_t k = 0; k < K; ++k) elsewhere.view()(i, k) = apart.view()(i, k);
-  for (const Products products : kProducts)
+  for (const MatmulPrecision products : kProducts)
     for (const GemmKernel* kernel : runnable_gemm_kernels(products)) {
       Padded c(M, N, 0, 3), same(M, N, 0, 5);
       const Element be{products, b.view(), true};
@@ -76,7 +76,7 @@ TEST(Gemm, BitsOfARowDoNotDependOnTheOtherRowsNorOnThreads) {
   ThreadPool pool(3);
   const int64_t M = 135, N = 67, K = 2150;
   const Padded a(M, K, 1, 1), b(K, N, 0, 2);
-  for (const Products products : kProducts)
+  for (const MatmulPrecision products : kProducts)
     for (const GemmKernel* kernel : runnable_gemm_kernels(products)) {
       Padded all(M, N, 0, 3);
       multiply(&pool, *kernel, of(products, a.view()), of(products, b.view()), all, false);
@@ -100,7 +100,7 @@ TEST(Gemm, BitsOfARowDoNotDependOnTheOtherRowsNorOnThreads) {
 
 // What a sum over nothing is, and that operands of the padding do not reach c.
 TEST(Gemm, NotANumberStaysInItsRowAndColumnAndNoDepthIsZero) {
-  for (const Products products : kProducts)
+  for (const MatmulPrecision products : kProducts)
     for (const GemmKernel* kernel : runnable_gemm_kernels(products)) {
       Padded a(35, 37, 0, 1), c(35, 41, 2, 3);
       const Padded b(37, 41, 0, 2);
@@ -120,11 +120,13 @@ TEST(Gemm, Bfloat16IsRoundedToNearestEvenExactly) {
   const std::vector<float> values = {1.0f,        1.00390625f, 1.01171875f, -1.00390625f,
                                      1.00390637f, 3e38f,       -0.0f,       0x1p-126f};
   const std::vector<float> one = {1.0f};
-  for (const GemmKernel* kernel : runnable_gemm_kernels(Products::bf16)) {
+  for (const GemmKernel* kernel : runnable_gemm_kernels(MatmulPrecision::bf16)) {
     const auto n = static_cast<int64_t>(values.size());
     Padded c(n, 1, 0, 1), ct(1, n, 0, 1);
-    multiply(nullptr, *kernel, of(Products::bf16, mat(values, n, 1)), of(Products::bf16, mat(one, 1, 1)), c, false);
-    multiply(nullptr, *kernel, of(Products::bf16, mat(one, 1, 1)), of(Products::bf16, mat(values, 1, n)), ct, false);
+    multiply(nullptr, *kernel, of(MatmulPrecision::bf16, mat(values, n, 1)), of(MatmulPrecision::bf16, mat(one, 1, 1)),
+             c, false);
+    multiply(nullptr, *kernel, of(MatmulPrecision::bf16, mat(one, 1, 1)), of(MatmulPrecision::bf16, mat(values, 1, n)),
+             ct, false);
     for (int64_t i = 0; i < n; ++i) {
       const float want = bf16_to_f32(f32_to_bf16(values[static_cast<size_t>(i)]));
       EXPECT_EQ(c.view()(i, 0), want) << kernel->name << " " << i;
@@ -136,11 +138,13 @@ TEST(Gemm, Bfloat16IsRoundedToNearestEvenExactly) {
 // A signalling NaN's payload must not round up into infinity.
 TEST(Gemm, Bfloat16KeepsEveryNotANumber) {
   const float signalling = std::bit_cast<float>(0x7F800001u), negative = std::bit_cast<float>(0xFF800001u);
-  for (const GemmKernel* kernel : runnable_gemm_kernels(Products::bf16)) {
+  for (const GemmKernel* kernel : runnable_gemm_kernels(MatmulPrecision::bf16)) {
     Padded c(2, 1, 0, 1), ct(1, 2, 0, 1);
     const std::vector<float> values = {signalling, negative}, one = {1.0f};
-    multiply(nullptr, *kernel, of(Products::bf16, mat(values, 2, 1)), of(Products::bf16, mat(one, 1, 1)), c, false);
-    multiply(nullptr, *kernel, of(Products::bf16, mat(one, 1, 1)), of(Products::bf16, mat(values, 1, 2)), ct, false);
+    multiply(nullptr, *kernel, of(MatmulPrecision::bf16, mat(values, 2, 1)), of(MatmulPrecision::bf16, mat(one, 1, 1)),
+             c, false);
+    multiply(nullptr, *kernel, of(MatmulPrecision::bf16, mat(one, 1, 1)), of(MatmulPrecision::bf16, mat(values, 1, 2)),
+             ct, false);
     for (int64_t i = 0; i < 2; ++i) {
       EXPECT_TRUE(std::isnan(c.view()(i, 0))) << kernel->name;
       EXPECT_TRUE(std::isnan(ct.view()(0, i))) << kernel->name;
@@ -149,20 +153,20 @@ TEST(Gemm, Bfloat16KeepsEveryNotANumber) {
 }
 
 TEST(GemmDispatch, TheInstructionSetAndTheCpuDecide) {
-  const auto chosen = [](Products p, std::string_view forced, const CpuFeatures& cpu) -> std::string {
+  const auto chosen = [](MatmulPrecision p, std::string_view forced, const CpuFeatures& cpu) -> std::string {
     return choose_gemm_kernel(p, forced, cpu).name;
   };
-  EXPECT_EQ(chosen(Products::bf16, "", CpuFeatures{}), "ref");
+  EXPECT_EQ(chosen(MatmulPrecision::bf16, "", CpuFeatures{}), "ref");
 #if defined(__x86_64__)
   const CpuFeatures intel{.avx2 = true, .avx512 = true, .avx512_bf16 = true, .avx512_vnni = true, .amx = true};
   const CpuFeatures amd{.avx2 = true, .avx512 = true, .avx512_bf16 = true, .fast_bf16_dot = true};
-  EXPECT_EQ(chosen(Products::bf16, "", intel), "amx");
-  EXPECT_EQ(chosen(Products::bf16, "amx", intel), "amx");
-  EXPECT_EQ(chosen(Products::f32, "", intel), "avx512");
-  EXPECT_EQ(chosen(Products::bf16, "avx512", intel), "avx512");
-  EXPECT_EQ(chosen(Products::bf16, "", amd), "avx512_bf16");
-  EXPECT_EQ(chosen(Products::bf16, "avx512", amd), "avx512_bf16");
-  for (const Products p : kProducts) {
+  EXPECT_EQ(chosen(MatmulPrecision::bf16, "", intel), "amx");
+  EXPECT_EQ(chosen(MatmulPrecision::bf16, "amx", intel), "amx");
+  EXPECT_EQ(chosen(MatmulPrecision::f32, "", intel), "avx512");
+  EXPECT_EQ(chosen(MatmulPrecision::bf16, "avx512", intel), "avx512");
+  EXPECT_EQ(chosen(MatmulPrecision::bf16, "", amd), "avx512_bf16");
+  EXPECT_EQ(chosen(MatmulPrecision::bf16, "avx512", amd), "avx512_bf16");
+  for (const MatmulPrecision p : kProducts) {
     EXPECT_EQ(chosen(p, "avx2", intel), "avx2");
     EXPECT_EQ(chosen(p, "ref", intel), "ref");
     EXPECT_EQ(chosen(p, "", CpuFeatures{.avx2 = true}), "avx2");

@@ -67,18 +67,18 @@ auto random_code(uint64_t stream, int limit) {
   };
 }
 
-// Panels of queries against a group of keys twice over, other queries the second time.
+// Query tiles of queries against a group of keys twice over, other queries the second time.
 template <class Code>
-Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int64_t n_panels, Code&& code) {
+Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int64_t n_query_tiles, Code&& code) {
   constexpr int64_t kGroups = 2;
   const int64_t words_of_group = query_words(keys.group.n) * kLanes, room = kGroups * words_of_group,
                 cells = kTileCells * kLanes;
   const std::vector<CodeGroup> groups(static_cast<size_t>(kGroups), keys.group);
-  Buffer<uint32_t> words(n_panels * room);
-  Buffer<float> lanes = normals(n_panels * kGroups * kLanes, 4), scores(n_panels * cells), out(n_panels * n * kLanes),
-                scratch(kKernelScratch / 4);
-  std::vector<ScorePanel> panels;
-  for (int64_t p = 0; p < n_panels; ++p) {
+  Buffer<uint32_t> words(n_query_tiles * room);
+  Buffer<float> lanes = normals(n_query_tiles * kGroups * kLanes, 4), scores(n_query_tiles * cells),
+                out(n_query_tiles * n * kLanes), scratch(kKernelScratch / 4);
+  std::vector<ScoreTile> query_tiles;
+  for (int64_t p = 0; p < n_query_tiles; ++p) {
     for (int64_t g = 0; g < kGroups; ++g)
       for (int64_t l = 0; l < kLanes; ++l) {
         int16_t codes[kGroup] = {};
@@ -86,41 +86,42 @@ Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int6
           codes[i] = static_cast<int16_t>(code(((p * kGroups + g) * kLanes + l) * keys.group.n + i));
         k.pack_query(codes, keys.group.n, l, words.data() + p * room + g * words_of_group);
       }
-    panels.push_back({words.data() + p * room, lanes.data() + p * kGroups * kLanes, scores.data() + p * cells});
+    query_tiles.push_back({words.data() + p * room, lanes.data() + p * kGroups * kLanes, scores.data() + p * cells});
   }
   if (k.begin != nullptr) k.begin();
-  Ahead none;
-  k.score(groups.data(), kGroups, n, panels.data(), n_panels, none, scratch.data());
+  Prefetch none;
+  k.score(groups.data(), kGroups, n, query_tiles.data(), n_query_tiles, none, scratch.data());
   if (k.end != nullptr) k.end();
-  for (int64_t p = 0; p < n_panels; ++p)
+  for (int64_t p = 0; p < n_query_tiles; ++p)
     std::copy_n(scores.data() + p * cells, n * kLanes, out.data() + p * n * kLanes);
   return out;
 }
 
-// Panels of probabilities p(panel, cell, lane) against a group of values, twice, scaled in between: all lanes' sums.
+// Query tiles of probabilities p(query tile, cell, lane) against a group of values, twice, scaled in between: all
+// lanes' sums.
 template <class Probability>
-Buffer<float> sums_of(const Int16Kernel& k, const Group& values, int64_t n, int64_t n_panels, const float* inverse,
+Buffer<float> sums_of(const Int16Kernel& k, const Group& values, int64_t n, int64_t n_query_tiles, const float* inverse,
                       const float* factor, Probability&& probability) {
   const int64_t columns = values.group.n, room = sum_columns(columns) * kLanes, cells = kTileCells * kLanes;
-  Buffer<float> p(n_panels * cells), sums(n_panels * room), out(n_panels * kLanes * columns),
-      scratch(kKernelScratch / 4), keep = normals(kLanes, 6);
+  Buffer<float> p(n_query_tiles * cells), sums(n_query_tiles * room), out(n_query_tiles * kLanes * columns),
+      scratch(kKernelScratch / 4), rescale = normals(kLanes, 6);
   for (float& x : p.vec()) x = NAN;
-  std::vector<ValuePanel> panels;
-  for (int64_t i = 0; i < n_panels; ++i) {
+  std::vector<ValueTile> query_tiles;
+  for (int64_t i = 0; i < n_query_tiles; ++i) {
     for (int64_t j = 0; j < n; ++j)
       for (int64_t l = 0; l < kLanes; ++l) p[i * cells + j * kLanes + l] = probability(i, j, l);
-    k.arrange(p.data() + i * cells, n);
-    panels.push_back({p.data() + i * cells, inverse, factor, sums.data() + i * room});
+    k.pack_probs(p.data() + i * cells, n);
+    query_tiles.push_back({p.data() + i * cells, inverse, factor, sums.data() + i * room});
   }
   if (k.begin != nullptr) k.begin();
-  Ahead none;
+  Prefetch none;
   for (const bool add : {false, true}) {
-    k.add_values(&values.group, 1, n, panels.data(), n_panels, add, none, scratch.data());
-    for (const ValuePanel& panel : panels) k.scale_sums(panel.sums, columns, keep.data());
+    k.add_values(&values.group, 1, n, query_tiles.data(), n_query_tiles, add, none, scratch.data());
+    for (const ValueTile& query_tile : query_tiles) k.scale_sums(query_tile.sums, columns, rescale.data());
   }
   if (k.end != nullptr) k.end();
-  for (int64_t i = 0; i < n_panels; ++i)
-    k.unpack_sums(panels[static_cast<size_t>(i)].sums, columns, out.data() + i * kLanes * columns, columns);
+  for (int64_t i = 0; i < n_query_tiles; ++i)
+    k.unpack_sums(query_tiles[static_cast<size_t>(i)].sums, columns, out.data() + i * kLanes * columns, columns);
   return out;
 }
 
@@ -130,14 +131,14 @@ TEST(Int16, ScoresAreTheSameBitsInEveryTable) {
   for (const bool narrow : {false, true})
     for (const int64_t cells : {1, 7, 15, 16, 17, 33, 64})
       for (const int64_t n : {1, 2, 11, 31, 33, 63, 64, 65, 127, 128})
-        for (const int64_t panels : {int64_t{1}, int64_t{3}, kMaxPanels}) {
-          if (panels == kMaxPanels && cells < 64) continue;
+        for (const int64_t query_tiles : {int64_t{1}, int64_t{3}, kMaxQueryTiles}) {
+          if (query_tiles == kMaxQueryTiles && cells < 64) continue;
           const Group keys(cells, n, narrow, random_code(1, narrow ? 127 : kMaxCode));
           const auto code = random_code(2, kMaxCode);
-          const auto want = scores_of(plain(), keys, cells, panels, code);
+          const auto want = scores_of(plain(), keys, cells, query_tiles, code);
           for (const Int16Kernel* k : runnable_int16_kernels())
-            ASSERT_TRUE(same(scores_of(*k, keys, cells, panels, code), want))
-                << k->name << ' ' << narrow << ' ' << cells << ' ' << n << ' ' << panels;
+            ASSERT_TRUE(same(scores_of(*k, keys, cells, query_tiles, code), want))
+                << k->name << ' ' << narrow << ' ' << cells << ' ' << n << ' ' << query_tiles;
         }
 }
 
@@ -147,16 +148,16 @@ TEST(Int16, SumsOfValuesAreTheSameBitsInEveryTable) {
   for (const bool narrow : {false, true})
     for (const int64_t cells : {1, 2, 5, 15, 16, 17, 50, 63, 64})
       for (const int64_t n : {1, 11, 15, 16, 17, 31, 33, 64, 100, 127, 128})
-        for (const int64_t panels : {int64_t{1}, int64_t{3}, kMaxPanels}) {
-          if (panels == kMaxPanels && cells < 64) continue;
+        for (const int64_t query_tiles : {int64_t{1}, int64_t{3}, kMaxQueryTiles}) {
+          if (query_tiles == kMaxQueryTiles && cells < 64) continue;
           const Group values(cells, n, narrow, random_code(1, narrow ? 127 : kMaxCode));
           const auto probability = [](int64_t i, int64_t j, int64_t l) {
             return static_cast<float>(uniform01(7, 5, static_cast<uint64_t>((i * kTileCells + j) * kLanes + l)));
           };
-          const auto want = sums_of(plain(), values, cells, panels, inverse.data(), factor.data(), probability);
+          const auto want = sums_of(plain(), values, cells, query_tiles, inverse.data(), factor.data(), probability);
           for (const Int16Kernel* k : runnable_int16_kernels())
-            ASSERT_TRUE(same(sums_of(*k, values, cells, panels, inverse.data(), factor.data(), probability), want))
-                << k->name << ' ' << narrow << ' ' << cells << ' ' << n << ' ' << panels;
+            ASSERT_TRUE(same(sums_of(*k, values, cells, query_tiles, inverse.data(), factor.data(), probability), want))
+                << k->name << ' ' << narrow << ' ' << cells << ' ' << n << ' ' << query_tiles;
         }
 }
 
@@ -175,12 +176,12 @@ TEST(Int16, TheLargestSumsDoNotOverflow) {
         ASSERT_EQ(scores[i], std::fma(product, lanes[kLanes + i % kLanes], product * lanes[i % kLanes])) << k->name;
       }
       const auto sums = sums_of(*k, group, kTileCells, 1, ones.data(), ones.data(),
-                                [](int64_t, int64_t, int64_t) { return static_cast<float>(kMaxWeight); });
-      const auto keep = normals(kLanes, 6);
+                                [](int64_t, int64_t, int64_t) { return static_cast<float>(kMaxProb); });
+      const auto rescale = normals(kLanes, 6);
       for (int64_t l = 0; l < kLanes; ++l)
         for (int64_t i = 0; i < kGroup; ++i) {
-          const auto product = static_cast<float>(sign * kTileCells * kMaxCode * kMaxWeight);
-          ASSERT_EQ(sums[l * kGroup + i], std::fma(product, 1.0f, product * keep[l]) * keep[l]) << k->name;
+          const auto product = static_cast<float>(sign * kTileCells * kMaxCode * kMaxProb);
+          ASSERT_EQ(sums[l * kGroup + i], std::fma(product, 1.0f, product * rescale[l]) * rescale[l]) << k->name;
         }
     }
 }
@@ -272,7 +273,7 @@ TEST(Int16, CodesAreTheSameBitsInEveryTable) {
 
 // ---- Attention over tiles, against the definition in double. ----
 
-// Rows of one panel that see positions 0 .. position of a cache; keys are whole rows, values their first body()
+// Rows of one query tile that see positions 0 .. position of a cache; keys are whole rows, values their first body()
 // columns.
 struct Case {
   CacheRow row;
@@ -299,32 +300,32 @@ struct Inputs {
   }
 };
 
-// n_rows rows of queries from first_row on, panel by panel, tiles in order: o (n_rows, body).
-std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const Inputs& in, int64_t first_row = 0) {
+// n_rows rows of queries from first_row on, query tile by query tile, tiles in order: o (n_rows, body).
+std::vector<float> query_tile_attention(const Int16Kernel& k, const Case& c, const Inputs& in, int64_t first_row = 0) {
   const int64_t body = c.row.body(), tail = c.row.tail;
   QueryShape shape;
   shape.add_part(body);
   shape.add_part(tail);
-  const int64_t n_panels = (c.n_rows + kLanes - 1) / kLanes;
-  Buffer<uint32_t> words(n_panels * shape.words * kLanes);
-  Buffer<float> scales(n_panels * shape.groups * kLanes), z(n_panels * sum_columns(body) * kLanes),
+  const int64_t n_query_tiles = (c.n_rows + kLanes - 1) / kLanes;
+  Buffer<uint32_t> words(n_query_tiles * shape.words * kLanes);
+  Buffer<float> scales(n_query_tiles * shape.groups * kLanes), z(n_query_tiles * sum_columns(body) * kLanes),
       scratch(kTileScratch);
-  std::vector<LaneState> states(static_cast<size_t>(n_panels));
-  std::vector<int32_t> visible(static_cast<size_t>(n_panels * kLanes));
-  std::vector<QueryPanel> panels;
-  for (int64_t p = 0; p < n_panels; ++p)
-    panels.push_back({words.data() + p * shape.words * kLanes, scales.data() + p * shape.groups * kLanes,
-                      visible.data() + p * kLanes, &states[static_cast<size_t>(p)],
-                      z.data() + p * sum_columns(body) * kLanes});
-  for (int64_t r = 0; r < n_panels * kLanes; ++r) {
-    QueryPanel& panel = panels[static_cast<size_t>(r / kLanes)];
+  std::vector<LaneState> states(static_cast<size_t>(n_query_tiles));
+  std::vector<int32_t> visible(static_cast<size_t>(n_query_tiles * kLanes));
+  std::vector<QueryTile> query_tiles;
+  for (int64_t p = 0; p < n_query_tiles; ++p)
+    query_tiles.push_back({words.data() + p * shape.words * kLanes, scales.data() + p * shape.groups * kLanes,
+                           visible.data() + p * kLanes, &states[static_cast<size_t>(p)],
+                           z.data() + p * sum_columns(body) * kLanes});
+  for (int64_t r = 0; r < n_query_tiles * kLanes; ++r) {
+    QueryTile& query_tile = query_tiles[static_cast<size_t>(r / kLanes)];
     if (r >= c.n_rows) {
-      clear_lane(shape, r % kLanes, panel);
+      clear_lane(shape, r % kLanes, query_tile);
       continue;
     }
     const float* q = in.q.data() + (first_row + r) * c.row.width;
-    pack_lane(k, {q, body}, 0, 0, r % kLanes, panel);
-    pack_lane(k, {q + body, tail}, query_words(body), n_groups(body), r % kLanes, panel);
+    pack_lane(k, {q, body}, 0, 0, r % kLanes, query_tile);
+    pack_lane(k, {q + body, tail}, query_words(body), n_groups(body), r % kLanes, query_tile);
   }
   CachedTile cached(c.row);
   Buffer<float> rounded(cached.scratch_floats());
@@ -334,17 +335,18 @@ std::vector<float> panel_attention(const Int16Kernel& k, const Case& c, const In
     for (int64_t r = 0; r < c.n_rows; ++r)
       visible[static_cast<size_t>(r)] =
           static_cast<int32_t>(std::clamp<int64_t>(c.positions[static_cast<size_t>(r)] - first + 1, 0, n));
-    for (size_t p = 0; p < panels.size(); p += kMaxPanels)
+    for (size_t p = 0; p < query_tiles.size(); p += kMaxQueryTiles)
       attend_tile(k, {n, groups, groups.first(static_cast<size_t>(cached.body_groups())), {}}, c.scale, first == 0,
-                  std::span(panels).subspan(p, std::min<size_t>(kMaxPanels, panels.size() - p)), scratch.data());
+                  std::span(query_tiles).subspan(p, std::min<size_t>(kMaxQueryTiles, query_tiles.size() - p)),
+                  scratch.data());
   }
   std::vector<float> o(static_cast<size_t>(c.n_rows * body));
   Buffer<float> rows(kLanes * body);
   for (int64_t r = 0; r < c.n_rows; ++r) {
-    const QueryPanel& panel = panels[static_cast<size_t>(r / kLanes)];
-    if (r % kLanes == 0) k.unpack_sums(panel.z, body, rows.data(), body);
+    const QueryTile& query_tile = query_tiles[static_cast<size_t>(r / kLanes)];
+    if (r % kLanes == 0) k.unpack_sums(query_tile.z, body, rows.data(), body);
     for (int64_t i = 0; i < body; ++i)
-      o[static_cast<size_t>(r * body + i)] = rows[r % kLanes * body + i] / panel.state->sum[r % kLanes];
+      o[static_cast<size_t>(r * body + i)] = rows[r % kLanes * body + i] / query_tile.state->sum[r % kLanes];
   }
   return o;
 }
@@ -398,8 +400,8 @@ Exact exact_attention(const Case& c, const Inputs& in, int64_t r) {
   const double factor = std::exp(2 * error);  // of a probability over the sum
   for (int64_t first = 0; first < n; first += kTileCells) {
     const int64_t end = std::min(n, first + kTileCells);
-    double top = 0;
-    for (int64_t j = first; j < end; ++j) top = std::max(top, p[static_cast<size_t>(j)] / sum * factor);
+    double top_prob = 0;
+    for (int64_t j = first; j < end; ++j) top_prob = std::max(top_prob, p[static_cast<size_t>(j)] / sum * factor);
     for (int64_t g = 0; g < body; g += kGroup) {
       double scale = 0, dv = 0;
       for (int64_t j = first; j < end; ++j) {
@@ -408,7 +410,7 @@ Exact exact_attention(const Case& c, const Inputs& in, int64_t r) {
         scale = std::max(scale, m / (c.row.type == CacheType::q8 ? kCode8 : kCode16) * kRound);
         dv = std::max(dv, c.row.coded() ? 0 : m / (2 * kCode16) * kRound);
       }
-      const double weight = top * scale / (2 * kMaxWeight) * kRound;
+      const double weight = top_prob * scale / (2 * kMaxProb) * kRound;
       for (int64_t i = g; i < std::min(g + kGroup, body); ++i)
         for (int64_t j = first; j < end; ++j) {
           const double v = in.rows[j * W + i], share = p[static_cast<size_t>(j)] / sum;
@@ -440,7 +442,7 @@ TEST(Int16Attention, EveryTableStaysWithinTheBoundOfTheDefinition) {
   for (const Case& c : cases()) {
     const Inputs in(c);
     for (const Int16Kernel* k : runnable_int16_kernels()) {
-      const auto got = panel_attention(*k, c, in);
+      const auto got = query_tile_attention(*k, c, in);
       for (int64_t r = 0; r < c.n_rows; r += 4) {
         const Exact want = exact_attention(c, in, r);
         for (int64_t i = 0; i < c.row.body(); ++i)
@@ -452,11 +454,11 @@ TEST(Int16Attention, EveryTableStaysWithinTheBoundOfTheDefinition) {
   }
 }
 
-// Whole groups that kernels take together, more of them than at once; one panel, some, and the most.
+// Whole groups that kernels take together, more of them than at once; one query tile, some, and the most.
 TEST(Int16Attention, EveryTableGivesTheSameBits) {
   std::vector<Case> all = cases();
   for (const CacheType type : {CacheType::q16, CacheType::q8})
-    for (const int64_t rows : {int64_t{3}, 2 * kLanes, 5 * kLanes + 1, kMaxPanels * kLanes}) {
+    for (const int64_t rows : {int64_t{3}, 2 * kLanes, 5 * kLanes + 1, kMaxQueryTiles * kLanes}) {
       const int64_t positions = rows > 5 * kLanes + 1 ? 65 : 150;
       for (const auto& [width, tail] : {std::pair<int64_t, int64_t>{6 * kGroup + 64, 64}, {2 * kGroup + 30, 10}}) {
         all.push_back({{type, width, tail}, positions, rows, {}, 0.05f});
@@ -465,30 +467,30 @@ TEST(Int16Attention, EveryTableGivesTheSameBits) {
     }
   for (const Case& c : all) {
     const Inputs in(c);
-    const auto want = panel_attention(plain(), c, in);
+    const auto want = query_tile_attention(plain(), c, in);
     for (const Int16Kernel* k : runnable_int16_kernels())
-      ASSERT_TRUE(std::ranges::equal(panel_attention(*k, c, in), want))
+      ASSERT_TRUE(std::ranges::equal(query_tile_attention(*k, c, in), want))
           << k->name << ' ' << c.row.width << ' ' << static_cast<int>(c.row.type) << ' ' << c.n_rows;
   }
 }
 
 TEST(Int16, ScalesOfWeightsAreTheSameBitsInEveryTable) {
-  Buffer<float> largest(kTileCells + 1), top(kLanes);
+  Buffer<float> largest(kTileCells + 1), top_prob(kLanes);
   for (int64_t j = 0; j < largest.size(); ++j) largest[j] = static_cast<float>(j) * 1e-3f;
   largest[63] = INFINITY;
   largest[64] = NAN;
-  for (int64_t l = 0; l < kLanes; ++l) top[l] = std::ldexp(1.0f, static_cast<int>(-12 * l));
-  top[1] = 0;
-  top[2] = NAN;
-  top[3] = INFINITY;
+  for (int64_t l = 0; l < kLanes; ++l) top_prob[l] = std::ldexp(1.0f, static_cast<int>(-12 * l));
+  top_prob[1] = 0;
+  top_prob[2] = NAN;
+  top_prob[3] = INFINITY;
   for (const int32_t shift : {0, 1, 40, 48, 60, 64}) {
     int32_t visible[kLanes];
     for (int32_t l = 0; l < kLanes; ++l) visible[l] = std::min<int32_t>(l + shift, kTileCells);
     Buffer<float> want(2 * kLanes);
-    plain().weight_scales(top.data(), visible, largest.data(), want.data(), want.data() + kLanes);
+    plain().prob_scales(top_prob.data(), visible, largest.data(), want.data(), want.data() + kLanes);
     for (const Int16Kernel* k : runnable_int16_kernels()) {
       Buffer<float> got(2 * kLanes);
-      k->weight_scales(top.data(), visible, largest.data(), got.data(), got.data() + kLanes);
+      k->prob_scales(top_prob.data(), visible, largest.data(), got.data(), got.data() + kLanes);
       for (int64_t i = 0; i < got.size(); ++i)
         EXPECT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i]))) << k->name << i;
     }
@@ -499,13 +501,13 @@ TEST(Int16Attention, ARowIsTheSameBitsWhateverStandsBesideOrAfterIt) {
   for (const Case& c : cases()) {
     const Inputs in(c);
     for (const Int16Kernel* k : runnable_int16_kernels()) {
-      const auto together = panel_attention(*k, c, in);
+      const auto together = query_tile_attention(*k, c, in);
       for (int64_t r = 0; r < c.n_rows; r += 5) {
         Case one = c;
         one.n_rows = 1;
         one.positions = {c.positions[static_cast<size_t>(r)]};
         one.n_positions = one.positions[0] + 1;  // nothing after it
-        const auto got = panel_attention(*k, one, in, r);
+        const auto got = query_tile_attention(*k, one, in, r);
         EXPECT_TRUE(std::equal(got.begin(), got.end(), together.begin() + r * c.row.body())) << k->name << ' ' << r;
       }
     }
@@ -519,7 +521,7 @@ TEST(Int16Attention, NaNReachesTheRowsThatSeeItAndNoOther) {
   bad[3] = NAN;
   store_row(c.row, bad.data(), in.tile(c, 70), 70 % kTileCells);
   for (const Int16Kernel* k : runnable_int16_kernels()) {
-    const auto o = panel_attention(*k, c, in);
+    const auto o = query_tile_attention(*k, c, in);
     for (int64_t i = 0; i < 16; ++i) {
       EXPECT_TRUE(std::isnan(o[static_cast<size_t>(i)])) << k->name;
       EXPECT_TRUE(std::isfinite(o[static_cast<size_t>(16 + i)])) << k->name;
@@ -529,19 +531,19 @@ TEST(Int16Attention, NaNReachesTheRowsThatSeeItAndNoOther) {
 
 TEST(Int16Attention, MergedPartsAreTheWhole) {
   const KernelTable& k = kernels();
-  const Partial a{.shift = 2, .sum = 3}, b{.shift = 4, .sum = 1}, none{.shift = -INFINITY, .sum = 0};
+  const PartialSoftmax a{.shift = 2, .sum = 3}, b{.shift = 4, .sum = 1}, none{.shift = -INFINITY, .sum = 0};
   const float za[] = {1, 2}, zb[] = {-3, 5};
-  Partial p = a;
+  PartialSoftmax p = a;
   float z[] = {1, 2};
   merge_partial(k, none, {zb, 2}, p, {z, 2});
   EXPECT_EQ(p.shift, 2);
   EXPECT_EQ(z[0], 1);
   merge_partial(k, b, {zb, 2}, p, {z, 2});
   EXPECT_EQ(p.shift, 4);
-  const double keep = std::exp(-2.0);
-  EXPECT_NEAR(p.sum, 3 * keep + 1, 1e-6);
-  EXPECT_NEAR(z[0], za[0] * keep - 3, 1e-6);
-  EXPECT_NEAR(z[1], za[1] * keep + 5, 1e-6);
+  const double rescale = std::exp(-2.0);
+  EXPECT_NEAR(p.sum, 3 * rescale + 1, 1e-6);
+  EXPECT_NEAR(z[0], za[0] * rescale - 3, 1e-6);
+  EXPECT_NEAR(z[1], za[1] * rescale + 5, 1e-6);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Products with panels: the same bits in every table, and as near to the weight's own product as 8 bits allow.
+// Products with packed weights: the same bits in every table, and as near to the weight's own product as 8 bits allow.
 #include "kernels/packed_weight.h"
 
 #include <gtest/gtest.h>
@@ -11,36 +11,36 @@
 namespace fathom {
 namespace {
 
-std::vector<DType> types_with_panels() {
+std::vector<DType> packable_types() {
   std::vector<DType> types;
   for (const DTypeInfo& d : kDTypes)
-    if (panel_format(d.dtype)) types.push_back(d.dtype);
+    if (packed_format(d.dtype)) types.push_back(d.dtype);
   return types;
 }
 
-std::vector<std::byte> packed(const Weight& w) {
-  const int64_t size = panel_bytes(w.dtype, w.cols);
-  std::vector<std::byte> panels(static_cast<size_t>(n_panels(w.rows) * size));
-  for (int64_t p = 0; p < n_panels(w.rows); ++p) pack_panel(w, p, panels.data() + p * size);
-  return panels;
+std::vector<std::byte> packed_bytes(const Weight& w) {
+  const int64_t size = strip_bytes(w.dtype, w.cols);
+  std::vector<std::byte> packed(static_cast<size_t>(n_strips(w.rows) * size));
+  for (int64_t p = 0; p < n_strips(w.rows); ++p) pack_strip(w, p, packed.data() + p * size);
+  return packed;
 }
 
 struct PackedWeight {
   explicit PackedWeight(DType type, int64_t rows, int64_t cols, uint64_t seed)
-      : stored(random_weight(type, rows, cols, seed, 3)), panels(packed(stored.w)), w(stored.w) {
-    w.panels = panels.data();
+      : stored(random_weight(type, rows, cols, seed, 3)), packed(packed_bytes(stored.w)), w(stored.w) {
+    w.packed = packed.data();
   }
   StoredWeight stored;
-  std::vector<std::byte> panels;
+  std::vector<std::byte> packed;
   Weight w;
 };
 
 // One tile of T rows.
 struct Activations8 {
   Activations8(const KernelTable& k, const std::vector<float>& x, int64_t T, int64_t K)
-      : codes(static_cast<size_t>(T * K)), sums(static_cast<size_t>(T * K / kPanelBlock * QuantisedRows::kSums)) {
+      : codes(static_cast<size_t>(T * K)), sums(static_cast<size_t>(T * K / kPackedBlock * QuantisedRows::kSums)) {
     for (int64_t t = 0; t < T; ++t)
-      k.quantise_row(x.data() + t * K, K, codes.data() + t * kPanelBlock, T * kPanelBlock,
+      k.quantise_row(x.data() + t * K, K, codes.data() + t * kPackedBlock, T * kPackedBlock,
                      sums.data() + t * QuantisedRows::kSums, T * QuantisedRows::kSums);
   }
   std::vector<int8_t> codes;
@@ -48,19 +48,19 @@ struct Activations8 {
 };
 
 std::vector<float> product(const KernelTable& k, const Weight& w, const Activations8& x, int64_t T) {
-  std::vector<float> y(static_cast<size_t>(T * n_panels(w.rows) * kPanelRows), NAN);
-  const int64_t stride = n_panels(w.rows) * kPanelRows;
-  k.panel_product[static_cast<size_t>(w.dtype)](w.panels, n_panels(w.rows), w.cols, x.codes.data(), x.sums.data(), T,
-                                                y.data(), stride);
+  std::vector<float> y(static_cast<size_t>(T * n_strips(w.rows) * kStripRows), NAN);
+  const int64_t stride = n_strips(w.rows) * kStripRows;
+  k.packed_product[static_cast<size_t>(w.dtype)](w.packed, n_strips(w.rows), w.cols, x.codes.data(), x.sums.data(), T,
+                                                 y.data(), stride);
   return y;
 }
 
-TEST(Panels, EveryTableGivesTheSameBits) {
+TEST(PackedMatmul, EveryTableGivesTheSameBits) {
   const KernelTable& ref = *kernels_for(Isa::ref);
-  for (const DType type : types_with_panels())
+  for (const DType type : packable_types())
     for (const int64_t T : {1, 2, 3, 4, 7, 16, 33, 64}) {
       SCOPED_TRACE(std::string(name(type)) + " T " + std::to_string(T));
-      const PackedWeight w(type, 21, 512, 11);  // three panels
+      const PackedWeight w(type, 21, 512, 11);  // three strips
       const std::vector<float> x = random_floats(T * 512, 12);
       const Activations8 want_x(ref, x, T, 512);
       const std::vector<float> want = product(ref, w.w, want_x, T);
@@ -75,8 +75,8 @@ TEST(Panels, EveryTableGivesTheSameBits) {
 
 // |y - <w, x>| <= sum over blocks of scale / 2 * sum |w|, by how activations are rounded, and float roundings of sums
 // whose terms are at most (2^bits) * scale * |x| each.
-TEST(Panels, ProductIsAsExactAsEightBits) {
-  for (const DType type : types_with_panels()) {
+TEST(PackedMatmul, ProductIsAsExactAsEightBits) {
+  for (const DType type : packable_types()) {
     SCOPED_TRACE(name(type));
     const int64_t N = 11, K = 768, T = 5;
     const PackedWeight w(type, N, K, 21);
@@ -90,7 +90,7 @@ TEST(Panels, ProductIsAsExactAsEightBits) {
         double exact = 0, rounding = 0, size = 0;
         for (int64_t i = 0; i < K; ++i) {
           const double weight = row[static_cast<size_t>(i)], value = x[static_cast<size_t>(t * K + i)];
-          const double scale = q.sums[static_cast<size_t>((i / kPanelBlock * T + t) * QuantisedRows::kSums)];
+          const double scale = q.sums[static_cast<size_t>((i / kPackedBlock * T + t) * QuantisedRows::kSums)];
           exact += weight * value;
           rounding += std::abs(weight) * scale * 0.5001;
           size += std::abs(weight) * std::abs(value);
@@ -101,12 +101,12 @@ TEST(Panels, ProductIsAsExactAsEightBits) {
   }
 }
 
-TEST(Panels, WholeNumbersAreExact) {
+TEST(PackedMatmul, WholeNumbersAreExact) {
   const int64_t K = 256;
   std::vector<float> x(static_cast<size_t>(K));
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(static_cast<int>(i * 37 % 255) - 127);
-  for (size_t b = 0; b < x.size(); b += kPanelBlock) x[b] = 127;
-  for (const DType type : types_with_panels()) {
+  for (size_t b = 0; b < x.size(); b += kPackedBlock) x[b] = 127;
+  for (const DType type : packable_types()) {
     const PackedWeight w(type, 8, K, 31);
     const std::vector<float> y = product(kernels(), w.w, Activations8(kernels(), x, 1, K), 1);
     std::vector<float> row(static_cast<size_t>(K));
@@ -144,13 +144,13 @@ std::vector<float> linear(int threads, const std::vector<float>& x, int64_t T, c
   ThreadPool pool = pool_of(threads, n_nodes);
   Arena arena;
   std::vector<float> y(static_cast<size_t>(T * w.rows), NAN);
-  panel_linear(pool, arena, mat(x, T, w.cols), std::array{PanelOutput{&w, mat(y, T, w.rows)}});
+  packed_linear(pool, arena, mat(x, T, w.cols), std::array{PackedOutput{&w, mat(y, T, w.rows)}});
   return y;
 }
 
-TEST(PanelLinear, SameBitsForAnyThreadsAndNeighbours) {
+TEST(PackedLinear, SameBitsForAnyThreadsAndNeighbours) {
   for (const DType type : {DType::q4_0, DType::q6_k, DType::q8_0}) {
-    const int64_t N = 1003, K = 512, T = 131;  // two tiles and a half, a panel of three rows
+    const int64_t N = 1003, K = 512, T = 131;  // two tiles and a half, a strip of three rows
     const PackedWeight w(type, N, K, 51);
     const std::vector<float> x = random_floats(T * K, 52);
     const std::vector<float> all = linear(3, x, T, w.w);
@@ -163,8 +163,8 @@ TEST(PanelLinear, SameBitsForAnyThreadsAndNeighbours) {
   }
 }
 
-TEST(PanelLinear, SameBitsForAnyMemoryNodes) {
-  const int64_t N = 3003, K = 2048;  // panels of 6.6 MB: stripes of every node
+TEST(PackedLinear, SameBitsForAnyMemoryNodes) {
+  const int64_t N = 3003, K = 2048;  // strips of 6.6 MB: stripes of every node
   const PackedWeight w(DType::q8_0, N, K, 71);
   for (const int64_t T : {1, 70}) {
     const std::vector<float> x = random_floats(T * K, 72), want = linear(1, x, T, w.w);
@@ -183,7 +183,7 @@ TEST(GatedJobs, SameBitsForAnyMemoryNodes) {
     Arena arena;
     const QuantisedTiles in = plan_tiles(arena, std::array{T}, K), out = plan_tiles(arena, std::array{T}, F);
     quantise(pool, mat(x, T, K), {}, in);
-    run_gated_jobs(pool, std::array{GatedJob{in[0].rows, &gate.w, &up.w, out[0].rows}});
+    run_gated_matmuls(pool, std::array{GatedMatmul{in[0].rows, &gate.w, &up.w, out[0].rows}});
     return std::vector<int8_t>(out[0].rows.codes, out[0].rows.codes + T * F);
   };
   const std::vector<int8_t> want = codes(1, 1);
@@ -202,9 +202,9 @@ TEST(GatedJobs, EqualTheirParts) {
   const QuantisedTiles in = plan_tiles(arena, counts, K), out = plan_tiles(arena, counts, F),
                        want = plan_tiles(arena, counts, F);
   quantise(pool, mat(x, T, K), {}, in);
-  std::vector<GatedJob> jobs;
+  std::vector<GatedMatmul> jobs;
   for (size_t i = 0; i < in.size(); ++i) jobs.push_back({in[i].rows, &gate.w, &up.w, out[i].rows});
-  run_gated_jobs(pool, jobs);
+  run_gated_matmuls(pool, jobs);
 
   std::vector<float> g = linear(1, x, T, gate.w);
   const std::vector<float> u = linear(1, x, T, up.w);
@@ -214,7 +214,7 @@ TEST(GatedJobs, EqualTheirParts) {
   for (size_t i = 0; i < out.size(); ++i) {
     const int64_t n = out[i].rows.n;
     EXPECT_TRUE(std::equal(out[i].rows.codes, out[i].rows.codes + n * F, want[i].rows.codes));
-    const int64_t sums = n * F / kPanelBlock * QuantisedRows::kSums;
+    const int64_t sums = n * F / kPackedBlock * QuantisedRows::kSums;
     EXPECT_TRUE(std::equal(out[i].rows.sums, out[i].rows.sums + sums, want[i].rows.sums));
   }
 }

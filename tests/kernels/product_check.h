@@ -7,20 +7,22 @@
 
 namespace fathom {
 
-inline constexpr Products kProducts[] = {Products::f32, Products::bf16};
-inline const char* name(Products p) { return p == Products::f32 ? "f32" : "bf16"; }
+inline constexpr MatmulPrecision kProducts[] = {MatmulPrecision::f32, MatmulPrecision::bf16};
+inline const char* name(MatmulPrecision p) { return p == MatmulPrecision::f32 ? "f32" : "bf16"; }
 
 // What is multiplied: the operand itself, or rounded to bfloat16.
-inline double operand(Products p, float f) { return p == Products::bf16 ? bf16_to_f32(f32_to_bf16(f)) : f; }
+inline double operand(MatmulPrecision p, float f) {
+  return p == MatmulPrecision::bf16 ? bf16_to_f32(f32_to_bf16(f)) : f;
+}
 
 // Element (i, j) of a matrix, as it is multiplied.
 struct Element {
-  Products products;
+  MatmulPrecision products;
   MatView<const float> m;
   bool transposed = false;
   double operator()(int64_t i, int64_t j) const { return operand(products, transposed ? m(j, i) : m(i, j)); }
 };
-inline Element of(Products p, MatView<const float> m) { return {p, m}; }
+inline Element of(MatmulPrecision p, MatView<const float> m) { return {p, m}; }
 inline Element transposed(Element e) {
   e.transposed = !e.transposed;
   return e;

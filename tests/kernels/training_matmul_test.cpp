@@ -21,7 +21,7 @@ constexpr Shape kShapes[] = {{1, 1, 1},    {3, 17, 33},  {17, 33, 3},   {33, 100
                              {64, 64, 64}, {2, 5, 2053}, {47, 32, 515}, {300, 65, 256}, {15, 300, 1},   {32, 16, 32}};
 
 TEST(GemmSerial, EveryShapeStaysWithinTheRoundingBoundOfTheDefinition) {
-  for (const Products p : kProducts)
+  for (const MatmulPrecision p : kProducts)
     for (const Shape& s : kShapes)
       for (const bool add : {false, true}) {
         SCOPED_TRACE(std::string(name(p)) + (add ? " +=" : " =") + " M " + std::to_string(s.M) + " N " +
@@ -42,7 +42,7 @@ TEST(GemmSerial, EveryShapeStaysWithinTheRoundingBoundOfTheDefinition) {
 }
 
 TEST(Linear, ForwardInputAndWeightGradientStayWithinTheRoundingBound) {
-  for (const Products p : kProducts)
+  for (const MatmulPrecision p : kProducts)
     for (const int threads : {1, 3})
       for (const Shape& s : kShapes) {
         SCOPED_TRACE(std::string(name(p)) + " T " + std::to_string(s.M) + " N " + std::to_string(s.N) + " K " +
@@ -76,7 +76,7 @@ TEST(Linear, WeightsOfEveryTypeAreDecodedExactly) {
   const int64_t T = 5, N = 35, K = 512;
   const Padded x(T, K, 0, 1), dy(T, N, 0, 2);
   for (const DTypeInfo& d : kDTypes)
-    for (const Products p : kProducts) {
+    for (const MatmulPrecision p : kProducts) {
       SCOPED_TRACE(std::string(d.name) + " " + name(p));
       const StoredWeight stored = random_weight(d.dtype, N, K, 5, 1);  // not aligned
       std::vector<float> values(static_cast<size_t>(N * K)), zero(static_cast<size_t>(T * K));
@@ -94,7 +94,7 @@ struct Bits {
   bool operator==(const Bits&) const = default;
 };
 // Rows first .. first+n-1 of x and dy, with w.
-Bits products_of(ThreadPool& pool, Products p, const std::vector<float>& x, const std::vector<float>& dy,
+Bits products_of(ThreadPool& pool, MatmulPrecision p, const std::vector<float>& x, const std::vector<float>& dy,
                  const Weight& w, int64_t first, int64_t n) {
   const int64_t N = w.rows, K = w.cols, T = static_cast<int64_t>(x.size()) / K;
   Bits b{std::vector<float>(static_cast<size_t>(n * N), NAN), std::vector<float>(static_cast<size_t>(n * K), NAN),
@@ -110,7 +110,7 @@ TEST(Linear, BitsDoNotDependOnThreadsOnTheOtherRowsOrOnTheBlocks) {
   const int64_t T = 197, N = 133, K = 290;
   const auto x = random_floats(T * K, 1), dy = random_floats(T * N, 2), values = random_floats(N * K, 3);
   const Weight w = weight_of(values, N, K);
-  for (const Products p : kProducts) {
+  for (const MatmulPrecision p : kProducts) {
     SCOPED_TRACE(name(p));
     ThreadPool one(1), two(2), five(5);
     const Bits all = products_of(one, p, x, dy, w, 0, T);
@@ -132,7 +132,7 @@ TEST(LinearDweight, MicroBatchesOfWholeRowBlocksSumToTheSameBits) {
   const int64_t T = 8 * kRowBlock, N = 50, K = 70;
   const auto x = random_floats(T * K, 1), dy = random_floats(T * N, 2), before = random_floats(N * K, 3);
   ThreadPool pool(2);
-  for (const Products p : kProducts) {
+  for (const MatmulPrecision p : kProducts) {
     auto once = before;
     linear_dweight(pool, p, mat(dy, T, N), mat(x, T, K), mat(once, N, K));
     for (const int64_t rows : {kRowBlock, 2 * kRowBlock, 4 * kRowBlock, 5 * kRowBlock}) {
@@ -152,7 +152,7 @@ TEST(GroupedLinear, EqualsTheProductsOfEachExpertBitForBit) {
   const size_t E = offsets.size() - 1;
   const int64_t T = offsets.back();
   const auto x = random_floats(T * K, 1), dy = random_floats(T * N, 2), before = random_floats(N * K, 4);
-  for (const Products p : kProducts)
+  for (const MatmulPrecision p : kProducts)
     for (const int threads : {1, 3}) {
       SCOPED_TRACE(name(p));
       ThreadPool pool(threads);
@@ -188,7 +188,7 @@ TEST(GroupedLinear, NoRowsAtAllIsNoWork) {
   auto grad = values;
   const std::vector<MatView<float>> dw(3, mat(grad, 8, 16));
   const MatView<const float> x(nullptr, 0, 16), dy(nullptr, 0, 8);
-  for (const Products p : kProducts) {
+  for (const MatmulPrecision p : kProducts) {
     grouped_linear(pool, p, x, offsets, weights, MatView<float>(nullptr, 0, 8));
     grouped_linear_dinput(pool, p, dy, offsets, weights, MatView<float>(nullptr, 0, 16), true);
     grouped_linear_dweight(pool, p, dy, x, offsets, dw);
@@ -202,12 +202,12 @@ TEST(LinearDeathTest, WrongShapesEndTheProcess) {
   const auto values = random_floats(8 * 16, 1);
   std::vector<float> x(64), y(64);
   ThreadPool pool(1);
-  EXPECT_DEATH(gemm_nt_serial(Products::f32, mat(x, 2, 15), mat(values, 8, 16), mat(y, 2, 8), false), "linear");
-  EXPECT_DEATH(linear(pool, Products::bf16, mat(x, 2, 16), weight_of(values, 8, 16), mat(y, 3, 8)), "linear");
-  EXPECT_DEATH(linear_dweight(pool, Products::f32, mat(x, 2, 8), mat(x, 3, 16), mat(y, 8, 8)), "linear");
+  EXPECT_DEATH(gemm_nt_serial(MatmulPrecision::f32, mat(x, 2, 15), mat(values, 8, 16), mat(y, 2, 8), false), "linear");
+  EXPECT_DEATH(linear(pool, MatmulPrecision::bf16, mat(x, 2, 16), weight_of(values, 8, 16), mat(y, 3, 8)), "linear");
+  EXPECT_DEATH(linear_dweight(pool, MatmulPrecision::f32, mat(x, 2, 8), mat(x, 3, 16), mat(y, 8, 8)), "linear");
   const std::vector<int64_t> falling = {0, 2, 1, 3};
   const std::vector<Weight> weights(3, weight_of(values, 8, 16));
-  EXPECT_DEATH(grouped_linear(pool, Products::f32, mat(x, 3, 16), falling, weights, mat(y, 3, 8)), "offsets");
+  EXPECT_DEATH(grouped_linear(pool, MatmulPrecision::f32, mat(x, 3, 16), falling, weights, mat(y, 3, 8)), "offsets");
 }
 
 }  // namespace

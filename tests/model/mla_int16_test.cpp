@@ -127,9 +127,9 @@ TEST(MlaFast, APastExpandedInPartsIsTheSameBitsAndBothFormsAgree) {
     batch.add(cache, sequence, std::vector<int32_t>(static_cast<size_t>(n_new)), Batch::Logits::none);
     const AttentionSettings settings{.scale = 0.2f, .mla_form = form};
     Buffer<float> o(n_new * H * c.v_head_dim);
-    attend_fast({ctx, c, std::get<MlaWeights>(model.weights.layers[0].self_attn), settings, 0, cache, bytes}, batch,
-                {latents.data() + (n - n_new) * width, n_new, width}, q.mat(n_new, q.size() / n_new),
-                o.mat(n_new, H * c.v_head_dim));
+    attend_int16({ctx, c, std::get<MlaWeights>(model.weights.layers[0].self_attn), settings, 0, cache, bytes}, batch,
+                 {latents.data() + (n - n_new) * width, n_new, width}, q.mat(n_new, q.size() / n_new),
+                 o.mat(n_new, H * c.v_head_dim));
     return std::vector<float>(o.data(), o.data() + o.size());
   };
   const auto whole = run(MlaForm::naive, int64_t{1} << 30);
@@ -158,7 +158,7 @@ TEST(MlaFast, TheBuiltInChoicesAreTheRecordedOnes) {
             (std::vector<int64_t>{264, 337, 342}));
 }
 
-// In whole panels, so that no lane is empty: more tokens never bring the absorbed form back, and a cost that rises
+// In whole query tiles, so that no lane is empty: more tokens never bring the absorbed form back, and a cost that rises
 // never brings back the form that it belongs to.
 TEST(MlaFast, ChoicesAreMonotonicInTokensAndInCosts) {
   const ModelConfig c = lite_attention();

@@ -97,7 +97,7 @@ TEST(TrainingStep, TheLossIsThatOfTheReference) {
 }
 
 TEST(TrainingStep, ThreadsAndRecomputingChangeNoBit) {
-  for (const Products products : {Products::f32, Products::bf16}) {
+  for (const MatmulPrecision products : {MatmulPrecision::f32, MatmulPrecision::bf16}) {
     for (const auto& [name, c] : variants()) {
       const RandomModel m(c, 3, false, 1.2);
       const TrainingBatch b = make_batch(c, 5);
@@ -166,8 +166,8 @@ struct Micro {
     options.sequence_weight = 1.0 / 8;
     options.loss_chunk = kRowBlock;
   }
-  StepRun together(Products p) const { return run_step(m, whole, options, 1, p); }
-  StepRun apart(Products p) const {
+  StepRun together(MatmulPrecision p) const { return run_step(m, whole, options, 1, p); }
+  StepRun apart(MatmulPrecision p) const {
     StepRun sum{{}, Buffer<float>(m.parameters().size)};
     for (const SequenceRows& s : whole.sequences) add_step(m, rows_of(whole, s.first, s.n, s.id), options, sum, 1, p);
     return sum;
@@ -185,14 +185,14 @@ TEST(TrainingStep, EightMicroBatchesAddUpToOneBitForBitExceptForExpertsInBfloat)
     const std::string& name = variant.first;
     const ModelConfig& c = variant.second;
     const RandomModel m(c, 3, false, 1.2);
-    for (const Products products : {Products::f32, Products::bf16}) {
-      const Micro micro(m, products == Products::f32 ? 13 : kRowBlock);
+    for (const MatmulPrecision products : {MatmulPrecision::f32, MatmulPrecision::bf16}) {
+      const Micro micro(m, products == MatmulPrecision::f32 ? 13 : kRowBlock);
       const StepRun one = micro.together(products), eight = micro.apart(products);
       EXPECT_NEAR(one.report.loss_sum, eight.report.loss_sum, 1e-12 * one.report.loss_sum) << name;
       ModelWeights tree = m.weights;
       for_each_tensor(tree, c, [&](const std::string& tensor, Weight&, const Shape&) {
         const auto a = gradient_of(m, one, tensor), b = gradient_of(m, eight, tensor);
-        const bool other_order = products == Products::bf16 && tensor.find(".experts.") != std::string::npos;
+        const bool other_order = products == MatmulPrecision::bf16 && tensor.find(".experts.") != std::string::npos;
         const bool tied = c.tie_word_embeddings && tensor == "model.embed_tokens.weight";
         EXPECT_TRUE(other_order || tied || testing::same_bits(a, b)) << name << ": " << tensor;
         EXPECT_LE(relative_distance(a, b), 1e-6) << name << ": " << tensor;
@@ -206,7 +206,8 @@ TEST(TrainingStep, ProductsInBfloatStayNear) {
     c.first_k_dense_replace = c.num_hidden_layers;  // no experts: a flipped choice is more than rounding
     const RandomModel m(c, 3, false, 1.2);
     const TrainingBatch b = make_batch(c, 5);
-    const StepRun exact = run_step(m, b, make_options()), rounded = run_step(m, b, make_options(), 1, Products::bf16);
+    const StepRun exact = run_step(m, b, make_options()),
+                  rounded = run_step(m, b, make_options(), 1, MatmulPrecision::bf16);
     double inner = 0, a2 = 0, b2 = 0;
     for (int64_t i = 0; i < exact.gradients.size(); ++i) {
       inner += double{exact.gradients[i]} * rounded.gradients[i];

@@ -27,8 +27,8 @@ ModelConfig small_config() {
   return c;
 }
 
-PanelHeader small_header() {
-  PanelHeader h{.fingerprint = 0x1234, .file_bytes = 0, .model = "/models/lite.gguf", .tensors = {}};
+PackedHeader small_header() {
+  PackedHeader h{.fingerprint = 0x1234, .file_bytes = 0, .model = "/models/lite.gguf", .tensors = {}};
   for (const DType type : {DType::q4_0, DType::q8_0, DType::q6_k})
     h.tensors.push_back({.name = fmt::format("tensor.{}", name(type)),
                          .dtype = type,
@@ -36,13 +36,13 @@ PanelHeader small_header() {
                          .cols = 256,
                          .offset = 0,
                          .checksum = 77});
-  place_panels(h);
+  place_tensors(h);
   return h;
 }
 
 std::string refusal(std::string_view bytes, uint64_t file_bytes) {
   const std::vector<char> copy(bytes.begin(), bytes.end());  // ends where the text does: a sanitizer sees one byte more
-  return error_of([&] { parse_panel_header(std::as_bytes(std::span(copy)), file_bytes, "x.panels"); });
+  return error_of([&] { parse_packed_header(std::as_bytes(std::span(copy)), file_bytes, "x.panels"); });
 }
 
 // A model in a file, and where its packed weights go.
@@ -50,12 +50,12 @@ struct Fixture {
   explicit Fixture(DType type = DType::q4_0) : random(small_config(), 3) {
     random.quantise(type);
     model = testing::model_in_file(random, folder / "model.gguf");
-    weights = weights_with_panels(model.config, model.weights);
-    fingerprint = panel_fingerprint(model.source.get(), weights);
-    path = panel_file_path(cache(), *fingerprint);
+    weights = packable_weights(model.config, model.weights);
+    fingerprint = packed_fingerprint(model.source.get(), weights);
+    path = packed_file_path(cache(), *fingerprint);
   }
   fs::path cache() const { return folder / "cache"; }
-  void write() { write_panel_file(pool, path, model.path, *fingerprint, weights); }
+  void write() { write_packed_file(pool, path, model.path, *fingerprint, weights); }
   size_t n_files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(cache()), {})); }
 
   test::TempFolder folder;
@@ -67,21 +67,21 @@ struct Fixture {
   ThreadPool pool{2};
 };
 
-TEST(PanelHeader, IsReadAsItWasWritten) {
-  const PanelHeader h = small_header();
-  const std::string bytes = panel_header_bytes(h);
-  const PanelHeader read = parse_panel_header(std::as_bytes(std::span(bytes)), h.file_bytes, "x");
+TEST(PackedHeader, IsReadAsItWasWritten) {
+  const PackedHeader h = small_header();
+  const std::string bytes = packed_header_bytes(h);
+  const PackedHeader read = parse_packed_header(std::as_bytes(std::span(bytes)), h.file_bytes, "x");
   EXPECT_EQ(read.fingerprint, h.fingerprint);
   EXPECT_EQ(read.model, h.model);
   ASSERT_EQ(read.tensors.size(), h.tensors.size());
-  EXPECT_EQ(panel_header_bytes(read), bytes);
+  EXPECT_EQ(packed_header_bytes(read), bytes);
   EXPECT_EQ(read.tensors[0].offset, uint64_t{1} << 21);
-  for (const PanelTensor& t : read.tensors) EXPECT_EQ(t.offset % kPanelAlign, 0u);
+  for (const PackedTensor& t : read.tensors) EXPECT_EQ(t.offset % kPackedAlign, 0u);
 }
 
-TEST(PanelHeader, EveryTruncationIsRefused) {
-  const PanelHeader h = small_header();
-  const std::string bytes = panel_header_bytes(h);
+TEST(PackedHeader, EveryTruncationIsRefused) {
+  const PackedHeader h = small_header();
+  const std::string bytes = packed_header_bytes(h);
   for (size_t n = 0; n < bytes.size(); ++n) {
     EXPECT_NE(refusal(std::string_view(bytes).substr(0, n), h.file_bytes), "") << n;
     EXPECT_NE(refusal(std::string_view(bytes).substr(0, n), n), "") << n;
@@ -90,9 +90,9 @@ TEST(PanelHeader, EveryTruncationIsRefused) {
     EXPECT_TRUE(contains(refusal(bytes, size), fmt::format("it has {} bytes", size)));
 }
 
-TEST(PanelHeader, EveryFlippedBitIsRefused) {
-  const PanelHeader h = small_header();
-  std::string bytes = panel_header_bytes(h);
+TEST(PackedHeader, EveryFlippedBitIsRefused) {
+  const PackedHeader h = small_header();
+  std::string bytes = packed_header_bytes(h);
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
     EXPECT_NE(refusal(bytes, h.file_bytes), "") << bit;
@@ -102,28 +102,29 @@ TEST(PanelHeader, EveryFlippedBitIsRefused) {
 }
 
 // What a checksum cannot find: a writer that was wrong, or someone who means harm.
-TEST(PanelHeader, WhatIsSealedAndWrongIsRefusedToo) {
-  const auto sealed = [](const std::function<void(PanelHeader&)>& change) {
-    PanelHeader h = small_header();
+TEST(PackedHeader, WhatIsSealedAndWrongIsRefusedToo) {
+  const auto sealed = [](const std::function<void(PackedHeader&)>& change) {
+    PackedHeader h = small_header();
     change(h);
-    return refusal(panel_header_bytes(h), h.file_bytes);
+    return refusal(packed_header_bytes(h), h.file_bytes);
   };
-  EXPECT_EQ(sealed([](PanelHeader&) {}), "");
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[1].offset += 64; }), "not the one that its tensors need"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[1].rows += 8; }), "beyond its end"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[2].rows -= 8; }), "not the one that its tensors need"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[1].rows = int64_t{1} << 40; }), "beyond its end"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[1].rows = 0; }), "type or shape of 'tensor.q8_0'"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[1].cols = -32; }), "type or shape"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[2].cols = 32; }), "type or shape"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors[0].dtype = DType::f32; }), "type or shape"));
-  EXPECT_TRUE(contains(sealed([](PanelHeader& h) { h.tensors.pop_back(); }), "not the one that its tensors need"));
+  EXPECT_EQ(sealed([](PackedHeader&) {}), "");
+  EXPECT_TRUE(
+      contains(sealed([](PackedHeader& h) { h.tensors[1].offset += 64; }), "not the one that its tensors need"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[1].rows += 8; }), "beyond its end"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[2].rows -= 8; }), "not the one that its tensors need"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[1].rows = int64_t{1} << 40; }), "beyond its end"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[1].rows = 0; }), "type or shape of 'tensor.q8_0'"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[1].cols = -32; }), "type or shape"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[2].cols = 32; }), "type or shape"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[0].dtype = DType::f32; }), "type or shape"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors.pop_back(); }), "not the one that its tensors need"));
 }
 
-TEST(PanelHeader, OtherVersionsAndOtherFilesAreNamed) {
-  const PanelHeader h = small_header();
+TEST(PackedHeader, OtherVersionsAndOtherFilesAreNamed) {
+  const PackedHeader h = small_header();
   for (const size_t field : {8, 12}) {
-    std::string bytes = panel_header_bytes(h);
+    std::string bytes = packed_header_bytes(h);
     bytes[field] = 9;
     EXPECT_TRUE(
         contains(refusal(bytes, h.file_bytes), field == 8 ? "of version 9, layout 1" : "of version 1, layout 9"));
@@ -131,70 +132,70 @@ TEST(PanelHeader, OtherVersionsAndOtherFilesAreNamed) {
   EXPECT_TRUE(contains(refusal("GGUF" + std::string(100, '\0'), 104), "is no file of packed weights"));
 }
 
-TEST(PanelFile, HoldsThePanelsThatPackingMakes) {
+TEST(PackedFile, HoldsWhatPackingMakes) {
   for (const DType type : {DType::q4_0, DType::q8_0}) {
     Fixture f(type);
     f.write();
-    const PanelFile file(f.path);
+    const PackedFile file(f.path);
     file.verify(f.pool);
     file.attach(*f.fingerprint, f.weights);
     ASSERT_FALSE(f.weights.empty());
     for (const auto& [name, w] : f.weights) {
-      std::vector<std::byte> want(static_cast<size_t>(bytes_of_panels(*w)));
+      std::vector<std::byte> want(static_cast<size_t>(packed_weight_bytes(*w)));
       pack_weight(f.pool, *w, want.data());
-      EXPECT_EQ(std::memcmp(w->panels, want.data(), want.size()), 0) << name;
-      EXPECT_EQ(reinterpret_cast<uintptr_t>(w->panels) % kPanelAlign, 0u);
+      EXPECT_EQ(std::memcmp(w->packed, want.data(), want.size()), 0) << name;
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(w->packed) % kPackedAlign, 0u);
     }
     EXPECT_EQ(file.header().model, (f.folder / "model.gguf").string());
     EXPECT_EQ(f.n_files(), 1u);
   }
 }
 
-TEST(PanelFile, ADamagedByteOfAnyTensorIsFound) {
+TEST(PackedFile, ADamagedByteOfAnyTensorIsFound) {
   Fixture f;
   f.write();
   const std::string whole = test::read_text(f.path);
-  const PanelHeader h = PanelFile(f.path).header();
-  for (const PanelTensor& t : h.tensors) {
+  const PackedHeader h = PackedFile(f.path).header();
+  for (const PackedTensor& t : h.tensors) {
     for (const uint64_t at : {t.offset, t.offset + t.bytes() / 2, t.offset + t.bytes() - 1}) {
       std::string bytes = whole;
       bytes[at] = static_cast<char>(bytes[at] ^ 4);
       test::write_text(f.path, bytes);
       EXPECT_TRUE(
-          contains(error_of([&] { PanelFile(f.path).verify(f.pool); }), "checksum of '" + t.name + "' differs"));
+          contains(error_of([&] { PackedFile(f.path).verify(f.pool); }), "checksum of '" + t.name + "' differs"));
     }
   }
 }
 
-TEST(PanelFile, AShortenedFileIsRefused) {
+TEST(PackedFile, AShortenedFileIsRefused) {
   Fixture f;
   f.write();
   const uint64_t size = fs::file_size(f.path);
   for (const uint64_t n :
        {size - 1, size / 2, uint64_t{1} << 21, uint64_t{4096}, uint64_t{55}, uint64_t{1}, uint64_t{0}}) {
     fs::resize_file(f.path, n);
-    EXPECT_NE(error_of([&] { PanelFile file(f.path); }), "") << n;
+    EXPECT_NE(error_of([&] { PackedFile file(f.path); }), "") << n;
   }
 }
 
-TEST(PanelFile, AnotherModelsWeightsAreNotAttached) {
+TEST(PackedFile, AnotherModelsWeightsAreNotAttached) {
   Fixture f, other(DType::q8_0);
   f.write();
-  const PanelFile file(f.path);
+  const PackedFile file(f.path);
   EXPECT_TRUE(contains(error_of([&] { file.attach(*f.fingerprint + 1, f.weights); }), "another model"));
   EXPECT_TRUE(contains(error_of([&] { file.attach(*f.fingerprint, other.weights); }), "another model"));
   EXPECT_TRUE(contains(error_of([&] { file.attach(*f.fingerprint, std::span(f.weights).first(1)); }), "another model"));
-  for (const auto& [name, w] : f.weights) EXPECT_EQ(w->panels, nullptr) << name;
+  for (const auto& [name, w] : f.weights) EXPECT_EQ(w->packed, nullptr) << name;
 }
 
-TEST(PanelFingerprint, ChangesWithTheModelAndNotWithItsPath) {
+TEST(PackedFingerprint, ChangesWithTheModelAndNotWithItsPath) {
   Fixture f;
   const auto of = [&](const fs::path& path) {
     f.model.source = GgufSource::open(path);
     for_each_tensor(f.model.weights, f.model.config, [&](const std::string& name, Weight& w, const Shape&) {
       w = as_matrix(*f.model.source->find(name));
     });
-    return panel_fingerprint(f.model.source.get(), f.weights);
+    return packed_fingerprint(f.model.source.get(), f.weights);
   };
   const fs::path path = f.folder / "model.gguf", moved = f.folder / "moved.gguf";
   EXPECT_EQ(of(path), f.fingerprint);
@@ -215,26 +216,25 @@ TEST(PanelFingerprint, ChangesWithTheModelAndNotWithItsPath) {
   }
   fs::last_write_time(moved, time);
   EXPECT_NE(of(moved), f.fingerprint) << "other numbers";
-  EXPECT_EQ(panel_fingerprint(nullptr, f.weights), std::nullopt);
-  EXPECT_EQ(panel_fingerprint(f.model.source.get(), weights_with_panels(f.random.config, f.random.weights)),
-            std::nullopt)
+  EXPECT_EQ(packed_fingerprint(nullptr, f.weights), std::nullopt);
+  EXPECT_EQ(packed_fingerprint(f.model.source.get(), packable_weights(f.random.config, f.random.weights)), std::nullopt)
       << "weights that lie in memory";
 }
 
-TEST(PanelFile, SeveralMayWriteItAtOnce) {
+TEST(PackedFile, SeveralMayWriteItAtOnce) {
   Fixture f;
   std::vector<std::thread> writers;
   for (int i = 0; i < 4; ++i)
     writers.emplace_back([&] {
       ThreadPool pool(1);
-      for (int k = 0; k < 3; ++k) write_panel_file(pool, f.path, f.model.path, *f.fingerprint, f.weights);
+      for (int k = 0; k < 3; ++k) write_packed_file(pool, f.path, f.model.path, *f.fingerprint, f.weights);
     });
   for (std::thread& t : writers) t.join();
-  PanelFile(f.path).verify(f.pool);
+  PackedFile(f.path).verify(f.pool);
   EXPECT_EQ(f.n_files(), 1u) << "a partial file is left";
 }
 
-TEST(PanelFile, WhatKilledWritersLeftIsRemovedAndNoOther) {
+TEST(PackedFile, WhatKilledWritersLeftIsRemovedAndNoOther) {
   Fixture f;
   fs::create_directories(f.cache());
   const fs::path killed = f.cache() / "0000000000000000.panels.1-0.partial", foreign = f.cache() / "notes.partial";
@@ -248,7 +248,7 @@ TEST(PanelFile, WhatKilledWritersLeftIsRemovedAndNoOther) {
   EXPECT_EQ(fs::file_size(f.path), 0u);
 }
 
-TEST(PanelFile, WhereItCannotBeWrittenIsASentence) {
+TEST(PackedFile, WhereItCannotBeWrittenIsASentence) {
   Fixture f;
   test::write_text(f.folder / "file", "");
   f.path = f.folder / "file" / "sub" / "x.panels";

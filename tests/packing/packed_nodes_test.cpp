@@ -1,5 +1,5 @@
-// Panels over several memory nodes: where they are put, and, by a model of threads that never ran on such a machine,
-// which share of the bytes is read by threads of the node that has them.
+// Packed weights over several memory nodes: where they are put, and, by a model of threads that never ran on such a
+// machine, which share of the bytes is read by threads of the node that has them.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -32,10 +32,10 @@ class Experts {
       names.push_back({expert + "up_proj.weight", &all_[i].up});
       names.push_back({expert + "down_proj.weight", &all_[i].down});
     }
-    const std::vector<int64_t> at = lay_out_panels(names, n_nodes);
+    const std::vector<int64_t> at = lay_out_packed(names, n_nodes);
     bytes_ = at.back();
     for (size_t i = 0; i < names.size(); ++i)
-      names[i].weight->panels = reinterpret_cast<const std::byte*>(3 * kStripe + static_cast<size_t>(at[i]));
+      names[i].weight->packed = reinterpret_cast<const std::byte*>(3 * kStripe + static_cast<size_t>(at[i]));
   }
   const std::vector<ExpertWeights>& all() const { return all_; }
   int64_t bytes() const { return bytes_; }
@@ -60,9 +60,9 @@ class Experts {
 
 // Bytes of tasks [begin, end) of w that lie on a node.
 int64_t bytes_on(int node, int n_nodes, const Weight& w, int64_t begin, int64_t end) {
-  const int64_t task = kTaskPanels * panel_bytes(w.dtype, w.cols);
+  const int64_t task = kTaskStrips * strip_bytes(w.dtype, w.cols);
   int64_t bytes = 0;
-  for (const std::byte *at = w.panels + begin * task, *stop = w.panels + end * task; at < stop;) {
+  for (const std::byte *at = w.packed + begin * task, *stop = w.packed + end * task; at < stop;) {
     const size_t left = kStripe - reinterpret_cast<uintptr_t>(at) % kStripe;
     const int64_t n = std::min<int64_t>(static_cast<int64_t>(left), stop - at);
     if (stripe_owner(at, n_nodes) == node) bytes += n;
@@ -83,16 +83,16 @@ struct Machine {
   struct Job {
     const Weight *w, *also;
   };
-  using Runs = std::vector<PanelRun>;  // taken together
+  using Runs = std::vector<StripSpan>;  // taken together
 
   // One queue for each node, or one for all.
-  std::vector<std::vector<Runs>> queues_of(const PanelSection& section) const {
+  std::vector<std::vector<Runs>> queues_of(const PackedSection& section) const {
     const int64_t n = section.n_tasks(), at_a_time = section.tasks_of_run(threads * n_nodes);
     std::vector<std::vector<Runs>> all;
     if (queues) {
       for (const auto& queue : section.node_queues(at_a_time, n_nodes)) {
         all.emplace_back();
-        for (const PanelRun& r : queue) all.back().push_back({r});
+        for (const StripSpan& r : queue) all.back().push_back({r});
       }
       return all;
     }
@@ -100,17 +100,17 @@ struct Machine {
     for (int64_t begin = 0; begin < n; begin += at_a_time) {
       all[0].emplace_back();
       section.for_each_run(begin, std::min(n, begin + at_a_time),
-                           [&](const PanelRun& r) { all[0].back().push_back(r); });
+                           [&](const StripSpan& r) { all[0].back().push_back(r); });
     }
     return all;
   }
 
   // Seconds, one for each byte of the thread's own node.
-  double read(const Job& job, const PanelRun& r, int node) {
+  double read(const Job& job, const StripSpan& r, int node) {
     double seconds = 0;
     for (const Weight* w : {job.w, job.also}) {
       if (w == nullptr) continue;
-      const int64_t bytes = (r.end - r.begin) * kTaskPanels * panel_bytes(w->dtype, w->cols),
+      const int64_t bytes = (r.end - r.begin) * kTaskStrips * strip_bytes(w->dtype, w->cols),
                     near = bytes_on(node, n_nodes, *w, r.begin, r.end);
       seconds += static_cast<double>(near) + remote * static_cast<double>(bytes - near);
       local += near;
@@ -120,7 +120,7 @@ struct Machine {
   }
 
   void run(const std::vector<Job>& jobs) {
-    PanelSection section(jobs.size());
+    PackedSection section(jobs.size());
     for (const Job& j : jobs) section.add(1, *j.w, j.also);
     const std::vector<std::vector<Runs>> waiting = queues_of(section);
     std::vector<size_t> next(waiting.size(), 0);
@@ -131,7 +131,7 @@ struct Machine {
       size_t q = static_cast<size_t>(node) % waiting.size(), seen = 0;
       for (; seen < waiting.size() && next[q] == waiting[q].size(); ++seen) q = (q + 1) % waiting.size();
       if (seen == waiting.size()) return;
-      for (const PanelRun& r : waiting[q][next[q]++]) *thread += read(jobs[r.job], r, node);
+      for (const StripSpan& r : waiting[q][next[q]++]) *thread += read(jobs[r.job], r, node);
     }
   }
 };
@@ -149,43 +149,43 @@ double local_share(const Experts& experts, Machine machine) {
   return static_cast<double>(machine.local) / static_cast<double>(machine.total);
 }
 
-TEST(PanelNodes, OneNodeHasTheWeightsAsTheyCome) {
+TEST(PackedNodes, OneNodeHasTheWeightsAsTheyCome) {
   std::vector<Weight> w(4, Weight{.dtype = DType::q8_0, .rows = 9, .cols = 32});
   std::vector<NamedWeight> names = {{"a.gate_proj.weight", &w[0]},
                                     {"a.up_proj.weight", &w[1]},
                                     {"a.down_proj.weight", &w[2]},
                                     {"b.gate_proj.weight", &w[3]}};
-  const int64_t room = (bytes_of_panels(w[0]) + kPanelAlign - 1) / kPanelAlign * kPanelAlign;
-  EXPECT_EQ(lay_out_panels(names, 1), std::vector<int64_t>({0, room, 2 * room, 3 * room, 4 * room}));
+  const int64_t room = (packed_weight_bytes(w[0]) + kPackedAlign - 1) / kPackedAlign * kPackedAlign;
+  EXPECT_EQ(lay_out_packed(names, 1), std::vector<int64_t>({0, room, 2 * room, 3 * room, 4 * room}));
   for (size_t i = 0; i < names.size(); ++i) EXPECT_EQ(names[i].weight, &w[i]);
 }
 
-TEST(PanelNodes, GateAndUpOfAnExpertHaveTheSameOwnerEverywhere) {
+TEST(PackedNodes, GateAndUpOfAnExpertHaveTheSameOwnerEverywhere) {
   for (const int n_nodes : {2, 3, 4, 8}) {
     const Experts experts(n_nodes);
     int64_t needed = 0;
     for (const ExpertWeights& e : experts.all()) {
-      EXPECT_EQ((e.up.panels - e.gate.panels) % (n_nodes * int64_t{kStripe}), 0);
-      for (const Weight* w : {&e.gate, &e.up, &e.down}) needed += bytes_of_panels(*w);
+      EXPECT_EQ((e.up.packed - e.gate.packed) % (n_nodes * int64_t{kStripe}), 0);
+      for (const Weight* w : {&e.gate, &e.up, &e.down}) needed += packed_weight_bytes(*w);
     }
     EXPECT_LE(experts.bytes(), needed + 2 * n_nodes * int64_t{kStripe});
   }
 }
 
-TEST(PanelNodes, EveryTaskIsInOneRunOfItsOwner) {
+TEST(PackedNodes, EveryTaskIsInOneRunOfItsOwner) {
   const Experts experts(3);
-  PanelSection section(experts.all().size());
+  PackedSection section(experts.all().size());
   for (const ExpertWeights& e : experts.all()) section.add(1, e.gate, &e.up);
   std::vector<std::vector<int>> times(experts.all().size(), std::vector<int>(44, 0));
   const auto queues = section.node_queues(5, 3);
   ASSERT_EQ(queues.size(), 3u);
   for (int node = 0; node < 3; ++node)
-    for (const PanelRun& r : queues[static_cast<size_t>(node)]) {
+    for (const StripSpan& r : queues[static_cast<size_t>(node)]) {
       EXPECT_LE(r.end - r.begin, 5);
       const Weight& w = experts.all()[r.job].gate;
       for (int64_t i = r.begin; i < r.end; ++i) {
         ++times[r.job][static_cast<size_t>(i)];
-        EXPECT_EQ(stripe_owner(w.panels + i * kTaskPanels * panel_bytes(w.dtype, w.cols), 3), node);
+        EXPECT_EQ(stripe_owner(w.packed + i * kTaskStrips * strip_bytes(w.dtype, w.cols), 3), node);
       }
     }
   for (const auto& t : times) EXPECT_EQ(t, std::vector<int>(44, 1));
@@ -193,7 +193,7 @@ TEST(PanelNodes, EveryTaskIsInOneRunOfItsOwner) {
 
 // The table of docs/performance/numa.md: threads on each node; shares with runs in their order, with
 // a queue for each node, and with that and expert after expert in memory, gate and up apart.
-TEST(PanelNodes, MostBytesAreReadByThreadsOfTheirNode) {
+TEST(PackedNodes, MostBytesAreReadByThreadsOfTheirNode) {
   struct Row {
     int n_nodes, threads;
     double in_order, queues, without_layout;

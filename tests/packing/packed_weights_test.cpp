@@ -1,4 +1,4 @@
-// A whole network over weights in panels: near what the same stored weights give exactly, and the same bits whatever
+// A whole network over packed weights: near what the same stored weights give exactly, and the same bits whatever
 // runs beside it.
 #include "packing/packed_weights.h"
 
@@ -12,7 +12,7 @@ namespace {
 using testing::RandomModel;
 using testing::Runner;
 
-// Widths of whole blocks; experts' rows are no multiple of a panel's group for the dense layer (width 80 = 2.5 blocks).
+// Widths of whole blocks; experts' rows are no multiple of a strip for the dense layer (width 80 = 2.5 blocks).
 ModelConfig block_config(bool tied) {
   ModelConfig c = testing::tiny_v2_config();
   c.hidden_size = 256;
@@ -38,10 +38,10 @@ struct Quantised {
   explicit Quantised(DType type, const ModelConfig& c = block_config(false)) : model(c, 3, false, 1.0) {
     model.quantise(type);
     ThreadPool pool(2);
-    panels = PanelWeights(pool, model.config, model.weights);
+    packed = PackedWeights(pool, model.config, model.weights);
   }
   RandomModel model;
-  PanelWeights panels;
+  PackedWeights packed;
 };
 
 std::vector<float> logits(const RandomModel& m, Arithmetic arithmetic, int threads, std::span<const int32_t> ids,
@@ -52,7 +52,7 @@ std::vector<float> logits(const RandomModel& m, Arithmetic arithmetic, int threa
   return runner.forward_chunks(ids, chunk);
 }
 
-TEST(PanelWeights, LogitsAreNearTheExactOnes) {
+TEST(PackedWeights, LogitsAreNearTheExactOnes) {
   for (const DType type : {DType::q8_0, DType::q4_0, DType::q5_1}) {
     const Quantised q(type, smooth_config(type == DType::q8_0));
     const std::vector<int32_t> ids = testing::random_ids(90, q.model.config.vocab_size, 5);
@@ -60,11 +60,11 @@ TEST(PanelWeights, LogitsAreNearTheExactOnes) {
     const std::vector<float> fast = logits(q.model, Arithmetic::fast, 2, ids, 90);
     const double difference = testing::largest_difference(fast, exact);
     EXPECT_LE(difference, 0.05 * testing::largest_magnitude(exact)) << name(type);
-    EXPECT_GT(difference, 0) << "nothing was rounded: the panels were not used";
+    EXPECT_GT(difference, 0) << "nothing was rounded: the packed weights were not used";
   }
 }
 
-TEST(PanelWeights, SameBitsForAnyThreadsAndChunks) {
+TEST(PackedWeights, SameBitsForAnyThreadsAndChunks) {
   const Quantised q(DType::q4_0);
   const std::vector<int32_t> ids = testing::random_ids(70, q.model.config.vocab_size, 6);
   const auto run = [&](int threads, size_t chunk) {
@@ -76,7 +76,7 @@ TEST(PanelWeights, SameBitsForAnyThreadsAndChunks) {
   EXPECT_EQ(run(2, 13), want);
 }
 
-TEST(PanelWeights, WithoutSharedExpertsToo) {
+TEST(PackedWeights, WithoutSharedExpertsToo) {
   ModelConfig c = smooth_config(false);
   c.n_shared_experts = 0;
   const Quantised q(DType::q4_0, c);
@@ -87,7 +87,7 @@ TEST(PanelWeights, WithoutSharedExpertsToo) {
   EXPECT_EQ(logits(q.model, Arithmetic::fast, 3, ids, 1, MlaForm::absorbed), fast);
 }
 
-TEST(PanelWeights, SameBitsForAnyNeighbours) {
+TEST(PackedWeights, SameBitsForAnyNeighbours) {
   const Quantised q(DType::q4_k);
   const std::vector<int32_t> a = testing::random_ids(9, q.model.config.vocab_size, 7),
                              b = testing::random_ids(30, q.model.config.vocab_size, 8);
@@ -101,17 +101,17 @@ TEST(PanelWeights, SameBitsForAnyNeighbours) {
   EXPECT_EQ(runner.forward(both), runner.forward(single));
 }
 
-TEST(PanelWeights, BytesAreThoseOfTheStoredMatrices) {
+TEST(PackedWeights, BytesAreThoseOfTheStoredMatrices) {
   Quantised q(DType::q4_0);
   int64_t stored = 0;
   for_each_tensor(q.model.weights, q.model.config, [&](const std::string& name, Weight& w, const Shape& shape) {
     const bool multiplied = shape.size() == 2 && w.dtype == DType::q4_0 && name != "model.embed_tokens.weight";
-    EXPECT_EQ(w.panels != nullptr, multiplied) << name;
+    EXPECT_EQ(w.packed != nullptr, multiplied) << name;
     if (multiplied) stored += w.rows * w.bytes_per_row();
   });
-  const int64_t packed = PanelWeights::bytes(q.model.config, q.model.weights);
+  const int64_t packed = PackedWeights::bytes(q.model.config, q.model.weights);
   EXPECT_GE(packed, stored);
-  EXPECT_LE(packed, stored + stored / 8);  // the last panel of a matrix is whole
+  EXPECT_LE(packed, stored + stored / 8);  // the last strip of a matrix is whole
 }
 
 }  // namespace

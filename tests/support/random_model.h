@@ -39,8 +39,8 @@ inline ModelConfig tiny_v2_config() {
   return c;
 }
 
-// Widths that q8_0 has panels for.
-inline ModelConfig panel_v2_config() {
+// Widths whose q8_0 rows can be packed.
+inline ModelConfig packable_v2_config() {
   ModelConfig c = tiny_v2_config();
   c.hidden_size = 64;
   c.q_lora_rank = 32;

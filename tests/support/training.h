@@ -39,7 +39,7 @@ struct StepRun {
 
 // Adds the gradients of `b` to those of `r`, and the loss sums to its report.
 inline void add_step(const RandomModel& m, const TrainingBatch& b, const StepOptions& o, StepRun& r, int threads = 1,
-                     Products products = Products::f32) {
+                     MatmulPrecision products = MatmulPrecision::f32) {
   ThreadPool pool(threads);
   Arena arena;
   const Gradients gradients(m.parameters().data, nullptr, r.gradients.vec());
@@ -52,7 +52,7 @@ inline void add_step(const RandomModel& m, const TrainingBatch& b, const StepOpt
 }
 
 inline StepRun run_step(const RandomModel& m, const TrainingBatch& b, const StepOptions& o, int threads = 1,
-                        Products products = Products::f32) {
+                        MatmulPrecision products = MatmulPrecision::f32) {
   StepRun r{{}, Buffer<float>(m.parameters().size)};
   add_step(m, b, o, r, threads, products);
   return r;
@@ -91,12 +91,12 @@ inline std::vector<ReferenceNetwork::Choice> choices_of(const RandomModel& m, co
   for (int64_t i = 0; i < m.config.num_hidden_layers; ++i) {
     LayerSaved s;
     s.x_mid = scratch(ctx, T, D);
-    s.attention = m.config.uses_mla() ? plan_mla(ctx, m.config, T) : plan_gqa(ctx, m.config, T);
+    s.attention = m.config.uses_mla() ? allocate_mla_saved(ctx, m.config, T) : allocate_gqa_saved(ctx, m.config, T);
     if (m.config.layer_is_moe(i)) {
-      plan_routing(ctx, m.config, T, s.moe);
-      plan_moe(ctx, m.config, T, s.moe);
+      allocate_routing(ctx, m.config, T, s.moe);
+      allocate_moe_saved(ctx, m.config, T, s.moe);
     } else {
-      s.mlp = plan_mlp(ctx, T, m.config.intermediate_size);
+      s.mlp = allocate_mlp_saved(ctx, T, m.config.intermediate_size);
     }
     const LayerTraining layer{s, training};
     layer_forward(step, i, x, &layer);

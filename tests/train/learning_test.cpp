@@ -58,7 +58,7 @@ std::vector<Variant> variants() {
 // A model in training, without files.
 class SmallRun {
  public:
-  SmallRun(const ModelConfig& config, Products products, double deviation)
+  SmallRun(const ModelConfig& config, MatmulPrecision products, double deviation)
       : config_(config),
         products_(products),
         pool_(1),
@@ -84,7 +84,7 @@ class SmallRun {
 
  private:
   ModelConfig config_;
-  Products products_;
+  MatmulPrecision products_;
   ThreadPool pool_;
   Arena arena_;
   Parameters parameters_;
@@ -115,7 +115,7 @@ TEST_P(Learning, OneBatchIsLearntByHeart) {
   std::vector<std::vector<int32_t>> texts;
   for (uint64_t i = 0; i < 4; ++i) texts.push_back(testing::random_ids(17, 24, i));
   const TrainingBatch b = batch_of(texts);
-  for (const Products products : {Products::f32, Products::bf16}) {
+  for (const MatmulPrecision products : {MatmulPrecision::f32, MatmulPrecision::bf16}) {
     SmallRun run(config, products, 0.1);
     StepReport report = run.step(b, balance, 5e-3);
     EXPECT_GT(mean_loss(report), 4);
@@ -123,7 +123,7 @@ TEST_P(Learning, OneBatchIsLearntByHeart) {
     int steps = 1;
     for (; steps < 400 && mean_loss(report) >= 0.01; ++steps) report = run.step(b, balance, 5e-3);
     EXPECT_LT(mean_loss(report), 0.01);
-    std::cout << name << (products == Products::f32 ? ", f32: " : ", bf16: ") << steps << " steps\n";
+    std::cout << name << (products == MatmulPrecision::f32 ? ", f32: " : ", bf16: ") << steps << " steps\n";
   }
 }
 
@@ -152,7 +152,7 @@ TEST(LossCurve, TenStepsAreTheRecordedOnes) {
   const ModelConfig c = testing::tiny_v2_config();
   const BalanceOptions balance{
       .expert_alpha = 0.003, .device_alpha = 0.05, .communication_alpha = 0.02, .n_devices = 4, .max_devices = 2};
-  for (const Products products : {Products::f32, Products::bf16}) {
+  for (const MatmulPrecision products : {MatmulPrecision::f32, MatmulPrecision::bf16}) {
     SmallRun run(c, products, 0.1);
     double worst = 0;
     std::string line;
@@ -163,7 +163,7 @@ TEST(LossCurve, TenStepsAreTheRecordedOnes) {
       worst = std::max(worst, std::abs(loss / kCurve[i] - 1));
     }
     std::cout << line << fmt::format("largest relative difference {:.1e}\n", worst);
-    EXPECT_LT(worst, products == Products::f32 ? 1e-5 : 2e-2);
+    EXPECT_LT(worst, products == MatmulPrecision::f32 ? 1e-5 : 2e-2);
   }
 }
 

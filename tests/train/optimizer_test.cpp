@@ -31,7 +31,7 @@ TEST(AdamW, AgreesWithItsFormulaInDoubleAndWithAnyNumberOfThreads) {
   std::vector<std::vector<float>> results;
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
-    Parameters parameters(testing::tiny_v2_config(), Products::bf16);
+    Parameters parameters(testing::tiny_v2_config(), MatmulPrecision::bf16);
     parameters.initialise(pool, 3, 0.1);
     AdamW optimizer(parameters);
     const VecView<float> p = parameters.master(), g = parameters.gradients();
@@ -79,7 +79,7 @@ TEST(Parameters, InitialisationDependsOnSeedNameAndIndexAlone) {
   ThreadPool one(1), three(3);
   ModelConfig small = testing::tiny_v2_config(), deeper = small;
   deeper.num_hidden_layers = 5;
-  Parameters a(small, Products::f32), b(deeper, Products::bf16);
+  Parameters a(small, MatmulPrecision::f32), b(deeper, MatmulPrecision::bf16);
   a.initialise(one, 5, 0.006);
   b.initialise(three, 5, 0.006);
   double squares = 0;

@@ -94,7 +94,7 @@ TEST_P(PytorchStep, LossGradientsAndUpdatesAreThoseOfAutogradAndItsAdamW) {
   const Model model = load_model(golden("models") / std::string(want.at("model").as_string()));
   ThreadPool pool(2);
   Arena arena;
-  Parameters parameters(model.config, Products::f32);
+  Parameters parameters(model.config, MatmulPrecision::f32);
   parameters.load(model.config, *model.source);
   EXPECT_EQ(goldens.tensors().size(), 2 * parameters.list().size());
   const Network network = make_network(model.config, parameters.weights());

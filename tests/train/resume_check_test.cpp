@@ -33,7 +33,7 @@ TEST_F(ResumeCheck, EveryChangedKeyIsNamedWithBothValues) {
   const fs::path run = saved(config(), "named", 1);
   TrainConfig c = config();
   c.batch.sequences = 8;
-  c.run.products = Products::f32;
+  c.run.products = MatmulPrecision::f32;
   c.model.rope_theta = 20000;
   c.balance.exempt_fraction = 0.5;
   const std::string said = refusal([&] { changes(run, c); });

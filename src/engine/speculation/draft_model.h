@@ -1,4 +1,4 @@
-// Guesses by a smaller model with the same vocabulary, which has an engine of its own.
+// Drafts by a smaller model with the same vocabulary, which has an engine of its own.
 #pragma once
 #include "engine/engine.h"
 #include "engine/request.h"
@@ -6,9 +6,9 @@
 
 namespace fathom {
 
-// Chooses as the request says, with the draw of the same position: what it finds likely enough, the model it guesses
-// for is likely to draw as well. Its cache follows the history; what it fed of a guess stays as far as that was right.
-// Its errors (logits that are not finite, no memory) end its guesses until the next begin, not the generation.
+// Chooses as the request says, with the draw of the same position: what it finds likely enough, the model it drafts
+// for is likely to draw as well. Its cache follows the history; what it fed of a draft stays as far as that was right.
+// Its errors (logits that are not finite, no memory) end its drafts until the next begin, not the generation.
 class DraftModel final : public Proposer {
  public:
   explicit DraftModel(Engine& engine) : engine_(engine) {}  // which must outlive it

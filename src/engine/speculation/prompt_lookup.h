@@ -1,4 +1,4 @@
-// Guesses that a sequence goes on as it did before: the ids after the most recent earlier place that ends in the same
+// Drafts that a sequence goes on as it did before: the ids after the most recent earlier place that ends in the same
 // n ids as the sequence does now, for the longest n of kMatchLengths. Source: prompt lookup decoding (Saxena 2023);
 // arXiv:2304.04487 with the text itself as the reference.
 #pragma once
@@ -18,7 +18,7 @@ class PromptLookup final : public Proposer {
   bool is_free() const noexcept override { return true; }
   void begin(std::span<const int32_t> history, const GenerateRequest& request) override;
   std::optional<int> kind(std::span<const int32_t> history) override;
-  // Where the earlier place is so near that its continuation reaches the end, the guess is periodic.
+  // Where the earlier place is so near that its continuation reaches the end, the draft is periodic.
   std::vector<int32_t> propose(std::span<const int32_t> history, int64_t most) override;
 
  private:

@@ -1,4 +1,4 @@
-// What guesses the next tokens of a sequence, for speculator.h to verify.
+// What drafts the next tokens of a sequence, for speculator.h to verify.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -10,19 +10,19 @@ namespace fathom {
 struct GenerateRequest;
 
 // One thread calls it, for one sequence at a time: begin, then kind and, where it said one, at most once propose for
-// every step. A wrong guess costs time and nothing else.
+// every step. A wrong draft costs time and nothing else.
 class Proposer {
  public:
   virtual ~Proposer() = default;
 
-  // Guesses of one kind are about equally often right.
+  // Drafts of one kind are about equally often right.
   virtual int n_kinds() const noexcept = 0;
-  // A guess costs next to nothing, so that it is made and watched where none is verified too.
+  // A draft costs next to nothing, so that it is made and watched where none is verified too.
   virtual bool is_free() const noexcept = 0;
 
   // A generation begins after history, which need not be what a generation before ended with.
   virtual void begin(std::span<const int32_t> history, const GenerateRequest& request) = 0;
-  // The kind, below n_kinds(), of the guess there is after history: that of the call before with ids appended. nullopt:
+  // The kind, below n_kinds(), of the draft there is after history: that of the call before with ids appended. nullopt:
   // there is none.
   virtual std::optional<int> kind(std::span<const int32_t> history) = 0;
   // Up to `most` (at least 1) ids that may follow history, the argument of kind.

@@ -7,15 +7,15 @@
 namespace fathom {
 namespace {
 
-constexpr double kPrior = 0.5;         // of a guess of which nothing is known, weighing as much as one seen
-constexpr double kKeepSeen = 0.92;     // an average over about 12 guesses
+constexpr double kPrior = 0.5;         // of a draft of which nothing is known, weighing as much as one seen
+constexpr double kKeepSeen = 0.92;     // an average over about 12 drafts
 constexpr double kKeepUnseen = 0.995;  // a kind that is given up is tried again after some 50 to 100 steps
 constexpr double kLeastGain = 1.05;    // below it noise decides
-constexpr int64_t kMostRows = 1 + kMostGuesses;
+constexpr int64_t kMostRows = 1 + kMaxDraft;
 
 }  // namespace
 
-void RecentMedian::saw(double value, int64_t step) noexcept {
+void RecentMedian::record(double value, int64_t step) noexcept {
   seen_[static_cast<size_t>(n_seen_++) % seen_.size()] = {value, step};
 }
 
@@ -30,9 +30,9 @@ std::optional<double> RecentMedian::median(int64_t step, int64_t least) const no
   return *middle;
 }
 
-void StepTimes::saw(int64_t rows, double seconds) noexcept {
-  check(rows >= 1 && rows <= kMostRows, "a step of 1 + kMostGuesses rows at most");
-  by_rows_[static_cast<size_t>(rows)].saw(seconds, n_steps_++);
+void StepTimes::record(int64_t rows, double seconds) noexcept {
+  check(rows >= 1 && rows <= kMostRows, "a step of 1 + kMaxDraft rows at most");
+  by_rows_[static_cast<size_t>(rows)].record(seconds, n_steps_++);
 }
 
 std::optional<double> StepTimes::seconds(int64_t rows) const noexcept {
@@ -55,13 +55,13 @@ int64_t StepTimes::most_rows() const noexcept {
   return std::min(kMostRows, 2 * rows);
 }
 
-void Acceptance::saw(int64_t n_right, bool then_wrong) noexcept {
-  const int64_t n = n_right + (then_wrong ? 1 : 0);
-  check(n_right >= 0 && n <= kMostGuesses, "at most kMostGuesses of a guess are watched");
+void Acceptance::record(int64_t n_accepted, bool then_rejected) noexcept {
+  const int64_t n = n_accepted + (then_rejected ? 1 : 0);
+  check(n_accepted >= 0 && n <= kMaxDraft, "at most kMaxDraft of a draft are watched");
   const double keep = n > 0 ? kKeepSeen : kKeepUnseen;
-  for (int64_t j = 1; j <= kMostGuesses; ++j) {
+  for (int64_t j = 1; j <= kMaxDraft; ++j) {
     Position& p = positions_[static_cast<size_t>(j)];
-    p.right = keep * p.right + (j <= n_right ? 1 : 0);
+    p.right = keep * p.right + (j <= n_accepted ? 1 : 0);
     p.seen = keep * p.seen + (j <= n ? 1 : 0);
   }
 }
@@ -75,15 +75,15 @@ double Acceptance::rate(int64_t j) const noexcept {
   return rate;
 }
 
-GuessCount best_count(const StepTimes& times, const Acceptance& acceptance, double seconds_per_guess,
-                      int64_t most) noexcept {
+DraftLength best_count(const StepTimes& times, const Acceptance& acceptance, double seconds_per_draft,
+                       int64_t most) noexcept {
   const auto plain = times.seconds(1);
   if (!plain) return {};
-  GuessCount best{.n = 0, .tokens_per_second = 1 / *plain};
+  DraftLength best{.n = 0, .tokens_per_second = 1 / *plain};
   double least = kLeastGain * best.tokens_per_second, tokens = 1, all_right = 1;
   for (int64_t k = 1; k <= std::min(most, times.most_rows() - 1); ++k) {
     tokens += all_right *= acceptance.rate(k);
-    const double rate = tokens / (*times.seconds(1 + k) + static_cast<double>(k) * seconds_per_guess);
+    const double rate = tokens / (*times.seconds(1 + k) + static_cast<double>(k) * seconds_per_draft);
     if (rate <= least) continue;
     best = {k, rate};
     least = rate;

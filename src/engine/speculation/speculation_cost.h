@@ -1,9 +1,9 @@
-// How many guessed tokens a step should verify: as many as give the most tokens per second, by what steps were measured
-// to take and how often guesses were right. With k guesses, a_j being how often guess j is right when those before it
-// are, t(r) the seconds of a step of r rows and d those of making a guess:
+// How many drafted tokens a step should verify: as many as give the most tokens per second, by what steps were measured
+// to take and how often drafts were right. With k drafts, a_j being how often draft j is right when those before it
+// are, t(r) the seconds of a step of r rows and d those of making a draft:
 //     tokens(k) = 1 + sum_{j = 1 .. k} a_1 a_2 ... a_j,     seconds(k) = t(1 + k) + k d
 // Nothing here reads a clock or throws. Times are kept for the last kMemory steps, so that a longer context, a busier
-// machine or an unlucky measurement are seen in time; what is not known is guessed in a way that makes it be tried.
+// machine or an unlucky measurement are seen in time; what is not known is drafted in a way that makes it be tried.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace fathom {
 
-inline constexpr int64_t kMostGuesses = 8;
+inline constexpr int64_t kMaxDraft = 8;
 inline constexpr int64_t kMemory = 256;  // steps
 
 // The lower median of the latest values, of those the ones seen in the last kMemory steps.
 class RecentMedian {
  public:
-  void saw(double value, int64_t step) noexcept;
+  void record(double value, int64_t step) noexcept;
   // nullopt when fewer than `least` are left: a first value is often that of cold memory.
   std::optional<double> median(int64_t step, int64_t least) const noexcept;
 
@@ -30,10 +30,10 @@ class RecentMedian {
   int64_t n_seen_ = 0;
 };
 
-// Seconds of a step by its rows, 1 .. 1 + kMostGuesses.
+// Seconds of a step by its rows, 1 .. 1 + kMaxDraft.
 class StepTimes {
  public:
-  void saw(int64_t rows, double seconds) noexcept;
+  void record(int64_t rows, double seconds) noexcept;
   int64_t n_steps() const noexcept { return n_steps_; }
 
   // Rows measured twice: their median. Else on the line between the measured numbers of rows around them; beyond the
@@ -48,33 +48,33 @@ class StepTimes {
   std::optional<double> measured(int64_t rows) const noexcept {
     return by_rows_[static_cast<size_t>(rows)].median(n_steps_, 2);
   }
-  std::array<RecentMedian, kMostGuesses + 2> by_rows_ = {};
+  std::array<RecentMedian, kMaxDraft + 2> by_rows_ = {};
   int64_t n_steps_ = 0;
 };
 
-// How often the guesses of one kind are right: decayed averages by position in the guess.
+// How often the drafts of one kind are right: decayed averages by position in the draft.
 class Acceptance {
  public:
-  // A guess of which the first n_right were right and then, when `then_wrong`, one was not; whether those after it were
-  // is not known. (0, false): there was an occasion, but no guess was watched; what was seen fades, slowly, so that a
-  // kind given up is tried again.
-  void saw(int64_t n_right, bool then_wrong) noexcept;
-  // a_j, j = 1 .. kMostGuesses. What was not seen is taken to be as likely as the position before, the first as 1/2.
+  // A draft of which the first n_accepted were right and then, when `then_rejected`, one was not; whether those after
+  // it were is not known. (0, false): there was an occasion, but no draft was watched; what was seen fades, slowly, so
+  // that a kind given up is tried again.
+  void record(int64_t n_accepted, bool then_rejected) noexcept;
+  // a_j, j = 1 .. kMaxDraft. What was not seen is taken to be as likely as the position before, the first as 1/2.
   double rate(int64_t j) const noexcept;
 
  private:
   struct Position {
     double right = 0, seen = 0;
   };
-  std::array<Position, kMostGuesses + 1> positions_ = {};
+  std::array<Position, kMaxDraft + 1> positions_ = {};
 };
 
-struct GuessCount {
+struct DraftLength {
   int64_t n = 0;                 // 0 to `most`
   double tokens_per_second = 0;  // expected
 };
-// 0 guesses unless more are expected to be faster by a twentieth, and until plain steps are measured.
-GuessCount best_count(const StepTimes& times, const Acceptance& acceptance, double seconds_per_guess,
-                      int64_t most) noexcept;
+// 0 drafts unless more are expected to be faster by a twentieth, and until plain steps are measured.
+DraftLength best_count(const StepTimes& times, const Acceptance& acceptance, double seconds_per_draft,
+                       int64_t most) noexcept;
 
 }  // namespace fathom

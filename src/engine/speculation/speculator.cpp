@@ -6,46 +6,47 @@
 
 namespace fathom {
 Speculator::Speculator(std::vector<std::unique_ptr<Proposer>> proposers, int64_t always) : always_(always) {
-  check(always >= 0 && always <= kMostGuesses, "at most kMostGuesses are verified");
+  check(always >= 0 && always <= kMaxDraft, "at most kMaxDraft are verified");
   for (auto& proposer : proposers) {
     const auto n_kinds = static_cast<size_t>(proposer->n_kinds());
     sources_.push_back({std::move(proposer), std::vector<Acceptance>(n_kinds), {}});
   }
 }
 
-GuessCount Speculator::count(Source& source, int kind, int64_t most) const {
+DraftLength Speculator::count(Source& source, int kind, int64_t most) const {
   if (always_ > 0) return {.n = std::min(always_, most), .tokens_per_second = 1};
-  const double per_guess = source.seconds_per_guess.median(times_.n_steps(), 2).value_or(0);
+  const double per_guess = source.seconds_per_draft.median(times_.n_steps(), 2).value_or(0);
   return best_count(times_, source.by_kind[static_cast<size_t>(kind)], per_guess, most);
 }
 
-Speculator::Guess Speculator::guess(std::span<const int32_t> history, int64_t most) {
+Speculator::Draft Speculator::draft(std::span<const int32_t> history, int64_t most) {
   Source* chosen = nullptr;
-  Guess guess;
-  GuessCount best;
+  Draft draft;
+  DraftLength best;
   for (Source& source : sources_) {
     const std::optional<int> kind = source.proposer->kind(history);
     if (!kind) continue;
     Acceptance& acceptance = source.by_kind[static_cast<size_t>(*kind)];
-    const GuessCount c = count(source, *kind, most);
+    const DraftLength c = count(source, *kind, most);
     const bool is_better = c.n > 0 && (best.n == 0 || c.tokens_per_second > best.tokens_per_second);
     const bool is_watched = best.n == 0 && source.proposer->is_free();
     if (!is_better && !is_watched) {
-      acceptance.saw(0, false);
+      acceptance.record(0, false);
       continue;
     }
-    if (guess.acceptance != nullptr) guess.acceptance->saw(0, false);
-    guess.acceptance = &acceptance;
+    if (draft.acceptance != nullptr) draft.acceptance->record(0, false);
+    draft.acceptance = &acceptance;
     chosen = &source;
     best = c;
   }
-  if (chosen == nullptr) return guess;
+  if (chosen == nullptr) return draft;
   const double start = clock_seconds();
-  guess.ids = chosen->proposer->propose(history, chosen->proposer->is_free() ? kMostGuesses : best.n);
-  guess.n = std::min(best.n, std::ssize(guess.ids));
-  if (!chosen->proposer->is_free() && !guess.ids.empty())
-    chosen->seconds_per_guess.saw((clock_seconds() - start) / static_cast<double>(guess.ids.size()), times_.n_steps());
-  return guess;
+  draft.ids = chosen->proposer->propose(history, chosen->proposer->is_free() ? kMaxDraft : best.n);
+  draft.n = std::min(best.n, std::ssize(draft.ids));
+  if (!chosen->proposer->is_free() && !draft.ids.empty())
+    chosen->seconds_per_draft.record((clock_seconds() - start) / static_cast<double>(draft.ids.size()),
+                                     times_.n_steps());
+  return draft;
 }
 
 Speculation::Speculation(Engine& engine, Speculator& speculator, SequenceCache& sequence,
@@ -70,34 +71,34 @@ std::span<const float> Speculation::logits_after(std::span<const int32_t> histor
   return {row.data, static_cast<size_t>(row.size)};
 }
 
-// What was chosen after the guess was made says how far it was right: one token more than was verified.
+// What was chosen after the draft was made says how far it was right: one token more than was verified.
 void Speculation::watch(std::span<const int32_t> history) {
-  if (guess_.acceptance == nullptr) return;
-  const auto chosen = history.subspan(static_cast<size_t>(n_before_guess_));
-  const auto n = std::min(chosen.size(), guess_.ids.size());
-  const auto right = std::mismatch(chosen.begin(), chosen.begin() + static_cast<ptrdiff_t>(n), guess_.ids.begin());
-  const auto n_right = right.first - chosen.begin();
-  guess_.acceptance->saw(n_right, n_right < static_cast<ptrdiff_t>(n));
+  if (draft_.acceptance == nullptr) return;
+  const auto chosen = history.subspan(static_cast<size_t>(n_before_draft_));
+  const auto n = std::min(chosen.size(), draft_.ids.size());
+  const auto right = std::mismatch(chosen.begin(), chosen.begin() + static_cast<ptrdiff_t>(n), draft_.ids.begin());
+  const auto n_accepted = right.first - chosen.begin();
+  draft_.acceptance->record(n_accepted, n_accepted < static_cast<ptrdiff_t>(n));
 }
 
 void Speculation::step(std::span<const int32_t> history, int64_t n_wanted) {
   forget_undecided();
   watch(history);
   // Of the rows of a step the last but as many as are wanted would not be read.
-  const int64_t most = std::min({kMostGuesses, n_wanted - 1, engine_.room(sequence_) - 1, engine_.chunk_tokens() - 1});
-  guess_ = speculator_.guess(history, std::max<int64_t>(0, most));
-  n_before_guess_ = std::ssize(history);
+  const int64_t most = std::min({kMaxDraft, n_wanted - 1, engine_.room(sequence_) - 1, engine_.chunk_tokens() - 1});
+  draft_ = speculator_.draft(history, std::max<int64_t>(0, most));
+  n_before_draft_ = std::ssize(history);
   ids_.assign(1, history.back());
   n_decided_ = 1;  // until the step is made there is nothing of it to forget
   std::vector<int32_t> ids = ids_;
-  for (int64_t i = 0; i < guess_.n; ++i) {
-    const int32_t id = guess_.ids[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < draft_.n; ++i) {
+    const int32_t id = draft_.ids[static_cast<size_t>(i)];
     if (id < 0 || id >= engine_.config().vocab_size) break;
     ids.push_back(id);
   }
   const double start = clock_seconds();
   logits_ = engine_.verify(sequence_, ids);
-  speculator_.times_.saw(std::ssize(ids), clock_seconds() - start);
+  speculator_.times_.record(std::ssize(ids), clock_seconds() - start);
   speculator_.counts_.proposed += std::ssize(ids) - 1;
   ++speculator_.counts_.steps;
   ids_ = std::move(ids);

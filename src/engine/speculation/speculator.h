@@ -1,9 +1,9 @@
-// Speculative decoding: a step runs the chosen token and guesses of the ones after it. Where a guess is the token that
+// Speculative decoding: a step runs the chosen token and drafts of the ones after it. Where a draft is the token that
 // is then chosen, its logits are there already, and no step is needed. Source: arXiv:2211.17192, arXiv:2302.01318.
 //
 // The result is that of plain decoding, bit for bit: rows of such a step have the bits of steps of one token
-// (Engine::verify), tokens are chosen by the same call from the same logits, and a guess only decides whether
-// logits are at hand. So it is for any temperature. Measured times decide how many guesses are verified, and thereby
+// (Engine::verify), tokens are chosen by the same call from the same logits, and a draft only decides whether
+// logits are at hand. So it is for any temperature. Measured times decide how many drafts are verified, and thereby
 // the speed alone.
 #pragma once
 #include <memory>
@@ -18,7 +18,7 @@ namespace fathom {
 
 struct SpeculationCounts {
   int64_t steps = 0;                   // of generation
-  int64_t proposed = 0, accepted = 0;  // guesses verified; those that were right
+  int64_t proposed = 0, accepted = 0;  // drafts verified; those that were right
   double tokens_per_step() const noexcept {
     return steps > 0 ? static_cast<double>(steps + accepted) / static_cast<double>(steps) : 0;
   }
@@ -30,8 +30,8 @@ struct SpeculationCounts {
 // What is learned of one model and machine; keeps it from one generation to the next. One thread.
 class Speculator {
  public:
-  // The proposer whose guesses are expected to give the most tokens per second is asked in each step, of equal ones the
-  // first. always > 0: the first that has a guess, and this many tokens (at most kMostGuesses) whether it pays or not.
+  // The proposer whose drafts are expected to give the most tokens per second is asked in each step, of equal ones the
+  // first. always > 0: the first that has a draft, and this many tokens (at most kMaxDraft) whether it pays or not.
   explicit Speculator(std::vector<std::unique_ptr<Proposer>> proposers, int64_t always = 0);
 
   const SpeculationCounts& counts() const noexcept { return counts_; }
@@ -41,16 +41,16 @@ class Speculator {
   struct Source {
     std::unique_ptr<Proposer> proposer;
     std::vector<Acceptance> by_kind;
-    RecentMedian seconds_per_guess;
+    RecentMedian seconds_per_draft;
   };
   // Ids to verify are the first n; the rest is watched.
-  struct Guess {
+  struct Draft {
     std::vector<int32_t> ids;
     int64_t n = 0;
     Acceptance* acceptance = nullptr;
   };
-  Guess guess(std::span<const int32_t> history, int64_t most);
-  GuessCount count(Source& source, int kind, int64_t most) const;
+  Draft draft(std::span<const int32_t> history, int64_t most);
+  DraftLength count(Source& source, int kind, int64_t most) const;
 
   std::vector<Source> sources_;
   int64_t always_;
@@ -62,7 +62,7 @@ inline SpeculationCounts counts_of(const Speculator* s) noexcept {
   return s != nullptr ? s->counts() : SpeculationCounts{};
 }
 
-// One generation. The sequence always holds what plain decoding would have fed, and behind it guesses that are not
+// One generation. The sequence always holds what plain decoding would have fed, and behind it drafts that are not
 // decided yet; the destructor forgets these.
 class Speculation {
  public:
@@ -84,11 +84,11 @@ class Speculation {
   Engine& engine_;
   Speculator& speculator_;
   SequenceCache& sequence_;
-  Speculator::Guess guess_;
-  std::vector<int32_t> ids_;     // of the last step: the chosen one and the guesses verified
+  Speculator::Draft draft_;
+  std::vector<int32_t> ids_;     // of the last step: the chosen one and the drafts verified
   MatView<const float> logits_;  // after each of them
   int64_t n_decided_ = 0;        // of ids_, that were chosen
-  int64_t n_before_guess_ = 0;   // ids of the history when the guess was made
+  int64_t n_before_draft_ = 0;   // ids of the history when the draft was made
 };
 
 }  // namespace fathom

@@ -86,15 +86,15 @@ class Layer {
                          .rows = rows_,
                          .cols = c_.kv_lora_rank,
                          .data = reinterpret_cast<std::byte*>(kv_b_.data())};
-    packed_.kv_b_proj = {.dtype = DType::q4_0, .rows = rows_, .cols = c_.kv_lora_rank};
-    codes_ = Buffer<std::byte>(rows_ * packed_.kv_b_proj.bytes_per_row());
+    quantised_.kv_b_proj = {.dtype = DType::q4_0, .rows = rows_, .cols = c_.kv_lora_rank};
+    codes_ = Buffer<std::byte>(rows_ * quantised_.kv_b_proj.bytes_per_row());
     const int64_t n_encoded = codes_.size() / 32;  // the others are the same again
     encode_row(DType::q4_0, weights.data(), weights.size() / 32, codes_.data());
     for (int64_t i = n_encoded; i < codes_.size(); ++i) codes_[i] = codes_[i - n_encoded];
-    packed_.kv_b_proj.data = codes_.data();
-    panels_ = Buffer<std::byte>(bytes_of_panels(packed_.kv_b_proj));
-    pack_weight(pool_, packed_.kv_b_proj, panels_.data());
-    packed_.kv_b_proj.panels = panels_.data();
+    quantised_.kv_b_proj.data = codes_.data();
+    packed_ = Buffer<std::byte>(packed_weight_bytes(quantised_.kv_b_proj));
+    pack_weight(pool_, quantised_.kv_b_proj, packed_.data());
+    quantised_.kv_b_proj.packed = packed_.data();
     cache_.extend(sequence_, kPast);
     for (int64_t p = 0; p < kPast; ++p) cache_.store(sequence_, 0, p, {latents_.data() + p * width_, width_});
   }
@@ -107,8 +107,8 @@ class Layer {
     Context ctx{.pool = pool_, .arena = arena_, .arithmetic = Arithmetic::fast};
     const AttentionSettings settings{.scale = 0.07f, .mla_form = s.form};
     const double start = clock_seconds(true);
-    attend_fast({ctx, c_, s.packed ? packed_ : stored_, settings, 0, cache_}, batch, latents_.mat(s.n_new, width_),
-                q_.mat(s.n_new, q_.size() / kMany), o_.mat(s.n_new, o_.size() / kMany));
+    attend_int16({ctx, c_, s.packed ? quantised_ : stored_, settings, 0, cache_}, batch, latents_.mat(s.n_new, width_),
+                 q_.mat(s.n_new, q_.size() / kMany), o_.mat(s.n_new, o_.size() / kMany));
     const double taken = clock_seconds(true) - start;
     cache_.truncate(sequence, s.past);
     return taken;
@@ -126,8 +126,8 @@ class Layer {
                 q_ = normals(kMany * H_ * (c_.qk_nope_head_dim + c_.qk_rope_head_dim), 1),
                 o_{kMany * H_ * c_.v_head_dim};
   Buffer<uint16_t> kv_b_{rows_ * c_.kv_lora_rank};
-  Buffer<std::byte> codes_{0}, panels_{0};
-  MlaWeights stored_, packed_;
+  Buffer<std::byte> codes_{0}, packed_{0};
+  MlaWeights stored_, quantised_;
 };
 
 }  // namespace

@@ -27,7 +27,7 @@ struct Work {
 };
 
 // probability (nq, nk) = exp(scale <q, k> - log sum), zero where the key is later than the query.
-void probabilities(const KernelTable& k, Products products, const AttentionGradient& g, int64_t head, int64_t q0,
+void probabilities(const KernelTable& k, MatmulPrecision products, const AttentionGradient& g, int64_t head, int64_t q0,
                    int64_t k0, MatView<const float> q, MatView<const float> key, MatView<float> p) {
   gemm_nt_serial(products, q, key, p, false);
   for (int64_t i = 0; i < p.rows; ++i) {
@@ -46,7 +46,7 @@ void score_gradient(float scale, MatView<const float> p, const float* D, MatView
     for (int64_t j = 0; j < p.cols; ++j) dp(i, j) = scale * (p(i, j) * (dp(i, j) - D[i]));
 }
 
-void head_backward(const KernelTable& k, Products products, const AttentionGradient& g, int64_t head, Work& w,
+void head_backward(const KernelTable& k, MatmulPrecision products, const AttentionGradient& g, int64_t head, Work& w,
                    MatView<float> dvalue) {
   const int64_t n = g.q.rows, d = w.key.cols, V = g.layout.value_dim, kv = head / g.layout.heads_per_kv;
   const MatView<const float> q = g.q.sub_cols(head * d, d), d_o = g.d_o.sub_cols(head * V, V),
@@ -72,7 +72,7 @@ void head_backward(const KernelTable& k, Products products, const AttentionGradi
   }
 }
 
-void kv_head_backward(const KernelTable& k, Products products, const AttentionGradient& g, int64_t kv, Work& w) {
+void kv_head_backward(const KernelTable& k, MatmulPrecision products, const AttentionGradient& g, int64_t kv, Work& w) {
   const int64_t N = g.layout.key_dim, R = g.shared_key.cols;
   join_key(g, kv, w.key);
   const MatView<float> dvalue = g.dvalue.sub_cols(kv * g.layout.value_stride, g.layout.value_dim),
@@ -93,7 +93,7 @@ void kv_head_backward(const KernelTable& k, Products products, const AttentionGr
 
 }  // namespace
 
-void attention_backward(ThreadPool& pool, Arena& arena, Products products,
+void attention_backward(ThreadPool& pool, Arena& arena, MatmulPrecision products,
                         std::span<const AttentionGradient> sequences) noexcept {
   const KernelTable& k = kernels();
   for_each_kv_head(pool, arena, sequences, Work::floats, [&](const AttentionGradient& g, int64_t kv, float* memory) {

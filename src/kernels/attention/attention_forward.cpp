@@ -31,7 +31,7 @@ void softmax_block(const KernelTable& k, float scale, int64_t q0, int64_t k0, Ma
   }
 }
 
-void head_forward(const KernelTable& k, Products products, const AttentionForward& a, int64_t head,
+void head_forward(const KernelTable& k, MatmulPrecision products, const AttentionForward& a, int64_t head,
                   MatView<const float> key, float* scores_memory) {
   const int64_t n = a.q.rows, d = key.cols, V = a.layout.value_dim, kv = head / a.layout.heads_per_kv;
   const MatView<const float> q = a.q.sub_cols(head * d, d), value = a.value.sub_cols(kv * a.layout.value_stride, V);
@@ -55,7 +55,8 @@ void head_forward(const KernelTable& k, Products products, const AttentionForwar
   }
 }
 
-void kv_head_forward(const KernelTable& k, Products products, const AttentionForward& a, int64_t kv, float* memory) {
+void kv_head_forward(const KernelTable& k, MatmulPrecision products, const AttentionForward& a, int64_t kv,
+                     float* memory) {
   const int64_t n = a.q.rows, d = a.layout.key_dim + a.shared_key.cols;
   const MatView<float> key(memory, n, d);
   join_key(a, kv, key);
@@ -65,7 +66,7 @@ void kv_head_forward(const KernelTable& k, Products products, const AttentionFor
 
 }  // namespace
 
-void attention_forward(ThreadPool& pool, Arena& arena, Products products,
+void attention_forward(ThreadPool& pool, Arena& arena, MatmulPrecision products,
                        std::span<const AttentionForward> sequences) noexcept {
   const KernelTable& k = kernels();
   for_each_kv_head(

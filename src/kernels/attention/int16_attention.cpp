@@ -11,19 +11,21 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-constexpr int64_t kFactors = kMaxPanels * kTogether * kLanes;
+constexpr int64_t kFactors = kMaxQueryTiles * kTogether * kLanes;
 
 // The parts of one thread's scratch.
 struct TileScratch {
-  float *scores, *factor, *inverse;  // (kMaxPanels, kTileCells, kLanes), (kMaxPanels, kTogether, kLanes) twice
+  float *scores, *factor, *inverse;  // (kMaxQueryTiles, kTileCells, kLanes), (kMaxQueryTiles, kTogether, kLanes) twice
   float* kernel;
 
   explicit TileScratch(float* at) noexcept
       : scores(at),
-        factor(scores + kMaxPanels * kTileCells * kLanes),
+        factor(scores + kMaxQueryTiles * kTileCells * kLanes),
         inverse(factor + kFactors),
         kernel(inverse + kFactors) {}
-  float* scores_of(size_t panel) const noexcept { return scores + static_cast<int64_t>(panel) * kTileCells * kLanes; }
+  float* scores_of(size_t query_tile) const noexcept {
+    return scores + static_cast<int64_t>(query_tile) * kTileCells * kLanes;
+  }
 };
 
 void start(LaneState& state) noexcept {
@@ -33,15 +35,16 @@ void start(LaneState& state) noexcept {
   }
 }
 
-bool sees_nothing(const QueryPanel& p) noexcept {
+bool sees_nothing(const QueryTile& p) noexcept {
   return std::all_of(p.visible, p.visible + kLanes, [](int32_t cells) { return cells == 0; });
 }
 
-void score(const Int16Kernel& k, const Int16Tile& tile, std::span<QueryPanel> panels, Ahead& ahead,
+void score(const Int16Kernel& k, const KvTile& tile, std::span<QueryTile> query_tiles, Prefetch& ahead,
            const TileScratch& s) noexcept {
-  ScorePanel room[kMaxPanels];
-  for (size_t p = 0; p < panels.size(); ++p) room[p] = {panels[p].words, panels[p].scales, s.scores_of(p)};
-  k.score(tile.keys.data(), std::ssize(tile.keys), tile.n, room, std::ssize(panels), ahead, s.kernel);
+  ScoreTile room[kMaxQueryTiles];
+  for (size_t p = 0; p < query_tiles.size(); ++p)
+    room[p] = {query_tiles[p].words, query_tiles[p].scales, s.scores_of(p)};
+  k.score(tile.keys.data(), std::ssize(tile.keys), tile.n, room, std::ssize(query_tiles), ahead, s.kernel);
 }
 
 // largest[j]: of the scales of the first j cells. They are not negative, and so ordered as integers, NaN above all.
@@ -54,75 +57,75 @@ void largest_scales(const CodeGroup& group, int64_t n, float* largest) noexcept 
   }
 }
 
-void add_values(const Int16Kernel& k, const Int16Tile& tile, bool first, std::span<QueryPanel> panels, Ahead& ahead,
+void add_values(const Int16Kernel& k, const KvTile& tile, bool first, std::span<QueryTile> query_tiles, Prefetch& ahead,
                 const TileScratch& s) noexcept {
-  ValuePanel room[kMaxPanels];
+  ValueTile room[kMaxQueryTiles];
   float largest[kTileCells + 1];
   int64_t column = 0;
   for (auto left = tile.values; !left.empty();) {
     const auto groups = left.first(std::min(left.size(), static_cast<size_t>(kTogether)));
     left = left.subspan(groups.size());
-    for (size_t p = 0; p < panels.size(); ++p) {
+    for (size_t p = 0; p < query_tiles.size(); ++p) {
       const int64_t at = static_cast<int64_t>(p) * kTogether * kLanes;
-      room[p] = {s.scores_of(p), s.inverse + at, s.factor + at, panels[p].z + column * kLanes};
+      room[p] = {s.scores_of(p), s.inverse + at, s.factor + at, query_tiles[p].z + column * kLanes};
     }
     for (size_t g = 0; g < groups.size(); ++g) {
       largest_scales(groups[g], tile.n, largest);
-      for (size_t p = 0; p < panels.size(); ++p) {
+      for (size_t p = 0; p < query_tiles.size(); ++p) {
         const int64_t at = (static_cast<int64_t>(p) * kTogether + static_cast<int64_t>(g)) * kLanes;
-        k.weight_scales(panels[p].state->top, panels[p].visible, largest, s.factor + at, s.inverse + at);
+        k.prob_scales(query_tiles[p].state->top_prob, query_tiles[p].visible, largest, s.factor + at, s.inverse + at);
       }
       column += groups[g].n;
     }
-    k.add_values(groups.data(), std::ssize(groups), tile.n, room, std::ssize(panels), !first, ahead, s.kernel);
+    k.add_values(groups.data(), std::ssize(groups), tile.n, room, std::ssize(query_tiles), !first, ahead, s.kernel);
   }
 }
 
 }  // namespace
 
 void pack_lane(const Int16Kernel& k, VecView<const float> part, int64_t first_word, int64_t first_group, int64_t lane,
-               QueryPanel& panel) noexcept {
+               QueryTile& query_tile) noexcept {
   for (int64_t first = 0; first < part.size; first += kGroup, ++first_group) {
     const int64_t n = std::min(kGroup, part.size - first);
     alignas(64) int16_t codes[kGroup] = {};
-    panel.scales[first_group * kLanes + lane] = k.quantize(part.data + first, n, kMaxCode, codes);
-    k.pack_query(codes, n, lane, panel.words + (first_word + first / 2) * kLanes);
+    query_tile.scales[first_group * kLanes + lane] = k.quantize(part.data + first, n, kMaxCode, codes);
+    k.pack_query(codes, n, lane, query_tile.words + (first_word + first / 2) * kLanes);
   }
 }
 
-void clear_lane(const QueryShape& shape, int64_t lane, QueryPanel& panel) noexcept {
-  for (int64_t w = 0; w < shape.words; ++w) panel.words[w * kLanes + lane] = 0;
-  for (int64_t g = 0; g < shape.groups; ++g) panel.scales[g * kLanes + lane] = 0;
+void clear_lane(const QueryShape& shape, int64_t lane, QueryTile& query_tile) noexcept {
+  for (int64_t w = 0; w < shape.words; ++w) query_tile.words[w * kLanes + lane] = 0;
+  for (int64_t g = 0; g < shape.groups; ++g) query_tile.scales[g * kLanes + lane] = 0;
 }
 
-void attend_tile(const Int16Kernel& k, const Int16Tile& tile, float scale, bool first, std::span<QueryPanel> panels,
+void attend_tile(const Int16Kernel& k, const KvTile& tile, float scale, bool first, std::span<QueryTile> query_tiles,
                  float* scratch) noexcept {
-  while (!first && !panels.empty() && sees_nothing(panels.front())) panels = panels.subspan(1);
-  if (panels.empty()) return;
+  while (!first && !query_tiles.empty() && sees_nothing(query_tiles.front())) query_tiles = query_tiles.subspan(1);
+  if (query_tiles.empty()) return;
   const TileScratch s(scratch);
-  Ahead ahead = tile.ahead;
+  Prefetch ahead = tile.ahead;
   if (k.begin != nullptr) k.begin();
-  score(k, tile, panels, ahead, s);
+  score(k, tile, query_tiles, ahead, s);
   int64_t columns = 0;
   for (const CodeGroup& group : tile.values) columns += group.n;
-  for (size_t p = 0; p < panels.size(); ++p) {
-    if (first) start(*panels[p].state);
-    const bool changed = k.softmax(s.scores_of(p), tile.n, panels[p].visible, scale, *panels[p].state);
-    if (changed && !first) k.scale_sums(panels[p].z, columns, panels[p].state->keep);
-    k.arrange(s.scores_of(p), tile.n);
+  for (size_t p = 0; p < query_tiles.size(); ++p) {
+    if (first) start(*query_tiles[p].state);
+    const bool changed = k.softmax(s.scores_of(p), tile.n, query_tiles[p].visible, scale, *query_tiles[p].state);
+    if (changed && !first) k.scale_sums(query_tiles[p].z, columns, query_tiles[p].state->rescale);
+    k.pack_probs(s.scores_of(p), tile.n);
   }
-  add_values(k, tile, first, panels, ahead, s);
+  add_values(k, tile, first, query_tiles, ahead, s);
   if (k.end != nullptr) k.end();
 }
 
-void merge_partial(const KernelTable& k, const Partial& other, VecView<const float> other_z, Partial& partial,
-                   VecView<float> z) noexcept {
+void merge_partial(const KernelTable& k, const PartialSoftmax& other, VecView<const float> other_z,
+                   PartialSoftmax& partial, VecView<float> z) noexcept {
   if (other.shift == -kInfinity && other.sum == 0) return;  // nothing seen
   const float shift = std::max(partial.shift, other.shift);
-  const float keep = ref::exp(partial.shift - shift), add = ref::exp(other.shift - shift);
-  if (keep != 1.0f) k.scale(keep, z.data, z.size);
+  const float rescale = ref::exp(partial.shift - shift), add = ref::exp(other.shift - shift);
+  if (rescale != 1.0f) k.scale(rescale, z.data, z.size);
   k.axpy_f32(add, other_z.data, z.data, z.size);
-  partial = {.shift = shift, .sum = partial.sum * keep + other.sum * add};
+  partial = {.shift = shift, .sum = partial.sum * rescale + other.sum * add};
 }
 
 }  // namespace fathom

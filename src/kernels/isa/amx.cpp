@@ -17,7 +17,7 @@ namespace {
 // And against that.
 #include "kernels/isa/amx_tiles.inl"
 #include "kernels/isa/packed_amx.inl"
-namespace panel_kernels = panels_amx;
+namespace packed_kernels = packed_amx;
 }  // namespace
 
 const KernelTable table = {

@@ -15,7 +15,7 @@ namespace {
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
 #include "kernels/isa/packed_avx2.inl"
-namespace panel_kernels = panels;
+namespace packed_kernels = packed;
 }  // namespace
 
 const KernelTable table = {

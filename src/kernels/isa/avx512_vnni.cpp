@@ -14,7 +14,7 @@ namespace {
 #include "kernels/isa/packed_avx2.inl"
 // Then what is written against that.
 #include "kernels/isa/packed_avx512_vnni.inl"
-namespace panel_kernels = panels16;
+namespace packed_kernels = packed16;
 }  // namespace
 
 const KernelTable table = {

@@ -8,8 +8,8 @@
 
 // Weights come from memory in the order in which they lie, but between decoding there is other work: the hardware does
 // not look far enough ahead. Past the end of the weight this does nothing.
-constexpr int64_t kAhead = 2048;
-void prefetch(const std::byte* p) noexcept { __builtin_prefetch(p + kAhead); }
+constexpr int64_t kPrefetchBytes = 2048;
+void prefetch(const std::byte* p) noexcept { __builtin_prefetch(p + kPrefetchBytes); }
 template <int Bytes>
 void prefetch_block(const std::byte* p) noexcept {
   for (int i = 0; i < Bytes; i += 64) prefetch(p + i);

@@ -24,8 +24,8 @@ void end() noexcept { _tile_release(); }
 // What calls to come will read, into the second level cache.
 const uint32_t* fetch(const uint32_t* ahead) noexcept {
   if (ahead == nullptr) return nullptr;
-  for (int64_t i = 0; i < kAheadWords; i += 16) _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T1);
-  return ahead + kAheadWords;
+  for (int64_t i = 0; i < kPrefetchWords; i += 16) _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T1);
+  return ahead + kPrefetchWords;
 }
 
 // Tiles 0 .. 3 hold the sums (row tile 2, column tile 1), 4 and 5 rows of a, 6 and 7 columns of b.
@@ -61,7 +61,7 @@ void multiply_two(int64_t words, const uint32_t* a, const uint32_t* b, float* c,
   _tile_stored(3, below + kTile, row);
 }
 
-// The upper half of a panel: at most 16 rows.
+// The upper half of a micro-panel: at most 16 rows.
 void multiply_one(int64_t words, const uint32_t* a, const uint32_t* b, float* c, int64_t stride, bool add,
                   const uint32_t* ahead) noexcept {
   const int64_t row = stride * 4;

@@ -28,10 +28,10 @@ namespace {
 #define FATHOM_INLINE __attribute__((always_inline))
 
 constexpr int64_t kTile = 16, kDepth = 64, kTileBytes = kTile * kDepth;
-constexpr int64_t kColumns = 32;   // of values that are packed together
-constexpr int64_t kFewPanels = 4;  // up to so many: small parts (part_of)
-constexpr int64_t kRunGroups = 4;  // whole groups that one list of products takes, at most
-constexpr int64_t kFetched = 12;   // lines of Ahead for each product of tiles, were there one panel
+constexpr int64_t kColumns = 32;       // of values that are packed together
+constexpr int64_t kFewQueryTiles = 4;  // up to so many: small parts (part_of)
+constexpr int64_t kRunGroups = 4;      // whole groups that one list of products takes, at most
+constexpr int64_t kFetched = 12;       // lines of Prefetch for each product of tiles, were there one query tile
 static_assert(kTileCells == kDepth && kLanes == kTile);
 
 // out (16, 16) = (old ? itself : 0) + (the integer product of rows and columns) * row_scale[row] * lane_scale[column]
@@ -42,11 +42,11 @@ struct Product {
   bool old;
 };
 
-constexpr int64_t kProducts = kMaxPanels * kGroup / kTile;  // of a list, at most
+constexpr int64_t kProducts = kMaxQueryTiles * kGroup / kTile;  // of a list, at most
 
 struct alignas(64) Scratch {
-  uint8_t operands[2][2 * kTileCells * kGroup];  // a group of keys or of values, and the next
-  uint8_t weights[kMaxPanels][2 * kTileBytes];   // of each panel, or of each group
+  uint8_t operands[2][2 * kTileCells * kGroup];     // a group of keys or of values, and the next
+  uint8_t weights[kMaxQueryTiles][2 * kTileBytes];  // of each query tile, or of each group
   float scales[kRunGroups][kTileCells];
   int32_t sums[2][3][kTile * kTile];
   Product list[kProducts];
@@ -203,7 +203,7 @@ void gather_scales(const CodeGroup& g, int64_t n, float* scales) noexcept {
 }
 
 // Blocks of sixteen cells, each (lanes, cells); zeros after the last.
-void arrange(float* p, int64_t n) noexcept {
+void pack_probs(float* p, int64_t n) noexcept {
   for (int64_t first = 0; first < kTileCells; first += kTile, p += kTile * kLanes) {
     __m512i r[kTile];
     for (int64_t j = 0; j < kTile; ++j) r[j] = first + j < n ? load_words(p + j * kLanes) : _mm512_setzero_si512();
@@ -212,7 +212,7 @@ void arrange(float* p, int64_t n) noexcept {
   }
 }
 
-// Two tiles (lanes, 64 cells) from what arrange left.
+// Two tiles (lanes, 64 cells) from what pack_probs left.
 void pack_weights(const float* p, const float* scales, const float* inverse, uint8_t* tiles) noexcept {
   F32 scale[4];
   unroll<4>([&](int i) FATHOM_INLINE { scale[i] = F32::load(scales + i * kTile); });
@@ -262,7 +262,7 @@ FATHOM_INLINE inline void finish_row(const int32_t (*sums)[kTile * kTile], const
 // stores the most of the others (docs/performance/laboratory.md). The sums 2^16, 2^8 and 1 are tiles 0 .. 2 and 3 .. 5
 // by turns; 6 holds rows, 7 columns.
 template <Narrow kNarrow, int kSteps, bool kLaneScale>
-void multiply(const Product* list, int64_t count, Packing packing, int32_t (*sums)[3][kTile * kTile], Ahead& ahead,
+void multiply(const Product* list, int64_t count, Packing packing, int32_t (*sums)[3][kTile * kTile], Prefetch& ahead,
               int64_t lines) noexcept {
   constexpr bool kBoth = kNarrow == Narrow::none;
   constexpr int kPieces = kSteps * (kBoth ? 4 : 2), kRowsOfPiece = kTile / kPieces;
@@ -349,37 +349,37 @@ void multiply(const Product* list, int64_t count, Packing packing, int32_t (*sum
   }
 }
 
-int64_t lines_ahead(int64_t n_panels) noexcept { return (kFetched + n_panels - 1) / n_panels; }
+int64_t lines_ahead(int64_t n_query_tiles) noexcept { return (kFetched + n_query_tiles - 1) / n_query_tiles; }
 
 // Groups from the first on that one list takes: whole ones of one kind, or one.
-int64_t run_length(const CodeGroup* groups, int64_t n_groups, int64_t n_panels) noexcept {
-  const int64_t most = smaller(smaller(n_groups, kRunGroups), kMaxPanels / n_panels);
+int64_t run_length(const CodeGroup* groups, int64_t n_groups, int64_t n_query_tiles) noexcept {
+  const int64_t most = smaller(smaller(n_groups, kRunGroups), kMaxQueryTiles / n_query_tiles);
   int64_t n = 1;
   if (groups->n == kGroup)
     while (n < most && groups[n].n == kGroup && groups[n].narrow == groups->narrow) ++n;
   return n;
 }
 
-// Few panels and wide codes: small parts, which stay in the first cache with all else. Many panels: large ones, so that
-// a panel's own tiles are read seldom.
+// Few query tiles and wide codes: small parts, which stay in the first cache with all else. Many query tiles: large
+// ones, so that a query tile's own tiles are read seldom.
 template <bool kNarrow>
-int64_t part_of(int64_t small, int64_t large, int64_t n_panels) noexcept {
-  return kNarrow || n_panels > kFewPanels ? large : small;
+int64_t part_of(int64_t small, int64_t large, int64_t n_query_tiles) noexcept {
+  return kNarrow || n_query_tiles > kFewQueryTiles ? large : small;
 }
 
 // Of `length` cells or columns in parts, the blocks of the first part.
 int64_t blocks_of(int64_t part, int64_t length) noexcept { return (smaller(part, length) + kTile - 1) / kTile; }
 
 template <bool kNarrow, int kSteps>
-void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScorePanel* panels, int64_t n_panels, bool old,
-               Ahead& ahead, Scratch& s) noexcept {
+void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScoreTile* query_tiles, int64_t n_query_tiles, bool old,
+               Prefetch& ahead, Scratch& s) noexcept {
   constexpr int64_t kBlock = kSteps * (kNarrow ? 1 : 2) * kTileBytes;
-  const int64_t part = part_of<kNarrow>(kTile, kTileCells, n_panels);
+  const int64_t part = part_of<kNarrow>(kTile, kTileCells, n_query_tiles);
   int64_t count = 0, parts = 0;
   for (int64_t g = 0; g < n_run; ++g) {
     gather_scales(keys[g], n, s.scales[g]);
     for (int64_t begin = 0; begin < n; begin += part, ++parts)
-      for (ScorePanel* p = panels; p < panels + n_panels; ++p)
+      for (ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p)
         for (int64_t j = begin; j < smaller(begin + part, n); j += kTile)
           s.list[count++] = {s.operands[parts % 2] + (j - begin) / kTile * kBlock,
                              reinterpret_cast<const uint8_t*>(p->queries),
@@ -387,7 +387,7 @@ void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScorePanel* pane
                              p->scales,
                              p->scores + j * kLanes,
                              old || g > 0};
-    for (ScorePanel* p = panels; p < panels + n_panels; ++p) {
+    for (ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
       p->queries += group_words(keys[g].n) * kLanes;
       p->scales += kLanes;
     }
@@ -399,45 +399,45 @@ void score_run(const CodeGroup* keys, int64_t n_run, int64_t n, ScorePanel* pane
                         .length = n,
                         .part = part,
                         .tiles = {s.operands[0], s.operands[1]},
-                        .products = n_panels * blocks_of(part, n)};
+                        .products = n_query_tiles * blocks_of(part, n)};
   multiply<kNarrow ? Narrow::rows : Narrow::none, kSteps, true>(s.list, count, packing, s.sums, ahead,
-                                                                lines_ahead(n_panels));
+                                                                lines_ahead(n_query_tiles));
 }
 
-void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel* panels, int64_t n_panels, Ahead& ahead,
-           void* scratch) noexcept {
-  ScorePanel at[kMaxPanels];
-  for (int64_t p = 0; p < n_panels; ++p) at[p] = panels[p];
+void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScoreTile* query_tiles, int64_t n_query_tiles,
+           Prefetch& ahead, void* scratch) noexcept {
+  ScoreTile at[kMaxQueryTiles];
+  for (int64_t p = 0; p < n_query_tiles; ++p) at[p] = query_tiles[p];
   for (int64_t g = 0, run = 0; g < n_groups; g += run) {
-    run = run_length(keys + g, n_groups - g, n_panels);
+    run = run_length(keys + g, n_groups - g, n_query_tiles);
     const bool one = depth_tiles(keys[g].n) == 1;
     const auto go = keys[g].narrow ? (one ? score_run<true, 1> : score_run<true, 2>)
                                    : (one ? score_run<false, 1> : score_run<false, 2>);
-    go(keys + g, run, n, at, n_panels, g > 0, ahead, *static_cast<Scratch*>(scratch));
+    go(keys + g, run, n, at, n_query_tiles, g > 0, ahead, *static_cast<Scratch*>(scratch));
   }
 }
 
 template <bool kNarrow>
-void add_run(const CodeGroup* values, int64_t n_run, int64_t n, ValuePanel* panels, int64_t n_panels, bool add,
-             Ahead& ahead, Scratch& s) noexcept {
+void add_run(const CodeGroup* values, int64_t n_run, int64_t n, ValueTile* query_tiles, int64_t n_query_tiles, bool add,
+             Prefetch& ahead, Scratch& s) noexcept {
   constexpr int64_t kBlock = (kNarrow ? 1 : 2) * kTileBytes;
-  const int64_t part = part_of<kNarrow>(kColumns, kGroup, n_panels), columns = whole_columns(values->n);
+  const int64_t part = part_of<kNarrow>(kColumns, kGroup, n_query_tiles), columns = whole_columns(values->n);
   int64_t count = 0, parts = 0;
   for (int64_t g = 0; g < n_run; ++g) {
     gather_scales(values[g], n, s.scales[g]);
-    uint8_t(*const weights)[2 * kTileBytes] = s.weights + g * n_panels;
-    for (int64_t i = 0; i < n_panels; ++i)
-      pack_weights(panels[i].probabilities, s.scales[g], panels[i].inverse, weights[i]);
+    uint8_t(*const weights)[2 * kTileBytes] = s.weights + g * n_query_tiles;
+    for (int64_t i = 0; i < n_query_tiles; ++i)
+      pack_weights(query_tiles[i].probabilities, s.scales[g], query_tiles[i].inverse, weights[i]);
     for (int64_t begin = 0; begin < columns; begin += part, ++parts)
-      for (int64_t i = 0; i < n_panels; ++i)
+      for (int64_t i = 0; i < n_query_tiles; ++i)
         for (int64_t c = begin; c < smaller(begin + part, columns); c += kTile)
           s.list[count++] = {weights[i],
                              s.operands[parts % 2] + (c - begin) / kTile * kBlock,
-                             panels[i].factor,
+                             query_tiles[i].factor,
                              nullptr,
-                             panels[i].sums + c * kLanes,
+                             query_tiles[i].sums + c * kLanes,
                              add};
-    for (ValuePanel* p = panels; p < panels + n_panels; ++p) {
+    for (ValueTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
       p->inverse += kLanes;
       p->factor += kLanes;
       p->sums += values[g].n * kLanes;
@@ -450,27 +450,27 @@ void add_run(const CodeGroup* values, int64_t n_run, int64_t n, ValuePanel* pane
                         .length = columns,
                         .part = part,
                         .tiles = {s.operands[0], s.operands[1]},
-                        .products = n_panels * blocks_of(part, columns)};
+                        .products = n_query_tiles * blocks_of(part, columns)};
   multiply<kNarrow ? Narrow::columns : Narrow::none, 1, false>(s.list, count, packing, s.sums, ahead,
-                                                               lines_ahead(n_panels));
+                                                               lines_ahead(n_query_tiles));
 }
 
-void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValuePanel* panels, int64_t n_panels,
-                bool add, Ahead& ahead, void* scratch) noexcept {
-  ValuePanel at[kMaxPanels];
-  for (int64_t p = 0; p < n_panels; ++p) at[p] = panels[p];
+void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValueTile* query_tiles,
+                int64_t n_query_tiles, bool add, Prefetch& ahead, void* scratch) noexcept {
+  ValueTile at[kMaxQueryTiles];
+  for (int64_t p = 0; p < n_query_tiles; ++p) at[p] = query_tiles[p];
   for (int64_t g = 0, run = 0; g < n_groups; g += run) {
-    run = run_length(values + g, n_groups - g, n_panels);
+    run = run_length(values + g, n_groups - g, n_query_tiles);
     const auto go = values[g].narrow ? add_run<true> : add_run<false>;
-    go(values + g, run, n, at, n_panels, add, ahead, *static_cast<Scratch*>(scratch));
+    go(values + g, run, n, at, n_query_tiles, add, ahead, *static_cast<Scratch*>(scratch));
   }
 }
 
 // ---- Sums: blocks of sixteen columns as pack_values leaves them, each (lanes, columns). ----
 
-void scale_sums(float* sums, int64_t n, const float* keep) noexcept {
+void scale_sums(float* sums, int64_t n, const float* rescale) noexcept {
   for (int64_t i = 0; i < whole_columns(n); i += kTile)
-    for (int64_t l = 0; l < kLanes; ++l, sums += kTile) (F32::load(sums) * F32::all(keep[l])).store(sums);
+    for (int64_t l = 0; l < kLanes; ++l, sums += kTile) (F32::load(sums) * F32::all(rescale[l])).store(sums);
 }
 
 void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {

@@ -73,13 +73,13 @@ __m256i round_16(F32 low, F32 high, F32 inverse) noexcept {
 
 template <class T>
 float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
-  const float largest = largest_magnitude(x, n), top = static_cast<float>(limit);
+  const float largest = largest_magnitude(x, n), top_prob = static_cast<float>(limit);
   const bool usable = largest >= 1e-30f && largest <= 3.40282347e38f;
   if (!usable) {
     for (int64_t i = 0; i < n; ++i) codes[i] = 0;
     return largest < 1e-30f ? 0.0f : __builtin_nanf("");
   }
-  const F32 inverse = F32::all(top / largest);
+  const F32 inverse = F32::all(top_prob / largest);
   int64_t i = 0;
   for (; i + 16 <= n; i += 16)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i),
@@ -90,7 +90,7 @@ float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
                         round_16(load_some(x + i, n - i), load_some(x + i + 8, n - i - 8), inverse));
     for (int64_t k = 0; i + k < n; ++k) codes[i + k] = part[k];
   }
-  return largest / top;
+  return largest / top_prob;
 }
 
 void widen(const int8_t* bytes, int64_t n, int16_t* codes) noexcept {

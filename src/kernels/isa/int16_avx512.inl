@@ -1,5 +1,5 @@
-// The int16 kernels of AVX-512 that do not multiply integers: softmax and codes, one register for the lanes of a panel.
-// Included inside the anonymous namespace of an instruction set, after body.inl and gemm_pack_avx512.inl.
+// The int16 kernels of AVX-512 that do not multiply integers: softmax and codes, one register for the lanes of a
+// query tile. Included inside the anonymous namespace of an instruction set, after body.inl and gemm_pack_avx512.inl.
 
 using Ints = __m512i;
 struct Mask {
@@ -37,16 +37,16 @@ float largest_magnitude(const T* x, int64_t n) noexcept {
 
 template <class T>
 float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
-  const float largest = largest_magnitude(x, n), top = static_cast<float>(limit);
+  const float largest = largest_magnitude(x, n), top_prob = static_cast<float>(limit);
   const bool usable = largest >= 1e-30f && largest <= 3.40282347e38f;
   if (!usable) {
     for (int64_t i = 0; i < n; ++i) codes[i] = 0;
     return largest < 1e-30f ? 0.0f : __builtin_nanf("");
   }
-  const F32 inverse = F32::all(top / largest);
+  const F32 inverse = F32::all(top_prob / largest);
   for (int64_t i = 0; i < n; i += 16) {
     const __m512i rounded = _mm512_cvtps_epi32((load_some(x + i, n - i) * inverse).v);
     _mm256_mask_storeu_epi16(codes + i, first_lanes(n - i), _mm512_cvtepi32_epi16(rounded));
   }
-  return largest / top;
+  return largest / top_prob;
 }

@@ -1,4 +1,4 @@
-// The int16 kernels for AVX-512 with VNNI: one register holds the lanes of a panel, and one instruction multiplies
+// The int16 kernels for AVX-512 with VNNI: one register holds the lanes of a query tile, and one instruction multiplies
 // pairs, adds the two products and the sum so far. What may be included and defined here: avx512.cpp.
 #include <immintrin.h>
 

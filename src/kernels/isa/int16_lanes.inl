@@ -1,5 +1,5 @@
-// The softmax of a panel and what is fetched ahead, the same for any width of registers: written against F32 and these,
-// of as many lanes:
+// The softmax of a query tile and what is fetched ahead, the same for any width of registers: written against F32 and
+// these, of as many lanes:
 //     Ints, Mask, load_words
 //     all_words(w)               w in every lane
 //     greater(a, b), equal(a, b), all(mask), choose(mask, yes, no)
@@ -9,7 +9,8 @@
 // query_words() of int16_attention.h, whose functions code of an instruction set may not share.
 int64_t group_words(int64_t n) noexcept { return (n + 63) / 64 * 32; }
 
-void fetch(Ahead& ahead, int64_t lines) noexcept {  // a cached tile is fetched while the one before is multiplied once
+void fetch(Prefetch& ahead,
+           int64_t lines) noexcept {  // a cached tile is fetched while the one before is multiplied once
   for (int64_t i = 0; i < lines && ahead.at < ahead.end; ++i, ahead.at += 64) _mm_prefetch(ahead.at, _MM_HINT_T1);
 }
 
@@ -33,29 +34,29 @@ bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState
     const F32 largest = scale_scores(s + v, n, visible + v, scale), before = F32::load(state.shift + v);
     const F32 shift = choose(greater(largest, before + F32::all(kShiftSlack)), largest, before);
     const F32 base = choose(equal(shift, F32::all(-__builtin_inff())), F32::zero(), shift);
-    F32 sum = F32::zero(), top = F32::zero();
+    F32 sum = F32::zero(), top_prob = F32::zero();
     float* at = s + v;
     for (int64_t j = 0; j < n; ++j, at += kLanes) {
       const F32 p = exp(F32::load(at) - base);
       p.store(at);
       sum = sum + p;
-      top = max(p, top);
+      top_prob = max(p, top_prob);
     }
-    const F32 keep = exp(before - base);
-    fma(F32::load(state.sum + v), keep, sum).store(state.sum + v);
+    const F32 rescale = exp(before - base);
+    fma(F32::load(state.sum + v), rescale, sum).store(state.sum + v);
     shift.store(state.shift + v);
-    keep.store(state.keep + v);
-    top.store(state.top + v);
-    changed = changed || !all(equal(keep, F32::all(1.0f)));
+    rescale.store(state.rescale + v);
+    top_prob.store(state.top_prob + v);
+    changed = changed || !all(equal(rescale, F32::all(1.0f)));
   }
   return changed;
 }
 
-void weight_scales(const float* top, const int32_t* visible, const float* largest, float* factors,
-                   float* inverses) noexcept {
-  const F32 most = F32::all(static_cast<float>(kMaxWeight)), least = F32::all(kLeastFactor);
+void prob_scales(const float* top_prob, const int32_t* visible, const float* largest, float* factors,
+                 float* inverses) noexcept {
+  const F32 most = F32::all(static_cast<float>(kMaxProb)), least = F32::all(kLeastProbScale);
   for (int64_t l = 0; l < kLanes; l += F32::lanes) {
-    const F32 factor = F32::load(top + l) * look_up(largest, load_words(visible + l)) / most;
+    const F32 factor = F32::load(top_prob + l) * look_up(largest, load_words(visible + l)) / most;
     const auto if_it_matters = [&](F32 x) {
       return choose(greater(least, factor), F32::zero(),
                     choose(greater(F32::all(__builtin_inff()), factor), x, F32::zero()));

@@ -9,7 +9,7 @@
 //     pairs(even, odd)           the low halves of both, those of odd above
 //     widen(bytes, n, codes)     codes[i] = bytes[i]
 //     interleave(even, odd, n, words), interleave_bytes: words[i] = { even[i], odd[i] }; odd nullptr: zeros
-// kRows: rows of one tile of sums; kFetched: lines of Ahead for each. Included inside the anonymous namespace of an
+// kRows: rows of one tile of sums; kFetched: lines of Prefetch for each. Included inside the anonymous namespace of an
 // instruction set, as body.inl is.
 
 constexpr int kVectors = kLanes / F32::lanes;
@@ -21,7 +21,7 @@ struct Words {
   int64_t row, word;
 };
 
-// What one call has in its scratch: keys of a narrow group, or values and the weights of a panel.
+// What one call has in its scratch: keys of a narrow group, or values and the weights of a query tile.
 struct WordScratch {
   union {
     int16_t keys[kTileCells * kGroup];
@@ -67,7 +67,7 @@ void multiply_last(int64_t n_rows, int64_t words, Words a, const uint32_t* b, co
 // c[i * kLanes + l] = (add ? itself : 0) + (sum of dot(a(i, w), b[w * kLanes + l])) * row_scale[i * row_stride] *
 // lane_scale[l], for i < n_rows, w < words. row_scale nullptr: ones.
 void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-              const float* lane_scale, bool add, Ahead& ahead, float* c) noexcept {
+              const float* lane_scale, bool add, Prefetch& ahead, float* c) noexcept {
   int64_t i = 0;
   for (; i + kRows <= n_rows; i += kRows, a.data += kRows * a.row, c += kRows * kLanes) {
     fetch(ahead, kFetched);
@@ -108,20 +108,20 @@ void value_words(const CodeGroup& g, int64_t n, uint32_t* words) noexcept {
   }
 }
 
-void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel* panels, int64_t n_panels, Ahead& ahead,
-           void* scratch) noexcept {
+void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScoreTile* query_tiles, int64_t n_query_tiles,
+           Prefetch& ahead, void* scratch) noexcept {
   int64_t first_word = 0;
   for (int64_t g = 0; g < n_groups; ++g) {
     const CodeGroup& group = keys[g];
     const Words words = key_words(group, n, static_cast<WordScratch*>(scratch)->keys);
-    for (const ScorePanel* p = panels; p < panels + n_panels; ++p)
+    for (const ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p)
       multiply(n, half(group.n), words, p->queries + first_word * kLanes, group.scales, group.scale_stride,
                p->scales + g * kLanes, g > 0, ahead, p->scores);
     first_word += group_words(group.n);
   }
 }
 
-void arrange(float*, int64_t) noexcept {}
+void pack_probs(float*, int64_t) noexcept {}
 
 // words[(j / 2) * kLanes + l] = { w_jl, w of j + 1 or 0 }
 void round_weights(const float* p, int64_t n, const float* scales, int64_t stride, const float* inverse,
@@ -134,14 +134,14 @@ void round_weights(const float* p, int64_t n, const float* scales, int64_t strid
       store_words(pairs(code(j, v), j + 1 < n ? code(j + 1, v) : zero_words()), words + v);
 }
 
-void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValuePanel* panels, int64_t n_panels,
-                bool add, Ahead& ahead, void* scratch) noexcept {
+void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValueTile* query_tiles,
+                int64_t n_query_tiles, bool add, Prefetch& ahead, void* scratch) noexcept {
   auto* s = static_cast<WordScratch*>(scratch);
   int64_t column = 0;
   for (int64_t g = 0; g < n_groups; column += values[g].n, ++g) {
     const CodeGroup& group = values[g];
     value_words(group, n, s->values);
-    for (const ValuePanel* p = panels; p < panels + n_panels; ++p) {
+    for (const ValueTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
       round_weights(p->probabilities, n, group.scales, group.scale_stride, p->inverse + g * kLanes, s->weights);
       multiply(group.n, half(n), {s->values, 1, kGroup}, s->weights, nullptr, 0, p->factor + g * kLanes, add, ahead,
                p->sums + column * kLanes);
@@ -149,7 +149,7 @@ void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const Valu
   }
 }
 
-void scale_sums(float* sums, int64_t n, const float* keep) noexcept {
+void scale_sums(float* sums, int64_t n, const float* rescale) noexcept {
   for (int64_t i = 0; i < n; ++i, sums += kLanes)
-    for (int64_t v = 0; v < kLanes; v += F32::lanes) (F32::load(sums + v) * F32::load(keep + v)).store(sums + v);
+    for (int64_t v = 0; v < kLanes; v += F32::lanes) (F32::load(sums + v) * F32::load(rescale + v)).store(sums + v);
 }

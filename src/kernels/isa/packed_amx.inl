@@ -1,13 +1,13 @@
-// Products of many rows of activations with panels (kernels/packed_weight.h) by AMX tiles: sixteen rows of activations
-// times sixteen rows of weights, a block of columns at a time, for every block has its scales. Sums of integers are
-// exact, so the bits are those of every table. Few rows: panels_avx512_vnni.inl.
+// Products of many rows of activations with packed weights (kernels/packed_weight.h) by AMX tiles: sixteen rows of
+// activations times sixteen rows of weights, a block of columns at a time, for every block has its scales. Sums of
+// integers are exact, so the bits are those of every table. Few rows: packed_avx512_vnni.inl.
 
-namespace panels_amx {
+namespace packed_amx {
 
-using panels::kBlock;
-using panels::kMostRows;
-using panels::kSums;
-using panels16::Scales;
+using packed::kBlock;
+using packed::kMostRows;
+using packed::kSums;
+using packed16::Scales;
 
 #define FATHOM_INLINE __attribute__((always_inline))
 
@@ -48,7 +48,7 @@ constexpr bool kSigned = Format::bits == 8 || Format::zero != 0;
     _tile_stored(sum_tile, out, 64);                           \
   }
 
-// Some blocks of two panels, unpacked for all tiles of activations.
+// Some blocks of two strips, unpacked for all tiles of activations.
 constexpr int64_t kMostBlocks = 64;
 struct Unpacked {
   __m512i codes[kMostBlocks][8];
@@ -84,7 +84,7 @@ FATHOM_INLINE inline __m512 add_row(const TileSums<Format>& i, int64_t t, const 
                                     __m512 sum) noexcept {
   const __m512 low = _mm512_cvtepi32_ps(_mm512_load_si512(i.low + t * kTile));
   const __m512 high = Format::two ? _mm512_cvtepi32_ps(_mm512_load_si512(i.high + t * kTile)) : low;
-  return panels16::add_scaled<Format>(low, high, w, s + t * kSums, sum);
+  return packed16::add_scaled<Format>(low, high, w, s + t * kSums, sum);
 }
 
 // Sixteen rows: y stays in registers. The products of a block are made while those of the one before are scaled.
@@ -130,12 +130,12 @@ void product_tiles(const std::byte* a, const std::byte* b, int64_t cols, const i
   Unpacked w;
   for (int64_t t = 0; t < n; ++t) y[t] = _mm512_setzero_ps();
   const int64_t blocks = cols / kBlock;
-  panels16::each_block<Format>(
+  packed16::each_block<Format>(
       a, b, cols,
       [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& scales, int64_t block) FATHOM_INLINE {
         const int64_t at = block % kMostBlocks;
         unroll<8>([&](int p) FATHOM_INLINE {
-          const __m512i codes = panels16::codes_part<Format::bits>(codes_a, codes_b, p);
+          const __m512i codes = packed16::codes_part<Format::bits>(codes_a, codes_b, p);
           w.codes[at][p] = Format::zero == 0 ? codes : _mm512_sub_epi8(codes, _mm512_set1_epi8(Format::zero));
         });
         w.scales[at] = scales;
@@ -146,12 +146,12 @@ void product_tiles(const std::byte* a, const std::byte* b, int64_t cols, const i
 }
 
 template <class Format>
-void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const float* sums, int64_t n,
              float* y, int64_t y_stride) noexcept {
-  if (n <= kFewRows) return panels16::product<Format>(panel, n_panels, cols, x, sums, n, y, y_stride);
+  if (n <= kFewRows) return packed16::product<Format>(strip, n_strips, cols, x, sums, n, y, y_stride);
   const int64_t rest = n % kTile;
   configure(Format::two ? 16 : 32, rest == 0 ? kTile : rest);
-  panels16::each_pair<Format>(panel, n_panels, cols, n, y, y_stride,
+  packed16::each_pair<Format>(strip, n_strips, cols, n, y, y_stride,
                               [&](const std::byte* a, const std::byte* b, __m512* rows)
                                   FATHOM_INLINE { product_tiles<Format>(a, b, cols, x, sums, n, rows); });
   _tile_release();
@@ -172,4 +172,4 @@ double peak(int64_t rounds) noexcept {
 
 #undef FATHOM_INLINE
 
-}  // namespace panels_amx
+}  // namespace packed_amx

@@ -1,8 +1,8 @@
-// Products with panels (kernels/packed_weight.h) by multiply-add of bytes, for AVX2 and wider. The operations on
-// floats, and so the bits, are those of ref/packed_matmul.h; sums of integers are exact in any order. Sizes are
+// Products with packed weights (kernels/packed_weight.h) by multiply-add of bytes, for AVX2 and wider. The operations
+// on floats, and so the bits, are those of ref/packed_matmul.h; sums of integers are exact in any order. Sizes are
 // repeated from packed_weight.h, which may not be included here.
 
-namespace panels {
+namespace packed {
 
 constexpr int64_t kBlock = 32, kSums = 4, kMostRows = 64;
 
@@ -23,9 +23,9 @@ __m256i four_codes(const int8_t* x) noexcept {
   return _mm256_set1_epi32(v);
 }
 // A kilobyte ahead is where one core reads memory fastest on a Zen 3; with four it is slower than without.
-constexpr int64_t kFar = 1024;
+constexpr int64_t kPrefetchUnits = 1024;
 template <int Bytes, int Locality = 3>  // 3: into the first cache, 2: into the second
-FATHOM_INLINE inline void ask_for(const std::byte* p) noexcept {
+FATHOM_INLINE inline void prefetch_lines(const std::byte* p) noexcept {
   for (int i = 0; i < Bytes; i += 64) __builtin_prefetch(p + i, 0, Locality);
 }
 // In memory operands the compiler would load once for every use.
@@ -192,24 +192,24 @@ FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_
 
 // f(codes of the block, its scales, number of the block in the row)
 template <class Format, class F>
-FATHOM_INLINE inline void each_block(const std::byte* panel, int64_t cols, F f) noexcept {
+FATHOM_INLINE inline void each_block(const std::byte* strip, int64_t cols, F f) noexcept {
   constexpr int kCodes = 32 * Format::bits, kUnit = Format::header + Format::blocks * kCodes;
   const int64_t units = cols / (kBlock * Format::blocks);
-  for (int64_t u = 0; u < units; ++u, panel += kUnit) {
-    const typename Format::Unit unit = Format::unit(panel);
+  for (int64_t u = 0; u < units; ++u, strip += kUnit) {
+    const typename Format::Unit unit = Format::unit(strip);
     for (int b = 0; b < Format::blocks; ++b)
-      f(panel + Format::header + b * kCodes, Format::scales(unit, b), u * Format::blocks + b);
+      f(strip + Format::header + b * kCodes, Format::scales(unit, b), u * Format::blocks + b);
   }
 }
 
 // Few rows: their sums stay in registers, and a code is used as soon as it is unpacked.
 template <class Format, int N>
-void product_few(const std::byte* panel, int64_t cols, const int8_t* x, const float* sums, float* y,
+void product_few(const std::byte* strip, int64_t cols, const int8_t* x, const float* sums, float* y,
                  int64_t y_stride) noexcept {
   __m256 sum[N];
   unroll<N>([&](int t) FATHOM_INLINE { sum[t] = _mm256_setzero_ps(); });
-  each_block<Format>(panel, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
-    ask_for<32 * Format::bits + Format::header / Format::blocks>(codes + kFar);
+  each_block<Format>(strip, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
+    prefetch_lines<32 * Format::bits + Format::header / Format::blocks>(codes + kPrefetchUnits);
     const auto part = [&](int p) FATHOM_INLINE { return codes_part<Format::bits>(codes, p); };
     multiply_block<Format, N>(part, w, x + block * N * kBlock, sums + block * N * kSums, sum);
   });
@@ -219,12 +219,12 @@ void product_few(const std::byte* panel, int64_t cols, const int8_t* x, const fl
 // Many: the codes of a block stay in registers while all rows of activations pass. The sums lie side by side: in y,
 // some kilobytes apart, they would fall on the same few lines of the first cache.
 template <class Format>
-void product_many(const std::byte* panel, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
+void product_many(const std::byte* strip, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
                   int64_t y_stride) noexcept {
   alignas(64) float rows[kMostRows * 8];
   for (int64_t t = 0; t < n; ++t) _mm256_store_ps(rows + t * 8, _mm256_setzero_ps());
-  each_block<Format>(panel, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
-    ask_for<32 * Format::bits + Format::header / Format::blocks>(codes + kFar);
+  each_block<Format>(strip, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
+    prefetch_lines<32 * Format::bits + Format::header / Format::blocks>(codes + kPrefetchUnits);
     __m256i parts[8];
     unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept(codes_part<Format::bits>(codes, p)); });
     const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
@@ -240,26 +240,26 @@ void product_many(const std::byte* panel, int64_t cols, const int8_t* x, const f
 }
 
 template <class Format>
-void product_of(const std::byte* panel, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
+void product_of(const std::byte* strip, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
                 int64_t y_stride) noexcept {
   switch (n) {
     case 1:
-      return product_few<Format, 1>(panel, cols, x, sums, y, y_stride);
+      return product_few<Format, 1>(strip, cols, x, sums, y, y_stride);
     case 2:
-      return product_few<Format, 2>(panel, cols, x, sums, y, y_stride);
+      return product_few<Format, 2>(strip, cols, x, sums, y, y_stride);
     case 3:
-      return product_few<Format, 3>(panel, cols, x, sums, y, y_stride);
+      return product_few<Format, 3>(strip, cols, x, sums, y, y_stride);
     default:
-      return product_many<Format>(panel, cols, x, sums, n, y, y_stride);
+      return product_many<Format>(strip, cols, x, sums, n, y, y_stride);
   }
 }
 
 template <class Format>
-void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const float* sums, int64_t n,
              float* y, int64_t y_stride) noexcept {
   constexpr int kUnit = Format::header + Format::blocks * 32 * Format::bits;
-  for (int64_t p = 0; p < n_panels; ++p, panel += cols / (kBlock * Format::blocks) * kUnit, y += 8)
-    product_of<Format>(panel, cols, x, sums, n, y, y_stride);
+  for (int64_t p = 0; p < n_strips; ++p, strip += cols / (kBlock * Format::blocks) * kUnit, y += 8)
+    product_of<Format>(strip, cols, x, sums, n, y, y_stride);
 }
 
 // ---- activations
@@ -324,4 +324,4 @@ double peak(int64_t rounds) noexcept {
 
 #undef FATHOM_INLINE
 
-}  // namespace panels
+}  // namespace packed

@@ -1,16 +1,16 @@
-// Products with panels (kernels/packed_weight.h) by the dot product of bytes, two panels side by side in one register
-// of sixteen rows. Formats, scales and activations are those of panels_avx2.inl; so are the bits: one instruction adds
-// the four products of a part, exactly.
+// Products with packed weights (kernels/packed_weight.h) by the dot product of bytes, two strips side by side in one
+// register of sixteen rows. Formats, scales and activations are those of packed_avx2.inl; so are the bits: one
+// instruction adds the four products of a part, exactly.
 
-namespace panels16 {
+namespace packed16 {
 
-using panels::kBlock;
-using panels::kMostRows;
-using panels::kSums;
+using packed::kBlock;
+using packed::kMostRows;
+using packed::kSums;
 
 #define FATHOM_INLINE __attribute__((always_inline))
 
-// Eight rows of one panel below eight of the other.
+// Eight rows of one strip below eight of the other.
 __m512i beside(__m256i a, __m256i b) noexcept { return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1); }
 __m512 beside(__m256 a, __m256 b) noexcept { return _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1); }
 __m512i low_halves16(__m512i b) noexcept { return _mm512_and_si512(b, _mm512_set1_epi8(15)); }
@@ -25,7 +25,7 @@ struct Scales {
 };
 template <class Format>
 FATHOM_INLINE inline Scales scales(const typename Format::Unit& a, const typename Format::Unit& b, int block) noexcept {
-  const panels::Scales x = Format::scales(a, block), y = Format::scales(b, block);
+  const packed::Scales x = Format::scales(a, block), y = Format::scales(b, block);
   return {beside(x.scale, y.scale), beside(x.other, y.other), beside(x.min, y.min)};
 }
 
@@ -76,7 +76,7 @@ FATHOM_INLINE inline __m512 add_scaled(__m512 low, __m512 high, const Scales& w,
   return _mm512_fmadd_ps(value, _mm512_set1_ps(s[0]), sum);
 }
 
-// As from_zero() of panels_avx2.inl; unsigned_part() moved the zero of 8-bit codes.
+// As from_zero() of packed_avx2.inl; unsigned_part() moved the zero of 8-bit codes.
 template <class Format>
 FATHOM_INLINE inline __m512 from_zero(__m512i products, const float* total) noexcept {
   constexpr int kZero = Format::bits == 8 ? 128 : Format::zero;
@@ -94,7 +94,7 @@ FATHOM_INLINE inline __m512 multiply_block(Part part, const Scales& w, const int
   return add_scaled<Format>(low, high, w, s, sum);
 }
 
-// f(codes of the block in both panels, its scales, number of the block in the row). The two panels that come next are
+// f(codes of the block in both strips, its scales, number of the block in the row). The two strips that come next are
 // fetched at the same pace: with two rows of activations and more, memory is then read while the products are made, not
 // before (Sapphire Rapids, one core, q4_0, 4 and 8 rows: 13.4 and 11.1 GB/s; into the first cache 4 KB ahead: 11.3 and
 // 8.5). Into the second cache: a fetch into the first one waits in one of its few line buffers.
@@ -107,8 +107,8 @@ FATHOM_INLINE inline void each_block(const std::byte* a, const std::byte* b, int
     for (int i = 0; i < Format::blocks; ++i) {
       const int at = Format::header + i * kCodes;
       constexpr int kAsked = kCodes + Format::header / Format::blocks;
-      panels::ask_for<kAsked, 2>(a + at + far);
-      panels::ask_for<kAsked, 2>(b + at + far);
+      packed::prefetch_lines<kAsked, 2>(a + at + far);
+      packed::prefetch_lines<kAsked, 2>(b + at + far);
       f(a + at, b + at, scales<Format>(unit_a, unit_b, i), u * Format::blocks + i);
     }
   }
@@ -159,26 +159,26 @@ void product_of(const std::byte* a, const std::byte* b, int64_t cols, const int8
     product_many<Format>(a, b, cols, x, sums, n, y);
 }
 
-// multiply(one panel, the next or the same, y): 16 rows, or 8 twice.
+// multiply(one strip, the next or the same, y): 16 rows, or 8 twice.
 template <class Format, class Multiply>
-FATHOM_INLINE inline void each_pair(const std::byte* panel, int64_t n_panels, int64_t cols, int64_t n, float* y,
+FATHOM_INLINE inline void each_pair(const std::byte* strip, int64_t n_strips, int64_t cols, int64_t n, float* y,
                                     int64_t y_stride, Multiply multiply) noexcept {
   constexpr int kUnit = Format::header + Format::blocks * 32 * Format::bits;
   const int64_t bytes = cols / (kBlock * Format::blocks) * kUnit;
   __m512 rows[kMostRows];
-  for (int64_t p = 0; p < n_panels; p += 2, panel += 2 * bytes, y += 16) {
-    const bool two = p + 1 < n_panels;  // else half of it is thrown away
-    multiply(panel, two ? panel + bytes : panel, rows);
+  for (int64_t p = 0; p < n_strips; p += 2, strip += 2 * bytes, y += 16) {
+    const bool two = p + 1 < n_strips;  // else half of it is thrown away
+    multiply(strip, two ? strip + bytes : strip, rows);
     const __mmask16 lanes = two ? 0xFFFF : 0x00FF;
     for (int64_t t = 0; t < n; ++t) _mm512_mask_storeu_ps(y + t * y_stride, lanes, rows[t]);
   }
 }
 
 template <class Format>
-void product(const std::byte* panel, int64_t n_panels, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const float* sums, int64_t n,
              float* y, int64_t y_stride) noexcept {
   constexpr int kFew = 8;
-  each_pair<Format>(panel, n_panels, cols, n, y, y_stride,
+  each_pair<Format>(strip, n_strips, cols, n, y, y_stride,
                     [&](const std::byte* a, const std::byte* b, __m512* rows) FATHOM_INLINE {
                       product_of<Format>(a, b, cols, x, sums, n, rows, std::make_integer_sequence<int, kFew>{});
                     });
@@ -200,4 +200,4 @@ double peak(int64_t rounds) noexcept {
 
 #undef FATHOM_INLINE
 
-}  // namespace panels16
+}  // namespace packed16

@@ -1,6 +1,6 @@
 // The entries of a KernelTable that are written once against the register type (body.inl, decode_x86.inl) or are the
-// same for AVX2 and wider: inside the braces of an initialiser, after .isa. panel_kernels: whose products with panels.
-// These are parts of a list:
+// same for AVX2 and wider: inside the braces of an initialiser, after .isa. packed_kernels: whose products with packed
+// weights. These are parts of a list:
 // clang-format off
     .lanes = F32::lanes,
     .decode = {decode_f32, decode_f16, decode_bf16, decode_f8_e4m3, decode_q8_0, decode_q4_0, decode_q4_1, decode_q5_0,
@@ -18,10 +18,10 @@
     .softmax_row = softmax_row,
     .rope_interleaved = rope_interleaved,
     .rope_half_split = rope_half_split,
-    .panel_product = {nullptr, nullptr, nullptr, nullptr, panel_kernels::product<panels::Q8_0>,
-                      panel_kernels::product<panels::Q4_0>, panel_kernels::product<panels::WithMin<4>>,
-                      panel_kernels::product<panels::Q5_0>, panel_kernels::product<panels::WithMin<5>>, nullptr,
-                      nullptr, panel_kernels::product<panels::SuperBlock<4>>,
-                      panel_kernels::product<panels::SuperBlock<5>>, panel_kernels::product<panels::Q6K>},
-    .quantise_row = panels::quantise_row,
-    .byte_peak = panel_kernels::peak,
+    .packed_product = {nullptr, nullptr, nullptr, nullptr, packed_kernels::product<packed::Q8_0>,
+                      packed_kernels::product<packed::Q4_0>, packed_kernels::product<packed::WithMin<4>>,
+                      packed_kernels::product<packed::Q5_0>, packed_kernels::product<packed::WithMin<5>>, nullptr,
+                      nullptr, packed_kernels::product<packed::SuperBlock<4>>,
+                      packed_kernels::product<packed::SuperBlock<5>>, packed_kernels::product<packed::Q6K>},
+    .quantise_row = packed::quantise_row,
+    .byte_peak = packed_kernels::peak,

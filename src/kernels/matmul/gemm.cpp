@@ -30,7 +30,7 @@ struct Round {
   int64_t padded_words = 0;  // in whole blocks
 };
 
-// Whole panels, so that rounds give the bits of all at once.
+// Whole micro-panels, so that rounds give the bits of all at once.
 int64_t round_words(const GemmKernel& kernel) noexcept {
   const int64_t panels = kernel.block_bytes / 4 / kFewBlockRows / kernel.panel_words;
   return std::clamp(panels * kernel.panel_words, kernel.panel_words, kMaxRoundWords);
@@ -84,7 +84,7 @@ class TaskList {
 
 // ---- packing b
 
-// Tasks of one round: blocks of kPackDepth elements of depth by strips of columns. A strip is one panel when its
+// Tasks of one round: blocks of kPackDepth elements of depth by strips of columns. A strip is one micro-panel when its
 // columns are rows of the matrix, else one piece (WeightRows) of its rows.
 int64_t strip_cols(const GemmKernel& kernel, bool transposed) noexcept { return transposed ? kernel.cols : kPiece; }
 int64_t count_pack_tasks(const GemmKernel& kernel, bool transposed, int64_t n, const Round& r) noexcept {
@@ -99,7 +99,8 @@ void pack_strip_transposed(const GemmKernel& kernel, const WeightRows& b, int64_
   kernel.pack_b_transposed(piece, stride, n, depth, panel);
 }
 
-// `panels`: of the round, padded_words of them for each panel; word: where in the panels this depth starts.
+// `micro-panels`: of the round, padded_words of them for each micro-panel; word: where in the micro-panels this depth
+// starts.
 void pack_strip_rows(const GemmKernel& kernel, const WeightRows& b, int64_t col, int64_t n, int64_t k, int64_t depth,
                      uint32_t* panels, int64_t padded_words) noexcept {
   constexpr int64_t kRows = 32;  // decoded at a time; whole blocks of words
@@ -132,8 +133,8 @@ void pack_task(const GemmKernel& kernel, const WeightRows& b, bool transposed, i
   pack_strip(kernel, b, transposed, col, std::min(strip, n - col), r, k, packed + col * r.padded_words);
 }
 
-// One panel, into scratch of the calling thread.
-const uint32_t* pack_panel(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t col) {
+// One micro-panel, into scratch of the calling thread.
+const uint32_t* pack_strip(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t col) {
   uint32_t* panel = reserve(scratch_panel, kernel.cols * r.padded_words);
   for (int64_t k = 0; k < r.depth; k += kPackDepth)
     pack_strip(kernel, p.b, p.b_transposed, col, std::min(kernel.cols, p.n - col), r, k, panel);
@@ -178,8 +179,8 @@ TaskShape task_shape(const GemmKernel& kernel, std::span<const GemmProblem* cons
   return t;
 }
 
-// Some rows of a: packed panels, or the matrix itself. Word w, a multiple of kWordBlock, of row i, a multiple of the
-// panel's: words + i * row_step + w * word_step.
+// Some rows of a: packed micro-panels, or the matrix itself. Word w, a multiple of kWordBlock, of row i, a multiple of
+// the micro-panel's: words + i * row_step + w * word_step.
 struct RowBlock {
   const uint32_t* words;
   RowLayout layout;
@@ -191,7 +192,7 @@ bool reads_in_place(const GemmKernel& kernel, const GemmProblem& p) noexcept {
   return kernel.reads_rows && !p.a_transposed && p.a_stride % 1024 != 0;
 }
 
-// Rows row .. row+n_rows-1 of a, panel by panel; a transposed, in the order in which it lies in memory.
+// Rows row .. row+n_rows-1 of a, micro-panel by micro-panel; a transposed, in the order in which it lies in memory.
 void pack_block(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t row, int64_t n_rows,
                 uint32_t* a) noexcept {
   const int64_t step = p.a_transposed ? kWordBlock * kernel.per_word : r.depth;
@@ -233,7 +234,7 @@ RowBlock block_of(const GemmKernel& kernel, const GemmProblem& p, const Round& r
   return {a, {kWordBlock, kernel.rows * kWordBlock}, r.padded_words, kernel.rows};
 }
 
-// One panel of b with a block of a. When there is a next panel, each call fetches a part of it.
+// One micro-panel of b with a block of a. When there is a next micro-panel, each call fetches a part of it.
 void multiply_strip(const GemmKernel& kernel, const Round& r, const RowBlock& a, const uint32_t* b, int64_t n_rows,
                     bool add, bool has_next, const Strip& strip) noexcept {
   const int64_t panel = r.padded_words * kernel.cols;
@@ -249,7 +250,7 @@ void multiply_strip(const GemmKernel& kernel, const Round& r, const RowBlock& a,
         continue;
       }
       const uint32_t* ahead = fetched < panel ? b + panel + fetched : nullptr;
-      fetched += blocks(words, kWordBlock) * kAheadWords;
+      fetched += blocks(words, kWordBlock) * kPrefetchWords;
       kernel.multiply(words, a_panel, a.layout, b_panel, c, strip.stride, rows, add || w > 0, ahead);
     }
   }
@@ -271,7 +272,7 @@ void copy_tiles(const GemmKernel& kernel, Copy direction, MatView<float> c, floa
     }
 }
 
-// b: the packed panels of the round; nullptr: each is packed here, just before it is used.
+// b: the packed micro-panels of the round; nullptr: each is packed here, just before it is used.
 void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& r, const uint32_t* b,
                    const TaskShape& t, int64_t task) {
   const int64_t col_blocks = blocks(p.n, t.cols);
@@ -290,7 +291,7 @@ void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& 
       const int64_t n_cols = std::min(kernel.cols, c.cols - j);
       const Strip strip =
           in_c ? Strip{c.data + j, c.stride, n_cols, true} : Strip{sums + j * t.rows, kernel.cols, n_cols, false};
-      const uint32_t* panel = b != nullptr ? b + (col + j) * r.padded_words : pack_panel(kernel, p, r, col + j);
+      const uint32_t* panel = b != nullptr ? b + (col + j) * r.padded_words : pack_strip(kernel, p, r, col + j);
       multiply_strip(kernel, r, a, panel, n_rows, add, b != nullptr && col + j + kernel.cols < end_col, strip);
     }
     if (!in_c) copy_tiles(kernel, Copy::from_tiles, c, sums, t.rows);
@@ -299,7 +300,7 @@ void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& 
 }
 
 // One round of some problems. A b that several tasks read is packed first, by all threads; one that a single row of
-// tasks reads is packed there, panel by panel, and never leaves the cache of its thread.
+// tasks reads is packed there, micro-panel by micro-panel, and never leaves the cache of its thread.
 void run_round(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem* const> problems,
                int64_t index) {
   std::vector<Round> rounds;

@@ -9,17 +9,17 @@
 namespace fathom {
 namespace {
 
-void add(PanelSection& section, const PanelJob& job) { section.add(job.x.n, *job.w); }
-void add(PanelSection& section, const GatedJob& job) { section.add(job.x.n, *job.gate, job.up); }
+void add(PackedSection& section, const PackedMatmul& job) { section.add(job.x.n, *job.w); }
+void add(PackedSection& section, const GatedMatmul& job) { section.add(job.x.n, *job.gate, job.up); }
 
 // body(job, begin, end): tasks [begin, end) of it. With one node threads take the next ones, whatever job they are of;
 // with several, those whose weights lie near them first.
 template <class Job, class Body>
 void run_jobs(ThreadPool& pool, std::span<const Job> jobs, Body body) {
-  PanelSection section(jobs.size());
+  PackedSection section(jobs.size());
   for (const Job& job : jobs) add(section, job);
   const int64_t n = section.n_tasks(), at_a_time = section.tasks_of_run(pool.size());
-  const auto compute = [&](const PanelRun& run) { body(jobs[run.job], run.begin, run.end); };
+  const auto compute = [&](const StripSpan& run) { body(jobs[run.job], run.begin, run.end); };
   if (pool.n_nodes() > 1 && at_a_time < n)
     return pool.for_each_queued(section.node_queues(at_a_time, pool.n_nodes()), compute);
   pool.parallel_for_dynamic(n, at_a_time,
@@ -27,36 +27,36 @@ void run_jobs(ThreadPool& pool, std::span<const Job> jobs, Body body) {
 }
 
 void check_weight(const Weight& w, int64_t cols) noexcept {
-  check(w.panels != nullptr && w.cols == cols, "a weight in panels, as wide as the activations");
+  check(w.packed != nullptr && w.cols == cols, "a packed weight, as wide as the activations");
 }
 
-// y[t * stride + i] for row i of panels [first, first + n) as far as they exist.
-void multiply_panels(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x, float* y,
-                     int64_t stride) {
-  const PanelProductFn product = k.panel_product[static_cast<size_t>(w.dtype)];
-  const std::byte* panels = w.panels + first * panel_bytes(w.dtype, w.cols);
-  const int64_t rows = std::min(n * kPanelRows, w.rows - first * kPanelRows), whole = rows / kPanelRows;
-  if (whole > 0) product(panels, whole, x.cols, x.codes, x.sums, x.n, y, stride);
-  const int64_t rest = rows - whole * kPanelRows;
+// y[t * stride + i] for row i of strips [first, first + n) as far as they exist.
+void multiply_query_tiles(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x,
+                          float* y, int64_t stride) {
+  const PackedProductFn product = k.packed_product[static_cast<size_t>(w.dtype)];
+  const std::byte* packed = w.packed + first * strip_bytes(w.dtype, w.cols);
+  const int64_t rows = std::min(n * kStripRows, w.rows - first * kStripRows), whole = rows / kStripRows;
+  if (whole > 0) product(packed, whole, x.cols, x.codes, x.sums, x.n, y, stride);
+  const int64_t rest = rows - whole * kStripRows;
   if (rest <= 0) return;
-  alignas(64) float last[QuantisedRows::kMaxRows * kPanelRows];
-  product(panels + whole * panel_bytes(w.dtype, w.cols), 1, x.cols, x.codes, x.sums, x.n, last, kPanelRows);
-  for (int64_t t = 0; t < x.n; ++t) std::copy_n(last + t * kPanelRows, rest, y + t * stride + whole * kPanelRows);
+  alignas(64) float last[QuantisedRows::kMaxRows * kStripRows];
+  product(packed + whole * strip_bytes(w.dtype, w.cols), 1, x.cols, x.codes, x.sums, x.n, last, kStripRows);
+  for (int64_t t = 0; t < x.n; ++t) std::copy_n(last + t * kStripRows, rest, y + t * stride + whole * kStripRows);
 }
 
 // Blocks [begin, end) of what a gated job writes.
-void gated_blocks(const KernelTable& k, const GatedJob& job, int64_t begin, int64_t end) {
-  constexpr int64_t kRoom = QuantisedRows::kMaxRows * kPanelBlock;
+void gated_blocks(const KernelTable& k, const GatedMatmul& job, int64_t begin, int64_t end) {
+  constexpr int64_t kRoom = QuantisedRows::kMaxRows * kPackedBlock;
   alignas(64) float gate[kRoom], up[kRoom];
   const int64_t most = QuantisedRows::kMaxRows / job.x.n;
   for (int64_t block = begin; block < end; block += most) {
-    const int64_t width = std::min(most, end - block) * kPanelBlock;
-    multiply_panels(k, *job.gate, block * kTaskPanels, width / kPanelRows, job.x, gate, width);
-    multiply_panels(k, *job.up, block * kTaskPanels, width / kPanelRows, job.x, up, width);
+    const int64_t width = std::min(most, end - block) * kPackedBlock;
+    multiply_query_tiles(k, *job.gate, block * kTaskStrips, width / kStripRows, job.x, gate, width);
+    multiply_query_tiles(k, *job.up, block * kTaskStrips, width / kStripRows, job.x, up, width);
     k.swiglu_row(gate, up, job.x.n * width, gate);
     for (int64_t t = 0; t < job.x.n; ++t) {
       const int64_t at = block * job.y.n + t;
-      k.quantise_row(gate + t * width, width, job.y.codes + at * kPanelBlock, job.y.n * kPanelBlock,
+      k.quantise_row(gate + t * width, width, job.y.codes + at * kPackedBlock, job.y.n * kPackedBlock,
                      job.y.sums + at * QuantisedRows::kSums, job.y.n * QuantisedRows::kSums);
     }
   }
@@ -64,34 +64,34 @@ void gated_blocks(const KernelTable& k, const GatedJob& job, int64_t begin, int6
 
 }  // namespace
 
-void run_panel_jobs(ThreadPool& pool, std::span<const PanelJob> jobs) {
-  for (const PanelJob& j : jobs) {
+void run_packed_matmuls(ThreadPool& pool, std::span<const PackedMatmul> jobs) {
+  for (const PackedMatmul& j : jobs) {
     check_weight(*j.w, j.x.cols);
-    check(j.y.rows == j.x.n && j.y.cols == j.w->rows, "panel job: y (n, rows of w)");
+    check(j.y.rows == j.x.n && j.y.cols == j.w->rows, "packed matmul: y (n, rows of w)");
   }
   const KernelTable& k = kernels();
-  run_jobs(pool, jobs, [&](const PanelJob& j, int64_t begin, int64_t end) {
-    multiply_panels(k, *j.w, begin * kTaskPanels, (end - begin) * kTaskPanels, j.x,
-                    j.y.data + begin * kTaskPanels * kPanelRows, j.y.stride);
+  run_jobs(pool, jobs, [&](const PackedMatmul& j, int64_t begin, int64_t end) {
+    multiply_query_tiles(k, *j.w, begin * kTaskStrips, (end - begin) * kTaskStrips, j.x,
+                         j.y.data + begin * kTaskStrips * kStripRows, j.y.stride);
   });
 }
 
-void run_gated_jobs(ThreadPool& pool, std::span<const GatedJob> jobs) {
-  for (const GatedJob& j : jobs) {
+void run_gated_matmuls(ThreadPool& pool, std::span<const GatedMatmul> jobs) {
+  for (const GatedMatmul& j : jobs) {
     check_weight(*j.gate, j.x.cols);
     check_weight(*j.up, j.x.cols);
-    check(j.gate->rows == j.y.cols && j.up->rows == j.y.cols && j.y.n == j.x.n && j.y.cols % kPanelBlock == 0,
+    check(j.gate->rows == j.y.cols && j.up->rows == j.y.cols && j.y.n == j.x.n && j.y.cols % kPackedBlock == 0,
           "gated job: y (n, rows of gate and of up), whole blocks");
   }
   const KernelTable& k = kernels();
-  run_jobs(pool, jobs, [&](const GatedJob& j, int64_t begin, int64_t end) { gated_blocks(k, j, begin, end); });
+  run_jobs(pool, jobs, [&](const GatedMatmul& j, int64_t begin, int64_t end) { gated_blocks(k, j, begin, end); });
 }
 
 QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t cols) {
-  check(cols % kPanelBlock == 0, "activations of whole blocks");
+  check(cols % kPackedBlock == 0, "activations of whole blocks");
   int64_t rows = 0;
   for (const int64_t count : counts) rows += count;
-  const int64_t sums_per_row = cols / kPanelBlock * QuantisedRows::kSums;
+  const int64_t sums_per_row = cols / kPackedBlock * QuantisedRows::kSums;
   auto* codes = arena.take<int8_t>(rows * cols);
   auto* sums = arena.take<float>(rows * sums_per_row);
   QuantisedTiles tiles;
@@ -117,36 +117,36 @@ void quantise(ThreadPool& pool, MatView<const float> x, std::span<const int32_t>
       for (int64_t t = 0; t < q.n; ++t) {
         const int64_t row = tile.first + t;
         k.quantise_row(x.row(source.empty() ? row : source[static_cast<size_t>(row)]), q.cols,
-                       q.codes + t * kPanelBlock, q.n * kPanelBlock, q.sums + t * QuantisedRows::kSums,
+                       q.codes + t * kPackedBlock, q.n * kPackedBlock, q.sums + t * QuantisedRows::kSums,
                        q.n * QuantisedRows::kSums);
       }
     }
   });
 }
 
-void panel_linear(ThreadPool& pool, Arena& arena, MatView<const float> x, std::span<const PanelOutput> outputs) {
+void packed_linear(ThreadPool& pool, Arena& arena, MatView<const float> x, std::span<const PackedOutput> outputs) {
   Arena::Scope scope(arena);
   const QuantisedTiles tiles = plan_tiles(arena, std::array{x.rows}, x.cols);
   quantise(pool, x, {}, tiles);
-  std::vector<PanelJob> jobs;
+  std::vector<PackedMatmul> jobs;
   for (const QuantisedTile& t : tiles)
-    for (const PanelOutput& o : outputs) jobs.push_back({t.rows, o.w, o.y.sub_rows(t.first, t.rows.n)});
-  run_panel_jobs(pool, jobs);
+    for (const PackedOutput& o : outputs) jobs.push_back({t.rows, o.w, o.y.sub_rows(t.first, t.rows.n)});
+  run_packed_matmuls(pool, jobs);
 }
 
-void panel_linear_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
+void packed_linear_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
   check_weight(w, x.cols);
-  check(x.cols <= kSerialCols && y.rows == x.rows && y.cols == w.rows, "panel_linear_serial: y (T, rows of w)");
+  check(x.cols <= kSerialCols && y.rows == x.rows && y.cols == w.rows, "packed_linear_serial: y (T, rows of w)");
   const KernelTable& k = kernels();
   alignas(64) int8_t codes[kSerialCols];
-  alignas(64) float sums[kSerialCols / kPanelBlock * QuantisedRows::kSums];
+  alignas(64) float sums[kSerialCols / kPackedBlock * QuantisedRows::kSums];
   const int64_t most = std::min(QuantisedRows::kMaxRows, kSerialCols / x.cols);
   for (int64_t first = 0; first < x.rows; first += most) {
     const int64_t n = std::min(most, x.rows - first);
     for (int64_t t = 0; t < n; ++t)
-      k.quantise_row(x.row(first + t), x.cols, codes + t * kPanelBlock, n * kPanelBlock,
+      k.quantise_row(x.row(first + t), x.cols, codes + t * kPackedBlock, n * kPackedBlock,
                      sums + t * QuantisedRows::kSums, n * QuantisedRows::kSums);
-    multiply_panels(k, w, 0, n_panels(w.rows), {n, x.cols, codes, sums}, y.row(first), y.stride);
+    multiply_query_tiles(k, w, 0, n_strips(w.rows), {n, x.cols, codes, sums}, y.row(first), y.stride);
   }
 }
 

@@ -1,4 +1,4 @@
-// How the products of one section with weights in panels are cut into runs that a thread computes at a time, and which
+// How the products of one section with packed weights are cut into runs that a thread computes at a time, and which
 // memory node a run belongs to.
 #pragma once
 #include <algorithm>
@@ -9,20 +9,20 @@
 
 namespace fathom {
 
-inline constexpr int64_t kTaskPanels = kPanelBlock / kPanelRows;  // a whole block of what a gated job writes
+inline constexpr int64_t kTaskStrips = kPackedBlock / kStripRows;  // a whole block of what a gated job writes
 
 // Tasks [begin, end) of one job.
-struct PanelRun {
+struct StripSpan {
   size_t job;
   int64_t begin, end;
 };
 
-// Jobs in their order; each is cut into tasks of kTaskPanels panels, counted through.
-class PanelSection {
+// Jobs in their order; each is cut into tasks of kTaskStrips strips, counted through.
+class PackedSection {
  public:
-  explicit PanelSection(size_t n_jobs) { jobs_.reserve(n_jobs); }
+  explicit PackedSection(size_t n_jobs) { jobs_.reserve(n_jobs); }
 
-  // n rows of activations by w, and by `also`, of the same shape, whose panels the same tasks read.
+  // n rows of activations by w, and by `also`, of the same shape, whose strips the same tasks read.
   void add(int64_t n, const Weight& w, const Weight* also = nullptr);
 
   int64_t n_tasks() const noexcept { return n_tasks_; }
@@ -36,14 +36,14 @@ class PanelSection {
     auto job = static_cast<size_t>(std::upper_bound(jobs_.begin(), jobs_.end(), begin, after) - jobs_.begin()) - 1;
     for (; begin < end; ++job) {
       const int64_t first = jobs_[job].first, stop = std::min(end, end_of(job));
-      if (begin < stop) fn(PanelRun{job, begin - first, stop - first});
+      if (begin < stop) fn(StripSpan{job, begin - first, stop - first});
       begin = std::max(begin, stop);
     }
   }
 
   // All tasks, one queue for each node: a run has at most `most` tasks, all of whose first bytes (of w) are in stripes
   // of that node (base/stripes.h).
-  std::vector<std::vector<PanelRun>> node_queues(int64_t most, int n_nodes) const;
+  std::vector<std::vector<StripSpan>> node_queues(int64_t most, int n_nodes) const;
 
  private:
   struct Job {

@@ -39,12 +39,12 @@ GemmProblem dweight(MatView<const float> dy, MatView<const float> x, MatView<flo
   return problem(dy, Order::transposed, WeightRows(kernels(), x), Order::normal, dw, true);
 }
 
-void run(ThreadPool* pool, Products p, const GemmProblem& one) { gemm(pool, gemm_kernel(p), {&one, 1}); }
+void run(ThreadPool* pool, MatmulPrecision p, const GemmProblem& one) { gemm(pool, gemm_kernel(p), {&one, 1}); }
 
 // of(e, first row, number of rows) is the problem of expert e.
 template <class Of>
-void run_grouped(ThreadPool& pool, Products p, int64_t n_rows, std::span<const int64_t> offsets, size_t n_experts,
-                 Of&& of) {
+void run_grouped(ThreadPool& pool, MatmulPrecision p, int64_t n_rows, std::span<const int64_t> offsets,
+                 size_t n_experts, Of&& of) {
   check(offsets.size() == n_experts + 1 && offsets.front() == 0 && offsets.back() == n_rows,
         "grouped_linear: offsets (E+1) from 0 to the number of rows");
   std::vector<GemmProblem> problems;
@@ -58,33 +58,34 @@ void run_grouped(ThreadPool& pool, Products p, int64_t n_rows, std::span<const i
 
 }  // namespace
 
-void linear(ThreadPool& pool, Products p, MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
+void linear(ThreadPool& pool, MatmulPrecision p, MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
   run(&pool, p, forward(x, w, y));
 }
-void linear_dinput(ThreadPool& pool, Products p, MatView<const float> dy, const Weight& w, MatView<float> dx,
+void linear_dinput(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, const Weight& w, MatView<float> dx,
                    bool add) noexcept {
   run(&pool, p, dinput(dy, w, dx, add));
 }
-void linear_dweight(ThreadPool& pool, Products p, MatView<const float> dy, MatView<const float> x,
+void linear_dweight(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, MatView<const float> x,
                     MatView<float> dw) noexcept {
   run(&pool, p, dweight(dy, x, dw));
 }
 
-void grouped_linear(ThreadPool& pool, Products p, MatView<const float> x, std::span<const int64_t> offsets,
+void grouped_linear(ThreadPool& pool, MatmulPrecision p, MatView<const float> x, std::span<const int64_t> offsets,
                     std::span<const Weight> weights, MatView<float> y) noexcept {
   check(y.rows == x.rows, "grouped_linear: x (n_rows, K), y (n_rows, N)");
   run_grouped(pool, p, x.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
     return forward(x.sub_rows(first, n), weights[e], y.sub_rows(first, n));
   });
 }
-void grouped_linear_dinput(ThreadPool& pool, Products p, MatView<const float> dy, std::span<const int64_t> offsets,
-                           std::span<const Weight> weights, MatView<float> dx, bool add) noexcept {
+void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy,
+                           std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> dx,
+                           bool add) noexcept {
   check(dx.rows == dy.rows, "grouped_linear_dinput: dy (n_rows, N), dx (n_rows, K)");
   run_grouped(pool, p, dy.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
     return dinput(dy.sub_rows(first, n), weights[e], dx.sub_rows(first, n), add);
   });
 }
-void grouped_linear_dweight(ThreadPool& pool, Products p, MatView<const float> dy, MatView<const float> x,
+void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, MatView<const float> x,
                             std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept {
   check(dy.rows == x.rows, "grouped_linear_dweight: dy (n_rows, N), x (n_rows, K)");
   run_grouped(pool, p, dy.rows, offsets, dw.size(), [&](size_t e, int64_t first, int64_t n) {
@@ -92,13 +93,16 @@ void grouped_linear_dweight(ThreadPool& pool, Products p, MatView<const float> d
   });
 }
 
-void gemm_nt_serial(Products p, MatView<const float> a, MatView<const float> b, MatView<float> c, bool add) noexcept {
+void gemm_nt_serial(MatmulPrecision p, MatView<const float> a, MatView<const float> b, MatView<float> c,
+                    bool add) noexcept {
   run(nullptr, p, problem(a, Order::normal, WeightRows(kernels(), b), Order::transposed, c, add));
 }
-void gemm_nn_serial(Products p, MatView<const float> a, MatView<const float> b, MatView<float> c, bool add) noexcept {
+void gemm_nn_serial(MatmulPrecision p, MatView<const float> a, MatView<const float> b, MatView<float> c,
+                    bool add) noexcept {
   run(nullptr, p, problem(a, Order::normal, WeightRows(kernels(), b), Order::normal, c, add));
 }
-void gemm_tn_serial(Products p, MatView<const float> a, MatView<const float> b, MatView<float> c, bool add) noexcept {
+void gemm_tn_serial(MatmulPrecision p, MatView<const float> a, MatView<const float> b, MatView<float> c,
+                    bool add) noexcept {
   run(nullptr, p, problem(a, Order::transposed, WeightRows(kernels(), b), Order::normal, c, add));
 }
 

@@ -4,10 +4,11 @@
 //     linear_dinput    dx = dy W        dy (T, N), dx (T, K);  or dx += dy W
 //     linear_dweight   dw += dy^T x     dw (N, K)
 //
-// Arithmetic. Everything is read and written as float32 and summed in float32. Products::f32 multiplies in float32
-// (one fma for each product). Products::bf16 first rounds both operands to bfloat16 (to nearest, ties to even; numbers
-// below 2^-126 may become zero), whose products are exact in float32: the unit of the matrix instructions. Every
-// output is one sum over the whole contraction, starting from 0, or from what it held for the += forms:
+// Arithmetic. Everything is read and written as float32 and summed in float32. MatmulPrecision::f32 multiplies in
+// float32 (one fma for each product). MatmulPrecision::bf16 first rounds both operands to bfloat16 (to nearest, ties to
+// even; numbers below 2^-126 may become zero), whose products are exact in float32: the unit of the matrix
+// instructions. Every output is one sum over the whole contraction, starting from 0, or from what it held for the +=
+// forms:
 //     |error| <= (n + 2) * 2^-24 * (sum of |product| + |start|),   n terms, on the rounded operands.
 //
 // Same bits. An output depends on its own row of x (or dy) and the weight alone, in an order of summation that is fixed
@@ -15,8 +16,9 @@
 // on the grouping by expert. grouped_* are therefore bit for bit the ungrouped products of each expert's rows, and the
 // _serial forms those of linear. A weight gradient is summed over the rows in order, straight into dw:
 //     dw(A) then dw(B)  =  dw of the rows of A and B in one call, bit for bit,
-// when the number of rows of A is a multiple of kRowBlock (Products::f32: any number). So 1 x 8 = 8 x 1 micro-batches
-// for all dense layers; for experts with Products::f32, or when each had a multiple of kRowBlock rows in each.
+// when the number of rows of A is a multiple of kRowBlock (MatmulPrecision::f32: any number). So 1 x 8 = 8 x 1
+// micro-batches for all dense layers; for experts with MatmulPrecision::f32, or when each had a multiple of kRowBlock
+// rows in each.
 //
 // Weights have any DType; what a block format holds is decoded exactly (quant/decode.h) before it is rounded.
 // Shapes are checked (check()), throws nothing; when there is no memory for scratch the process ends. Scratch belongs
@@ -35,30 +37,31 @@ namespace fathom {
 
 inline constexpr int64_t kRowBlock = 32;
 
-void linear(ThreadPool& pool, Products products, MatView<const float> x, const Weight& w, MatView<float> y) noexcept;
-void linear_dinput(ThreadPool& pool, Products products, MatView<const float> dy, const Weight& w, MatView<float> dx,
-                   bool add) noexcept;
-void linear_dweight(ThreadPool& pool, Products products, MatView<const float> dy, MatView<const float> x,
+void linear(ThreadPool& pool, MatmulPrecision products, MatView<const float> x, const Weight& w,
+            MatView<float> y) noexcept;
+void linear_dinput(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, const Weight& w,
+                   MatView<float> dx, bool add) noexcept;
+void linear_dweight(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, MatView<const float> x,
                     MatView<float> dw) noexcept;
 
 // Rows offsets[e] .. offsets[e+1]-1 belong to expert e. offsets (E+1) from 0 to the number of rows, not decreasing;
 // weights and dw (E), all of one shape. An expert may have no rows: its weight is not read, its dw unchanged. Work is
 // split over the threads by output tiles of all experts, so one with most of the rows does not hold up the others.
-void grouped_linear(ThreadPool& pool, Products products, MatView<const float> x, std::span<const int64_t> offsets,
-                    std::span<const Weight> weights, MatView<float> y) noexcept;
-void grouped_linear_dinput(ThreadPool& pool, Products products, MatView<const float> dy,
+void grouped_linear(ThreadPool& pool, MatmulPrecision products, MatView<const float> x,
+                    std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> y) noexcept;
+void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy,
                            std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> dx,
                            bool add) noexcept;
-void grouped_linear_dweight(ThreadPool& pool, Products products, MatView<const float> dy, MatView<const float> x,
+void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, MatView<const float> x,
                             std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept;
 
 // On the calling thread alone, inside a section of the pool: one head, one block of attention. c is written, or added
 // to when `add`.
-void gemm_nt_serial(Products products, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_nt_serial(MatmulPrecision products, MatView<const float> a, MatView<const float> b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (M, K) b (N, K)^T
-void gemm_nn_serial(Products products, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_nn_serial(MatmulPrecision products, MatView<const float> a, MatView<const float> b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (M, K) b (K, N)
-void gemm_tn_serial(Products products, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_tn_serial(MatmulPrecision products, MatView<const float> a, MatView<const float> b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (K, M)^T b (K, N)
 
 }  // namespace fathom

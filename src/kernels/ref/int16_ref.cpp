@@ -43,9 +43,9 @@ void score_group(const CodeGroup& keys, int64_t n, const uint32_t* queries, cons
     }
 }
 
-void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScorePanel* panels, int64_t n_panels, Ahead&,
-           void*) noexcept {
-  for (const ScorePanel* p = panels; p < panels + n_panels; ++p) {
+void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScoreTile* query_tiles, int64_t n_query_tiles,
+           Prefetch&, void*) noexcept {
+  for (const ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
     const uint32_t* queries = p->queries;
     for (int64_t g = 0; g < n_groups; ++g) {
       score_group(keys[g], n, queries, p->scales + g * kLanes, g > 0, p->scores);
@@ -63,40 +63,40 @@ void softmax_lane(float* s, int64_t n, int64_t visible, float scale, LaneState& 
   }
   const float before = state.shift[l], shift = largest > before + kShiftSlack ? largest : before;
   const float base = shift == -kInfinity ? 0.0f : shift;
-  float sum = 0, top = 0;
+  float sum = 0, top_prob = 0;
   for (int64_t j = 0; j < n; ++j) {
     float& x = s[j * kLanes + l];
     x = exp(x - base);
     sum += x;
-    if (x > top) top = x;
+    if (x > top_prob) top_prob = x;
   }
-  const float keep = exp(before - base);
-  state.sum[l] = std::fma(state.sum[l], keep, sum);
+  const float rescale = exp(before - base);
+  state.sum[l] = std::fma(state.sum[l], rescale, sum);
   state.shift[l] = shift;
-  state.keep[l] = keep;
-  state.top[l] = top;
+  state.rescale[l] = rescale;
+  state.top_prob[l] = top_prob;
 }
 
 bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState& state) noexcept {
   bool changed = false;
   for (int64_t l = 0; l < kLanes; ++l) {
     softmax_lane(s, n, visible[l], scale, state, l);
-    changed = changed || state.keep[l] != 1.0f;
+    changed = changed || state.rescale[l] != 1.0f;
   }
   return changed;
 }
 
-void weight_scales(const float* top, const int32_t* visible, const float* largest, float* factors,
-                   float* inverses) noexcept {
+void prob_scales(const float* top_prob, const int32_t* visible, const float* largest, float* factors,
+                 float* inverses) noexcept {
   for (int64_t l = 0; l < kLanes; ++l) {
-    const float factor = top[l] * largest[visible[l]] / static_cast<float>(kMaxWeight);
-    const bool matters = factor >= kLeastFactor && factor < kInfinity;
+    const float factor = top_prob[l] * largest[visible[l]] / static_cast<float>(kMaxProb);
+    const bool matters = factor >= kLeastProbScale && factor < kInfinity;
     factors[l] = matters || factor != factor ? factor : 0.0f;
     inverses[l] = matters ? 1.0f / factor : 0.0f;
   }
 }
 
-void arrange(float*, int64_t) noexcept {}
+void pack_probs(float*, int64_t) noexcept {}
 
 int64_t weight(float p, float scale, float inverse) noexcept {
   const float x = p * scale * inverse;
@@ -118,18 +118,18 @@ void add_group(const CodeGroup& values, int64_t n, const float* probabilities, c
   }
 }
 
-void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValuePanel* panels, int64_t n_panels,
-                bool add, Ahead&, void*) noexcept {
-  for (const ValuePanel* p = panels; p < panels + n_panels; ++p) {
+void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValueTile* query_tiles,
+                int64_t n_query_tiles, bool add, Prefetch&, void*) noexcept {
+  for (const ValueTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
     float* sums = p->sums;
     for (int64_t g = 0; g < n_groups; sums += values[g].n * kLanes, ++g)
       add_group(values[g], n, p->probabilities, p->inverse + g * kLanes, p->factor + g * kLanes, add, sums);
   }
 }
 
-void scale_sums(float* sums, int64_t n, const float* keep) noexcept {
+void scale_sums(float* sums, int64_t n, const float* rescale) noexcept {
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) sums[i * kLanes + l] *= keep[l];
+    for (int64_t l = 0; l < kLanes; ++l) sums[i * kLanes + l] *= rescale[l];
 }
 
 void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {

@@ -1,5 +1,5 @@
-// The definition of products with panels (kernels/packed_weight.h), in the order of float operations that every table
-// keeps, so that all of them give the same bits.
+// The definition of products with packed weights (kernels/packed_weight.h), in the order of float operations that every
+// table keeps, so that all of them give the same bits.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -14,17 +14,17 @@ inline constexpr float kNoActivation = 0x1p-100f;  // blocks below it are zero
 // codes of block b at codes + b * code_stride, its four sums at sums + b * sum_stride.
 inline void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
                          int64_t sum_stride) noexcept {
-  for (int64_t b = 0; b < n / kPanelBlock; ++b) {
-    const float* block = x + b * kPanelBlock;
+  for (int64_t b = 0; b < n / kPackedBlock; ++b) {
+    const float* block = x + b * kPackedBlock;
     float largest = 0;
     bool finite = true;
-    for (int i = 0; i < kPanelBlock; ++i) {
+    for (int i = 0; i < kPackedBlock; ++i) {
       largest = std::fmax(largest, std::fabs(block[i]));
       finite = finite && std::isfinite(block[i]);
     }
     const float scale = largest / 127.0f, inverse = largest >= kNoActivation && finite ? 127.0f / largest : 0.0f;
     float half[2] = {0, 0};
-    for (int i = 0; i < kPanelBlock; ++i) {
+    for (int i = 0; i < kPackedBlock; ++i) {
       const float code = inverse > 0 ? std::nearbyint(block[i] * inverse) : 0.0f;
       codes[b * code_stride + i] = static_cast<int8_t>(code);
       half[i / 16] += code;
@@ -38,7 +38,7 @@ inline void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_
 }
 
 // code of (row, column) in the codes of a block; q8_0: signed.
-inline int panel_code(const uint8_t* codes, int bits, int64_t row, int column) noexcept {
+inline int strip_code(const uint8_t* codes, int bits, int64_t row, int column) noexcept {
   const int part = column / 4;
   const int64_t lane = row * 4 + column % 4;
   if (bits == 8) return static_cast<int8_t>(codes[32 * part + lane]);
@@ -49,34 +49,34 @@ inline int panel_code(const uint8_t* codes, int bits, int64_t row, int column) n
 }
 
 // What the codes of a block of one row mean: scale * (code - zero) + min, with a scale for each half of q6_k.
-struct PanelScale {
+struct StripScale {
   float scale[2], min;
 };
-constexpr float panel_zero(DType dtype) noexcept {
+constexpr float strip_zero(DType dtype) noexcept {
   return dtype == DType::q4_0 ? 8.0f : dtype == DType::q5_0 ? 16.0f : dtype == DType::q6_k ? 32.0f : 0.0f;
 }
 constexpr bool has_min(DType dtype) noexcept {
   return dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k;
 }
-inline float panel_half(const uint8_t* header, int64_t field, int64_t row) noexcept {
+inline float header_half(const uint8_t* header, int64_t field, int64_t row) noexcept {
   uint16_t half;
-  std::memcpy(&half, header + (field * kPanelRows + row) * 2, sizeof half);
+  std::memcpy(&half, header + (field * kStripRows + row) * 2, sizeof half);
   return f16_to_f32(half);
 }
-inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int64_t row) noexcept {
-  const float d = panel_half(header, 0, row);
-  const auto byte = [&](int64_t at, int64_t field) { return header[at + field * kPanelRows + row]; };
+inline StripScale strip_scale(DType dtype, const uint8_t* header, int block, int64_t row) noexcept {
+  const float d = header_half(header, 0, row);
+  const auto byte = [&](int64_t at, int64_t field) { return header[at + field * kStripRows + row]; };
   switch (dtype) {
     case DType::q4_1:
     case DType::q5_1:
-      return {{d, d}, panel_half(header, 1, row)};
+      return {{d, d}, header_half(header, 1, row)};
     case DType::q4_k:
     case DType::q5_k: {
       const int low = block % 4;
       const int scale = block < 4 ? byte(32, low) & 63 : (byte(32, low + 8) & 15) | (byte(32, low) >> 6 << 4);
       const int min = block < 4 ? byte(32, low + 4) & 63 : (byte(32, low + 8) >> 4) | (byte(32, low + 4) >> 6 << 4);
       const float s = d * static_cast<float>(scale);
-      return {{s, s}, -(panel_half(header, 1, row) * static_cast<float>(min))};
+      return {{s, s}, -(header_half(header, 1, row) * static_cast<float>(min))};
     }
     case DType::q6_k: {
       const auto scale = [&](int half) {
@@ -89,27 +89,27 @@ inline PanelScale panel_scale(DType dtype, const uint8_t* header, int block, int
   }
 }
 
-// y[t * y_stride + r] = <row r of the panel, row t of the activations>, r < kPanelRows. For each block, in order:
+// y[t * y_stride + r] = <row r of the strip, row t of the activations>, r < kStripRows. For each block, in order:
 //     t = s * (i - zero * total) + min * total,  sum = fma(t, scale of the activations, sum)
 //     q6_k: t = s_0 (i_0 - 32 half_0) + s_1 (i_1 - 32 half_1)
 // i: the integer product of the codes, total: the sum of those of the activations; what is in brackets is exact.
 template <DType dtype>
-void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
+void one_strip_product(const std::byte* strip, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
                        float* y, int64_t y_stride) noexcept {
-  constexpr PanelFormat f = *panel_format(dtype);
-  const auto* bytes = reinterpret_cast<const uint8_t*>(panel);
+  constexpr PackedFormat f = *packed_format(dtype);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(strip);
   for (int64_t t = 0; t < n; ++t)
-    for (int64_t r = 0; r < kPanelRows; ++r) {
+    for (int64_t r = 0; r < kStripRows; ++r) {
       float sum = 0;
-      for (int64_t b = 0; b < cols / kPanelBlock; ++b) {
+      for (int64_t b = 0; b < cols / kPackedBlock; ++b) {
         const uint8_t* unit = bytes + b / f.blocks * f.unit_bytes();
         const uint8_t* block = unit + f.header + b % f.blocks * f.code_bytes();
-        const int8_t* x = codes + (b * n + t) * kPanelBlock;
+        const int8_t* x = codes + (b * n + t) * kPackedBlock;
         const float* s = sums + (b * n + t) * QuantisedRows::kSums;
-        const PanelScale w = panel_scale(dtype, unit, static_cast<int>(b % f.blocks), r);
+        const StripScale w = strip_scale(dtype, unit, static_cast<int>(b % f.blocks), r);
         int part[2] = {0, 0};
-        for (int k = 0; k < kPanelBlock; ++k) part[k / 16] += panel_code(block, f.bits, r, k) * x[k];
-        constexpr float zero = panel_zero(dtype);
+        for (int k = 0; k < kPackedBlock; ++k) part[k / 16] += strip_code(block, f.bits, r, k) * x[k];
+        constexpr float zero = strip_zero(dtype);
         float value;
         if constexpr (dtype == DType::q6_k) {
           value = w.scale[0] * (static_cast<float>(part[0]) - zero * s[2]);
@@ -125,10 +125,10 @@ void one_panel_product(const std::byte* panel, int64_t cols, const int8_t* codes
 }
 
 template <DType dtype>
-void panel_product(const std::byte* panels, int64_t n_panels, int64_t cols, const int8_t* codes, const float* sums,
-                   int64_t n, float* y, int64_t y_stride) noexcept {
-  for (int64_t p = 0; p < n_panels; ++p)
-    one_panel_product<dtype>(panels + p * panel_bytes(dtype, cols), cols, codes, sums, n, y + p * kPanelRows, y_stride);
+void packed_product(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes, const float* sums,
+                    int64_t n, float* y, int64_t y_stride) noexcept {
+  for (int64_t p = 0; p < n_strips; ++p)
+    one_strip_product<dtype>(packed + p * strip_bytes(dtype, cols), cols, codes, sums, n, y + p * kStripRows, y_stride);
 }
 
 }  // namespace fathom::ref

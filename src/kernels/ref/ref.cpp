@@ -58,9 +58,9 @@ const KernelTable table = {
     .softmax_row = softmax<float>,
     .rope_interleaved = rope_interleaved<float>,
     .rope_half_split = rope_half_split<float>,
-    .panel_product = {nullptr, nullptr, nullptr, nullptr, panel_product<DType::q8_0>, panel_product<DType::q4_0>,
-                      panel_product<DType::q4_1>, panel_product<DType::q5_0>, panel_product<DType::q5_1>, nullptr,
-                      nullptr, panel_product<DType::q4_k>, panel_product<DType::q5_k>, panel_product<DType::q6_k>},
+    .packed_product = {nullptr, nullptr, nullptr, nullptr, packed_product<DType::q8_0>, packed_product<DType::q4_0>,
+                       packed_product<DType::q4_1>, packed_product<DType::q5_0>, packed_product<DType::q5_1>, nullptr,
+                       nullptr, packed_product<DType::q4_k>, packed_product<DType::q5_k>, packed_product<DType::q6_k>},
     .quantise_row = quantise_row,
     .byte_peak = nullptr,
 };

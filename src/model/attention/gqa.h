@@ -12,7 +12,7 @@
 namespace fathom {
 
 // Allocates what gqa_forward saves of T tokens for the backward pass.
-AttentionSaved plan_gqa(Context& ctx, const ModelConfig& config, int64_t T);
+AttentionSaved allocate_gqa_saved(Context& ctx, const ModelConfig& config, int64_t T);
 
 // All heads of queries, keys and values next to each other.
 HeadLayout gqa_layout(const ModelConfig& config);

@@ -65,7 +65,7 @@ void attend_cached(const Step& step, int64_t layer, const BatchSequence& s, MatV
 
 }  // namespace
 
-AttentionSaved plan_gqa(Context& ctx, const ModelConfig& c, int64_t T) {
+AttentionSaved allocate_gqa_saved(Context& ctx, const ModelConfig& c, int64_t T) {
   AttentionSaved s;
   s.q = scratch(ctx, T, c.num_attention_heads * c.head_dim);
   s.key_value = scratch(ctx, T, 2 * c.num_key_value_heads * c.head_dim);

@@ -30,11 +30,11 @@ ExpandedLatents expand_latents(Context& ctx, const ModelConfig& config, const Ml
                                MatView<const float> latents);
 
 // Allocates what mla_forward saves of T tokens for the backward pass.
-AttentionSaved plan_mla(Context& ctx, const ModelConfig& config, int64_t T);
+AttentionSaved allocate_mla_saved(Context& ctx, const ModelConfig& config, int64_t T);
 
 // x (T, D) normed input of the layer, read; y (T, D) written. With a cache, the rows of the batch's tokens are stored
 // in it and past tokens are read from it. Without one (training), every sequence is whole and attends to itself, in the
-// naive form. saved: from plan_mla, or nullptr.
+// naive form. saved: from allocate_mla_saved, or nullptr.
 void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<const float> x, MatView<float> y,
                  AttentionSaved* saved);
 

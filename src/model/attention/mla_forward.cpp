@@ -198,7 +198,7 @@ MlaForm cheaper_mla_form(const ModelConfig& c, int64_t n_past, int64_t n_new) {
   return naive <= absorbed ? MlaForm::naive : MlaForm::absorbed;
 }
 
-AttentionSaved plan_mla(Context& ctx, const ModelConfig& c, int64_t T) {
+AttentionSaved allocate_mla_saved(Context& ctx, const ModelConfig& c, int64_t T) {
   AttentionSaved s;
   if (c.q_lora_rank) s.q_latent = scratch(ctx, T, *c.q_lora_rank);
   s.q = scratch(ctx, T, c.num_attention_heads * (c.qk_nope_head_dim + c.qk_rope_head_dim));
@@ -223,7 +223,7 @@ void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<c
         saved != nullptr ? saved->states : ctx.arena.take<AttentionState>(x.rows * c.num_attention_heads);
     attend_in_batch(step, w, latents, q, o, states);
   } else if (ctx.arithmetic == Arithmetic::fast) {
-    attend_fast({ctx, c, w, settings, layer, *step.cache}, step.batch, latents, q, o);
+    attend_int16({ctx, c, w, settings, layer, *step.cache}, step.batch, latents, q, o);
   } else {
     store_latents(layer, step.batch, latents, *step.cache);
     for (const BatchSequence& s : step.batch.sequences) {

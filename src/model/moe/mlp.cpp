@@ -7,7 +7,9 @@
 
 namespace fathom {
 
-MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width) { return {scratch(ctx, T, width), scratch(ctx, T, width)}; }
+MlpSaved allocate_mlp_saved(Context& ctx, int64_t T, int64_t width) {
+  return {scratch(ctx, T, width), scratch(ctx, T, width)};
+}
 
 void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act) {
   if (ctx.activations == Activations::f32) return swiglu_forward(ctx.pool, gate, up, act);
@@ -24,37 +26,37 @@ void gated_activation(Context& ctx, MatView<const float> gate, MatView<const flo
 
 namespace {
 
-void mlp_in_panels(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y) {
+void packed_mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y) {
   const std::array counts{x.rows};
   const QuantisedTiles tiles = plan_tiles(ctx.arena, counts, x.cols),
                        act = plan_tiles(ctx.arena, counts, w.gate_proj.rows);
   quantise(ctx.pool, x, {}, tiles);
-  PanelMlps layer;
+  PackedMlps layer;
   for (size_t i = 0; i < tiles.size(); ++i) layer.add(w, tiles[i].rows, act[i], y);
   layer.run(ctx.pool);
 }
 
 }  // namespace
 
-void PanelMlps::add(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y) {
+void PackedMlps::add(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y) {
   gated_.push_back({x, &w.gate_proj, &w.up_proj, act.rows});
   down_.push_back({act.rows, &w.down_proj, y.sub_rows(act.first, act.rows.n)});
 }
 
-void PanelMlps::run(ThreadPool& pool) const {
-  run_gated_jobs(pool, gated_);
-  run_panel_jobs(pool, down_);
+void PackedMlps::run(ThreadPool& pool) const {
+  run_gated_matmuls(pool, gated_);
+  run_packed_matmuls(pool, down_);
 }
 
-bool in_panels(const Context& ctx, const MlpWeights& w) noexcept {
-  return in_panels(ctx, w.gate_proj) && in_panels(ctx, w.up_proj) && in_panels(ctx, w.down_proj) &&
-         w.gate_proj.rows % kPanelBlock == 0;
+bool uses_packed(const Context& ctx, const MlpWeights& w) noexcept {
+  return uses_packed(ctx, w.gate_proj) && uses_packed(ctx, w.up_proj) && uses_packed(ctx, w.down_proj) &&
+         w.gate_proj.rows % kPackedBlock == 0;
 }
 
 void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved) {
   Arena::Scope scope(ctx.arena);
-  if (saved == nullptr && in_panels(ctx, w)) return mlp_in_panels(ctx, w, x, y);
-  const MlpSaved own = saved != nullptr ? *saved : plan_mlp(ctx, x.rows, w.gate_proj.rows);
+  if (saved == nullptr && uses_packed(ctx, w)) return packed_mlp_forward(ctx, w, x, y);
+  const MlpSaved own = saved != nullptr ? *saved : allocate_mlp_saved(ctx, x.rows, w.gate_proj.rows);
   linear(ctx, x, w.gate_proj, own.gate);
   linear(ctx, x, w.up_proj, own.up);
   round_activations(ctx, own.gate);

@@ -7,25 +7,25 @@
 namespace fathom {
 
 // Allocates what mlp_forward saves of T tokens for the backward pass.
-MlpSaved plan_mlp(Context& ctx, int64_t T, int64_t width);
+MlpSaved allocate_mlp_saved(Context& ctx, int64_t T, int64_t width);
 
-// x (T, D) read, y (T, D) written. saved: from plan_mlp, or nullptr.
+// x (T, D) read, y (T, D) written. saved: from allocate_mlp_saved, or nullptr.
 void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved);
 
-// Whether its three products run over panels (kernels/matmul/packed_matmul.h).
-bool in_panels(const Context& ctx, const MlpWeights& w) noexcept;
+// Whether its three products run over packed weights (kernels/matmul/packed_matmul.h).
+bool uses_packed(const Context& ctx, const MlpWeights& w) noexcept;
 
-// Feed-forward layers over panels that run together: gate, up and the activation of all in one section, down of all in
-// the next. What is added must live until run().
-class PanelMlps {
+// Feed-forward layers over packed weights that run together: gate, up and the activation of all in one section, down of
+// all in the next. What is added must live until run().
+class PackedMlps {
  public:
   // y.row(act.first + i) = the layer's output for row i of x; act: a tile of as many rows, gate_proj.rows wide.
   void add(const MlpWeights& w, const QuantisedRows& x, const QuantisedTile& act, MatView<float> y);
   void run(ThreadPool& pool) const;
 
  private:
-  std::vector<GatedJob> gated_;
-  std::vector<PanelJob> down_;
+  std::vector<GatedMatmul> gated_;
+  std::vector<PackedMatmul> down_;
 };
 
 // out.dx (T, D); gradients of weights are added to ctx.gradients.

@@ -58,7 +58,7 @@ void combine(Context& ctx, const MoeSaved& s, MatView<const float> out, MatView<
 }
 
 bool experts_packed(const Context& ctx, const MoeWeights& w) {
-  const auto has = [&](const MlpWeights& mlp) { return in_panels(ctx, mlp); };
+  const auto has = [&](const MlpWeights& mlp) { return uses_packed(ctx, mlp); };
   return std::all_of(w.experts.begin(), w.experts.end(), has) && (!w.shared_experts.gate_proj || has(w.shared_experts));
 }
 
@@ -85,7 +85,7 @@ void run_packed_experts(Context& ctx, const MoeWeights& w, const Dispatch& d, Ma
     routed = plan_tiles(ctx.arena, counts, x.cols);
     quantise(ctx.pool, x, d.token, routed);
   }
-  PanelMlps experts;
+  PackedMlps experts;
   const QuantisedTiles act = plan_tiles(ctx.arena, counts, w.experts[0].gate_proj.rows);
   for (size_t i = 0; i < act.size(); ++i)
     experts.add(w.experts[static_cast<size_t>(act[i].group)], (single ? whole[0] : routed[i]).rows, act[i], out.routed);
@@ -112,15 +112,15 @@ void run_float_experts(Context& ctx, const MoeWeights& w, const MoeSaved& s, Mat
 
 }  // namespace
 
-void plan_routing(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
+void allocate_routing(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
   const int64_t K = c.num_experts_per_tok;
   s.scores = scratch(ctx, T, c.n_routed_experts);
   s.routing = {{ctx.arena.take<int32_t>(T * K), T, K}, {ctx.arena.take<float>(T * K), T, K}};
 }
 
-void plan_moe(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
-  s.experts = plan_mlp(ctx, T * c.num_experts_per_tok, c.moe_intermediate_size);
-  if (c.n_shared_experts > 0) s.shared = plan_mlp(ctx, T, c.n_shared_experts * c.moe_intermediate_size);
+void allocate_moe_saved(Context& ctx, const ModelConfig& c, int64_t T, MoeSaved& s) {
+  s.experts = allocate_mlp_saved(ctx, T * c.num_experts_per_tok, c.moe_intermediate_size);
+  if (c.n_shared_experts > 0) s.shared = allocate_mlp_saved(ctx, T, c.n_shared_experts * c.moe_intermediate_size);
 }
 
 void moe_forward(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x, MatView<float> y,
@@ -129,8 +129,8 @@ void moe_forward(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatVie
   const bool packed = training == nullptr && experts_packed(ctx, w);
   MoeSaved own;
   if (training == nullptr) {
-    plan_routing(ctx, c, x.rows, own);
-    if (!packed) plan_moe(ctx, c, x.rows, own);
+    allocate_routing(ctx, c, x.rows, own);
+    if (!packed) allocate_moe_saved(ctx, c, x.rows, own);
   }
   MoeSaved& s = training != nullptr ? training->saved : own;
   if (training == nullptr || !training->reuse_routing)

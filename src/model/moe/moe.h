@@ -29,8 +29,8 @@ struct MoeLayerTraining {
 
 // Allocates the routing that moe_forward saves of T tokens; and the rest, which may be computed again later from the
 // same routing.
-void plan_routing(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
-void plan_moe(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
+void allocate_routing(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
+void allocate_moe_saved(Context& ctx, const ModelConfig& config, int64_t T, MoeSaved& saved);
 
 // x (T, D) normed input of the layer, read; y (T, D) written. training: nullptr in inference.
 void moe_forward(Context& ctx, const ModelConfig& config, const MoeWeights& w, MatView<const float> x, MatView<float> y,

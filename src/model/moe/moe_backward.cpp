@@ -49,8 +49,8 @@ void router_backward(const Step& step, const MoeWeights& w, const MoeLayerTraini
   gates_backward(ctx.pool, c, s.scores, s.routing, dgates, dscores);
   balance_gradient(ctx.pool, c, *training.all.balance, s, training.all.sequences, training.all.balance_weight, dscores);
   scores_to_logits(ctx.pool, s.scores, dscores);
-  linear_dweight(ctx.pool, Products::f32, dscores, x, ctx.gradients->of(w.gate));
-  linear_dinput(ctx.pool, Products::f32, dscores, w.gate, dx, true);
+  linear_dweight(ctx.pool, MatmulPrecision::f32, dscores, x, ctx.gradients->of(w.gate));
+  linear_dinput(ctx.pool, MatmulPrecision::f32, dscores, w.gate, dx, true);
 }
 
 }  // namespace

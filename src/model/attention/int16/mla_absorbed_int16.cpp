@@ -1,5 +1,5 @@
-// Three sections for all sequences together: rows are stored and queries folded into panels; every (panels, run of
-// splits) is attended; runs are merged and values unfolded. Row t H + h of a sequence is head h of its token t.
+// Three sections for all sequences together: rows are stored and queries folded into query tiles; every (query tiles,
+// run of splits) is attended; runs are merged and values unfolded. Row t H + h of a sequence is head h of its token t.
 #include <algorithm>
 
 #include "kernels/attention/int16_tile.h"
@@ -13,21 +13,21 @@ namespace {
 constexpr int64_t kHeadRows = 64;    // tokens that one task folds or unfolds with a head's weights
 constexpr int64_t kStoredRows = 16;  // tokens that one task stores
 
-// One sequence with its panels and partial results.
+// One sequence with its query tiles and partial results.
 struct Absorbed {
   BatchSequence s;
-  int64_t n_panels = 0;
-  uint32_t* words = nullptr;  // of its panels
+  int64_t n_query_tiles = 0;
+  uint32_t* words = nullptr;  // of its query tiles
   float* scales = nullptr;
   int64_t splits_per_run = 1, n_runs = 1;  // a run is what one task merges on its own
-  Partial* partials = nullptr;             // (n_runs, rows())
+  PartialSoftmax* partials = nullptr;      // (n_runs, rows())
   float* z = nullptr;                      // (n_runs, rows(), C)
-  int64_t rows() const { return n_panels * kLanes; }
+  int64_t rows() const { return n_query_tiles * kLanes; }
   int64_t n_positions() const { return s.first_position + s.n; }
 };
 
 struct AbsorbedStep {
-  const FastAttention& a;
+  const Int16Attention& a;
   MatView<const float> latents, q;
   MatView<float> o;
   const Int16Kernel& k = int16_kernel();
@@ -35,9 +35,9 @@ struct AbsorbedStep {
           C = a.c.kv_lora_rank;
   QueryShape shape = {};
   std::vector<Absorbed> sequences = {};
-  int64_t task_panels = 1;  // of one sequence that are attended together
+  int64_t task_strips = 1;  // of one sequence that are attended together
 
-  QueryPanel panel(const Absorbed& s, int64_t i) const {
+  QueryTile query_tile(const Absorbed& s, int64_t i) const {
     return {.words = s.words + i * shape.words * kLanes, .scales = s.scales + i * shape.groups * kLanes};
   }
 };
@@ -72,30 +72,30 @@ void for_each_row(const AbsorbedStep& step, const HeadTask& task, Fn&& fn) {
   }
 }
 
-// Panels of all sequences, and how many runs each is cut into: one for each split where there are few tasks for the
-// threads, else one for all. The results are the same: splits are merged in order either way.
+// Query tiles of all sequences, and how many runs each is cut into: one for each split where there are few tasks for
+// the threads, else one for all. The results are the same: splits are merged in order either way.
 void plan(AbsorbedStep& step, std::span<const BatchSequence> sequences) {
   Arena& arena = step.a.ctx.arena;
   step.shape.add_part(step.C);
   step.shape.add_part(step.R);
-  int64_t n_panels = 0, n_tasks = 0;
+  int64_t n_query_tiles = 0, n_tasks = 0;
   for (const BatchSequence& s : sequences) {
     Absorbed x;
     x.s = s;
-    x.n_panels = (s.n * step.H + kLanes - 1) / kLanes;
-    x.words = arena.take<uint32_t>(x.n_panels * step.shape.words * kLanes);
-    x.scales = arena.take<float>(x.n_panels * step.shape.groups * kLanes);
-    n_panels += x.n_panels;
+    x.n_query_tiles = (s.n * step.H + kLanes - 1) / kLanes;
+    x.words = arena.take<uint32_t>(x.n_query_tiles * step.shape.words * kLanes);
+    x.scales = arena.take<float>(x.n_query_tiles * step.shape.groups * kLanes);
+    n_query_tiles += x.n_query_tiles;
     step.sequences.push_back(x);
   }
-  step.task_panels = panels_per_task(n_panels, step.a.ctx.pool.size());
-  for (const Absorbed& x : step.sequences) n_tasks += (x.n_panels + step.task_panels - 1) / step.task_panels;
+  step.task_strips = query_tiles_per_task(n_query_tiles, step.a.ctx.pool.size());
+  for (const Absorbed& x : step.sequences) n_tasks += (x.n_query_tiles + step.task_strips - 1) / step.task_strips;
   const bool whole = n_tasks >= kTasksPerThread * step.a.ctx.pool.size();
   for (Absorbed& x : step.sequences) {
     const int64_t n_splits = (x.n_positions() + kSplit - 1) / kSplit;
     x.splits_per_run = whole ? n_splits : 1;
     x.n_runs = whole ? 1 : n_splits;
-    x.partials = arena.take<Partial>(x.n_runs * x.rows());
+    x.partials = arena.take<PartialSoftmax>(x.n_runs * x.rows());
     x.z = arena.take<float>(x.n_runs * x.rows() * step.C);
   }
 }
@@ -107,16 +107,16 @@ void fold_head(const AbsorbedStep& step, const HeadTask& task, float* scratch) {
   fold_query(step.a.c, step.a.w, task.head, q.sub_cols(at, N), folded);
   for_each_row(step, task, [&](const Absorbed& s, int64_t t, int64_t i) {
     const int64_t row = t * step.H + task.head;
-    QueryPanel panel = step.panel(s, row / kLanes);
-    pack_lane(step.k, folded.vec(i), 0, 0, row % kLanes, panel);
-    pack_lane(step.k, {q.row(i) + at + N, R}, query_words(C), n_groups(C), row % kLanes, panel);
+    QueryTile query_tile = step.query_tile(s, row / kLanes);
+    pack_lane(step.k, folded.vec(i), 0, 0, row % kLanes, query_tile);
+    pack_lane(step.k, {q.row(i) + at + N, R}, query_words(C), n_groups(C), row % kLanes, query_tile);
     if (row == s.s.n * step.H - 1)  // the lanes after the last row
-      for (int64_t l = row % kLanes + 1; l < kLanes; ++l) clear_lane(step.shape, l, panel);
+      for (int64_t l = row % kLanes + 1; l < kLanes; ++l) clear_lane(step.shape, l, query_tile);
   });
 }
 
 void store_and_fold(const AbsorbedStep& step, const Batch& batch) {
-  const FastAttention& a = step.a;
+  const Int16Attention& a = step.a;
   const std::vector<HeadTask> tasks = head_tasks(step);
   float* scratch = a.ctx.arena.take<float>(a.ctx.pool.size() * kHeadRows * step.C);
   const auto n_folds = static_cast<int64_t>(tasks.size()),
@@ -129,7 +129,7 @@ void store_and_fold(const AbsorbedStep& step, const Batch& batch) {
   });
 }
 
-// Panels [first, first + n) of one sequence against the splits of one run.
+// PackedMatmul [first, first + n) of one sequence against the splits of one run.
 struct AttendTask {
   const Absorbed* x;
   int64_t first, n, run;
@@ -141,9 +141,9 @@ struct AttendTask {
 std::vector<AttendTask> attend_tasks(const AbsorbedStep& step) {
   std::vector<AttendTask> tasks;
   for (const Absorbed& x : step.sequences)
-    for (int64_t p = 0; p < x.n_panels; p += step.task_panels)
+    for (int64_t p = 0; p < x.n_query_tiles; p += step.task_strips)
       for (int64_t run = 0; run < x.n_runs; ++run)
-        tasks.push_back({&x, p, std::min(step.task_panels, x.n_panels - p), run});
+        tasks.push_back({&x, p, std::min(step.task_strips, x.n_query_tiles - p), run});
   const auto cost = [](const AttendTask& t) { return t.n * t.x->splits_per_run; };
   std::stable_sort(tasks.begin(), tasks.end(),
                    [&](const AttendTask& l, const AttendTask& r) { return cost(l) > cost(r); });
@@ -160,24 +160,24 @@ struct AttendScratch {
   AttendScratch(const AbsorbedStep& step, Arena& arena) : tile(step.a.cache.layout().row()) {
     tile_scratch = arena.take<float>(kTileScratch);
     rounded = arena.take<float>(tile.scratch_floats());
-    z = arena.take<float>(step.task_panels * sum_columns(step.C) * kLanes);
+    z = arena.take<float>(step.task_strips * sum_columns(step.C) * kLanes);
     rows = arena.take<float>(kLanes * step.C);
-    states = arena.take<LaneState>(step.task_panels);
-    visible = arena.take<int32_t>(step.task_panels * kLanes);
+    states = arena.take<LaneState>(step.task_strips);
+    visible = arena.take<int32_t>(step.task_strips * kLanes);
   }
 };
 
-// Cells of the tile at `first` that the rows of a panel see.
-void count_visible(const AbsorbedStep& step, const Absorbed& x, int64_t panel, int64_t first, int64_t n,
+// Cells of the tile at `first` that the rows of a query tile see.
+void count_visible(const AbsorbedStep& step, const Absorbed& x, int64_t query_tile, int64_t first, int64_t n,
                    int32_t* visible) {
   for (int64_t l = 0; l < kLanes; ++l) {
-    const int64_t row = panel * kLanes + l, position = x.s.first_position + row / step.H;
+    const int64_t row = query_tile * kLanes + l, position = x.s.first_position + row / step.H;
     visible[l] = row < x.s.n * step.H ? static_cast<int32_t>(std::clamp<int64_t>(position - first + 1, 0, n)) : 0;
   }
 }
 
 // The cached tile at `first`, if there is one.
-Ahead stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
+Prefetch stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
   if (first >= x.n_positions()) return {};
   const auto* at = reinterpret_cast<const char*>(step.a.cache.stored(*x.s.cache, step.a.layer, first));
   const int64_t n = std::min(kBlockTokens, x.n_positions() - first);
@@ -185,31 +185,31 @@ Ahead stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
 }
 
 void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begin, int64_t end,
-                  std::span<QueryPanel> panels, AttendScratch& s) {
+                  std::span<QueryTile> query_tiles, AttendScratch& s) {
   const Absorbed& x = *task.x;
   for (int64_t first = begin; first < end; first += kBlockTokens) {
     const int64_t n = std::min(kBlockTokens, end - first);
     const auto groups = s.tile.load(step.k, step.a.cache.stored(*x.s.cache, step.a.layer, first), n, s.rounded);
-    const Int16Tile tile{n, groups, groups.first(static_cast<size_t>(s.tile.body_groups())),
-                         stored_ahead(step, x, first + kBlockTokens)};
+    const KvTile tile{n, groups, groups.first(static_cast<size_t>(s.tile.body_groups())),
+                      stored_ahead(step, x, first + kBlockTokens)};
     for (int64_t p = 0; p < task.n; ++p)
-      count_visible(step, x, task.first + p, first, n, panels[static_cast<size_t>(p)].visible);
-    attend_tile(step.k, tile, step.a.settings.scale, first == begin, panels, s.tile_scratch);
+      count_visible(step, x, task.first + p, first, n, query_tiles[static_cast<size_t>(p)].visible);
+    attend_tile(step.k, tile, step.a.settings.scale, first == begin, query_tiles, s.tile_scratch);
   }
 }
 
 // The partial results of a split into those of the run.
-void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, std::span<const QueryPanel> panels,
+void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, std::span<const QueryTile> query_tiles,
                 AttendScratch& s) {
   const KernelTable& table = kernels();
   for (int64_t p = 0; p < task.n; ++p) {
-    const QueryPanel& panel = panels[static_cast<size_t>(p)];
+    const QueryTile& query_tile = query_tiles[static_cast<size_t>(p)];
     const int64_t row = task.run * task.x->rows() + (task.first + p) * kLanes;
-    Partial* partials = task.x->partials + row;
+    PartialSoftmax* partials = task.x->partials + row;
     float* z = task.x->z + row * step.C;
-    step.k.unpack_sums(panel.z, step.C, first ? z : s.rows, step.C);
+    step.k.unpack_sums(query_tile.z, step.C, first ? z : s.rows, step.C);
     for (int64_t l = 0; l < kLanes; ++l) {
-      const Partial partial{panel.state->shift[l], panel.state->sum[l]};
+      const PartialSoftmax partial{query_tile.state->shift[l], query_tile.state->sum[l]};
       if (first)
         partials[l] = partial;
       else
@@ -219,14 +219,14 @@ void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, st
 }
 
 void attend_run(const AbsorbedStep& step, const AttendTask& task, AttendScratch& s) {
-  QueryPanel panels[kMaxPanels];
+  QueryTile query_tiles[kMaxQueryTiles];
   for (int64_t p = 0; p < task.n; ++p) {
-    panels[p] = step.panel(*task.x, task.first + p);
-    panels[p].visible = s.visible + p * kLanes;
-    panels[p].state = s.states + p;
-    panels[p].z = s.z + p * sum_columns(step.C) * kLanes;
+    query_tiles[p] = step.query_tile(*task.x, task.first + p);
+    query_tiles[p].visible = s.visible + p * kLanes;
+    query_tiles[p].state = s.states + p;
+    query_tiles[p].z = s.z + p * sum_columns(step.C) * kLanes;
   }
-  const std::span<QueryPanel> used(panels, static_cast<size_t>(task.n));
+  const std::span<QueryTile> used(query_tiles, static_cast<size_t>(task.n));
   const int64_t begin = task.run * task.x->splits_per_run * kSplit,
                 end = std::min(begin + task.x->splits_per_run * kSplit, task.last_position(step.H) + 1);
   for (int64_t first = begin; first < end; first += kSplit) {
@@ -253,7 +253,7 @@ void merge_row(const AbsorbedStep& step, const Absorbed& x, int64_t t, int64_t h
   const int64_t row = t * step.H + head,
                 n_runs = std::min(x.n_runs, (x.s.first_position + t) / (x.splits_per_run * kSplit) + 1);
   std::copy_n(x.z + row * step.C, step.C, z.data);
-  Partial partial = x.partials[row];
+  PartialSoftmax partial = x.partials[row];
   for (int64_t run = 1; run < n_runs; ++run) {
     const int64_t other = run * x.rows() + row;
     merge_partial(table, x.partials[other], {x.z + other * step.C, step.C}, partial, z);
@@ -262,7 +262,7 @@ void merge_row(const AbsorbedStep& step, const Absorbed& x, int64_t t, int64_t h
 }
 
 void unfold(const AbsorbedStep& step) {
-  const FastAttention& a = step.a;
+  const Int16Attention& a = step.a;
   Arena::Scope scope(a.ctx.arena);
   const std::vector<HeadTask> tasks = head_tasks(step);
   float* scratch = a.ctx.arena.take<float>(a.ctx.pool.size() * kHeadRows * step.C);
@@ -278,8 +278,8 @@ void unfold(const AbsorbedStep& step) {
 
 }  // namespace
 
-void attend_absorbed_fast(const FastAttention& a, const Batch& batch, std::span<const BatchSequence> sequences,
-                          MatView<const float> latents, MatView<const float> q, MatView<float> o) {
+void attend_absorbed_int16(const Int16Attention& a, const Batch& batch, std::span<const BatchSequence> sequences,
+                           MatView<const float> latents, MatView<const float> q, MatView<float> o) {
   Arena::Scope scope(a.ctx.arena);
   AbsorbedStep step{.a = a, .latents = latents, .q = q, .o = o};
   plan(step, sequences);

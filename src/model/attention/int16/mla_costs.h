@@ -10,9 +10,9 @@ namespace fathom {
 
 struct MlaCosts {
   double naive = 1.1;          // scores and values of expanded positions
-  double fold_packed = 2;      // queries into the latent and values out of it, kv_b_proj in panels
+  double fold_packed = 2;      // queries into the latent and values out of it, kv_b_proj packed
   double fold_plain = 2;       //   and kv_b_proj as it is stored
-  double expand_packed = 0.7;  // keys and values of the past out of the latent, kv_b_proj in panels
+  double expand_packed = 0.7;  // keys and values of the past out of the latent, kv_b_proj packed
   double expand_plain = 1.9;   //   and kv_b_proj as it is stored
 
   bool operator==(const MlaCosts&) const = default;

@@ -6,7 +6,8 @@
 
 namespace fathom {
 
-void store_latents(const FastAttention& a, const Batch& batch, MatView<const float> latents, int64_t first, int64_t n) {
+void store_latents(const Int16Attention& a, const Batch& batch, MatView<const float> latents, int64_t first,
+                   int64_t n) {
   for (const BatchSequence& s : batch.sequences) {
     const int64_t begin = std::max(first, s.first_row), end = std::min({first + n, s.first_row + s.n, latents.rows});
     for (int64_t row = begin; row < end; ++row)
@@ -28,27 +29,27 @@ void add_or_join(const BatchSequence& s, std::vector<BatchSequence>& sequences) 
 
 }  // namespace
 
-int64_t panels_per_task(int64_t n_panels, int n_threads) noexcept {
-  return std::clamp<int64_t>(n_panels / (kTasksPerThread * n_threads), 4, kMaxPanels);
+int64_t query_tiles_per_task(int64_t n_query_tiles, int n_threads) noexcept {
+  return std::clamp<int64_t>(n_query_tiles / (kTasksPerThread * n_threads), 4, kMaxQueryTiles);
 }
 
-void attend_fast(const FastAttention& a, const Batch& batch, MatView<const float> latents, MatView<const float> q,
-                 MatView<float> o) {
+void attend_int16(const Int16Attention& a, const Batch& batch, MatView<const float> latents, MatView<const float> q,
+                  MatView<float> o) {
   std::vector<BatchSequence> absorbed, naive;
   for (const BatchSequence& s : batch.sequences) {
     const MlaForm form =
         a.settings.mla_form == MlaForm::automatic
-            ? cheaper_fast_form(a.c, a.settings.costs, in_panels(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
+            ? cheaper_fast_form(a.c, a.settings.costs, uses_packed(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
             : a.settings.mla_form;
     add_or_join(s, form == MlaForm::naive ? naive : absorbed);
   }
   if (!absorbed.empty())
-    attend_absorbed_fast(a, batch, absorbed, latents, q, o);
+    attend_absorbed_int16(a, batch, absorbed, latents, q, o);
   else
     a.ctx.pool.parallel_for_dynamic(
         latents.rows, 16, [&](int64_t begin, int64_t end) { store_latents(a, batch, latents, begin, end - begin); });
   for (const BatchSequence& s : naive)
-    attend_naive_fast(a, s, q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
+    attend_naive_int16(a, s, q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
 }
 
 MlaWork mla_fast_work(const ModelConfig& c, int64_t n_past, int64_t n_new) {

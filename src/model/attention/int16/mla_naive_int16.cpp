@@ -24,7 +24,7 @@ struct HeadTile {
 };
 
 struct NaiveStep {
-  const FastAttention& a;
+  const Int16Attention& a;
   const BatchSequence& s;
   MatView<const float> q;
   MatView<float> o;
@@ -34,9 +34,9 @@ struct NaiveStep {
   HeadTile layout{N, V};
   int64_t rotated_row = 4 * n_words(R);  // bytes of one position's rotated key, the same for all heads
   QueryShape shape = {};
-  int64_t n_panels = (s.n + kLanes - 1) / kLanes;  // of a head
-  int64_t task_panels = panels_per_task(H * n_panels, a.ctx.pool.size());
-  std::vector<QueryPanel> panels = {};  // (H, n_panels)
+  int64_t n_query_tiles = (s.n + kLanes - 1) / kLanes;  // of a head
+  int64_t task_strips = query_tiles_per_task(H * n_query_tiles, a.ctx.pool.size());
+  std::vector<QueryTile> query_tiles = {};  // (H, n_query tiles)
   // Of the positions at hand:
   std::byte *codes = nullptr, *rotated = nullptr;  // (blocks, H, layout.bytes), (positions, rotated_row)
   float* rotated_scales = nullptr;                 // (positions, n_groups(R))
@@ -49,27 +49,27 @@ void pack_queries(NaiveStep& step) {
   Context& ctx = step.a.ctx;
   step.shape.add_part(step.N);
   step.shape.add_part(step.R);
-  const int64_t count = step.H * step.n_panels;
+  const int64_t count = step.H * step.n_query_tiles;
   auto* words = ctx.arena.take<uint32_t>(count * step.shape.words * kLanes);
   auto* scales = ctx.arena.take<float>(count * step.shape.groups * kLanes);
   auto* z = ctx.arena.take<float>(count * sum_columns(step.V) * kLanes);
   auto* states = ctx.arena.take<LaneState>(count);
   for (int64_t p = 0; p < count; ++p)
-    step.panels.push_back({.words = words + p * step.shape.words * kLanes,
-                           .scales = scales + p * step.shape.groups * kLanes,
-                           .state = states + p,
-                           .z = z + p * sum_columns(step.V) * kLanes});
+    step.query_tiles.push_back({.words = words + p * step.shape.words * kLanes,
+                                .scales = scales + p * step.shape.groups * kLanes,
+                                .state = states + p,
+                                .z = z + p * sum_columns(step.V) * kLanes});
   ctx.pool.for_each_task(count, [&](int, int64_t p) {
-    QueryPanel& panel = step.panels[static_cast<size_t>(p)];
-    const int64_t head = p / step.n_panels, first = p % step.n_panels * kLanes;
+    QueryTile& query_tile = step.query_tiles[static_cast<size_t>(p)];
+    const int64_t head = p / step.n_query_tiles, first = p % step.n_query_tiles * kLanes;
     for (int64_t l = 0; l < kLanes; ++l) {
       if (first + l >= step.s.n) {
-        clear_lane(step.shape, l, panel);
+        clear_lane(step.shape, l, query_tile);
         continue;
       }
       const float* row = step.q.row(first + l) + head * (step.N + step.R);
-      pack_lane(step.k, {row, step.N}, 0, 0, l, panel);
-      pack_lane(step.k, {row + step.N, step.R}, query_words(step.N), n_groups(step.N), l, panel);
+      pack_lane(step.k, {row, step.N}, 0, 0, l, query_tile);
+      pack_lane(step.k, {row + step.N, step.R}, query_words(step.N), n_groups(step.N), l, query_tile);
     }
   });
 }
@@ -128,7 +128,7 @@ class TileGroups {
       for (int64_t first = 0; first < n; first += kGroup) groups_.push_back({.n = std::min(kGroup, n - first)});
   }
 
-  Int16Tile of(int64_t block, int64_t head, int64_t n, bool more) {
+  KvTile of(int64_t block, int64_t head, int64_t n, bool more) {
     const std::byte* tile = step_.tile(block, head);
     const auto* scales = reinterpret_cast<const float*>(tile + step_.layout.scales_at);
     const int64_t at = block * kTileCells, keys = n_groups(step_.N), rotated = n_groups(step_.R),
@@ -149,7 +149,7 @@ class TileGroups {
     const std::span<const CodeGroup> all(groups_);
     const auto* next = reinterpret_cast<const char*>(step_.tile(block + 1, head));
     return {n, all.first(static_cast<size_t>(keys + rotated)), all.last(static_cast<size_t>(values)),
-            more ? Ahead{next, next + step_.layout.bytes} : Ahead{}};
+            more ? Prefetch{next, next + step_.layout.bytes} : Prefetch{}};
   }
 
  private:
@@ -157,13 +157,13 @@ class TileGroups {
   std::vector<CodeGroup> groups_;
 };
 
-// o of the rows of one panel.
-void write_panel(const NaiveStep& step, int64_t head, int64_t panel, float* rows) {
-  const QueryPanel& p = step.panels[static_cast<size_t>(head * step.n_panels + panel)];
+// o of the rows of one query tile.
+void write_panel(const NaiveStep& step, int64_t head, int64_t query_tile, float* rows) {
+  const QueryTile& p = step.query_tiles[static_cast<size_t>(head * step.n_query_tiles + query_tile)];
   step.k.unpack_sums(p.z, step.V, rows, step.V);
-  for (int64_t l = 0; l < kLanes && panel * kLanes + l < step.s.n; ++l) {
+  for (int64_t l = 0; l < kLanes && query_tile * kLanes + l < step.s.n; ++l) {
     const float inverse = 1.0f / p.state->sum[l];
-    float* o = step.o.row(panel * kLanes + l) + head * step.V;
+    float* o = step.o.row(query_tile * kLanes + l) + head * step.V;
     for (int64_t i = 0; i < step.V; ++i) o[i] = rows[l * step.V + i] * inverse;
   }
 }
@@ -176,30 +176,30 @@ struct NaiveScratch {
       : groups(step),
         tile(arena.take<float>(kTileScratch)),
         rows(arena.take<float>(kLanes * step.V)),
-        visible(arena.take<int32_t>(step.task_panels * kLanes)) {}
+        visible(arena.take<int32_t>(step.task_strips * kLanes)) {}
 };
 
-// The tokens of task_panels panels from `first` on of one head, against positions [begin, end) that are expanded.
+// The tokens of task_strips query tiles from `first` on of one head, against positions [begin, end) that are expanded.
 void attend_tokens(const NaiveStep& step, int64_t head, int64_t first, int64_t begin, int64_t end, NaiveScratch& s) {
-  const int64_t n_panels = std::min(step.task_panels, step.n_panels - first), first_token = first * kLanes,
-                n_tokens = std::min(n_panels * kLanes, step.s.n - first_token);
-  QueryPanel panels[kMaxPanels];
-  for (int64_t p = 0; p < n_panels; ++p) {
-    panels[p] = step.panels[static_cast<size_t>(head * step.n_panels + first + p)];
-    panels[p].visible = s.visible + p * kLanes;
+  const int64_t n_query_tiles = std::min(step.task_strips, step.n_query_tiles - first), first_token = first * kLanes,
+                n_tokens = std::min(n_query_tiles * kLanes, step.s.n - first_token);
+  QueryTile query_tiles[kMaxQueryTiles];
+  for (int64_t p = 0; p < n_query_tiles; ++p) {
+    query_tiles[p] = step.query_tiles[static_cast<size_t>(head * step.n_query_tiles + first + p)];
+    query_tiles[p].visible = s.visible + p * kLanes;
   }
   const int64_t last_position = step.s.first_position + first_token + n_tokens - 1;
   for (int64_t at = begin; at < std::min(end, last_position + 1); at += kTileCells) {
     const int64_t n = std::min(kTileCells, end - at);
-    for (int64_t t = 0; t < n_panels * kLanes; ++t) {
+    for (int64_t t = 0; t < n_query_tiles * kLanes; ++t) {
       const int64_t sees = step.s.first_position + first_token + t - at + 1;
       s.visible[t] = t < n_tokens ? static_cast<int32_t>(std::clamp<int64_t>(sees, 0, n)) : 0;
     }
     attend_tile(step.k, s.groups.of((at - begin) / kTileCells, head, n, at + kTileCells < end), step.a.settings.scale,
-                at == 0, {panels, static_cast<size_t>(n_panels)}, s.tile);
+                at == 0, {query_tiles, static_cast<size_t>(n_query_tiles)}, s.tile);
   }
   if (last_position < end)
-    for (int64_t p = 0; p < n_panels; ++p) write_panel(step, head, first + p, s.rows);
+    for (int64_t p = 0; p < n_query_tiles; ++p) write_panel(step, head, first + p, s.rows);
 }
 
 void attend_part(const NaiveStep& step, int64_t begin, int64_t end) {
@@ -208,18 +208,18 @@ void attend_part(const NaiveStep& step, int64_t begin, int64_t end) {
   std::vector<NaiveScratch> scratch;
   scratch.reserve(static_cast<size_t>(ctx.pool.size()));
   for (int i = 0; i < ctx.pool.size(); ++i) scratch.emplace_back(step, ctx.arena);
-  const int64_t groups = (step.n_panels + step.task_panels - 1) / step.task_panels;
+  const int64_t groups = (step.n_query_tiles + step.task_strips - 1) / step.task_strips;
   // Tokens see more the later they are: the longest first. Those that ended in an earlier part have nothing to do.
   ctx.pool.for_each_task(groups * step.H, [&](int thread, int64_t i) {
-    const int64_t first = (groups - 1 - i / step.H) * step.task_panels;
-    const int64_t last = step.s.first_position + std::min((first + step.task_panels) * kLanes, step.s.n) - 1;
+    const int64_t first = (groups - 1 - i / step.H) * step.task_strips;
+    const int64_t last = step.s.first_position + std::min((first + step.task_strips) * kLanes, step.s.n) - 1;
     if (last >= begin) attend_tokens(step, i % step.H, first, begin, end, scratch[static_cast<size_t>(thread)]);
   });
 }
 
 }  // namespace
 
-void attend_naive_fast(const FastAttention& a, const BatchSequence& s, MatView<const float> q, MatView<float> o) {
+void attend_naive_int16(const Int16Attention& a, const BatchSequence& s, MatView<const float> q, MatView<float> o) {
   Arena::Scope scope(a.ctx.arena);
   NaiveStep step{.a = a, .s = s, .q = q, .o = o};
   pack_queries(step);

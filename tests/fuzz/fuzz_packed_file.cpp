@@ -1,6 +1,6 @@
 // The header of a file of packed weights: any bytes are read or refused with an Error. The first byte chooses; with 's'
 // the checksum is made to fit, so that what lies behind it is reached. The size of the file is what the header says:
-// the panels themselves are never read here.
+// the weights themselves are never read here.
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -33,15 +33,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (*data == 's') seal(bytes);
   }
   try {
-    const fathom::PanelHeader h =
-        fathom::parse_panel_header(std::as_bytes(std::span(bytes)), file_bytes, "fuzz.panels");
+    const fathom::PackedHeader h =
+        fathom::parse_packed_header(std::as_bytes(std::span(bytes)), file_bytes, "fuzz.panels");
     uint64_t end = 0;
-    for (const fathom::PanelTensor& t : h.tensors) {
-      fathom::check(t.offset >= end && t.offset % fathom::kPanelAlign == 0, "panels lie apart and aligned");
-      fathom::check(t.bytes() <= file_bytes && t.offset <= file_bytes - t.bytes(), "panels lie inside the file");
+    for (const fathom::PackedTensor& t : h.tensors) {
+      fathom::check(t.offset >= end && t.offset % fathom::kPackedAlign == 0, "packed weights lie apart and aligned");
+      fathom::check(t.bytes() <= file_bytes && t.offset <= file_bytes - t.bytes(),
+                    "packed weights lie inside the file");
       end = t.offset + t.bytes();
     }
-    fathom::check(bytes.starts_with(fathom::panel_header_bytes(h)), "a header that is read is written alike");
+    fathom::check(bytes.starts_with(fathom::packed_header_bytes(h)), "a header that is read is written alike");
   } catch (const fathom::Error&) {
   }
   return 0;
