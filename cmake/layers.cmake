@@ -42,9 +42,9 @@ function(fathom_isa_flags)
   endforeach()
 endfunction()
 
-# One test program a layer, from tests/NAME/*_test.cpp, linked with that layer alone.
+# One test program a layer, from tests/NAME/**/*_test.cpp, linked with that layer alone.
 function(fathom_tests name)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*_test.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*_test.cpp)
   if(NOT sources)
     return()
   endif()

@@ -18,7 +18,7 @@
 #include "cli/prompt_file.h"
 #include "data/text_stream.h"
 #include "load/text.h"
-#include "train/append_file.h"
+#include "train/run/append_file.h"
 
 namespace fathom {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/values.h"
-#include "train/config_template.h"
+#include "train/config/config_template.h"
 
 namespace fathom {
 namespace {

@@ -4,9 +4,9 @@
 #include "base/progress.h"
 #include "cli/output.h"
 #include "model/footprint.h"
-#include "train/flops.h"
-#include "train/memory_plan.h"
-#include "train/preflight.h"
+#include "train/plan/flops.h"
+#include "train/plan/memory_plan.h"
+#include "train/plan/preflight.h"
 
 namespace fathom {
 namespace {

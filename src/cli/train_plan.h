@@ -1,6 +1,6 @@
 // What `fathom train --dry-run` says.
 #pragma once
-#include "train/train_config.h"
+#include "train/config/train_config.h"
 
 namespace fathom {
 

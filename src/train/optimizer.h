@@ -4,8 +4,8 @@
 //     p = p (1 - rate * weight_decay) - rate * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
 // Gains of norms do not decay; every matrix does, embedding and head too (the paper says nothing of exclusions).
 #pragma once
+#include "train/config/train_config.h"
 #include "train/parameters.h"
-#include "train/train_config.h"
 
 namespace fathom {
 

@@ -1,6 +1,6 @@
 // Learning rate and batch size as functions of how far the run is.
 #pragma once
-#include "train/train_config.h"
+#include "train/config/train_config.h"
 
 namespace fathom {
 

@@ -8,7 +8,7 @@
 #include "kernels/dispatch.h"
 #include "kernels/peak.h"
 #include "load/load.h"
-#include "train/preflight.h"
+#include "train/plan/preflight.h"
 #include "train/schedule.h"
 #include "train/score_bias.h"
 

@@ -6,10 +6,10 @@
 
 #include "data/stream.h"
 #include "model/training_step.h"
-#include "train/checkpoint.h"
+#include "train/config/train_config.h"
 #include "train/optimizer.h"
 #include "train/parameters.h"
-#include "train/train_config.h"
+#include "train/run/checkpoint.h"
 
 namespace fathom {
 

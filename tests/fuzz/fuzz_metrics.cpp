@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "plot/run_figure.h"
 #include "support/fontconfig_leaks.h"
-#include "train/run_log.h"
+#include "train/run/run_log.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

@@ -13,7 +13,7 @@
 #include "base/random.h"
 #include "data/build.h"
 #include "tokenizer/train_bpe.h"
-#include "train/preflight.h"
+#include "train/plan/preflight.h"
 #include "train/trainer.h"
 
 namespace fathom {
