@@ -1,27 +1,29 @@
-// XXH64, the 64-bit xxHash: a checksum at memory speed. Source: github.com/Cyan4973/xxHash,
-// doc/xxhash_spec.md, "XXH64 algorithm description". It detects damage and tells texts apart; it is no protection
-// against someone who wants two texts to collide.
+// XXH64, the 64-bit xxHash (libxxhash): a checksum at memory speed. It detects damage and tells texts apart; it is no
+// protection against someone who wants two texts to collide.
 #pragma once
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+
+struct XXH64_state_s;  // of xxhash.h
 
 namespace fathom {
 
 // The hash of bytes that come in pieces: the same however they are cut.
 class Xxh64 {
  public:
-  explicit Xxh64(uint64_t seed = 0) noexcept;
+  explicit Xxh64(uint64_t seed = 0);
   void update(std::span<const std::byte> bytes) noexcept;
   uint64_t digest() const noexcept;
 
  private:
-  std::array<uint64_t, 4> lanes_;
-  std::array<std::byte, 32> rest_{};  // the first total_ % 32 bytes are waiting
-  uint64_t total_ = 0, seed_;
+  struct Free {
+    void operator()(XXH64_state_s* state) const noexcept;
+  };
+  std::unique_ptr<XXH64_state_s, Free> state_;
 };
 
 uint64_t xxh64(std::span<const std::byte> bytes, uint64_t seed = 0) noexcept;

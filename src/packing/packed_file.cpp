@@ -43,7 +43,7 @@ static_assert(sizeof(RawTensor) == 40);
 
 constexpr uint64_t kMinTensorRecord = 8 + 8 + sizeof(RawTensor);
 
-uint64_t header_checksum(std::span<const std::byte> header) noexcept {
+uint64_t header_checksum(std::span<const std::byte> header) {
   Xxh64 hash;
   hash.update(header.first(offsetof(RawHeader, checksum)));
   hash.update(header.subspan(sizeof(RawHeader)));
