@@ -1,18 +1,32 @@
 #include "base/json_fields.h"
 
-#include "base/error.h"
+#include <algorithm>
+
 #include "base/json_number.h"
+#include "base/suggest.h"
 
 namespace fathom {
 
+JsonFields::JsonFields(const json::value& document, std::string where)
+    : object_(document.if_object()), where_(std::move(where)), separator_(": ") {
+  if (object_ == nullptr) throw_bad_input("{}: must be a JSON object, found {}", where_, json_kind_name(document));
+}
+
+std::string JsonFields::place(std::string_view key) const { return where_ + separator_ + std::string(key); }
+
 bool JsonFields::has(std::string_view key) const noexcept {
-  const json::value* v = object_.if_contains(key);
+  const json::value* v = object_->if_contains(key);
   return v != nullptr && !v->is_null();
 }
 
 const json::value* JsonFields::maybe_value(std::string_view key) {
   read_.emplace(key);
-  return has(key) ? object_.if_contains(key) : nullptr;
+  return has(key) ? object_->if_contains(key) : nullptr;
+}
+
+const json::value& JsonFields::value(std::string_view key) {
+  if (const json::value* v = maybe_value(key)) return *v;
+  refuse_missing(key);
 }
 
 std::optional<int64_t> JsonFields::maybe_integer(std::string_view key) {
@@ -36,18 +50,25 @@ std::optional<bool> JsonFields::maybe_boolean(std::string_view key) {
   return v->get_bool();
 }
 
-std::optional<std::string> JsonFields::maybe_text(std::string_view key) {
+std::optional<std::string_view> JsonFields::maybe_text(std::string_view key) {
   const json::value* v = maybe_value(key);
   if (v == nullptr) return std::nullopt;
   if (!v->is_string()) refuse_type(key, "a string", *v);
-  return std::string(v->get_string().data(), v->get_string().size());
+  return std::string_view(v->get_string());
 }
 
-const json::object* JsonFields::maybe_object(std::string_view key) {
+const json::array* JsonFields::maybe_array(std::string_view key) {
   const json::value* v = maybe_value(key);
   if (v == nullptr) return nullptr;
+  if (!v->is_array()) refuse_type(key, "an array", *v);
+  return &v->get_array();
+}
+
+std::optional<JsonFields> JsonFields::maybe_fields(std::string_view key) {
+  const json::value* v = maybe_value(key);
+  if (v == nullptr) return std::nullopt;
   if (!v->is_object()) refuse_type(key, "an object", *v);
-  return &v->get_object();
+  return JsonFields(v->get_object(), place(key), ".");
 }
 
 template <class T>
@@ -58,21 +79,51 @@ T JsonFields::required(std::optional<T> value, std::string_view key) const {
 
 int64_t JsonFields::integer(std::string_view key) { return required(maybe_integer(key), key); }
 double JsonFields::number(std::string_view key) { return required(maybe_number(key), key); }
-std::string JsonFields::text(std::string_view key) { return required(maybe_text(key), key); }
+std::string_view JsonFields::text(std::string_view key) { return required(maybe_text(key), key); }
+JsonFields JsonFields::fields(std::string_view key) { return required(maybe_fields(key), key); }
+
+const json::array& JsonFields::array(std::string_view key) {
+  if (const json::array* list = maybe_array(key)) return *list;
+  refuse_missing(key);
+}
+
+JsonFields JsonFields::entry(std::string_view key, size_t i) {
+  const json::value& v = array(key)[i];
+  if (!v.is_object()) throw_bad_input("{} must be an object, found {}", place(key, i), json_found(v));
+  return JsonFields(v.get_object(), place(key, i), ".");
+}
+
+void JsonFields::expect_boolean(std::string_view key, bool wanted, bool when_absent) {
+  if (maybe_boolean(key).value_or(when_absent) != wanted)
+    throw_unsupported("{} = {} is not supported", place(key), !wanted);
+}
 
 std::optional<std::string> JsonFields::unread() const {
-  for (const auto& [key, value] : object_)
+  for (const auto& [key, value] : *object_)
     if (!value.is_null() && !was_read(key)) return std::string(key);
   return std::nullopt;
 }
 
-void JsonFields::refuse_missing(std::string_view key) const {
-  throw_bad_input("{}: {} is missing{}; fathom guesses no sizes", where_, key,
-                  object_.contains(key) ? " (it is null)" : "");
+void JsonFields::refuse_unread() const {
+  if (const auto key = unread())
+    throw_unsupported("{}: unknown key {}.{}", where_, quoted_for_message(*key, 60), did_you_mean(*key, known()));
 }
 
-void JsonFields::refuse_type(std::string_view key, const char* needed, const json::value& found) const {
-  throw_bad_input("{}: {} must be {}, found {}", where_, key, needed, json_found(found));
+// Where it is probably there in another spelling, that is said.
+void JsonFields::refuse_missing(std::string_view key) const {
+  const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  std::vector<std::string> others;
+  for (const auto& item : *object_)
+    if (const std::string_view other = item.key();
+        !was_read(other) && std::all_of(other.begin(), other.end(), is_plain))
+      others.emplace_back(other);
+  const std::string* other = nearest(key, others);
+  throw_bad_input("{} is missing{}{}", place(key), object_->contains(key) ? " (it is null)" : "",
+                  other == nullptr ? "" : fmt::format("; there is a key {}", *other));
+}
+
+void JsonFields::refuse_type(std::string_view key, std::string_view needed, const json::value& found) const {
+  throw_bad_input("{} must be {}, found {}", place(key), needed, json_found(found));
 }
 
 std::vector<int64_t> token_ids_of_json(const json::value& value, const std::string& where) {

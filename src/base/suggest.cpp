@@ -25,7 +25,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string did_you_mean(std::string_view word, std::span<const std::string> known) {
+const std::string* nearest(std::string_view word, std::span<const std::string> known) {
   constexpr size_t kLongest = 100;  // a longer word is no misspelling, and the distance costs its length each time
   const std::string* best = nullptr;
   size_t best_distance = 3;
@@ -37,6 +37,11 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> kno
       best = &name;
     }
   }
+  return best;
+}
+
+std::string did_you_mean(std::string_view word, std::span<const std::string> known) {
+  const std::string* best = nearest(word, known);
   return best == nullptr ? "" : " Did you mean " + *best + "?";
 }
 

@@ -12,7 +12,10 @@ bool equal_in_any_case(std::string_view a, std::string_view b) noexcept;
 // Single-character edits from a to b (Levenshtein).
 size_t edit_distance(std::string_view a, std::string_view b);
 
-// " Did you mean X?" with the nearest of `known`, the first of equally near ones; empty when none is within two edits.
+// The first of `known` with the fewest edits from the word; null when none is within two.
+const std::string* nearest(std::string_view word, std::span<const std::string> known);
+
+// " Did you mean X?" with the nearest of `known`; empty when there is none.
 std::string did_you_mean(std::string_view word, std::span<const std::string> known);
 
 }  // namespace fathom

@@ -71,16 +71,15 @@ constexpr std::array kFamilies = std::to_array<FamilyName>({
 });
 
 Family read_family(JsonFields& f) {
-  const std::string type = f.text("model_type");
+  const std::string_view type = f.text("model_type");
   const auto known =
       std::find_if(kFamilies.begin(), kFamilies.end(), [&](const FamilyName& n) { return name(n.family) == type; });
   if (known == kFamilies.end())
     throw_unsupported("{}: model_type {} is not supported; deepseek_v2, deepseek and llama are", f.where(),
                       quoted_for_message(type, 40));
-  const json::value* architectures = f.maybe_value("architectures");
+  const json::array* architectures = f.maybe_array("architectures");
   if (architectures == nullptr) return known->family;
-  if (!architectures->is_array()) f.refuse_type("architectures", "an array", *architectures);
-  for (const json::value& a : architectures->get_array())
+  for (const json::value& a : *architectures)
     if (!a.is_string() || std::string_view(a.get_string()) != known->architecture)
       throw_unsupported("{}: architectures names {}; for model_type {} fathom implements {}", f.where(), shown(a), type,
                         known->architecture);
@@ -124,7 +123,7 @@ struct RopeKeys {
   std::optional<YarnScaling> yarn;
 };
 
-RopeKeys read_rope_object(JsonFields rope, const ModelConfig& c, bool type_is_needed) {
+RopeKeys read_rope_object(JsonFields& rope, const ModelConfig& c, bool type_is_needed) {
   RopeKeys keys;
   keys.theta = rope.maybe_number("rope_theta");
   const auto type = rope.maybe_text("rope_type"), old_type = rope.maybe_text("type");
@@ -132,7 +131,7 @@ RopeKeys read_rope_object(JsonFields rope, const ModelConfig& c, bool type_is_ne
     throw_bad_input("{}: rope_type is {} and type is {}; they must agree", rope.where(), quoted_for_message(*type),
                     quoted_for_message(*old_type));
   if (type_is_needed && !type && !old_type) throw_bad_input("{}: has neither type nor rope_type", rope.where());
-  const std::string kind = type.value_or(old_type.value_or("default"));
+  const std::string_view kind = type.value_or(old_type.value_or("default"));
   if (kind == "yarn" && c.uses_mla()) {
     keys.yarn = read_yarn(rope);
   } else if (kind != "default") {
@@ -140,22 +139,20 @@ RopeKeys read_rope_object(JsonFields rope, const ModelConfig& c, bool type_is_ne
                       quoted_for_message(kind, 40), name(c.family), c.uses_mla() ? "'yarn' or none" : "none");
   }
   check_single_valued(rope, {"partial_rotary_factor", "1.0", "the whole rotary part rotates"});
-  if (const auto key = rope.unread())
-    throw_unsupported("{}: unknown key {}", rope.where(), quoted_for_message(*key, 60));
+  rope.refuse_unread();
   return keys;
 }
 
 // rope_scaling beside rope_theta, or rope_parameters with everything inside; both where they say the same.
 void read_rope(JsonFields& f, ModelConfig& c) {
-  const json::object* old_layout = f.maybe_object("rope_scaling");
-  const json::object* new_layout = f.maybe_object("rope_parameters");
+  auto old_layout = f.maybe_fields("rope_scaling"), new_layout = f.maybe_fields("rope_parameters");
   RopeKeys old_keys, new_keys;
-  if (old_layout != nullptr) old_keys = read_rope_object({*old_layout, f.where() + ": rope_scaling"}, c, true);
-  if (new_layout != nullptr) new_keys = read_rope_object({*new_layout, f.where() + ": rope_parameters"}, c, false);
-  if (old_layout != nullptr && new_layout != nullptr && old_keys.yarn != new_keys.yarn)
+  if (old_layout) old_keys = read_rope_object(*old_layout, c, true);
+  if (new_layout) new_keys = read_rope_object(*new_layout, c, false);
+  if (old_layout && new_layout && old_keys.yarn != new_keys.yarn)
     throw_bad_input("{}: has both rope_scaling and rope_parameters, and they differ; keep the one that is right",
                     f.where());
-  c.rope_scaling = new_layout != nullptr ? new_keys.yarn : old_keys.yarn;
+  c.rope_scaling = new_layout ? new_keys.yarn : old_keys.yarn;
 
   const struct {
     std::optional<double> theta;
@@ -265,15 +262,13 @@ void read_experts(JsonFields& f, ModelConfig& c) {
 
 // What newer releases of transformers write about each layer, computed from keys that are read above.
 void check_layer_types(JsonFields& f, const char* key, const ModelConfig& c, std::string_view (*type_of)(bool is_moe)) {
-  const json::value* types = f.maybe_value(key);
+  const json::array* types = f.maybe_array(key);
   if (types == nullptr) return;
-  if (!types->is_array()) f.refuse_type(key, "an array", *types);
-  const json::array& list = types->get_array();
-  if (std::ssize(list) != c.num_hidden_layers)
-    throw_bad_input("{}: {} has {} entries, but num_hidden_layers is {}", f.where(), key, list.size(),
+  if (std::ssize(*types) != c.num_hidden_layers)
+    throw_bad_input("{}: {} has {} entries, but num_hidden_layers is {}", f.where(), key, types->size(),
                     c.num_hidden_layers);
   for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
-    const json::value& found = list[static_cast<size_t>(i)];
+    const json::value& found = (*types)[static_cast<size_t>(i)];
     const std::string_view wanted = type_of(c.layer_is_moe(i));
     if (!found.is_string() || std::string_view(found.get_string()) != wanted)
       throw_unsupported("{}: {} says {} of layer {}, which is {} by the other keys", f.where(), key,
@@ -288,7 +283,7 @@ void read_tokens(JsonFields& f, ModelConfig& c) {
     if (*id && **id > INT32_MAX) throw_bad_input("{}: {} is {}; a token id is needed", f.where(), key, **id);
   }
   const json::value* eos = f.maybe_value("eos_token_id");
-  if (eos != nullptr) c.eos_token_ids = token_ids_of_json(*eos, f.where() + ": eos_token_id");
+  if (eos != nullptr) c.eos_token_ids = token_ids_of_json(*eos, f.place("eos_token_id"));
 }
 
 [[noreturn]] void refuse_quantised(const std::string& where, const std::string& method) {
@@ -301,28 +296,25 @@ void read_tokens(JsonFields& f, ModelConfig& c) {
 
 // FP8 weights of DeepSeek's kind: E4M3 with one scale for each block of 128 x 128. Activations stay float in fathom.
 void check_quantization(JsonFields& f) {
-  const json::object* o = f.maybe_object("quantization_config");
-  if (o == nullptr && f.maybe_object("quantization") != nullptr) refuse_quantised(f.where(), "MLX");
+  auto q = f.maybe_fields("quantization_config");
+  if (!q && f.maybe_fields("quantization")) refuse_quantised(f.where(), "MLX");
   f.ignore("quantization");  // MLX says the same twice
-  if (o == nullptr) return;
-  JsonFields q(*o, f.where() + ": quantization_config");
-  const auto method = q.maybe_text("quant_method");
-  if (!method && q.has("bits")) refuse_quantised(f.where(), "MLX");
-  if (!method) throw_bad_input("{}: quant_method is missing", q.where());
-  if (*method != "fp8") refuse_quantised(f.where(), quoted_for_message(*method, 40));
-  check_single_valued(q, {"fmt", R"("e4m3")", "the element type of the weights"});
-  check_single_valued(q, {"weight_block_size", "[128,128]", "one scale for each block"});
-  check_single_valued(q, {"scale_fmt", R"("float")", "weight_scale_inv holds float32"});
-  for (const char* key : {"activation_scheme", "modules_to_not_convert", "dequantize"}) q.ignore(key);
-  if (const auto key = q.unread()) throw_unsupported("{}: unknown key {}", q.where(), quoted_for_message(*key, 60));
+  if (!q) return;
+  if (!q->has("quant_method") && q->has("bits")) refuse_quantised(f.where(), "MLX");
+  if (const auto method = q->text("quant_method"); method != "fp8")
+    refuse_quantised(f.where(), quoted_for_message(method, 40));
+  check_single_valued(*q, {"fmt", R"("e4m3")", "the element type of the weights"});
+  check_single_valued(*q, {"weight_block_size", "[128,128]", "one scale for each block"});
+  check_single_valued(*q, {"scale_fmt", R"("float")", "weight_scale_inv holds float32"});
+  for (const char* key : {"activation_scheme", "modules_to_not_convert", "dequantize"}) q->ignore(key);
+  q->refuse_unread();
 }
 
 }  // namespace
 
 ModelConfig config_from_json(std::string_view text, const std::string& where, std::vector<std::string>* ignored) {
   const json::value document = parse_json(text, where);
-  if (!document.is_object()) throw_bad_input("{}: must be a JSON object, found {}", where, json_kind_name(document));
-  JsonFields f(document.get_object(), where);
+  JsonFields f(document, where);
   ModelConfig c;
   c.family = read_family(f);
   c.vocab_size = f.integer("vocab_size");
@@ -344,7 +336,7 @@ ModelConfig config_from_json(std::string_view text, const std::string& where, st
   for (const SingleValued& rule : kSingleValued) check_single_valued(f, rule);
   check_layer_types(f, "layer_types", c, [](bool) { return std::string_view("full_attention"); });
   check_layer_types(f, "mlp_layer_types", c, [](bool is_moe) { return std::string_view(is_moe ? "sparse" : "dense"); });
-  for (const auto& [key, value] : document.get_object()) {
+  for (const auto& [key, value] : f.object()) {
     if (value.is_null() || f.was_read(key) || reason_to_ignore(std::string_view(key), value).empty()) continue;
     f.ignore(key);
     if (ignored != nullptr) ignored->emplace_back(key);

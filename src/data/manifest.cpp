@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "base/json_fields.h"
 #include "base/xxh64.h"
-#include "tokenizer/json_fields.h"
 
 namespace fathom {
 namespace {
@@ -46,33 +46,27 @@ json::value source_json(const ManifestSource& s) {
           {"held_out", side_json(s.held_out)}};
 }
 
-uint64_t count_of(const JsonObject& o, std::string_view key, uint64_t limit = kMaxCount) {
-  const json::value& value = o.need(key);
+uint64_t count_of(JsonFields& o, std::string_view key, uint64_t limit = kMaxCount) {
+  const json::value& value = o.value(key);
   const bool whole = value.is_uint64() || (value.is_int64() && value.get_int64() >= 0);
   const uint64_t n = !whole ? 0 : value.is_uint64() ? value.get_uint64() : static_cast<uint64_t>(value.get_int64());
-  if (!whole || n > limit) throw_bad_input("{} is not a whole number from 0 to {}", o.place(key), limit);
+  if (!whole || n > limit) o.refuse_type(key, fmt::format("a whole number from 0 to {}", limit), value);
   return n;
 }
 
 // Of a key that came later: older folders do not have it.
-uint64_t later_count_of(const JsonObject& o, std::string_view key) {
-  return o.find(key) == nullptr ? 0 : count_of(o, key);
+uint64_t later_count_of(JsonFields& o, std::string_view key) {
+  return o.maybe_value(key) == nullptr ? 0 : count_of(o, key);
 }
 
-double number_of(const JsonObject& o, std::string_view key) {
-  const json::value& value = o.need(key);
-  if (!value.is_number()) throw_bad_input("{} is {}; needed is a number", o.place(key), json_kind_name(value));
-  return value.to_number<double>();
-}
-
-uint64_t hash_of(const JsonObject& o, std::string_view key) {
+uint64_t hash_of(JsonFields& o, std::string_view key) {
   uint64_t hash = 0;
   if (!parse_hash(o.text(key), hash)) throw_bad_input("{} is not a hash of 16 hexadecimal digits", o.place(key));
   return hash;
 }
 
 // A name inside the folder: nothing that leads out of it.
-std::string file_name_of(const JsonObject& o, std::string_view key) {
+std::string file_name_of(JsonFields& o, std::string_view key) {
   std::string name(o.text(key));
   if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
     throw_bad_input("{} is {}; needed is the name of a file in the same folder", o.place(key),
@@ -80,39 +74,37 @@ std::string file_name_of(const JsonObject& o, std::string_view key) {
   return name;
 }
 
-ManifestSide read_side(const json::value& value, const std::string& where) {
-  const JsonObject o(value, where);
-  o.expect_keys({"documents", "tokens", "bytes", "shards"});
+ManifestSide read_side(JsonFields o) {
   ManifestSide side;
-  for (const json::value& item : o.list("shards")) {
-    const JsonObject s(item, fmt::format("{}.shards[{}]", where, side.shards.size()));
-    s.expect_keys({"file", "documents", "tokens", "bytes", "file_size", "checksum"});
+  const size_t n = o.array("shards").size();
+  for (size_t i = 0; i < n; ++i) {
+    JsonFields s = o.entry("shards", i);
     side.shards.push_back({.file = file_name_of(s, "file"),
                            .documents = count_of(s, "documents"),
                            .tokens = count_of(s, "tokens"),
                            .bytes = count_of(s, "bytes"),
                            .file_size = count_of(s, "file_size"),
                            .checksum = hash_of(s, "checksum")});
+    s.refuse_unread();
   }
   if (count_of(o, "documents") != side.documents() || count_of(o, "tokens") != side.tokens() ||
       count_of(o, "bytes") != side.bytes())
-    throw_bad_input("{}: the counts are not the sums of those of the shards; was the file edited?", where);
+    throw_bad_input("{}: the counts are not the sums of those of the shards; was the file edited?", o.where());
+  o.refuse_unread();
   return side;
 }
 
-ManifestSource read_source(const json::value& value, const std::string& where) {
-  const JsonObject o(value, where);
-  o.expect_keys({"name", "path", "weight", "files", "duplicates", "empty", "skipped_invalid_utf8", "repaired_utf8",
-                 "bad_records", "not_text", "held_out_by_pieces", "train", "held_out"});
+ManifestSource read_source(JsonFields o) {
   ManifestSource s;
   s.name = o.text("name");
   s.path = o.text("path");
-  s.weight = number_of(o, "weight");
+  s.weight = o.number("weight");
   if (!(s.weight > 0) || !std::isfinite(s.weight)) throw_bad_input("{} is not above 0", o.place("weight"));
-  for (const json::value& item : o.list("files")) {
-    const JsonObject f(item, fmt::format("{}.files[{}]", where, s.files.size()));
-    f.expect_keys({"path", "size", "xxh64"});
+  const size_t n = o.array("files").size();
+  for (size_t i = 0; i < n; ++i) {
+    JsonFields f = o.entry("files", i);
     s.files.push_back({.path = std::string(f.text("path")), .size = count_of(f, "size"), .hash = hash_of(f, "xxh64")});
+    f.refuse_unread();
   }
   s.duplicates = count_of(o, "duplicates");
   s.empty = count_of(o, "empty");
@@ -121,8 +113,9 @@ ManifestSource read_source(const json::value& value, const std::string& where) {
   s.bad_records = later_count_of(o, "bad_records");
   s.not_text = later_count_of(o, "not_text");
   s.held_out_by_pieces = later_count_of(o, "held_out_by_pieces");
-  s.train = read_side(o.need("train"), o.place("train"));
-  s.held_out = read_side(o.need("held_out"), o.place("held_out"));
+  s.train = read_side(o.fields("train"));
+  s.held_out = read_side(o.fields("held_out"));
+  o.refuse_unread();
   return s;
 }
 
@@ -156,25 +149,24 @@ std::string write_manifest(const Manifest& m) {
 
 Manifest read_manifest(std::string_view text, const std::string& where) {
   const json::value document = parse_json(text, where);
-  const JsonObject o(document, where);
+  JsonFields o(document, where);
   if (o.text("format") != kFormat) throw_bad_input("{} is not {}", o.place("format"), kFormat);
   if (const uint64_t version = count_of(o, "version"); version != kVersion)
     throw_unsupported("{}: version {}; this fathom reads version {}. Build the data again", where, version, kVersion);
-  o.expect_keys({"format", "version", "tokenizer", "seed", "held_out_fraction", "document_separator", "text_field",
-                 "invalid_utf8", "as_text", "sources"});
   Manifest m;
-  const JsonObject tokenizer(o.need("tokenizer"), o.place("tokenizer"));
-  tokenizer.expect_keys({"xxh64", "vocab_size"});
+  JsonFields tokenizer = o.fields("tokenizer");
   m.tokenizer_hash = hash_of(tokenizer, "xxh64");
   m.vocab_size = static_cast<int32_t>(count_of(tokenizer, "vocab_size", INT32_MAX));
+  tokenizer.refuse_unread();
   m.seed = count_of(o, "seed", UINT64_MAX);
-  m.held_out_fraction = number_of(o, "held_out_fraction");
+  m.held_out_fraction = o.number("held_out_fraction");
   m.document_separator = o.text("document_separator");
   m.text_field = o.text("text_field");
   m.invalid_utf8 = o.text("invalid_utf8");
-  m.as_text = o.flag("as_text", false);
-  for (const json::value& source : o.list("sources"))
-    m.sources.push_back(read_source(source, fmt::format("{}.sources[{}]", where, m.sources.size())));
+  m.as_text = o.maybe_boolean("as_text").value_or(false);
+  const size_t n = o.array("sources").size();
+  for (size_t i = 0; i < n; ++i) m.sources.push_back(read_source(o.entry("sources", i)));
+  o.refuse_unread();
   return m;
 }
 

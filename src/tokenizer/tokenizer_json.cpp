@@ -3,7 +3,6 @@
 #include <charconv>
 
 #include "base/utf8.h"
-#include "tokenizer/json_fields.h"
 #include "tokenizer/tokenizer_parts.h"
 
 namespace fathom {
@@ -50,79 +49,81 @@ void read_merges(const json::array& merges, const std::string& where, TokenizerP
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     std::string_view left, right;
     if (const json::string* text = merges[rank].if_string()) {
-      std::tie(left, right) = split_merge(view(*text), rank, where);
+      std::tie(left, right) = split_merge(std::string_view(*text), rank, where);
     } else {
       const json::array* pair = merges[rank].if_array();
       if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string() || !(*pair)[1].is_string())
         throw_bad_input("{}: merge {} must be \"left right\" or [\"left\", \"right\"].", where, rank);
-      left = view((*pair)[0].get_string());
-      right = view((*pair)[1].get_string());
+      left = (*pair)[0].get_string();
+      right = (*pair)[1].get_string();
     }
     parts.merges.push_back(resolve_merge(index, left, right, rank, where));
   }
   check_merges(parts);
 }
 
-void refuse_affix(const JsonObject& model, std::string_view key) {
-  if (model.find(key) != nullptr && !model.text(key).empty())
-    throw_unsupported("{} is not supported.", model.place(key));
+void refuse_affix(JsonFields& model, std::string_view key) {
+  if (!model.maybe_text(key).value_or("").empty()) throw_unsupported("{} is not supported.", model.place(key));
 }
 
-void read_model(const json::value& value, const std::string& where, TokenizerParts& parts) {
-  const JsonObject model(value, where);
-  model.expect_keys({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
-                     "byte_fallback", "ignore_merges", "vocab", "merges"});
-  if (model.find("type") != nullptr && model.text("type") != "BPE")
-    throw_unsupported("{}: the model type is {}; fathom reads BPE.", where, quoted_for_message(model.text("type")));
-  if (const json::value* dropout = model.find("dropout");
+void read_model(JsonFields model, TokenizerParts& parts) {
+  if (const auto type = model.maybe_text("type").value_or("BPE"); type != "BPE")
+    throw_unsupported("{}: the model type is {}; fathom reads BPE.", model.where(), quoted_for_message(type));
+  if (const json::value* dropout = model.maybe_value("dropout");
       dropout != nullptr && !(dropout->is_number() && dropout->to_number<double>() == 0))
-    throw_unsupported("{}.dropout is {}; encoding must not depend on chance.", where,
+    throw_unsupported("{} is {}; encoding must not depend on chance.", model.place("dropout"),
                       quoted_for_message(json::serialize(*dropout)));
   refuse_affix(model, "continuing_subword_prefix");
   refuse_affix(model, "end_of_word_suffix");
-  model.expect_flag("byte_fallback", false, false);
-  parts.fuse_unk = model.flag("fuse_unk", false);
-  parts.ignore_merges = model.flag("ignore_merges", false);
+  model.expect_boolean("byte_fallback", false, false);
+  parts.fuse_unk = model.maybe_boolean("fuse_unk").value_or(false);
+  parts.ignore_merges = model.maybe_boolean("ignore_merges").value_or(false);
+  const auto unk = model.maybe_text("unk_token");
+  const JsonFields vocab = model.fields("vocab");
+  const json::array& merges = model.array("merges");
+  model.refuse_unread();
 
-  const JsonObject vocab(model.need("vocab"), model.place("vocab"));
-  read_vocab(*vocab.object, vocab.where, parts);
-  read_merges(model.list("merges"), model.place("merges"), parts);
-  if (model.find("unk_token") != nullptr) {
-    const auto unk = model.text("unk_token");
-    const auto it = std::find(parts.spellings.begin(), parts.spellings.end(), unk);
+  read_vocab(vocab.object(), vocab.where(), parts);
+  read_merges(merges, model.place("merges"), parts);
+  if (unk) {
+    const auto it = std::find(parts.spellings.begin(), parts.spellings.end(), *unk);
     if (it == parts.spellings.end())
-      throw_bad_input("{}: unk_token {} is not in the vocabulary.", where, quoted_for_message(unk));
+      throw_bad_input("{}: unk_token {} is not in the vocabulary.", model.where(), quoted_for_message(*unk));
     parts.model_unk = static_cast<int32_t>(it - parts.spellings.begin());
   }
 }
 
 // ---- added tokens ----
 
-AddedToken read_added_token(const JsonObject& entry) {
-  entry.expect_keys({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
-  entry.expect_flag("single_word", false, false);
+AddedToken read_added_token(JsonFields entry) {
+  entry.expect_boolean("single_word", false, false);
   AddedToken token;
-  token.id = id_of_json(entry.need("id"), entry.where);
+  token.id = id_of_json(entry.value("id"), entry.where());
   token.content = entry.text("content");
-  token.lstrip = entry.flag("lstrip", false);
-  token.rstrip = entry.flag("rstrip", false);
-  token.special = entry.flag("special", false);
-  token.normalized = entry.flag("normalized", !token.special);
+  token.lstrip = entry.maybe_boolean("lstrip").value_or(false);
+  token.rstrip = entry.maybe_boolean("rstrip").value_or(false);
+  token.special = entry.maybe_boolean("special").value_or(false);
+  token.normalized = entry.maybe_boolean("normalized").value_or(!token.special);
+  entry.refuse_unread();
   if (token.content.empty() || token.content.size() > kMaxAddedTokenBytes)
-    throw_bad_input("{}: the content of added token {} has {} bytes; needed are 1 to {}.", entry.where, token.id,
+    throw_bad_input("{}: the content of added token {} has {} bytes; needed are 1 to {}.", entry.where(), token.id,
                     token.content.size(), kMaxAddedTokenBytes);
   return token;
 }
 
 // Their ids must be those that Hugging Face gives: that of the same text in the vocabulary, or the next free one, in
 // the file's order.
-void read_added_tokens(const json::array& list, const std::string& where, TokenizerParts& parts) {
+void read_added_tokens(JsonFields& root, TokenizerParts& parts) {
+  const json::array* found = root.maybe_array("added_tokens");
+  if (found == nullptr) return;
+  const json::array& list = *found;
+  const std::string where = root.place("added_tokens");
   if (list.size() > kMaxTokens)
     throw_bad_input("{} has {} entries; fathom reads up to {}.", where, list.size(), kMaxTokens);
   const std::vector<std::string> model_spellings = parts.spellings;
   const SpellingIndex index(model_spellings, where);
   for (size_t i = 0; i < list.size(); ++i) {
-    AddedToken token = read_added_token({list[i], fmt::format("{}[{}]", where, i)});
+    AddedToken token = read_added_token(root.entry("added_tokens", i));
     const auto known = index.find(token.content);
     const auto expected = known ? *known : static_cast<int32_t>(parts.spellings.size());
     if (token.id != expected)
@@ -141,12 +142,11 @@ void read_added_tokens(const json::array& list, const std::string& where, Tokeni
 }
 
 // ByteLevel, alone or as the one stage of a Sequence.
-void check_decoder(const JsonObject& decoder) {
+void check_decoder(JsonFields decoder) {
   const std::string_view type = decoder.text("type");
-  if (type == "Sequence" && decoder.list("decoders").size() == 1)
-    return check_decoder({decoder.list("decoders")[0], decoder.place("decoders")});
+  if (type == "Sequence" && decoder.array("decoders").size() == 1) return check_decoder(decoder.entry("decoders", 0));
   if (type != "ByteLevel")
-    throw_unsupported("{} of type {} is not supported; known is ByteLevel.", decoder.where, quoted_for_message(type));
+    throw_unsupported("{} of type {} is not supported; known is ByteLevel.", decoder.where(), quoted_for_message(type));
 }
 
 }  // namespace
@@ -156,7 +156,7 @@ void read_added_token_flags(std::string_view text, const std::string& where, Tok
   const json::value document = parse_json(text, where);
   if (!document.is_array()) throw_bad_input("{} is {}; needed is an array.", where, json_kind_name(document));
   for (const json::value& entry : document.get_array()) {
-    AddedToken token = read_added_token({entry, where});
+    AddedToken token = read_added_token(JsonFields(entry, where));
     for (AddedToken& known : parts.added)
       if (known.id == token.id && known.content == token.content) known = std::move(token);
   }
@@ -167,43 +167,41 @@ namespace {
 // ---- tokenizer_config.json ----
 
 // bos_token and the like: null, a string, or an object with the string under "content".
-std::optional<int32_t> read_special_token(const JsonObject& config, std::string_view key, const SpellingIndex& index) {
-  const json::value* value = config.find(key);
+std::optional<int32_t> read_special_token(JsonFields& config, std::string_view key, const SpellingIndex& index) {
+  const json::value* value = config.maybe_value(key);
   if (value == nullptr) return std::nullopt;
-  const std::string_view text =
-      value->is_object() ? JsonObject(*value, config.place(key)).text("content") : config.text(key);
+  const std::string_view text = value->is_object() ? config.fields(key).text("content") : config.text(key);
   if (const auto id = index.find(text)) return id;
   throw_bad_input("{} is {}, which tokenizer.json does not have.", config.place(key), quoted_for_message(text));
 }
 
 // transformers lets the config's table of added tokens override the flags of tokenizer.json's.
-void read_added_tokens_decoder(const JsonObject& table, TokenizerParts& parts) {
-  for (const auto& item : *table.object) {
-    const std::string_view key(item.key().data(), item.key().size());
-    const JsonObject entry(item.value(), table.place(key));
+void read_added_tokens_decoder(JsonFields table, TokenizerParts& parts) {
+  for (const auto& item : table.object()) {
+    const std::string_view key(item.key());
+    JsonFields entry = table.fields(key);
     const std::string_view content = entry.text("content");
     int32_t id = -1;
     std::from_chars(key.data(), key.data() + key.size(), id);
     const auto it = std::lower_bound(parts.added.begin(), parts.added.end(), id,
                                      [](const AddedToken& t, int32_t wanted) { return t.id < wanted; });
     if (it == parts.added.end() || it->id != id || it->content != content)
-      throw_bad_input("{} is {}, but tokenizer.json has no such added token with that id.", entry.where,
+      throw_bad_input("{} is {}, but tokenizer.json has no such added token with that id.", entry.where(),
                       quoted_for_message(content));
-    entry.expect_flag("single_word", false, false);
-    it->lstrip = entry.flag("lstrip", it->lstrip);
-    it->rstrip = entry.flag("rstrip", it->rstrip);
-    it->normalized = entry.flag("normalized", it->normalized);
-    it->special = it->special || entry.flag("special", false);
+    entry.expect_boolean("single_word", false, false);
+    it->lstrip = entry.maybe_boolean("lstrip").value_or(it->lstrip);
+    it->rstrip = entry.maybe_boolean("rstrip").value_or(it->rstrip);
+    it->normalized = entry.maybe_boolean("normalized").value_or(it->normalized);
+    it->special = entry.maybe_boolean("special").value_or(false) || it->special;
   }
 }
 
 void read_config(std::string_view text, const std::string& where, TokenizerParts& parts) {
   const json::value document = parse_json(text, where);
-  const JsonObject config(document, where);
+  JsonFields config(document, where);
   for (const char* key : {"do_lower_case", "add_prefix_space", "split_special_tokens"})
-    config.expect_flag(key, false, false);
-  if (const json::value* table = config.find("added_tokens_decoder"))
-    read_added_tokens_decoder({*table, config.place("added_tokens_decoder")}, parts);
+    config.expect_boolean(key, false, false);
+  if (auto table = config.maybe_fields("added_tokens_decoder")) read_added_tokens_decoder(*std::move(table), parts);
   const SpellingIndex index(parts.spellings, where);
   parts.bos = read_special_token(config, "bos_token", index);
   parts.eos = read_special_token(config, "eos_token", index);
@@ -211,9 +209,10 @@ void read_config(std::string_view text, const std::string& where, TokenizerParts
   parts.unk = read_special_token(config, "unk_token", index);
 
   const auto add = [&](const char* flag, const char* name, std::optional<int32_t> id, std::vector<int32_t>& list) {
-    if (config.find(flag) == nullptr) return;
+    const auto wanted = config.maybe_boolean(flag);
+    if (!wanted) return;
     list.clear();
-    if (!config.flag(flag, false)) return;
+    if (!*wanted) return;
     if (!id) throw_bad_input("{}: {} is true but there is no {}.", where, flag, name);
     list = {*id};
   };
@@ -222,30 +221,24 @@ void read_config(std::string_view text, const std::string& where, TokenizerParts
 }
 
 void read_tokenizer(const json::value& document, const std::string& where, TokenizerParts& parts) {
-  const JsonObject root(document, where);
-  root.expect_keys({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
-                    "decoder", "model"});
-  if (root.find("version") != nullptr && root.text("version") != "1.0")
-    throw_unsupported("{}: version {} is not supported; known is 1.0.", where,
-                      quoted_for_message(root.text("version")));
+  JsonFields root(document, where);
+  if (const auto version = root.maybe_text("version").value_or("1.0"); version != "1.0")
+    throw_unsupported("{}: version {} is not supported; known is 1.0.", where, quoted_for_message(version));
   // Left behind by whoever saved the file from a training loop. transformers switches both off for each call that does
   // not ask for them, and so whole texts are encoded here as there.
   for (const char* key : {"truncation", "padding"})
-    if (root.find(key) != nullptr)
+    if (root.maybe_value(key) != nullptr)
       parts.notes.push_back(fmt::format("{}: {} is set, but texts are neither cut nor padded", where, key));
-  if (const json::value* normalizer = root.find("normalizer")) {
-    const JsonObject n(*normalizer, root.place("normalizer"));
-    if (n.text("type") != "Sequence" || !n.list("normalizers").empty())
-      throw_unsupported("{} of type {} is not supported; the DeepSeek tokenizers have none, or an empty Sequence.",
-                        n.where, quoted_for_message(n.text("type")));
-  }
-  check_decoder({root.need("decoder"), root.place("decoder")});
-  read_pre_tokenizer(root.need("pre_tokenizer"), root.place("pre_tokenizer"), parts);
-  read_model(root.need("model"), root.place("model"), parts);
-  if (root.find("added_tokens") != nullptr)
-    read_added_tokens(root.list("added_tokens"), root.place("added_tokens"), parts);
-  if (const json::value* processor = root.find("post_processor"))
-    read_post_processor(*processor, root.place("post_processor"), parts);
+  if (auto n = root.maybe_fields("normalizer");
+      n && (n->text("type") != "Sequence" || !n->array("normalizers").empty()))
+    throw_unsupported("{} of type {} is not supported; the DeepSeek tokenizers have none, or an empty Sequence.",
+                      n->where(), quoted_for_message(n->text("type")));
+  check_decoder(root.fields("decoder"));
+  read_pre_tokenizer(root.fields("pre_tokenizer"), parts);
+  read_model(root.fields("model"), parts);
+  read_added_tokens(root, parts);
+  if (auto processor = root.maybe_fields("post_processor")) read_post_processor(*std::move(processor), parts);
+  root.refuse_unread();
   for (const auto* ids : {&parts.prefix, &parts.suffix})
     for (const int32_t id : *ids)
       if (static_cast<size_t>(id) >= parts.spellings.size())

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_fields.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/pretokenize.h"
@@ -55,6 +56,14 @@ std::pair<std::string_view, std::string_view> split_merge(std::string_view merge
 
 // Refuses merges of which two join the same pair: readers disagree about which rank counts.
 void check_merges(const TokenizerParts& parts);
+
+// An id: a whole number from 0 to kMaxTokens.
+int32_t id_of_json(const json::value& value, const std::string& where);
+
+// The parts of tokenizer.json that have files of their own.
+void read_pre_tokenizer(JsonFields stage, TokenizerParts& parts);
+void read_post_processor(JsonFields processor, TokenizerParts& parts);
+json::value write_pre_tokenizer(const TokenizerParts& parts);
 
 TokenizerParts parts_from_json(std::string_view tokenizer_json, std::string_view tokenizer_config_json,
                                const std::string& where);

@@ -4,7 +4,6 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "tokenizer/byte_alphabet.h"
-#include "tokenizer/json_fields.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_parts.h"
 

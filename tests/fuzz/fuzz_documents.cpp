@@ -10,7 +10,6 @@
 #include "base/utf8.h"
 #include "data/documents.h"
 #include "data/hold_out.h"
-#include "tokenizer/json_fields.h"
 
 namespace {
 using namespace fathom;
@@ -28,7 +27,7 @@ void compare_with_strict_reader(const RawDocument& document, std::string_view te
     return;
   }
   const json::string* string = value.is_object() ? value.get_object().at("text").if_string() : value.if_string();
-  require(text == (string == nullptr ? std::string_view() : view(*string)));
+  require(text == (string == nullptr ? std::string_view() : std::string_view(*string)));
 }
 
 void use(std::string_view text) {

@@ -37,12 +37,12 @@ void expect_json_refused(const Change& change, const std::string& because) {
 
 TEST(BadTokenizerJson, IsRefusedByName) {
   const std::pair<Change, const char*> cases[] = {
-      {[](auto& o) { o.erase("model"); }, "tokenizer.json has no 'model'"},
-      {[](auto& o) { o["model"] = 7; }, "model is an integer"},
-      {[](auto& o) { model(o).erase("vocab"); }, "no 'vocab'"},
-      {[](auto& o) { model(o).erase("merges"); }, "no 'merges'"},
+      {[](auto& o) { o.erase("model"); }, "tokenizer.json: model is missing"},
+      {[](auto& o) { o["model"] = 7; }, "model must be an object, found 7"},
+      {[](auto& o) { model(o).erase("vocab"); }, "model.vocab is missing"},
+      {[](auto& o) { model(o).erase("merges"); }, "model.merges is missing"},
       {[](auto& o) { model(o)["type"] = "Unigram"; }, "'Unigram'"},
-      {[](auto& o) { model(o)["vocab"] = json::array{}; }, "vocab is an array"},
+      {[](auto& o) { model(o)["vocab"] = json::array{}; }, "model.vocab must be an object, found an array"},
       {[](auto& o) { model(o)["vocab"].as_object()["!"] = 1; }, "both have id 1"},
       {[](auto& o) { model(o)["vocab"].as_object()["!"] = -1; }, "whole number from 0"},
       {[](auto& o) { model(o)["vocab"].as_object()["!"] = 1.5; }, "whole number from 0"},
@@ -66,7 +66,7 @@ TEST(BadTokenizerJson, IsRefusedByName) {
       {[](auto& o) { model(o)["dropout"] = 0.1; }, "must not depend on chance"},
       {[](auto& o) { model(o)["dropout"] = "x"; }, "must not depend on chance"},
       {[](auto& o) { model(o)["byte_fallback"] = true; }, "byte_fallback = true"},
-      {[](auto& o) { model(o)["fuse_unk"] = "no"; }, "fuse_unk is a string"},
+      {[](auto& o) { model(o)["fuse_unk"] = "no"; }, "fuse_unk must be true or false, found a string"},
       {[](auto& o) { model(o)["unk_token"] = "<none>"; }, "'<none>' is not in the vocabulary"},
       {[](auto& o) { model(o)["continuing_subword_prefix"] = "##"; }, "continuing_subword_prefix is not supported"},
       {[](auto& o) { model(o)["end_of_word_suffix"] = "</w>"; }, "end_of_word_suffix is not supported"},
@@ -81,8 +81,8 @@ TEST(BadTokenizerJson, IsRefusedByName) {
          o["decoder"] = json::object{{"type", "Metaspace"}};
        },
        "decoder of type 'Metaspace'"},
-      {[](auto& o) { o["decoder"] = nullptr; }, "no 'decoder'"},
-      {[](auto& o) { o["pre_tokenizer"] = nullptr; }, "no 'pre_tokenizer'"},
+      {[](auto& o) { o["decoder"] = nullptr; }, "decoder is missing (it is null)"},
+      {[](auto& o) { o["pre_tokenizer"] = nullptr; }, "pre_tokenizer is missing (it is null)"},
       {[](auto& o) {
          o["pre_tokenizer"] = json::object{{"type", "Whitespace"}};
        },
@@ -119,12 +119,13 @@ TEST(BadTokenizerJson, IsRefusedByName) {
       {[](auto& o) { o["added_tokens"].as_array()[0].as_object()["content"] = std::string(2000, 'x'); },
        "has 2000 bytes"},
       {[](auto& o) { o["added_tokens"].as_array()[0].as_object()["single_word"] = true; }, "single_word = true"},
-      {[](auto& o) { o["added_tokens"].as_array()[0].as_object()["special"] = 1; }, "special is an integer"},
+      {[](auto& o) { o["added_tokens"].as_array()[0].as_object()["special"] = 1; },
+       "special must be true or false, found 1"},
       {[](auto& o) {
          o["added_tokens"].as_array()[1].as_object()["content"] = o["added_tokens"].as_array()[0].at("content");
        },
        "both spelled"},
-      {[](auto& o) { o["added_tokens"].as_array()[0] = "x"; }, "is a string"},
+      {[](auto& o) { o["added_tokens"].as_array()[0] = "x"; }, "added_tokens[0] must be an object, found a string"},
   };
   for (const auto& [change, because] : cases) expect_json_refused(change, because);
 }
@@ -164,12 +165,12 @@ TEST(BadTokenizerJson, TooLongIsRefusedUnread) {
 
 TEST(BadTokenizerConfig, IsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
-      {"[]", "is an array"},
+      {"[]", "must be a JSON object, found an array"},
       {R"({"bos_token": "<none>"})", "bos_token is '<none>', which tokenizer.json does not have"},
-      {R"({"eos_token": 5})", "eos_token is an integer"},
-      {R"({"eos_token": {"text": "e"}})", "has no 'content'"},
+      {R"({"eos_token": 5})", "eos_token must be a string, found 5"},
+      {R"({"eos_token": {"text": "e"}})", "eos_token.content is missing"},
       {R"({"add_bos_token": true})", "add_bos_token is true but there is no bos_token"},
-      {R"({"add_eos_token": "yes", "eos_token": "e"})", "add_eos_token is a string"},
+      {R"({"add_eos_token": "yes", "eos_token": "e"})", "add_eos_token must be true or false, found a string"},
       {R"({"do_lower_case": true})", "do_lower_case = true"},
       {R"({"added_tokens_decoder": {"0": {"content": "!"}}})", "no such added token"},
       {R"({"added_tokens_decoder": {"x": {"content": "!"}}})", "no such added token"},

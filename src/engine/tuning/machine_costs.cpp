@@ -118,18 +118,18 @@ MachineFile parse_machine_file(const std::string& text, const std::string& where
   const json::object* object = document.if_object();
   const json::value* what = object != nullptr ? object->if_contains("what") : nullptr;
   if (what == nullptr || *what != kWhat) throw_bad_input("{}: is no file of machine costs; it may be deleted", where);
-  JsonFields fields(*object, where);
+  JsonFields fields(document, where);
   fields.ignore("what");
   if (const int64_t version = fields.integer("version"); version != kMachineVersion)
     throw_unsupported("{}: is a file of machine costs of version {}; this fathom uses version {}; it may be deleted",
                       where, version, kMachineVersion);
   MachineFile file;
-  file.key = {.cpu = fields.text("cpu"), .isa = fields.text("isa"), .build = fields.text("build")};
+  file.key = {.cpu = std::string(fields.text("cpu")),
+              .isa = std::string(fields.text("isa")),
+              .build = std::string(fields.text("build"))};
   file.measured = fields.integer("measured");
-  if (const json::object* costs = fields.maybe_object("mla")) {
-    JsonFields mla(*costs, where);
-    for (const MlaCostName& c : kMlaCosts) file.mla.*c.cost = mla.number(c.name);
-  }
+  if (auto mla = fields.maybe_fields("mla"))
+    for (const MlaCostName& c : kMlaCosts) file.mla.*c.cost = mla->number(c.name);
   // Whatever else differs, a key too many or a digit, differs in the text or in its checksum.
   if (machine_text(file) != text)
     throw_bad_input("{}: is a damaged file of machine costs (its checksum differs); it may be deleted", where);
