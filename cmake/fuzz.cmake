@@ -1,7 +1,7 @@
 # One libFuzzer program for every tests/fuzz/fuzz_NAME.cpp, with the seeds of tests/fuzz/corpus/NAME:
 #
 #     cmake --preset asan && cmake --build --preset asan
-#     tools/fuzz.sh [SECONDS]             # each program on a copy of its seeds
+#     tools/checks/fuzz.sh [SECONDS]             # each program on a copy of its seeds
 #
 # The libraries carry coverage and sanitizers through fathom_flags (cmake/flags.cmake).
 if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")

@@ -18,7 +18,7 @@ function(fathom_layer name)
   endif()
 endfunction()
 
-# Only these files are compiled for more than the baseline; tools/check_isa_symbols.py proves that nothing of them leaks. On other machines
+# Only these files are compiled for more than the baseline; tools/checks/check_isa_symbols.py proves that nothing of them leaks. On other machines
 # than x86-64 they are left out, and registry_portable.cpp says so to the dispatcher.
 function(fathom_isa_flags)
   set(kernels ${CMAKE_SOURCE_DIR}/src/kernels)

@@ -10,7 +10,7 @@
 namespace fathom::jinja {
 namespace {
 
-// The fifth of March 2026, two seconds past 9:07; NOW in tools/chat_template_environment.py is the same.
+// The fifth of March 2026, two seconds past 9:07; NOW in tools/jinja/environment.py is the same.
 std::tm fixed_time() {
   std::tm t = {};
   t.tm_year = 126;
@@ -44,7 +44,7 @@ std::string repeated(std::string_view what, size_t n) {
   return out;
 }
 
-// The committed cases, or those of the file that FATHOM_JINJA_CASES names (tools/chat_template_differential.py).
+// The committed cases, or those of the file that FATHOM_JINJA_CASES names (tools/jinja/differential.py).
 TEST(Jinja, RandomTemplatesGiveWhatJinja2Gives) {
   const char* other = std::getenv("FATHOM_JINJA_CASES");
   const std::filesystem::path path =

@@ -57,7 +57,7 @@ double relative_error(const std::vector<float>& x, const std::vector<float>& y) 
 }
 
 // llama.cpp gives 0.2958, 0.1505, 0.0712, 0.0361, 0.0177 for the K formats on a million normal numbers;
-// tools/quant_error.py compares on a model.
+// tools/quant/error.py compares on a model.
 TEST(Encode, SearchedFormatsHaveTheErrorOfAGoodSearch) {
   const auto x = random_weights(256 * 256, 1);
   const std::array<double, 7> limit = {0.275, 0.147, 0.0712, 0.0360, 0.0176, 0.0742, 0.0752};

@@ -1,5 +1,5 @@
-// Against PyPI gguf's numpy code, from files that tools/quant_goldens.py wrote. FATHOM_QUANT_GOLDENS names another
-// folder of such files (tools/quant_compare.py: many more blocks).
+// Against PyPI gguf's numpy code, from files that tools/quant/goldens.py wrote. FATHOM_QUANT_GOLDENS names another
+// folder of such files (tools/quant/compare.py: many more blocks).
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// The door that tools/tokenizer_compare.py uses: reads strings from a file, writes what fathom makes of them.
+// The door that tools/tokenizer/compare.py uses: reads strings from a file, writes what fathom makes of them.
 //
 //     tokenizer_driver json  TOKENIZER.json [CONFIG.json]  -- < strings > results
 //     tokenizer_driver vocab VOCABULARY.json               -- < strings > results

@@ -1,5 +1,5 @@
 // Small tokenizers of our own against what Hugging Face `tokenizers` makes of hard strings
-// (tools/tokenizer_make_golden.py).
+// (tools/tokenizer/make_golden.py).
 #include <gtest/gtest.h>
 
 #include "base/error.h"

@@ -1,4 +1,4 @@
-// The small tokenizers of tests/golden/tokenizer (tools/tokenizer_make_golden.py): v2, coder, v3, gpt2, unk.
+// The small tokenizers of tests/golden/tokenizer (tools/tokenizer/make_golden.py): v2, coder, v3, gpt2, unk.
 #pragma once
 #include <string>
 

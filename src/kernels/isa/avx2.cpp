@@ -1,7 +1,7 @@
 // The table for AVX2, FMA, F16C. Only simd/, isa/, kernel_table.h and
 // headers of types may be included here, and everything but the table
 // stays in the anonymous namespace: an inline function that the linker could share would carry these instructions into
-// the whole program (tools/check_isa_symbols.py).
+// the whole program (tools/checks/check_isa_symbols.py).
 #include <immintrin.h>
 
 #include <utility>

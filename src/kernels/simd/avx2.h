@@ -1,5 +1,5 @@
 // Eight floats in a register of AVX2, with FMA and F16C. Included by isa/avx2.cpp alone, inside its anonymous
-// namespace: nothing here may become a symbol that the linker could share (tools/check_isa_symbols.py).
+// namespace: nothing here may become a symbol that the linker could share (tools/checks/check_isa_symbols.py).
 struct F32 {
   static constexpr int64_t lanes = 8;
   static constexpr int registers = 16;

@@ -1,5 +1,5 @@
 // Sixteen floats in a register of AVX-512 (F, BW, VL, DQ). Included by isa/avx512.cpp alone, inside its anonymous
-// namespace: nothing here may become a symbol that the linker could share (tools/check_isa_symbols.py).
+// namespace: nothing here may become a symbol that the linker could share (tools/checks/check_isa_symbols.py).
 struct F32 {
   static constexpr int64_t lanes = 16;
   static constexpr int registers = 32;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`fathom tokenizer train` against Hugging Face's BpeTrainer (PyPI tokenizers) on the same text.
 
-    tools/tokenizer_train_compare.py --fathom build/release/fathom --vocab-size 4096 --held-out FILE INPUT.jsonl ...
+    tools/tokenizer/train_compare.py --fathom build/release/fathom --vocab-size 4096 --held-out FILE INPUT.jsonl ...
 
 Both learn from the "text" fields of the inputs; then
   merges       how many are the same, in the same order, before the first difference

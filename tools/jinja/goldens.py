@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/chat/*.json: what jinja2, set up as transformers sets it up, makes of conversations.
 
-    tools/chat_template_goldens.py [FOLDER]     default: tests/golden/chat; needs jinja2 >= 3.1
+    tools/jinja/goldens.py [FOLDER]     default: tests/golden/chat; needs jinja2 >= 3.1
 
 FOLDER/templates/*.jinja are chat templates of released checkpoints, byte for byte:
     deepseek_v2       V2-Chat, V2-Lite-Chat, Coder-V2 Instruct, and the same text DeepSeek LLM Chat
@@ -14,7 +14,7 @@ import json
 import pathlib
 import sys
 
-from chat_template_environment import render
+from environment import render
 
 BOS, EOS = "<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>"
 
@@ -53,7 +53,7 @@ CONVERSATIONS = {
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1] / "tests/golden/chat")
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2] / "tests/golden/chat")
     for path in sorted((folder / "templates").glob("*.jinja")):
         source = path.read_bytes().decode()
         cases = []

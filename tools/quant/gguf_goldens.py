@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes tests/golden/gguf/: small files by PyPI gguf's GGUFWriter, one whole and one split over two files.
 
-    python3 tools/gguf_goldens.py
-    python3 tools/gguf_goldens.py --read FILE...    # the other way: PyPI gguf's GGUFReader lists a file of ours
+    python3 tools/quant/gguf_goldens.py
+    python3 tools/quant/gguf_goldens.py --read FILE...    # the other way: PyPI gguf's GGUFReader lists a file of ours
 
 Needs: pip install gguf (0.19 made the committed files).
 """
@@ -69,7 +69,7 @@ def main():
         for path in args.read:
             list_file(path)
         return
-    folder = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "gguf"
+    folder = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "gguf"
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "whole.gguf")
     write(folder / "split.gguf", split_max_tensors=2)

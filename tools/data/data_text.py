@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The text of token data (`fathom data build`): of the documents held out, or a sample of those trained on.
 
-    tools/data_text.py data/ --split held_out > held_out.txt
-    tools/data_text.py data/ --split train --tokens-per-shard 7000 > calibration.txt
+    tools/data/data_text.py data/ --split held_out > held_out.txt
+    tools/data/data_text.py data/ --split train --tokens-per-shard 7000 > calibration.txt
 
 Documents are shuffled (seed 1) and cut to 1500 tokens when sampled. Needs the PyPI package `tokenizers`.
 Layout of the files: src/data/shard.h."""

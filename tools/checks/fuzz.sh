@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs every fuzz program of build/asan for SECONDS (60) on its kept corpus (tests/fuzz/corpus/NAME), as many at a time as there are cores. Inputs that it finds go to
 # build/asan/found, not to the corpus. A crash: the input is left in build/asan/artifacts.
-#   cmake --preset asan && cmake --build --preset asan && tools/fuzz.sh 60
+#   cmake --preset asan && cmake --build --preset asan && tools/checks/fuzz.sh 60
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 seconds=${1:-60}
 run_one() {
   local name=$1 seconds=$2 work=build/asan

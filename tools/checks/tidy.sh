@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # clang-tidy over src/, with the flags of the release build; warnings are errors. `recent`: only files that the last ten commits touched, at most five of them (up to a minute each).
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cmake --preset release -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DFATHOM_UNITY=OFF >/dev/null  # those of gcc are not clang's
 files=$(git ls-files 'src/*.cpp' | grep -v -e json_boost.cpp -e unicode_tables.cpp)
 if [ "${1:-}" = recent ]; then

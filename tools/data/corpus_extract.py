@@ -1,4 +1,4 @@
-"""What tools/corpus.py reads: one function for each form in which a package holds its text. Each takes the folder of the unpacked
+"""What tools/data/corpus.py reads: one function for each form in which a package holds its text. Each takes the folder of the unpacked
 package and yields documents in a fixed order."""
 import gzip
 import html.parser

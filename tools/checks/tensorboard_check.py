@@ -2,7 +2,7 @@
 """What TensorBoard reads from a run is what metrics.jsonl says.
 
     pip install tensorboard
-    tools/tensorboard_check.py RUN...
+    tools/checks/tensorboard_check.py RUN...
 
 For each run folder: reads RUN/tensorboard with TensorBoard's own EventAccumulator and compares every scalar of every step
 with RUN/metrics.jsonl, rounded to float32, and every array with the counts of its histogram. Steps that a resumed run

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The objects compiled for more than the baseline define their kernel tables and nothing else that a linker can see.
 
-    tools/check_isa_symbols.py BUILD_DIR
+    tools/checks/check_isa_symbols.py BUILD_DIR
 
 An inline function or a template of a shared header, compiled for AVX2, becomes a weak symbol; the linker keeps one copy for the whole
 program, and if it is this one, the program crashes on a machine without AVX2. So every symbol that these objects (all of src/kernels/isa) define
@@ -57,7 +57,7 @@ def main() -> int:
         print(__doc__)
         return 2
     # Of the sources that there are: a build folder may keep objects of earlier ones.
-    sources = pathlib.Path(__file__).resolve().parent.parent.glob("src/kernels/isa/*.cpp")
+    sources = pathlib.Path(__file__).resolve().parents[2].glob("src/kernels/isa/*.cpp")
     objects = sorted(o for source in sources for o in pathlib.Path(sys.argv[1]).rglob(f"kernels/isa/{source.name}.o"))
     if not objects:
         print(f"check_isa_symbols: no object of src/kernels/isa under {sys.argv[1]}; build fathom_kernels first")

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """Random small templates and what jinja2 makes of them: cases for tests/jinja/template_test.cpp.
 
-    tools/chat_template_differential.py [N] [SEED] [FILE]      default: 400 1 tests/golden/chat/differential.json
+    tools/jinja/differential.py [N] [SEED] [FILE]      default: 400 1 tests/golden/chat/differential.json
 
 A case has "text", or null where jinja2 raises. To try more than the committed cases:
-    tools/chat_template_differential.py 50000 7 cases.json && FATHOM_JINJA_CASES=cases.json build/release/tokenizer_tests
+    tools/jinja/differential.py 50000 7 cases.json && FATHOM_JINJA_CASES=cases.json build/release/tokenizer_tests
 """
 import json
 import pathlib
 import random
 import sys
 
-from chat_template_environment import render
+from environment import render
 
 VARIABLES = {
     "messages": [
@@ -280,7 +280,7 @@ class Maker:
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    default = pathlib.Path(__file__).parents[1] / "tests/golden/chat/differential.json"
+    default = pathlib.Path(__file__).parents[2] / "tests/golden/chat/differential.json"
     path = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else default
     maker, cases, seen = Maker(seed), [], set()
     while len(cases) < count:

@@ -2,7 +2,7 @@
 """Makes tests/golden/tokenizer/: small tokenizers trained on the text below, and what Hugging Face `tokenizers` encodes with them.
 
     pip install tokenizers==0.23.3
-    python3 tools/tokenizer_make_golden.py tests/golden/tokenizer
+    python3 tools/tokenizer/make_golden.py tests/golden/tokenizer
 
 For each NAME: NAME.tokenizer.json, NAME.config.json (empty: none) and NAME.golden.json,
     {"prefix": ids, "suffix": ids,   what encoding adds
@@ -16,7 +16,7 @@ import random
 import sys
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from tokenizer_compare import HARD, PATTERNS, latin_letters
+from compare import HARD, PATTERNS, latin_letters
 
 V3 = [
     "\\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",

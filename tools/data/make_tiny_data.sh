@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes data/tiny, the token data of configs/tiny.toml, from this repository's own documentation: tools/make_tiny_data.sh [FATHOM]
+# Makes data/tiny, the token data of configs/tiny.toml, from this repository's own documentation: tools/data/make_tiny_data.sh [FATHOM]
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 fathom=${1:-build/release/fathom}
 work=build/tiny-data  # a relative path: the manifest names its sources
 rm -rf "$work" && mkdir -p "$work/docs"

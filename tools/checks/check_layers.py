@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Includes point down the layer table: a folder of src/ uses itself and what stands below it.
 
-    tools/check_layers.py [SRC]
+    tools/checks/check_layers.py [SRC]
 
 Prints every include that does not, and exits with 1. The table is the one of docs/architecture.md.
 """
@@ -60,7 +60,7 @@ def problems(src: pathlib.Path):
 
 
 def main() -> int:
-    src = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent / "src"
+    src = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parents[2] / "src"
     found = list(problems(src))
     for line in found:
         print(line)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes what PyPI gguf's numpy code (gguf/quants.py) computes for blocks of every format: tests/golden/quant/.
 
-    python3 tools/quant_goldens.py                                      # the committed files
-    python3 tools/quant_goldens.py --out DIR --blocks 4000 --seed 7     # many more: tools/quant_compare.py
+    python3 tools/quant/goldens.py                                      # the committed files
+    python3 tools/quant/goldens.py --out DIR --blocks 4000 --seed 7     # many more: tools/quant/compare.py
 
 FORMAT.decode: int32 n_blocks, the blocks' bytes, then their float32 values.
 FORMAT.encode: int32 n_blocks, float32 values, then the blocks' bytes. Only the formats that gguf has an encoder for.
@@ -60,7 +60,7 @@ def write(path, n, first, second):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "quant"
+    default = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "quant"
     parser.add_argument("--out", type=pathlib.Path, default=default)
     parser.add_argument("--blocks", type=int, default=0, help="random blocks of each format (default: a few KB of them)")
     parser.add_argument("--seed", type=int, default=1)

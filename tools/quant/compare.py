@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares fathom's decoders and encoders with PyPI gguf's on many random blocks: new goldens, then the tests that read them.
 
-    python3 tools/quant_compare.py [--tests build/release/quant_tests] [--blocks 4000] [--seeds 5]
+    python3 tools/quant/compare.py [--tests build/release/quant_tests] [--blocks 4000] [--seeds 5]
 """
 import argparse
 import os
@@ -21,7 +21,7 @@ def main():
     args = parser.parse_args()
     for seed in range(100, 100 + args.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, HERE / "quant_goldens.py", "--out", folder, "--blocks", str(args.blocks), "--seed", str(seed)],
+            subprocess.run([sys.executable, HERE / "goldens.py", "--out", folder, "--blocks", str(args.blocks), "--seed", str(seed)],
                            check=True, stdout=subprocess.DEVNULL)
             run = subprocess.run([args.tests, "--gtest_filter=*Golden*"], env={**os.environ, "FATHOM_QUANT_GOLDENS": folder},
                                  capture_output=True, text=True)
