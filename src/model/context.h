@@ -79,19 +79,16 @@ inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const
       ctx.observer->on_matmul(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));
 }
 
-// Where the gradient of an input goes: in place of what dx holds, or added to it.
-struct InputGradient {
-  MatView<float> dx;
-  bool add;
-};
-inline InputGradient into(MatView<float> dx) noexcept { return {dx, false}; }
-inline InputGradient added_to(MatView<float> dx) noexcept { return {dx, true}; }
-
-// Backward of y = x W^T: dW (added to ctx.gradients) = dy^T x, and dx = dy W.
+// Backward of y = x W^T: dW (added to ctx.gradients, unless frozen) = dy^T x, and dx = dy W. The router computes in
+// float32 whatever the products of ctx are.
+inline void linear_backward(Context& ctx, MatmulPrecision products, MatView<const float> x, const Weight& w,
+                            MatView<const float> dy, const InputGradient& out) {
+  if (const MatView<float> dw = ctx.gradients->of(w); !dw.empty()) linear_dweight(ctx.pool, products, dy, x, dw);
+  linear_dinput(ctx.pool, products, dy, w, out);
+}
 inline void linear_backward(Context& ctx, MatView<const float> x, const Weight& w, MatView<const float> dy,
                             const InputGradient& out) {
-  linear_dweight(ctx.pool, ctx.products, dy, x, ctx.gradients->of(w));
-  linear_dinput(ctx.pool, ctx.products, dy, w, out.dx, out.add);
+  linear_backward(ctx, ctx.products, x, w, dy, out);
 }
 
 // Uninitialised, until the caller's arena scope closes.

@@ -1,32 +1,36 @@
-// Where the gradient of each weight is.
+// Where the gradient of each weight is, and which weights are frozen.
 #pragma once
+#include <unordered_map>
+
 #include "tensor/view.h"
 #include "tensor/weight.h"
 
 namespace fathom {
 
-// Parameters lie in one flat buffer, float32, and (for bf16 products) a second time in a parallel one of bfloat16.
-// Gradients lie in a third, at the same places, so that a Weight that views either buffer names its gradient by its
-// address. Gradients are float32 and are added to: whoever starts a step clears them.
+// Entries are found by the bytes that a weight views, so that a tied head finds the gradient of the embedding, and
+// gradients may lie in any number of buffers. Gradients are float32 and are added to: whoever starts a step clears
+// them. A frozen weight has an entry without a place: backward passes go through it to what lies below, and compute
+// nothing for it.
 class Gradients {
  public:
-  Gradients(const float* parameters, const uint16_t* parameters_bf16, VecView<float> gradients)
-      : parameters_(parameters), bf16_(parameters_bf16), gradients_(gradients) {}
-
-  // (rows, cols) of the weight. The weight must view one of the two buffers (check()).
-  MatView<float> of(const Weight& w) const {
-    const int64_t offset = w.dtype == DType::f32 ? reinterpret_cast<const float*>(w.data) - parameters_
-                                                 : reinterpret_cast<const uint16_t*>(w.data) - bf16_;
-    check(offset >= 0 && offset + w.rows * w.cols <= gradients_.size, "the weight is one of the parameters");
-    return {gradients_.data + offset, w.rows, w.cols};
+  // gradient (rows, cols) of the weight; empty: the weight is frozen.
+  void set(const Weight& w, MatView<float> gradient) {
+    check(gradient.empty() || (gradient.rows == w.rows && gradient.cols == w.cols), "a gradient for every element");
+    places_[w.data] = gradient;
   }
-  VecView<float> vector_of(const Weight& w) const { return of(w).vec(0); }
-  VecView<float> all() const { return gradients_; }
+  // (rows, cols) of the weight, or an empty view of a frozen one. The weight must have an entry (check()).
+  MatView<float> of(const Weight& w) const {
+    const auto place = places_.find(w.data);
+    check(place != places_.end(), "the weight is one of the parameters");
+    return place->second;
+  }
+  VecView<float> vector_of(const Weight& w) const {
+    const MatView<float> g = of(w);
+    return g.empty() ? VecView<float>() : g.vec(0);
+  }
 
  private:
-  const float* parameters_;
-  const uint16_t* bf16_;
-  VecView<float> gradients_;
+  std::unordered_map<const std::byte*, MatView<float>> places_;
 };
 
 }  // namespace fathom

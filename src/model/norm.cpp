@@ -38,7 +38,7 @@ void norm_forward(Context& ctx, const Weight& weight, double eps, MatView<const 
 void norm_backward(Context& ctx, const Weight& weight, double eps, MatView<const float> x, MatView<const float> dy,
                    const InputGradient& out) {
   Arena::Scope scope(ctx.arena);
-  rmsnorm_backward(ctx.pool, x, gain_of(ctx, weight), static_cast<float>(eps), dy, out.dx, out.add,
+  rmsnorm_backward(ctx.pool, x, gain_of(ctx, weight), static_cast<float>(eps), dy, out,
                    ctx.gradients->vector_of(weight));
 }
 

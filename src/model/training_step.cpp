@@ -1,7 +1,6 @@
 #include "model/training_step.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "kernels/matmul/float_matmul.h"
 #include "kernels/rows/backward.h"
@@ -57,77 +56,80 @@ void layer_backward(const Step& step, int64_t layer, const LayerTraining& traini
   norm_backward(ctx, w.input_layernorm, eps, s.x, dnormed, added_to(dx));
 }
 
-// Final norm, head and loss of the rows of x, a chunk of logits at a time. losses (T) written. With ctx.gradients, dx
-// (T, D) is written.
-double head(const Step& step, std::span<const int32_t> targets, const StepOptions& o, MatView<const float> x,
-            std::span<double> losses, MatView<float> dx) {
-  Context& ctx = step.ctx;
-  const ModelWeights& w = *step.network.weights;
-  const int64_t T = x.rows, D = x.cols, V = step.config().vocab_size;
-  const double eps = step.config().rms_norm_eps;
-  Arena::Scope scope(ctx.arena);
-  auto normed = scratch(ctx, T, D), logits = scratch(ctx, std::min(o.loss_chunk, T), V);
-  norm_forward(ctx, w.norm, eps, x, normed);
-  for (int64_t at = 0; at < T; at += o.loss_chunk) {
-    const int64_t rows = std::min(o.loss_chunk, T - at);
-    const MatView<float> chunk = logits.sub_rows(0, rows);
-    linear(ctx, normed.sub_rows(at, rows), w.lm_head, chunk);
-    cross_entropy_backward(ctx.pool, chunk, targets.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)),
-                           static_cast<float>(o.token_weight),
-                           losses.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)));
-    if (ctx.gradients != nullptr)
-      linear_backward(ctx, normed.sub_rows(at, rows), w.lm_head, chunk, into(dx.sub_rows(at, rows)));
-  }
-  if (ctx.gradients != nullptr) norm_backward(ctx, w.norm, eps, x, dx, into(dx));
-  return std::accumulate(losses.begin(), losses.end(), 0.0);
+void check_batch(const TrainingBatch& b) {
+  check(std::ssize(b.targets) == b.batch.rows(), "one target a row");
+  check(b.weights.empty() || b.weights.size() == b.targets.size(), "one weight a row, or none");
 }
 
-StepReport start_report(const TrainingBatch& b) {
-  StepReport report;
-  report.n_targets = std::count_if(b.targets.begin(), b.targets.end(), [](int32_t t) { return t >= 0; });
-  return report;
-}
-
-void report_moe(const ModelConfig& c, const StepOptions& o, const TrainingBatch& b, const MoeSaved& s,
-                StepReport& report) {
-  report.balance += balance_losses(c, o.balance, s, b.sequences);
+void report_experts(const ModelConfig& c, const MoeSaved& s, StepReport& report) {
   std::vector<int64_t>& counts = report.expert_counts.emplace_back(static_cast<size_t>(c.n_routed_experts));
   for (int64_t t = 0; t < s.routing.experts.rows; ++t)
     for (int64_t k = 0; k < s.routing.experts.cols; ++k) ++counts[static_cast<size_t>(s.routing.experts(t, k))];
   report.n_dropped += std::count(s.dispatch.row.begin(), s.dispatch.row.end(), -1);
 }
 
-MatView<float> embed(Context& ctx, const Network& n, const Batch& batch) {
-  auto x = scratch(ctx, batch.rows(), n.config->hidden_size);
-  gather_rows(n.weights->embed_tokens, batch.tokens, x);
-  round_activations(ctx, x);
-  return x;
+void report_losses(const TrainingBatch& b, std::span<const double> losses, StepReport& report) {
+  report.n_targets = std::count_if(b.targets.begin(), b.targets.end(), [](int32_t t) { return t >= 0; });
+  report.weight_sum = target_weight(b);
+  for (size_t t = 0; t < losses.size(); ++t) report.loss_sum += b.weight(static_cast<int64_t>(t)) * losses[t];
 }
 
-Context training_context(const Context& ctx, const Gradients* gradients) {
+}  // namespace
+
+void StepOptions::set_means_over(std::span<const TrainingBatch> micro_batches) {
+  double weight = 0;
+  size_t sequences = 0;
+  for (const TrainingBatch& b : micro_batches) {
+    weight += target_weight(b);
+    sequences += b.sequences.size();
+  }
+  token_weight = weight > 0 ? 1.0 / weight : 1.0;
+  sequence_weight = 1.0 / static_cast<double>(std::max<size_t>(1, sequences));
+}
+
+StepReport& StepReport::operator+=(const StepReport& o) {
+  loss_sum += o.loss_sum;
+  weight_sum += o.weight_sum;
+  n_targets += o.n_targets;
+  balance += o.balance;
+  n_dropped += o.n_dropped;
+  expert_counts.resize(o.expert_counts.size());
+  for (size_t l = 0; l < expert_counts.size(); ++l) {
+    expert_counts[l].resize(o.expert_counts[l].size());
+    for (size_t e = 0; e < expert_counts[l].size(); ++e) expert_counts[l][e] += o.expert_counts[l][e];
+  }
+  return *this;
+}
+
+Context training_context(const Context& ctx) {
   return {.pool = ctx.pool,
           .arena = ctx.arena,
           .activations = ctx.activations,
           .products = ctx.products,
           .training = true,
-          .gradients = gradients};
+          .gradients = ctx.gradients};
 }
 
-// Forward through all layers, x in place; what their backward needs is in saved (L).
-void layers_forward(const Step& step, const MoeTraining& moe, Recompute recompute, MatView<float> x,
-                    std::span<LayerSaved> saved) {
+Stage make_stage(const TrainingBatch& batch, const StepOptions& options, int64_t first, int64_t last) {
+  return {.first = first,
+          .last = last,
+          .moe = {&options.balance, batch.sequences, static_cast<float>(options.sequence_weight)},
+          .recompute = options.recompute};
+}
+
+void layers_forward(const Step& step, Stage& stage, MatView<float> x) {
   Context& ctx = step.ctx;
-  for (size_t i = 0; i < saved.size(); ++i) {
-    const auto layer = static_cast<int64_t>(i);
-    LayerSaved& s = saved[i];
+  stage.saved.assign(static_cast<size_t>(stage.last - stage.first), {});
+  for (int64_t layer = stage.first; layer < stage.last; ++layer) {
+    LayerSaved& s = stage.saved[static_cast<size_t>(layer - stage.first)];
     allocate_input(ctx, step.network, layer, x.rows, s);
     copy_rows(ctx, x, s.x);
-    const LayerTraining training{s, moe};
+    const LayerTraining training{s, stage.moe};
     const auto run = [&] {
       allocate_rest(ctx, step.network, layer, x.rows, s);
       layer_forward(step, layer, x, &training);
     };
-    if (recompute == Recompute::layers) {
+    if (stage.recompute == Recompute::layers) {
       Arena::Scope layer_scope(ctx.arena);
       run();
     } else {
@@ -136,59 +138,93 @@ void layers_forward(const Step& step, const MoeTraining& moe, Recompute recomput
   }
 }
 
-// Backward through all layers: dx of the last layer's output becomes that of the first one's input. x: scratch (T, D).
-void layers_backward(const Step& step, const MoeTraining& moe, Recompute recompute, std::span<LayerSaved> saved,
-                     MatView<float> x, MatView<float> dx) {
-  Context& ctx = step.ctx;
-  for (size_t i = saved.size(); i-- > 0;) {
-    const auto layer = static_cast<int64_t>(i);
-    LayerSaved& s = saved[i];
-    Arena::Scope layer_scope(ctx.arena);
-    if (recompute == Recompute::layers) {
-      allocate_rest(ctx, step.network, layer, x.rows, s);
-      copy_rows(ctx, s.x, x);
-      const LayerTraining again{s, moe, true};
-      layer_forward(step, layer, x, &again);
-    }
-    layer_backward(step, layer, {s, moe}, dx);
+void report_layers(const ModelConfig& c, const Stage& stage, StepReport& report) {
+  for (int64_t layer = stage.first; layer < stage.last; ++layer) {
+    if (!c.layer_is_moe(layer)) continue;
+    const MoeSaved& s = stage.saved[static_cast<size_t>(layer - stage.first)].moe;
+    report.balance += balance_losses(c, *stage.moe.balance, s, stage.moe.sequences);
+    report_experts(c, s, report);
   }
 }
 
-}  // namespace
+void head_forward_and_backward(const Step& step, const TrainingBatch& batch, const StepOptions& o,
+                               MatView<const float> x, std::span<double> losses, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  const ModelWeights& w = *step.network.weights;
+  const int64_t T = x.rows;
+  const double eps = step.config().rms_norm_eps;
+  const auto scale = static_cast<float>(o.token_weight);
+  Arena::Scope scope(ctx.arena);
+  auto normed = scratch(ctx, T, x.cols), logits = scratch(ctx, std::min(o.loss_chunk, T), step.config().vocab_size);
+  norm_forward(ctx, w.norm, eps, x, normed);
+  for (int64_t at = 0; at < T; at += o.loss_chunk) {
+    const int64_t rows = std::min(o.loss_chunk, T - at);
+    const MatView<float> chunk = logits.sub_rows(0, rows);
+    linear(ctx, normed.sub_rows(at, rows), w.lm_head, chunk);
+    (*o.loss)(ctx.pool, scale, {batch, at, chunk, losses.subspan(static_cast<size_t>(at), static_cast<size_t>(rows))});
+    if (ctx.gradients != nullptr)
+      linear_backward(ctx, normed.sub_rows(at, rows), w.lm_head, chunk, into(dx.sub_rows(at, rows)));
+  }
+  if (ctx.gradients != nullptr) norm_backward(ctx, w.norm, eps, x, dx, into(dx));
+}
+
+void layers_backward(const Step& step, Stage& stage, MatView<float> x, MatView<float> dx) {
+  Context& ctx = step.ctx;
+  for (int64_t layer = stage.last; layer-- > stage.first;) {
+    LayerSaved& s = stage.saved[static_cast<size_t>(layer - stage.first)];
+    Arena::Scope layer_scope(ctx.arena);
+    if (stage.recompute == Recompute::layers) {
+      allocate_rest(ctx, step.network, layer, x.rows, s);
+      copy_rows(ctx, s.x, x);
+      const LayerTraining again{s, stage.moe, true};
+      layer_forward(step, layer, x, &again);
+    }
+    layer_backward(step, layer, {s, stage.moe}, dx);
+  }
+}
+
+void embed_backward(const Step& step, MatView<const float> dx) {
+  const MatView<float> table = step.ctx.gradients->of(step.network.weights->embed_tokens);
+  if (!table.empty()) embedding_backward(step.ctx.pool, step.batch.tokens, dx, table);
+}
 
 StepReport forward_and_backward(const Context& context, const Network& n, const TrainingBatch& b,
                                 const StepOptions& o) {
   check(context.gradients != nullptr, "a backward pass needs a place for its gradients");
-  Context ctx = training_context(context, context.gradients);
-  const int64_t T = b.batch.rows();
-  check(std::ssize(b.targets) == T, "one target a row");
+  check_batch(b);
+  Context ctx = training_context(context);
   Arena::Scope scope(ctx.arena);
-  const MoeTraining moe{&o.balance, b.sequences, static_cast<float>(o.sequence_weight)};
-  StepReport report = start_report(b);
   const Step step{ctx, n, b.batch, rotary_rows(ctx, n, b.batch)};
-  auto x = embed(ctx, n, b.batch);
-  std::vector<LayerSaved> saved(static_cast<size_t>(n.config->num_hidden_layers));
-  layers_forward(step, moe, o.recompute, x, saved);
-  for (size_t i = 0; i < saved.size(); ++i)
-    if (is_moe(n, static_cast<int64_t>(i))) report_moe(*n.config, o, b, saved[i].moe, report);
+  auto x = scratch(ctx, b.batch.rows(), n.config->hidden_size);
+  embed_forward(step, x);
+  Stage layers = make_stage(b, o, 0, n.config->num_hidden_layers);
+  layers_forward(step, layers, x);
+  StepReport report;
+  report_layers(*n.config, layers, report);
 
-  auto dx = scratch(ctx, T, n.config->hidden_size);
-  std::vector<double> losses(static_cast<size_t>(T));
-  report.loss_sum = head(step, b.targets, o, x, losses, dx);
-  layers_backward(step, moe, o.recompute, saved, x, dx);
-  embedding_backward(ctx.pool, b.batch.tokens, dx, ctx.gradients->of(n.weights->embed_tokens));
+  auto dx = scratch(ctx, x.rows, x.cols);
+  std::vector<double> losses(b.targets.size());
+  head_forward_and_backward(step, b, o, x, losses, dx);
+  report_losses(b, losses, report);
+  layers_backward(step, layers, x, dx);
+  embed_backward(step, dx);
   return report;
 }
 
-StepReport evaluate(const Context& context, const Network& n, const TrainingBatch& b, std::vector<double>* losses) {
-  Context ctx = training_context(context, nullptr);
+StepReport evaluate(const Context& context, const Network& n, const TrainingBatch& b, std::vector<double>* losses,
+                    const LogitLoss& loss) {
+  Context ctx = training_context(context);
+  ctx.gradients = nullptr;
+  check_batch(b);
   Arena::Scope scope(ctx.arena);
-  StepReport report = start_report(b);
   const Step step{ctx, n, b.batch, rotary_rows(ctx, n, b.batch)};
-  auto x = embed(ctx, n, b.batch);
+  auto x = scratch(ctx, b.batch.rows(), n.config->hidden_size);
+  embed_forward(step, x);
   for (int64_t i = 0; i < n.config->num_hidden_layers; ++i) layer_forward(step, i, x, nullptr);
-  std::vector<double> own(static_cast<size_t>(b.batch.rows()));
-  report.loss_sum = head(step, b.targets, {}, x, own, {});
+  std::vector<double> own(b.targets.size());
+  head_forward_and_backward(step, b, {.loss = &loss}, x, own, {});
+  StepReport report;
+  report_losses(b, own, report);
   if (losses != nullptr) *losses = std::move(own);
   return report;
 }

@@ -27,6 +27,11 @@ void add_rows(Context& ctx, MatView<const float> y, MatView<float> x) {
   round_activations(ctx, x);
 }
 
+void embed_forward(const Step& step, MatView<float> x) {
+  gather_rows(step.network.weights->embed_tokens, step.batch.tokens, x);
+  round_activations(step.ctx, x);
+}
+
 void layer_forward(const Step& step, int64_t layer, MatView<float> x, const LayerTraining* training) {
   Context& ctx = step.ctx;
   const ModelConfig& c = step.config();
@@ -91,9 +96,7 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
   Arena::Scope scope(ctx.arena);
   const Step step{ctx, n, batch, rotary_rows(ctx, n, batch), &cache};
   auto x = scratch(ctx, T, D);
-
-  gather_rows(n.weights->embed_tokens, batch.tokens, x);
-  round_activations(ctx, x);
+  embed_forward(step, x);
   for (int64_t i = 0; i < n.config->num_hidden_layers; ++i) {
     layer_forward(step, i, x, nullptr);
     if (ctx.layer_done != nullptr) (*ctx.layer_done)(i + 1);

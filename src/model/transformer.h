@@ -27,6 +27,9 @@ struct LayerTraining {
   bool reuse_routing = false;  // the forward pass is run again
 };
 
+// The rows of the embedding that the batch's tokens name: x (T, D) written.
+void embed_forward(const Step& step, MatView<float> x);
+
 // x (T, D) in place: x += attention(norm(x)); x += feed_forward(norm(x)). training: nullptr in inference.
 void layer_forward(const Step& step, int64_t layer, MatView<float> x, const LayerTraining* training);
 

@@ -54,7 +54,7 @@ void AdamW::update(ThreadPool& pool, Parameters& parameters, const OptimizerConf
               .epsilon = static_cast<float>(config.epsilon),
               .keep = 1};
   for (const ParameterInfo& info : parameters.list()) {
-    if (!info.learned) continue;
+    if (!info.learned || info.frozen) continue;
     rates.keep = info.decays ? static_cast<float>(1 - rate * config.weight_decay) : 1.0f;
     pool.parallel_for(info.size, kPiece, [&](int64_t begin, int64_t end) {
       const int64_t at = info.offset + begin;

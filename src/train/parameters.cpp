@@ -39,15 +39,26 @@ Parameters::Parameters(const ModelConfig& config, MatmulPrecision products) : we
   if (products == MatmulPrecision::bf16) bf16_ = Buffer<uint16_t>(offset);
   size_t i = 0;
   for_each_tensor(weights_, config, [&](const std::string& name, Weight& w, const Shape& shape) {
-    const ParameterInfo& p = list_[i++];
+    ParameterInfo& p = list_[i++];
     const bool rounded = products == MatmulPrecision::bf16 && shape.size() > 1 && !is_router(name);
-    w = {.dtype = rounded ? DType::bf16 : DType::f32,
-         .rows = shape.size() > 1 ? shape[0] : 1,
-         .cols = shape.back(),
-         .data = rounded ? reinterpret_cast<const std::byte*>(bf16_.data() + p.offset)
-                         : reinterpret_cast<const std::byte*>(master_.data() + p.offset)};
+    p.weight = {.dtype = rounded ? DType::bf16 : DType::f32,
+                .rows = shape.size() > 1 ? shape[0] : 1,
+                .cols = shape.back(),
+                .data = rounded ? reinterpret_cast<const std::byte*>(bf16_.data() + p.offset)
+                                : reinterpret_cast<const std::byte*>(master_.data() + p.offset)};
+    w = p.weight;
   });
   if (config.tie_word_embeddings) weights_.lm_head = weights_.embed_tokens;
+  freeze([](const std::string&) { return false; });
+}
+
+void Parameters::freeze(const std::function<bool(const std::string&)>& frozen) {
+  for (ParameterInfo& p : list_) {
+    p.frozen = frozen(p.name);
+    if (p.frozen) std::fill_n(gradients_.data() + p.offset, p.size, 0.0f);
+    const MatView<float> place(gradients_.data() + p.offset, p.weight.rows, p.weight.cols);
+    map_.set(p.weight, p.frozen ? MatView<float>() : place);
+  }
 }
 
 void Parameters::initialise(ThreadPool& pool, uint64_t seed, double deviation) {

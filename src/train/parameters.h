@@ -1,5 +1,6 @@
 // All parameters of a model in one flat buffer, and the weight tree over it.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,13 +17,15 @@ struct ParameterInfo {
   std::string name;
   Shape shape;
   int64_t offset = 0, size = 0;  // in the flat buffer; offsets are multiples of 16
+  Weight weight = {};            // its view in the weight tree
   bool decays = false;           // matrices do, gains do not
   bool learned = true;           // by gradient; a router's score bias is not (score_bias.h)
+  bool frozen = false;           // neither
 };
 
 // The master copy is float32. With MatmulPrecision::bf16 the matrices (not norms, not the router, which works in
-// float32) are read from a second copy rounded to bfloat16; the weight tree views the one or the other, and Gradients
-// (model/gradients.h) finds the gradient of either.
+// float32) are read from a second copy rounded to bfloat16; the weight tree views the one or the other. A third buffer
+// holds the gradients, at the same places.
 class Parameters {
  public:
   Parameters(const ModelConfig& config, MatmulPrecision products);
@@ -31,8 +34,11 @@ class Parameters {
   const ModelWeights& weights() const noexcept { return weights_; }
   VecView<float> master() const noexcept { return master_.vec(); }
   VecView<float> gradients() const noexcept { return gradients_.vec(); }
-  Gradients gradient_map() const { return Gradients(master_.data(), bf16_.data(), gradients_.vec()); }
-  int64_t count() const noexcept { return count_; }  // without padding
+  const Gradients& gradient_map() const noexcept { return map_; }  // the gradient of every weight of weights()
+  int64_t count() const noexcept { return count_; }                // without padding
+
+  // The tensors whose names it is true for have no gradient from now on, and no update changes them.
+  void freeze(const std::function<bool(const std::string& name)>& frozen);
 
   // Every matrix i.i.d. normal with this deviation, gains 1, score biases 0: number i of tensor NAME is a function of
   // (seed, NAME, i) alone.
@@ -47,6 +53,7 @@ class Parameters {
   ModelWeights weights_;
   Buffer<float> master_, gradients_;
   Buffer<uint16_t> bf16_;  // empty for MatmulPrecision::f32
+  Gradients map_;
   int64_t count_ = 0;
 };
 

@@ -10,6 +10,7 @@ void update_score_bias(Parameters& parameters, const std::vector<std::vector<int
     if (p.learned) continue;
     check(layer < counts.size() && std::ssize(counts[layer]) == p.size, "a load for every expert of every bias");
     const std::vector<int64_t>& load = counts[layer++];
+    if (p.frozen) continue;
     const int64_t total = std::accumulate(load.begin(), load.end(), int64_t{0});
     float* bias = parameters.master().data + p.offset;
     for (int64_t e = 0; e < p.size; ++e) {

@@ -112,8 +112,8 @@ StepResult Trainer::step() {
                             .recompute = config_.run.recompute,
                             .token_weight = 1.0 / static_cast<double>(std::max<int64_t>(1, n_targets)),
                             .sequence_weight = 1.0 / static_cast<double>(B)};
-  const Gradients gradients = parameters_.gradient_map();
-  const Context ctx{.pool = pool_, .arena = arena_, .products = config_.run.products, .gradients = &gradients};
+  const Context ctx{
+      .pool = pool_, .arena = arena_, .products = config_.run.products, .gradients = &parameters_.gradient_map()};
   double loss_sum = 0;
   std::vector<std::vector<int64_t>> expert_counts;
   for (const TrainingBatch& b : micro) {

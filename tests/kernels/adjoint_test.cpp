@@ -60,7 +60,7 @@ TEST(Adjoint, LinearItsInputAndItsWeightGradient) {
       const Weight w = weight_of(values, N, K);
       std::vector<float> y(v.size()), dx(x.size()), dw(values.size());
       linear(pool, p, mat(x, T, K), w, mat(y, T, N));
-      linear_dinput(pool, p, mat(v, T, N), w, mat(dx, T, K), false);
+      linear_dinput(pool, p, mat(v, T, N), w, into(mat(dx, T, K)));
       linear_dweight(pool, p, mat(v, T, N), mat(x, T, K), mat(dw, N, K));
       const double want = inner(y, v), bound = 1e-5 * norm(y) * norm(v);
       EXPECT_NEAR(inner(x, dx), want, bound);
@@ -87,7 +87,7 @@ TEST(Adjoint, GroupedLinearItsInputAndItsWeightGradients) {
       gradients.emplace_back(dw.data() + at, N, K);
     }
     grouped_linear(pool, p, mat(x, T, K), offsets, weights, mat(y, T, N));
-    grouped_linear_dinput(pool, p, mat(v, T, N), offsets, weights, mat(dx, T, K), false);
+    grouped_linear_dinput(pool, p, mat(v, T, N), offsets, weights, into(mat(dx, T, K)));
     grouped_linear_dweight(pool, p, mat(v, T, N), mat(x, T, K), offsets, gradients);
     const double want = inner(y, v), bound = 1e-5 * norm(y) * norm(v);
     EXPECT_NEAR(inner(x, dx), want, bound);

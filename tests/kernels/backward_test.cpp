@@ -177,11 +177,11 @@ TEST(Backward, RowOpsAgreeWithTheirDefinitions) {
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     std::vector<float> got(x.size()), got2(x.size()), gw(w.size(), 0.5f);
-    rmsnorm_backward(pool, {xf.data(), T, D}, {wf.data(), D}, 1e-6f, {dyf.data(), T, D}, {got.data(), T, D}, false,
+    rmsnorm_backward(pool, {xf.data(), T, D}, {wf.data(), D}, 1e-6f, {dyf.data(), T, D}, into({got.data(), T, D}),
                      {gw.data(), D});
     EXPECT_LE(largest_error(got, dx), 1e-5);  // a few roundings and sums of 300 terms
     EXPECT_LE(largest_error(gw, dw), 1e-5);
-    rmsnorm_backward(pool, {xf.data(), T, D}, {wf.data(), D}, 1e-6f, {dyf.data(), T, D}, {got.data(), T, D}, true,
+    rmsnorm_backward(pool, {xf.data(), T, D}, {wf.data(), D}, 1e-6f, {dyf.data(), T, D}, added_to({got.data(), T, D}),
                      {gw.data(), D});
     Vec twice = dx;
     for (double& v : twice) v *= 2;
@@ -200,7 +200,7 @@ TEST(Backward, CrossEntropyAgreesAndARowWithoutTargetCountsForNothing) {
   const std::vector<int32_t> targets = {0, 999, -1, 500};
   std::vector<double> losses(T);
   ThreadPool pool(2);
-  cross_entropy_backward(pool, {logits.data(), T, V}, targets, 0.25f, losses);
+  cross_entropy_backward(pool, {logits.data(), T, V}, targets, {}, 0.25f, losses);
   for (int64_t t = 0; t < T; ++t) {
     Vec row(x.begin() + t * V, x.begin() + (t + 1) * V);
     if (targets[static_cast<size_t>(t)] < 0) {
@@ -212,6 +212,38 @@ TEST(Backward, CrossEntropyAgreesAndARowWithoutTargetCountsForNothing) {
                 losses[static_cast<size_t>(t)], 1e-5);
     EXPECT_LE(largest_error({logits.data() + t * V, V}, row), 2e-6);
   }
+}
+
+TEST(Backward, AWeightOfATokenScalesItsSlopeAndNotItsLoss) {
+  constexpr int64_t T = 4, V = 300;
+  const auto x = to_float(normals(T * V, 1));
+  const std::vector<int32_t> targets = {0, 299, -1, 5};
+  const std::vector<float> weights = {0.5f, -3.0f, 2.0f, 0.0f}, ones(T, 1.0f);
+  ThreadPool pool(2);
+  const auto run = [&](std::span<const float> w, float scale) {
+    auto logits = x;
+    std::vector<double> losses(T);
+    cross_entropy_backward(pool, {logits.data(), T, V}, targets, w, scale, losses);
+    return std::pair(logits, losses);
+  };
+  const auto plain = run({}, 0.25f), weighted = run(weights, 0.25f);
+  EXPECT_EQ(run(ones, 0.25f), plain);
+  EXPECT_EQ(weighted.second, plain.second);
+  for (size_t t = 0; t < T; ++t) {
+    const auto alone = run({}, 0.25f * weights[t]);
+    for (size_t i = t * V; i < (t + 1) * V; ++i) ASSERT_EQ(weighted.first[i], alone.first[i]) << t;
+  }
+}
+
+TEST(Backward, AGradientOfTheGainThatIsNotWantedChangesNoOther) {
+  constexpr int64_t T = 5, D = 40;
+  const auto x = to_float(normals(T * D, 1)), w = to_float(normals(D, 2)), dy = to_float(normals(T * D, 3));
+  std::vector<float> with(x.size()), without(x.size()), dw(w.size());
+  ThreadPool pool(2);
+  rmsnorm_backward(pool, {x.data(), T, D}, {w.data(), D}, 1e-6f, {dy.data(), T, D}, into({with.data(), T, D}),
+                   {dw.data(), D});
+  rmsnorm_backward(pool, {x.data(), T, D}, {w.data(), D}, 1e-6f, {dy.data(), T, D}, into({without.data(), T, D}), {});
+  EXPECT_EQ(with, without);
 }
 
 TEST(Backward, AttentionAgreesWithItsDefinitionAcrossBlocks) {

@@ -62,7 +62,7 @@ TEST(Linear, ForwardInputAndWeightGradientStayWithinTheRoundingBound) {
         }();
         linear(pool, p, x.view(), w, y.view());
         expect_product(of(p, x.view()), transposed(we), s.K, zero_y.view(), y.view());
-        linear_dinput(pool, p, dy.view(), w, dx.view(), true);
+        linear_dinput(pool, p, dy.view(), w, added_to(dx.view()));
         expect_product(of(p, dy.view()), we, s.N, dx_before.view(), dx.view());
         linear_dweight(pool, p, dy.view(), x.view(), dw.view());
         expect_product(transposed(of(p, dy.view())), of(p, x.view()), T, dw_before.view(), dw.view());
@@ -84,7 +84,7 @@ TEST(Linear, WeightsOfEveryTypeAreDecodedExactly) {
       Padded y(T, N, 0, 3), dx(T, K, 0, 4);
       linear(pool, p, x.view(), stored.w, y.view());
       expect_product(of(p, x.view()), transposed(of(p, mat(values, N, K))), K, {zero.data(), T, N}, y.view());
-      linear_dinput(pool, p, dy.view(), stored.w, dx.view(), false);
+      linear_dinput(pool, p, dy.view(), stored.w, into(dx.view()));
       expect_product(of(p, dy.view()), of(p, mat(values, N, K)), N, {zero.data(), T, K}, dx.view());
     }
 }
@@ -101,7 +101,7 @@ Bits products_of(ThreadPool& pool, MatmulPrecision p, const std::vector<float>& 
          std::vector<float>(static_cast<size_t>(N * K))};
   const auto xs = mat(x, T, K).sub_rows(first, n), dys = mat(dy, T, N).sub_rows(first, n);
   linear(pool, p, xs, w, mat(b.y, n, N));
-  linear_dinput(pool, p, dys, w, mat(b.dx, n, K), false);
+  linear_dinput(pool, p, dys, w, into(mat(b.dx, n, K)));
   linear_dweight(pool, p, dys, xs, mat(b.dw, N, K));
   return b;
 }
@@ -165,13 +165,13 @@ TEST(GroupedLinear, EqualsTheProductsOfEachExpertBitForBit) {
       std::vector<float> y(static_cast<size_t>(T * N), NAN), dx(static_cast<size_t>(T * K), 1.0f);
       auto want_y = y, want_dx = dx;
       grouped_linear(pool, p, mat(x, T, K), offsets, weights, mat(y, T, N));
-      grouped_linear_dinput(pool, p, mat(dy, T, N), offsets, weights, mat(dx, T, K), true);
+      grouped_linear_dinput(pool, p, mat(dy, T, N), offsets, weights, added_to(mat(dx, T, K)));
       grouped_linear_dweight(pool, p, mat(dy, T, N), mat(x, T, K), offsets, dw);
       for (size_t e = 0; e < E; ++e) {
         const int64_t first = offsets[e], n = offsets[e + 1] - first;
         const auto xs = mat(x, T, K).sub_rows(first, n), dys = mat(dy, T, N).sub_rows(first, n);
         linear(pool, p, xs, weights[e], mat(want_y, T, N).sub_rows(first, n));
-        linear_dinput(pool, p, dys, weights[e], mat(want_dx, T, K).sub_rows(first, n), true);
+        linear_dinput(pool, p, dys, weights[e], added_to(mat(want_dx, T, K).sub_rows(first, n)));
         linear_dweight(pool, p, dys, xs, mat(want_grads[e], N, K));
       }
       EXPECT_EQ(y, want_y);
@@ -190,7 +190,7 @@ TEST(GroupedLinear, NoRowsAtAllIsNoWork) {
   const MatView<const float> x(nullptr, 0, 16), dy(nullptr, 0, 8);
   for (const MatmulPrecision p : kProducts) {
     grouped_linear(pool, p, x, offsets, weights, MatView<float>(nullptr, 0, 8));
-    grouped_linear_dinput(pool, p, dy, offsets, weights, MatView<float>(nullptr, 0, 16), true);
+    grouped_linear_dinput(pool, p, dy, offsets, weights, added_to(MatView<float>(nullptr, 0, 16)));
     grouped_linear_dweight(pool, p, dy, x, offsets, dw);
     linear_dweight(pool, p, dy, x, dw[0]);
   }

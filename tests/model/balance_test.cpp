@@ -97,8 +97,8 @@ TEST(Balance, TheGradientIsItsFormulaAndTheLoadsAreConstants) {
   const BalanceOptions o{
       .expert_alpha = 1, .device_alpha = 10, .communication_alpha = 100, .n_devices = 2, .max_devices = 2};
   ThreadPool pool(2);
-  balance_gradient(pool, c, o, s, std::vector<SequenceRows>{{.first = 0, .n = 4, .id = 0}}, 0.5f,
-                   {gradient.data(), 4, 4});
+  const std::vector<SequenceRows> sequences = {{.first = 0, .n = 4, .id = 0}};
+  balance_gradient(pool, c, {&o, sequences, 0.5f}, s, {gradient.data(), 4, 4});
   const std::vector<double> slopes = {2 + 17.5 + 100, 1.5 + 17.5 + 100, 0.5 + 2.5 + 25, 2.5 + 25};
   for (size_t i = 0; i < 16; ++i) EXPECT_FLOAT_EQ(gradient[i], static_cast<float>(3 + 0.5 * slopes[i % 4] / 4)) << i;
 }

@@ -3,6 +3,7 @@
 // no gradient (which experts, which pairs are dropped, the loads) are given, not made.
 #pragma once
 #include <cmath>
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -33,8 +34,12 @@ class ReferenceNetwork {
     std::vector<uint8_t> kept;     // (T K)
   };
 
-  // token_weight * cross-entropy + sequence_weight * balance losses.
-  double objective(const TrainingBatch& b, const StepOptions& o, const std::vector<Choice>& choices) {
+  // The loss of a row with these logits.
+  using RowLoss = std::function<double(size_t row, const Vec& logits)>;
+
+  // token_weight * losses with the tokens' weights + sequence_weight * balance losses. loss: nullptr for cross-entropy.
+  double objective(const TrainingBatch& b, const StepOptions& o, const std::vector<Choice>& choices,
+                   const RowLoss& row_loss = nullptr) {
     const auto T = static_cast<size_t>(b.batch.rows()), D = static_cast<size_t>(c_.hidden_size);
     balance_ = 0;
     moe_layer_ = 0;
@@ -51,14 +56,18 @@ class ReferenceNetwork {
     double loss = 0;
     for (size_t t = 0; t < T; ++t) {
       if (b.targets[t] < 0) continue;
-      double sum = 0;
-      for (double l : logits[t]) sum += std::exp(l);
-      loss += std::log(sum) - logits[t][static_cast<size_t>(b.targets[t])];
+      const double weight = b.weights.empty() ? 1 : b.weights[t];
+      loss += weight * (row_loss ? row_loss(t, logits[t]) : cross_entropy_of(logits[t], b.targets[t]));
     }
     return o.token_weight * loss + o.sequence_weight * balance_;
   }
 
  private:
+  static double cross_entropy_of(const Vec& logits, int32_t target) {
+    double sum = 0;
+    for (double l : logits) sum += std::exp(l);
+    return std::log(sum) - logits[static_cast<size_t>(target)];
+  }
   static Vec row(const Vec& m, int64_t i, size_t n) {
     const auto at = m.begin() + static_cast<ptrdiff_t>(i) * static_cast<ptrdiff_t>(n);
     return {at, at + static_cast<ptrdiff_t>(n)};

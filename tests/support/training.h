@@ -1,5 +1,7 @@
 // Steps of small models in memory: the fast network's, and the choices it made, for the reference network.
 #pragma once
+#include <functional>
+
 #include "model/attention/gqa.h"
 #include "model/attention/mla.h"
 #include "model/moe/balance.h"
@@ -37,24 +39,33 @@ struct StepRun {
   std::span<const float> all() const { return {gradients.data(), static_cast<size_t>(gradients.size())}; }
 };
 
+// Every tensor's gradient at its place among the parameters; of those whose names `frozen` is true for, none.
+using Frozen = std::function<bool(const std::string&)>;
+inline Gradients gradients_in(const RandomModel& m, VecView<float> buffer, const Frozen& frozen = nullptr) {
+  Gradients gradients;
+  ModelWeights tree = m.weights;
+  for_each_tensor(tree, m.config, [&](const std::string& name, const Weight& w, const Shape&) {
+    const int64_t at = reinterpret_cast<const float*>(w.data) - m.parameters().data;
+    const bool is_frozen = frozen != nullptr && frozen(name);
+    gradients.set(w, is_frozen ? MatView<float>() : MatView<float>(buffer.data + at, w.rows, w.cols));
+  });
+  return gradients;
+}
+
 // Adds the gradients of `b` to those of `r`, and the loss sums to its report.
 inline void add_step(const RandomModel& m, const TrainingBatch& b, const StepOptions& o, StepRun& r, int threads = 1,
-                     MatmulPrecision products = MatmulPrecision::f32) {
+                     MatmulPrecision products = MatmulPrecision::f32, const Frozen& frozen = nullptr) {
   ThreadPool pool(threads);
   Arena arena;
-  const Gradients gradients(m.parameters().data, nullptr, r.gradients.vec());
+  const Gradients gradients = gradients_in(m, r.gradients.vec(), frozen);
   const Context ctx{.pool = pool, .arena = arena, .products = products, .gradients = &gradients};
-  const StepReport more = forward_and_backward(ctx, m.network, b, o);
-  r.report.loss_sum += more.loss_sum;
-  r.report.n_targets += more.n_targets;
-  r.report.balance += more.balance;
-  r.report.n_dropped += more.n_dropped;
+  r.report += forward_and_backward(ctx, m.network, b, o);
 }
 
 inline StepRun run_step(const RandomModel& m, const TrainingBatch& b, const StepOptions& o, int threads = 1,
-                        MatmulPrecision products = MatmulPrecision::f32) {
+                        MatmulPrecision products = MatmulPrecision::f32, const Frozen& frozen = nullptr) {
   StepRun r{{}, Buffer<float>(m.parameters().size)};
-  add_step(m, b, o, r, threads, products);
+  add_step(m, b, o, r, threads, products, frozen);
   return r;
 }
 
@@ -114,9 +125,9 @@ inline std::vector<ReferenceNetwork::Choice> choices_of(const RandomModel& m, co
 
 // The gradient of every tensor along a random direction, against the central difference of the reference objective in
 // double. The difference is exact to about 1e-8 of the objective's curvature; the gradient is float32, summed over a
-// few hundred terms. Relative to the norms of gradient and direction.
+// few hundred terms. Relative to the norms of gradient and direction. `loss` must be what o.loss says.
 inline void expect_gradients(const std::string& name, const RandomModel& m, const TrainingBatch& b,
-                             const StepOptions& o, double tolerance) {
+                             const StepOptions& o, double tolerance, const ReferenceNetwork::RowLoss& loss = nullptr) {
   const StepRun fast = run_step(m, b, o);
   const auto choices = choices_of(m, b, o);
   const VecView<float> p = m.parameters();
@@ -138,8 +149,8 @@ inline void expect_gradients(const std::string& name, const RandomModel& m, cons
       slope += g * d;
       norm += g * g;
     }
-    const double want = (ReferenceNetwork(m.config, tree, plus).objective(b, o, choices) -
-                         ReferenceNetwork(m.config, tree, minus).objective(b, o, choices)) /
+    const double want = (ReferenceNetwork(m.config, tree, plus).objective(b, o, choices, loss) -
+                         ReferenceNetwork(m.config, tree, minus).objective(b, o, choices, loss)) /
                         (2 * h);
     // An expert that nobody chose has no gradient at all.
     EXPECT_NEAR(slope, want, tolerance * (std::sqrt(norm) + 1e-3 * std::sqrt(whole))) << name << ": " << tensor;

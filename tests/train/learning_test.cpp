@@ -74,7 +74,7 @@ class SmallRun {
     o.balance = balance;
     o.token_weight = 1.0 / static_cast<double>(b.batch.rows());
     o.sequence_weight = 1.0 / static_cast<double>(b.sequences.size());
-    const Gradients gradients = parameters_.gradient_map();
+    const Gradients& gradients = parameters_.gradient_map();
     const StepReport report = forward_and_backward(
         {.pool = pool_, .arena = arena_, .products = products_, .gradients = &gradients}, network_, b, o);
     const double norm = AdamW::gradient_norm(pool_, parameters_.gradients());

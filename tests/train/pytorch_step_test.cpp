@@ -101,7 +101,7 @@ TEST_P(PytorchStep, LossGradientsAndUpdatesAreThoseOfAutogradAndItsAdamW) {
   const TrainingBatch batch = batch_of(want);
   const StepOptions options = options_of(want, batch);
 
-  const Gradients gradients = parameters.gradient_map();
+  const Gradients& gradients = parameters.gradient_map();
   const StepReport report =
       forward_and_backward({.pool = pool, .arena = arena, .gradients = &gradients}, network, batch, options);
   const double loss = report.loss_sum * options.token_weight, want_loss = number(want.at("loss"));

@@ -1,5 +1,6 @@
 #include "kernels/matmul/training_matmul.h"
 
+#include <optional>
 #include <vector>
 
 #include "kernels/dispatch.h"
@@ -32,8 +33,8 @@ GemmProblem problem(MatView<const float> a, Order a_order, const WeightRows& b, 
 GemmProblem forward(MatView<const float> x, const Weight& w, MatView<float> y) {
   return problem(x, Order::normal, WeightRows(kernels(), w), Order::transposed, y, false);
 }
-GemmProblem dinput(MatView<const float> dy, const Weight& w, MatView<float> dx, bool add) {
-  return problem(dy, Order::normal, WeightRows(kernels(), w), Order::normal, dx, add);
+GemmProblem dinput(MatView<const float> dy, const Weight& w, const InputGradient& out) {
+  return problem(dy, Order::normal, WeightRows(kernels(), w), Order::normal, out.dx, out.add);
 }
 GemmProblem dweight(MatView<const float> dy, MatView<const float> x, MatView<float> dw) {
   return problem(dy, Order::transposed, WeightRows(kernels(), x), Order::normal, dw, true);
@@ -41,7 +42,7 @@ GemmProblem dweight(MatView<const float> dy, MatView<const float> x, MatView<flo
 
 void run(ThreadPool* pool, MatmulPrecision p, const GemmProblem& one) { gemm(pool, gemm_kernel(p), {&one, 1}); }
 
-// of(e, first row, number of rows) is the problem of expert e.
+// of(e, first row, number of rows) is the problem of expert e, or nothing.
 template <class Of>
 void run_grouped(ThreadPool& pool, MatmulPrecision p, int64_t n_rows, std::span<const int64_t> offsets,
                  size_t n_experts, Of&& of) {
@@ -51,7 +52,8 @@ void run_grouped(ThreadPool& pool, MatmulPrecision p, int64_t n_rows, std::span<
   for (size_t e = 0; e < n_experts; ++e) {
     const int64_t n = offsets[e + 1] - offsets[e];
     check(n >= 0, "grouped_linear: offsets do not decrease");
-    if (n > 0) problems.push_back(of(e, offsets[e], n));
+    if (n == 0) continue;
+    if (const std::optional<GemmProblem> one = of(e, offsets[e], n)) problems.push_back(*one);
   }
   gemm(&pool, gemm_kernel(p), problems);
 }
@@ -61,9 +63,9 @@ void run_grouped(ThreadPool& pool, MatmulPrecision p, int64_t n_rows, std::span<
 void linear(ThreadPool& pool, MatmulPrecision p, MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
   run(&pool, p, forward(x, w, y));
 }
-void linear_dinput(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, const Weight& w, MatView<float> dx,
-                   bool add) noexcept {
-  run(&pool, p, dinput(dy, w, dx, add));
+void linear_dinput(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, const Weight& w,
+                   const InputGradient& out) noexcept {
+  run(&pool, p, dinput(dy, w, out));
 }
 void linear_dweight(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, MatView<const float> x,
                     MatView<float> dw) noexcept {
@@ -78,18 +80,18 @@ void grouped_linear(ThreadPool& pool, MatmulPrecision p, MatView<const float> x,
   });
 }
 void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy,
-                           std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> dx,
-                           bool add) noexcept {
-  check(dx.rows == dy.rows, "grouped_linear_dinput: dy (n_rows, N), dx (n_rows, K)");
+                           std::span<const int64_t> offsets, std::span<const Weight> weights,
+                           const InputGradient& out) noexcept {
+  check(out.dx.rows == dy.rows, "grouped_linear_dinput: dy (n_rows, N), dx (n_rows, K)");
   run_grouped(pool, p, dy.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
-    return dinput(dy.sub_rows(first, n), weights[e], dx.sub_rows(first, n), add);
+    return dinput(dy.sub_rows(first, n), weights[e], {out.dx.sub_rows(first, n), out.add});
   });
 }
 void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, MatView<const float> x,
                             std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept {
   check(dy.rows == x.rows, "grouped_linear_dweight: dy (n_rows, N), x (n_rows, K)");
   run_grouped(pool, p, dy.rows, offsets, dw.size(), [&](size_t e, int64_t first, int64_t n) {
-    return dweight(dy.sub_rows(first, n), x.sub_rows(first, n), dw[e]);
+    return dw[e].empty() ? std::nullopt : std::optional(dweight(dy.sub_rows(first, n), x.sub_rows(first, n), dw[e]));
   });
 }
 

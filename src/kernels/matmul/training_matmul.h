@@ -29,6 +29,7 @@
 #include <span>
 
 #include "base/threads.h"
+#include "kernels/input_gradient.h"
 #include "kernels/matmul_precision.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"
@@ -40,18 +41,19 @@ inline constexpr int64_t kRowBlock = 32;
 void linear(ThreadPool& pool, MatmulPrecision products, MatView<const float> x, const Weight& w,
             MatView<float> y) noexcept;
 void linear_dinput(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, const Weight& w,
-                   MatView<float> dx, bool add) noexcept;
+                   const InputGradient& out) noexcept;
 void linear_dweight(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, MatView<const float> x,
                     MatView<float> dw) noexcept;
 
 // Rows offsets[e] .. offsets[e+1]-1 belong to expert e. offsets (E+1) from 0 to the number of rows, not decreasing;
-// weights and dw (E), all of one shape. An expert may have no rows: its weight is not read, its dw unchanged. Work is
-// split over the threads by output tiles of all experts, so one with most of the rows does not hold up the others.
+// weights and dw (E), all of one shape. An expert may have no rows: its weight is not read, its dw unchanged. An empty
+// dw: that expert's gradient is not wanted, and not computed. Work is split over the threads by output tiles of all
+// experts, so one with most of the rows does not hold up the others.
 void grouped_linear(ThreadPool& pool, MatmulPrecision products, MatView<const float> x,
                     std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> y) noexcept;
 void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy,
-                           std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> dx,
-                           bool add) noexcept;
+                           std::span<const int64_t> offsets, std::span<const Weight> weights,
+                           const InputGradient& out) noexcept;
 void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, MatView<const float> x,
                             std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept;
 

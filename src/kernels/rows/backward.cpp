@@ -26,9 +26,9 @@ RowSums norm_row_sums(const KernelTable& k, const float* x, const float* weight,
 }  // namespace
 
 void rmsnorm_backward(ThreadPool& pool, MatView<const float> x, VecView<const float> weight, float eps,
-                      MatView<const float> dy, MatView<float> dx, bool add, VecView<float> dweight) noexcept {
-  check(x.cols == weight.size && dy.rows == x.rows && dy.cols == x.cols && dx.rows == x.rows && dx.cols == x.cols &&
-            dweight.size == weight.size,
+                      MatView<const float> dy, const InputGradient& out, VecView<float> dweight) noexcept {
+  check(x.cols == weight.size && dy.rows == x.rows && dy.cols == x.cols && out.dx.rows == x.rows &&
+            out.dx.cols == x.cols && (dweight.empty() || dweight.size == weight.size),
         "rmsnorm_backward: x, dy, dx (T, D), weight, dweight (D)");
   const KernelTable& k = kernels();
   std::vector<RowSums> sums(static_cast<size_t>(x.rows));
@@ -38,7 +38,7 @@ void rmsnorm_backward(ThreadPool& pool, MatView<const float> x, VecView<const fl
       sums[static_cast<size_t>(t)] = norm_row_sums(k, x.row(t), weight.data, eps, dy.row(t), x.cols, product.data());
   });
   // Before dx, which may be dy. Columns are split, so each sum runs over the rows in order.
-  pool.parallel_for(x.cols, 16, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(dweight.size, 16, [&](int64_t begin, int64_t end) {
     for (int64_t t = 0; t < x.rows; ++t) {
       const float rstd = sums[static_cast<size_t>(t)].rstd;
       for (int64_t i = begin; i < end; ++i) dweight[i] += dy(t, i) * (x(t, i) * rstd);
@@ -48,11 +48,11 @@ void rmsnorm_backward(ThreadPool& pool, MatView<const float> x, VecView<const fl
     for (int64_t t = begin; t < end; ++t) {
       const RowSums s = sums[static_cast<size_t>(t)];
       const float *xr = x.row(t), *dyr = dy.row(t);
-      float* out = dx.row(t);
-      if (add)
-        for (int64_t i = 0; i < x.cols; ++i) out[i] += s.rstd * (dyr[i] * weight[i] - xr[i] * s.pull);
+      float* dxr = out.dx.row(t);
+      if (out.add)
+        for (int64_t i = 0; i < x.cols; ++i) dxr[i] += s.rstd * (dyr[i] * weight[i] - xr[i] * s.pull);
       else
-        for (int64_t i = 0; i < x.cols; ++i) out[i] = s.rstd * (dyr[i] * weight[i] - xr[i] * s.pull);
+        for (int64_t i = 0; i < x.cols; ++i) dxr[i] = s.rstd * (dyr[i] * weight[i] - xr[i] * s.pull);
     }
   });
 }
@@ -83,10 +83,11 @@ void swiglu_backward(ThreadPool& pool, MatView<const float> gate, MatView<const 
   });
 }
 
-void cross_entropy_backward(ThreadPool& pool, MatView<float> logits, std::span<const int32_t> targets, float scale,
-                            std::span<double> losses) noexcept {
-  check(std::ssize(targets) == logits.rows && losses.size() == targets.size(),
-        "cross_entropy_backward: one target and one loss a row");
+void cross_entropy_backward(ThreadPool& pool, MatView<float> logits, std::span<const int32_t> targets,
+                            std::span<const float> weights, float scale, std::span<double> losses) noexcept {
+  check(std::ssize(targets) == logits.rows && losses.size() == targets.size() &&
+            (weights.empty() || weights.size() == targets.size()),
+        "cross_entropy_backward: one target, one loss and one weight (or none) a row");
   const KernelTable& k = kernels();
   pool.parallel_for(logits.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
@@ -101,8 +102,9 @@ void cross_entropy_backward(ThreadPool& pool, MatView<float> logits, std::span<c
       const float at_target = row[target], largest = k.max_row(row, logits.cols);
       const float sum = k.softmax_row(row, logits.cols);
       loss = static_cast<double>(largest) + std::log(static_cast<double>(sum)) - at_target;
-      k.scale(scale, row, logits.cols);
-      row[target] -= scale;
+      const float slope = weights.empty() ? scale : scale * weights[static_cast<size_t>(t)];
+      k.scale(slope, row, logits.cols);
+      row[target] -= slope;
     }
   });
 }

@@ -63,16 +63,17 @@ BalanceLosses balance_losses(const ModelConfig& c, const BalanceOptions& o, cons
   return total;
 }
 
-void balance_gradient(ThreadPool& pool, const ModelConfig& c, const BalanceOptions& o, const MoeSaved& saved,
-                      std::span<const SequenceRows> sequences, float weight, MatView<float> dscores) {
-  for (const SequenceRows& s : sequences) {
+void balance_gradient(ThreadPool& pool, const ModelConfig& c, const MoeTraining& training, const MoeSaved& saved,
+                      MatView<float> dscores) {
+  const BalanceOptions& o = *training.balance;
+  for (const SequenceRows& s : training.sequences) {
     const Loads f = loads_of(c, o, saved.routing, s);
     std::vector<float> slope(static_cast<size_t>(c.n_routed_experts));
     for (int64_t e = 0; e < c.n_routed_experts; ++e) {
       const auto d = static_cast<size_t>(device_of(c, o, e));
       const double a = o.expert_alpha * f.expert[static_cast<size_t>(e)] + o.device_alpha * f.device[d] +
                        o.communication_alpha * f.communication[d];
-      slope[static_cast<size_t>(e)] = weight * static_cast<float>(a / static_cast<double>(s.n));
+      slope[static_cast<size_t>(e)] = training.balance_weight * static_cast<float>(a / static_cast<double>(s.n));
     }
     pool.parallel_for(s.n, 64, [&](int64_t begin, int64_t end) {
       for (int64_t t = s.first + begin; t < s.first + end; ++t)

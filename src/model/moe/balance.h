@@ -34,6 +34,13 @@ struct SequenceRows {
   uint64_t id = 0;  // stable: the same text, the same id
 };
 
+// What training asks of all MoE layers beyond their outputs.
+struct MoeTraining {
+  const BalanceOptions* balance;
+  std::span<const SequenceRows> sequences;
+  float balance_weight;  // of every sequence's losses in the objective
+};
+
 struct BalanceLosses {
   double expert = 0, device = 0, communication = 0;
   double total() const { return expert + device + communication; }
@@ -49,9 +56,9 @@ struct BalanceLosses {
 BalanceLosses balance_losses(const ModelConfig& config, const BalanceOptions& options, const MoeSaved& saved,
                              std::span<const SequenceRows> sequences);
 
-// dscores (T, E) += weight * dL/ds, L summed over the sequences.
-void balance_gradient(ThreadPool& pool, const ModelConfig& config, const BalanceOptions& options, const MoeSaved& saved,
-                      std::span<const SequenceRows> sequences, float weight, MatView<float> dscores);
+// dscores (T, E) += balance_weight * dL/ds, L summed over the sequences.
+void balance_gradient(ThreadPool& pool, const ModelConfig& config, const MoeTraining& training, const MoeSaved& saved,
+                      MatView<float> dscores);
 
 // Whether a sequence is in the exempt set.
 bool is_exempt(uint64_t sequence_id, double fraction);

@@ -13,14 +13,7 @@
 
 namespace fathom {
 
-// What training asks of all MoE layers beyond their outputs.
-struct MoeTraining {
-  const BalanceOptions* balance;
-  std::span<const SequenceRows> sequences;
-  float balance_weight;  // of every sequence's losses in the objective
-};
-
-// And of one layer. What the forward pass saves is planned before, its routing too.
+// What training asks of one MoE layer. What the forward pass saves is planned before, its routing too.
 struct MoeLayerTraining {
   const MoeTraining& all;
   MoeSaved& saved;

@@ -47,10 +47,9 @@ void router_backward(const Step& step, const MoeWeights& w, const MoeLayerTraini
   auto dscores = scratch(ctx, x.rows, c.n_routed_experts);
   for (int64_t t = 0; t < x.rows; ++t) std::fill(dscores.row(t), dscores.row(t) + dscores.cols, 0.0f);
   gates_backward(ctx.pool, c, s.scores, s.routing, dgates, dscores);
-  balance_gradient(ctx.pool, c, *training.all.balance, s, training.all.sequences, training.all.balance_weight, dscores);
+  balance_gradient(ctx.pool, c, training.all, s, dscores);
   scores_to_logits(ctx.pool, s.scores, dscores);
-  linear_dweight(ctx.pool, MatmulPrecision::f32, dscores, x, ctx.gradients->of(w.gate));
-  linear_dinput(ctx.pool, MatmulPrecision::f32, dscores, w.gate, dx, true);
+  linear_backward(ctx, MatmulPrecision::f32, x, w.gate, dscores, added_to(dx));
 }
 
 }  // namespace
@@ -71,7 +70,7 @@ void moe_backward(const Step& step, const MoeWeights& w, const MoeLayerTraining&
   auto dgates = scratch(ctx, T, K);
   gated_activation(ctx, gate, up, act);
   gather_rows(ctx, s.dispatch, dy, rows);
-  grouped_linear_dinput(ctx.pool, ctx.products, rows, offsets, expert_weights(w, ExpertPart::down), dgate, false);
+  grouped_linear_dinput(ctx.pool, ctx.products, rows, offsets, expert_weights(w, ExpertPart::down), into(dgate));
   gate_backward(ctx, s, act, dgate, dgates);
   grouped_linear_dweight(ctx.pool, ctx.products, rows, act, offsets, expert_gradients(w, ExpertPart::down, gradients));
   swiglu_backward(ctx.pool, gate, up, dgate, dgate, dup);
@@ -79,8 +78,8 @@ void moe_backward(const Step& step, const MoeWeights& w, const MoeLayerTraining&
   grouped_linear_dweight(ctx.pool, ctx.products, dgate, rows, offsets,
                          expert_gradients(w, ExpertPart::gate, gradients));
   grouped_linear_dweight(ctx.pool, ctx.products, dup, rows, offsets, expert_gradients(w, ExpertPart::up, gradients));
-  grouped_linear_dinput(ctx.pool, ctx.products, dgate, offsets, expert_weights(w, ExpertPart::gate), rows, false);
-  grouped_linear_dinput(ctx.pool, ctx.products, dup, offsets, expert_weights(w, ExpertPart::up), rows, true);
+  grouped_linear_dinput(ctx.pool, ctx.products, dgate, offsets, expert_weights(w, ExpertPart::gate), into(rows));
+  grouped_linear_dinput(ctx.pool, ctx.products, dup, offsets, expert_weights(w, ExpertPart::up), added_to(rows));
 
   if (c.n_shared_experts > 0)
     mlp_backward(ctx, w.shared_experts, s.shared, x, dy, into(dx));
