@@ -160,7 +160,8 @@ void run_train(const TrainOptions& o) {
   const StopRequest stop;
   std::signal(SIGPIPE, SIG_IGN);  // a reader of stderr that is gone is no reason to end
   print_beginning(c, o, *data, check);
-  Trainer trainer(c, data, o.threads, check.checkpoint);
+  ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
+  Trainer trainer(c, data, pool, check.checkpoint);
   train_loop(trainer, c, o, run, check.evaluates, stop);
   if (stop.count() > 0 && !trainer.finished()) end_by(stop.signal());
 }

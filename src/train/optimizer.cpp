@@ -6,7 +6,7 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kPiece = 4096;  // numbers summed, or updated, at a time
+constexpr int64_t kPiece = 4096;  // numbers updated at a time
 
 struct Rates {
   float clip, b1, b2, step, root_scale, epsilon, keep;
@@ -25,43 +25,55 @@ void update_piece(const Rates& r, int64_t n, float* p, float* g, float* m, float
 
 }  // namespace
 
-AdamW::AdamW(const Parameters& parameters) : m_(parameters.master().size), v_(parameters.master().size) {}
+AdamW::AdamW(const Parameters& parameters, const ParameterRange& range)
+    : range_(range), m_(range.size()), v_(range.size()) {
+  check(range.begin >= 0 && range.begin <= range.end && range.end <= parameters.master().size,
+        "a range of the parameters");
+}
 
-double AdamW::gradient_norm(ThreadPool& pool, VecView<const float> gradients) {
-  std::vector<double> sums(static_cast<size_t>((gradients.size + kPiece - 1) / kPiece));
+void AdamW::update(ThreadPool& pool, Parameters& parameters, const OptimizerConfig& config, const Step& step) {
+  const VecView<float> p = parameters.master(), g = parameters.gradients();
+  const auto t = static_cast<double>(step.t);
+  Rates rates{.clip = static_cast<float>(step.clip),
+              .b1 = static_cast<float>(config.beta1),
+              .b2 = static_cast<float>(config.beta2),
+              .step = static_cast<float>(step.rate / (1 - std::pow(config.beta1, t))),
+              .root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(config.beta2, t))),
+              .epsilon = static_cast<float>(config.epsilon),
+              .keep = 1};
+  for (const ParameterInfo& info : parameters.list()) {
+    const int64_t first = std::max(info.offset, range_.begin), end = std::min(info.offset + info.size, range_.end);
+    if (!info.learned || info.frozen || first >= end) continue;
+    rates.keep = info.decays ? static_cast<float>(1 - step.rate * config.weight_decay) : 1.0f;
+    pool.parallel_for(end - first, kPiece, [&](int64_t piece_begin, int64_t piece_end) {
+      const int64_t at = first + piece_begin, n = piece_end - piece_begin, own = at - range_.begin;
+      update_piece(rates, n, p.data + at, g.data + at, m_.data() + own, v_.data() + own);
+      parameters.refresh(at, at + n);
+    });
+  }
+}
+
+std::vector<double> gradient_squares(ThreadPool& pool, VecView<const float> gradients) {
+  std::vector<double> sums(static_cast<size_t>((gradients.size + kSquaresPiece - 1) / kSquaresPiece));
   pool.parallel_for(std::ssize(sums), 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
       double sum = 0;
-      for (int64_t i = piece * kPiece; i < std::min(gradients.size, (piece + 1) * kPiece); ++i)
+      for (int64_t i = piece * kSquaresPiece; i < std::min(gradients.size, (piece + 1) * kSquaresPiece); ++i)
         sum += double{gradients[i]} * gradients[i];
       sums[static_cast<size_t>(piece)] = sum;
     }
   });
+  return sums;
+}
+
+double gradient_norm(std::span<const double> squares) {
   double total = 0;
-  for (double s : sums) total += s;
+  for (double s : squares) total += s;
   return std::sqrt(total);
 }
 
-void AdamW::update(ThreadPool& pool, Parameters& parameters, const OptimizerConfig& config, double rate, double clip,
-                   int64_t t) {
-  const VecView<float> p = parameters.master(), g = parameters.gradients();
-  const auto td = static_cast<double>(t);
-  Rates rates{.clip = static_cast<float>(clip),
-              .b1 = static_cast<float>(config.beta1),
-              .b2 = static_cast<float>(config.beta2),
-              .step = static_cast<float>(rate / (1 - std::pow(config.beta1, td))),
-              .root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(config.beta2, td))),
-              .epsilon = static_cast<float>(config.epsilon),
-              .keep = 1};
-  for (const ParameterInfo& info : parameters.list()) {
-    if (!info.learned || info.frozen) continue;
-    rates.keep = info.decays ? static_cast<float>(1 - rate * config.weight_decay) : 1.0f;
-    pool.parallel_for(info.size, kPiece, [&](int64_t begin, int64_t end) {
-      const int64_t at = info.offset + begin;
-      update_piece(rates, end - begin, p.data + at, g.data + at, m_.data() + at, v_.data() + at);
-      parameters.refresh(at, info.offset + end);
-    });
-  }
+double gradient_norm(ThreadPool& pool, VecView<const float> gradients) {
+  return gradient_norm(gradient_squares(pool, gradients));
 }
 
 }  // namespace fathom

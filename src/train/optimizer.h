@@ -11,21 +11,34 @@ namespace fathom {
 
 class AdamW {
  public:
-  explicit AdamW(const Parameters& parameters);
+  // Of all parameters.
+  explicit AdamW(const Parameters& parameters) : AdamW(parameters, parameters.all()) {}
+  // Of some: it keeps the moments of no others and updates no others. Optimisers of ranges that cover the parameters
+  // have together the bits of one.
+  AdamW(const Parameters& parameters, const ParameterRange& range);
 
-  // |gradient| over all parameters, summed in double over fixed pieces in order: the same for any number of threads.
-  static double gradient_norm(ThreadPool& pool, VecView<const float> gradients);
+  struct Step {
+    double rate = 0, clip = 1;
+    int64_t t = 1;  // number of the update, from 1
+  };
+  // Writes the master and the bfloat16 copy, and clears the gradients, of its range. One pass over memory.
+  void update(ThreadPool& pool, Parameters& parameters, const OptimizerConfig& config, const Step& step);
 
-  // One update, number t = 1, 2, ...; writes the master and the bfloat16 copy, and clears the gradients. One pass over
-  // memory.
-  void update(ThreadPool& pool, Parameters& parameters, const OptimizerConfig& config, double rate, double clip,
-              int64_t t);
-
-  VecView<float> first_moment() const noexcept { return m_.vec(); }
+  const ParameterRange& range() const noexcept { return range_; }
+  VecView<float> first_moment() const noexcept { return m_.vec(); }  // of the range
   VecView<float> second_moment() const noexcept { return v_.vec(); }
 
  private:
+  ParameterRange range_;
   Buffer<float> m_, v_;
 };
+
+// |gradient| over all parameters, summed in double over fixed pieces in order: the same for any number of threads. From
+// gradients that lie in several places: the squares of each, whose first piece must begin at a multiple of
+// kSquaresPiece among the parameters, one after the other.
+inline constexpr int64_t kSquaresPiece = 4096;
+std::vector<double> gradient_squares(ThreadPool& pool, VecView<const float> gradients);
+double gradient_norm(std::span<const double> squares);
+double gradient_norm(ThreadPool& pool, VecView<const float> gradients);
 
 }  // namespace fathom

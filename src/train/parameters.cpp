@@ -25,6 +25,7 @@ Parameters::Parameters(const ModelConfig& config, MatmulPrecision products) : we
   int64_t offset = 0;
   for_each_tensor(weights_, config, [&](const std::string& name, Weight&, const Shape& shape) {
     const int64_t n = elements(shape);
+    index_[name] = list_.size();
     list_.push_back({.name = name,
                      .shape = shape,
                      .offset = offset,
@@ -50,6 +51,12 @@ Parameters::Parameters(const ModelConfig& config, MatmulPrecision products) : we
   });
   if (config.tie_word_embeddings) weights_.lm_head = weights_.embed_tokens;
   freeze([](const std::string&) { return false; });
+}
+
+const ParameterInfo& Parameters::named(const std::string& name) const {
+  const auto found = index_.find(name);
+  check(found != index_.end(), "a tensor of the model");
+  return list_[found->second];
 }
 
 void Parameters::freeze(const std::function<bool(const std::string&)>& frozen) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/threads.h"
@@ -23,6 +24,12 @@ struct ParameterInfo {
   bool frozen = false;           // neither
 };
 
+// Numbers [begin, end) of the flat buffers.
+struct ParameterRange {
+  int64_t begin = 0, end = 0;
+  int64_t size() const noexcept { return end - begin; }
+};
+
 // The master copy is float32. With MatmulPrecision::bf16 the matrices (not norms, not the router, which works in
 // float32) are read from a second copy rounded to bfloat16; the weight tree views the one or the other. A third buffer
 // holds the gradients, at the same places.
@@ -31,6 +38,8 @@ class Parameters {
   Parameters(const ModelConfig& config, MatmulPrecision products);
 
   const std::vector<ParameterInfo>& list() const noexcept { return list_; }
+  const ParameterInfo& named(const std::string& name) const;  // there must be one (check())
+  ParameterRange all() const noexcept { return {0, master_.size()}; }
   const ModelWeights& weights() const noexcept { return weights_; }
   VecView<float> master() const noexcept { return master_.vec(); }
   VecView<float> gradients() const noexcept { return gradients_.vec(); }
@@ -50,6 +59,7 @@ class Parameters {
 
  private:
   std::vector<ParameterInfo> list_;
+  std::unordered_map<std::string, size_t> index_;  // of a name in list_
   ModelWeights weights_;
   Buffer<float> master_, gradients_;
   Buffer<uint16_t> bf16_;  // empty for MatmulPrecision::f32

@@ -10,14 +10,9 @@
 #include "load/load.h"
 #include "train/plan/preflight.h"
 #include "train/schedule.h"
-#include "train/score_bias.h"
 
 namespace fathom {
 namespace {
-
-int64_t count_targets(const TrainingBatch& b) {
-  return std::count_if(b.targets.begin(), b.targets.end(), [](int32_t t) { return t >= 0; });
-}
 
 std::vector<std::vector<double>> load_shares(const std::vector<std::vector<int64_t>>& counts) {
   std::vector<std::vector<double>> shares;
@@ -29,26 +24,20 @@ std::vector<std::vector<double>> load_shares(const std::vector<std::vector<int64
   return shares;
 }
 
-void add_counts(std::vector<std::vector<int64_t>>& total, const std::vector<std::vector<int64_t>>& more) {
-  total.resize(more.size());
-  for (size_t l = 0; l < more.size(); ++l) {
-    total[l].resize(more[l].size());
-    for (size_t e = 0; e < more[l].size(); ++e) total[l][e] += more[l][e];
-  }
-}
-
 }  // namespace
 
-Trainer::Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads,
+Trainer::Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, ThreadPool& pool,
                  const std::optional<std::filesystem::path>& checkpoint)
     : config_(config),
       data_(std::move(data)),
       tokenizer_files_(read_tokenizer_files(data_->folder())),
       stream_(data_, stream_options(config)),
-      pool_(threads > 0 ? threads : default_thread_count()),
+      pool_(pool),
       parameters_(config.model, config.run.products),
       optimizer_(parameters_),
-      network_(make_network(config_.model, parameters_.weights())) {
+      network_(make_network(config_.model, parameters_.weights())),
+      update_(context(), network_, parameters_, optimizer_,
+              {.optimizer = config_.optimizer, .bias_update_speed = config_.balance.bias_update_speed}) {
   check(data_->vocab_size() <= config_.model.vocab_size, "check_run refuses ids beyond the embedding");
   if (checkpoint) {
     state_ = load_checkpoint(*checkpoint, config_, stream_.fingerprint(), parameters_, optimizer_);
@@ -60,7 +49,12 @@ Trainer::Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> 
 }
 
 void Trainer::save(const std::filesystem::path& run) const {
-  save_checkpoint(run, config_, stream_.fingerprint(), state_, parameters_, optimizer_, tokenizer_files_);
+  save_checkpoint(run, {.config = config_,
+                        .stream_fingerprint = stream_.fingerprint(),
+                        .state = state_,
+                        .parameters = parameters_,
+                        .optimizer = whole_optimizer(parameters_, optimizer_),
+                        .tokenizer = tokenizer_files_});
 }
 
 TrainingBatch Trainer::batch_of(std::span<const PackedSequence> sequences) const {
@@ -82,73 +76,68 @@ TrainingBatch Trainer::batch_of(std::span<const PackedSequence> sequences) const
   return b;
 }
 
-TrainingBatch Trainer::micro_batch(int64_t first, int64_t count) const {
-  return batch_of(std::span(sequences_).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
-}
-
-void Trainer::read_step_sequences(int64_t count) {
-  sequences_.resize(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) stream_.sequence(state_.next_sequence + i, sequences_[static_cast<size_t>(i)]);
-}
-
-StepResult Trainer::step() {
-  const auto start = std::chrono::steady_clock::now();
-  const int64_t B = batch_sequences(config_.batch, static_cast<double>(state_.tokens));
-  StepResult r;
-  r.step = state_.step + 1;
-  r.learning_rate = learning_rate(config_.optimizer, config_.schedule, state_.step, static_cast<double>(state_.tokens));
-  r.sequences = B;
-  read_step_sequences(B);
-
-  // The denominators of the means must be known before the first gradient.
+// Micro-batches of the sequences that are next in the stream.
+std::vector<TrainingBatch> Trainer::fetch(int64_t n_sequences) {
   std::vector<TrainingBatch> micro;
-  int64_t n_targets = 0;
-  for (int64_t i = 0; i < B; i += config_.batch.micro_batch) {
-    micro.push_back(micro_batch(i, std::min(config_.batch.micro_batch, B - i)));
-    n_targets += count_targets(micro.back());
-    r.step_tokens += micro.back().batch.rows();
+  std::vector<PackedSequence> sequences;
+  for (int64_t first = 0; first < n_sequences; first += config_.batch.micro_batch) {
+    sequences.resize(static_cast<size_t>(std::min(config_.batch.micro_batch, n_sequences - first)));
+    for (size_t i = 0; i < sequences.size(); ++i)
+      stream_.sequence(state_.next_sequence + first + static_cast<int64_t>(i), sequences[i]);
+    micro.push_back(batch_of(sequences));
   }
-  const StepOptions options{.balance = config_.balance,
-                            .recompute = config_.run.recompute,
-                            .token_weight = 1.0 / static_cast<double>(std::max<int64_t>(1, n_targets)),
-                            .sequence_weight = 1.0 / static_cast<double>(B)};
-  const Context ctx{
-      .pool = pool_, .arena = arena_, .products = config_.run.products, .gradients = &parameters_.gradient_map()};
-  double loss_sum = 0;
-  std::vector<std::vector<int64_t>> expert_counts;
-  for (const TrainingBatch& b : micro) {
-    const StepReport report = forward_and_backward(ctx, network_, b, options);
-    loss_sum += report.loss_sum;
-    r.balance += report.balance;
-    r.n_dropped += report.n_dropped;
-    add_counts(expert_counts, report.expert_counts);
+  return micro;
+}
+
+// Gradients of all, and what is reported of them.
+void Trainer::accumulate(std::span<const TrainingBatch> micro_batches, StepResult& r) {
+  StepOptions options{.balance = config_.balance, .recompute = config_.run.recompute};
+  options.set_means_over(micro_batches);
+  for (const TrainingBatch& b : micro_batches) {
+    update_.accumulate(b, options);
+    r.step_tokens += b.batch.rows();
   }
-  r.loss = loss_sum * options.token_weight;
+  const StepReport& sums = update_.report();
+  r.loss = sums.loss_sum * options.token_weight;
+  r.balance = sums.balance;
   for (double* part : {&r.balance.expert, &r.balance.device, &r.balance.communication})
     *part *= options.sequence_weight;
-  r.expert_load = load_shares(expert_counts);
-  r.gradient_norm = AdamW::gradient_norm(pool_, parameters_.gradients());
+  r.n_dropped = sums.n_dropped;
+  r.expert_load = load_shares(sums.expert_counts);
+  r.gradient_norm = update_.gradient_norm();
+}
 
-  r.skipped = !std::isfinite(r.loss) || !std::isfinite(r.gradient_norm);
-  if (r.skipped && config_.run.on_nan == OnNan::stop)
+bool Trainer::decide(const StepResult& r) {
+  if (std::isfinite(r.loss) && std::isfinite(r.gradient_norm)) return true;
+  update_.discard();
+  if (config_.run.on_nan == OnNan::stop)
     throw_bad_input(
         "step {}: loss {} and gradient norm {} are not finite (sequences {} to {} of the stream); this step updated "
         "nothing, and what was saved before is whole. The same command with [run] on_nan = \"skip\" passes over such "
         "steps; a lower max_learning_rate or init_std, in a new run, may have none",
-        r.step, r.loss, r.gradient_norm, state_.next_sequence, state_.next_sequence + B - 1);
-  if (r.skipped) {
-    std::fill(parameters_.gradients().begin(), parameters_.gradients().end(), 0.0f);
-    ++state_.skipped_steps;
-  } else {
-    const double clip = std::min(1.0, config_.optimizer.grad_clip / r.gradient_norm);
-    optimizer_.update(pool_, parameters_, config_.optimizer, r.learning_rate, clip,
-                      state_.step + 1 - state_.skipped_steps);
-    if (config_.balance.bias_update_speed > 0)
-      update_score_bias(parameters_, expert_counts, config_.balance.bias_update_speed);
-  }
-  ++state_.step;
-  state_.next_sequence += B;
-  state_.tokens += r.step_tokens;
+        r.step, r.loss, r.gradient_norm, state_.next_sequence, state_.next_sequence + r.sequences - 1);
+  return false;
+}
+
+void Trainer::apply(const StepResult& r) {
+  update_.apply(
+      {.rate = r.learning_rate, .clip = update_.clip(r.gradient_norm), .t = state_.step + 1 - state_.skipped_steps});
+}
+
+StepResult Trainer::step() {
+  const auto start = std::chrono::steady_clock::now();
+  const auto tokens = static_cast<double>(state_.tokens);
+  StepResult r;
+  r.step = state_.step + 1;
+  r.learning_rate = learning_rate(config_.optimizer, config_.schedule, state_.step, tokens);
+  r.sequences = batch_sequences(config_.batch, tokens);
+  accumulate(fetch(r.sequences), r);
+  r.skipped = !decide(r);
+  if (!r.skipped) apply(r);
+  state_ = {.step = r.step,
+            .next_sequence = state_.next_sequence + r.sequences,
+            .tokens = state_.tokens + r.step_tokens,
+            .skipped_steps = state_.skipped_steps + (r.skipped ? 1 : 0)};
   r.tokens = static_cast<double>(state_.tokens);
   r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return r;
@@ -157,14 +146,13 @@ StepResult Trainer::step() {
 HeldOutResult Trainer::evaluate_held_out(int64_t n_sequences) {
   const HeldOutReader reader(data_, config_.data.sequence_length);
   const int64_t n = std::min(n_sequences, reader.size());
-  const Context ctx{.pool = pool_, .arena = arena_, .products = config_.run.products};
   HeldOutResult result;
   double loss = 0;
   int64_t bytes = 0;
   PackedSequence s;
   for (int64_t i = 0; i < n; ++i) {
     reader.sequence(i * reader.size() / n, s);
-    const StepReport report = evaluate(ctx, network_, batch_of(std::span(&s, 1)), nullptr);
+    const StepReport report = evaluate(context(), network_, batch_of(std::span(&s, 1)), nullptr);
     loss += report.loss_sum;
     result.targets += report.n_targets;
     bytes += reader.bytes(s);

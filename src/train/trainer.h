@@ -1,4 +1,5 @@
-// A training run: one step on one page, and the loop around it.
+// A pretraining run: where its batches come from, what it does with a loss that is not finite, and what it saves. What
+// an update is, it shares with other kinds of training (update.h).
 #pragma once
 #include <atomic>
 #include <filesystem>
@@ -7,9 +8,8 @@
 #include "data/stream.h"
 #include "model/training_step.h"
 #include "train/config/train_config.h"
-#include "train/optimizer.h"
-#include "train/parameters.h"
 #include "train/run/checkpoint.h"
+#include "train/update.h"
 
 namespace fathom {
 
@@ -33,8 +33,9 @@ class Trainer {
  public:
   // A new run (or one whose weights come from run.continue_from); or, from a checkpoint of this config and data, the
   // run that made it: from there on, the bits are those of a run that never stopped. What can be known to be wrong is
-  // refused by check_run (preflight.h) before. All memory but activations is taken here.
-  Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, int threads,
+  // refused by check_run (preflight.h) before. All memory but activations is taken here. The pool must outlive it, and
+  // may be another's too.
+  Trainer(const TrainConfig& config, std::shared_ptr<const TokenDataset> data, ThreadPool& pool,
           const std::optional<std::filesystem::path>& checkpoint = std::nullopt);
 
   void save(const std::filesystem::path& run) const;
@@ -56,21 +57,26 @@ class Trainer {
   double peak_flops();
 
  private:
-  void read_step_sequences(int64_t count);
-  TrainingBatch micro_batch(int64_t first, int64_t count) const;
+  Context context() { return {.pool = pool_, .arena = arena_, .products = config_.run.products}; }
   TrainingBatch batch_of(std::span<const PackedSequence> sequences) const;
+
+  // The parts of a step, in their order.
+  std::vector<TrainingBatch> fetch(int64_t n_sequences);
+  void accumulate(std::span<const TrainingBatch> micro_batches, StepResult& r);
+  bool decide(const StepResult& r);  // whether to apply
+  void apply(const StepResult& r);
 
   TrainConfig config_;
   std::shared_ptr<const TokenDataset> data_;
   TokenizerFiles tokenizer_files_;  // read at the start: the data folder may be gone when a checkpoint is saved
   TokenStream stream_;
-  ThreadPool pool_;
+  ThreadPool& pool_;
   Arena arena_;
   Parameters parameters_;
   AdamW optimizer_;
   Network network_;
+  Update update_;
   TrainState state_;
-  std::vector<PackedSequence> sequences_;  // of the step under way
 };
 
 }  // namespace fathom

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "support/random_model.h"
-#include "train/optimizer.h"
+#include "train/update.h"
 
 namespace fathom {
 namespace {
@@ -60,11 +60,11 @@ class SmallRun {
  public:
   SmallRun(const ModelConfig& config, MatmulPrecision products, double deviation)
       : config_(config),
-        products_(products),
         pool_(1),
         parameters_(config_, products),
         optimizer_(parameters_),
-        network_(make_network(config_, parameters_.weights())) {
+        network_(make_network(config_, parameters_.weights())),
+        update_({.pool = pool_, .arena = arena_, .products = products}, network_, parameters_, optimizer_, {}) {
     parameters_.initialise(pool_, 1, deviation);
   }
 
@@ -72,24 +72,21 @@ class SmallRun {
   StepReport step(const TrainingBatch& b, const BalanceOptions& balance, double rate) {
     StepOptions o;
     o.balance = balance;
-    o.token_weight = 1.0 / static_cast<double>(b.batch.rows());
-    o.sequence_weight = 1.0 / static_cast<double>(b.sequences.size());
-    const Gradients& gradients = parameters_.gradient_map();
-    const StepReport report = forward_and_backward(
-        {.pool = pool_, .arena = arena_, .products = products_, .gradients = &gradients}, network_, b, o);
-    const double norm = AdamW::gradient_norm(pool_, parameters_.gradients());
-    optimizer_.update(pool_, parameters_, {}, rate, std::min(1.0, 1.0 / norm), ++n_steps_);
+    o.set_means_over({&b, 1});
+    update_.accumulate(b, o);
+    const StepReport report = update_.report();
+    update_.apply({.rate = rate, .clip = update_.clip(update_.gradient_norm()), .t = ++n_steps_});
     return report;
   }
 
  private:
   ModelConfig config_;
-  MatmulPrecision products_;
   ThreadPool pool_;
   Arena arena_;
   Parameters parameters_;
   AdamW optimizer_;
   Network network_;
+  Update update_;
   int64_t n_steps_ = 0;
 };
 

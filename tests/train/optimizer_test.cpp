@@ -49,7 +49,7 @@ TEST(AdamW, AgreesWithItsFormulaInDoubleAndWithAnyNumberOfThreads) {
         for (int64_t i = info.offset + info.size; i < g.size && i % 16 != 0; ++i) g[i] = 0;
       const std::vector<double> gradient(g.begin(), g.end());
       want.update(gradient, config, 1e-2, 0.5, t, decays);
-      optimizer.update(pool, parameters, config, 1e-2, 0.5, t);
+      optimizer.update(pool, parameters, config, {.rate = 1e-2, .clip = 0.5, .t = t});
       for (int64_t i = 0; i < g.size; ++i) ASSERT_EQ(g[i], 0);
     }
     for (int64_t i = 0; i < p.size; ++i)
@@ -62,6 +62,49 @@ TEST(AdamW, AgreesWithItsFormulaInDoubleAndWithAnyNumberOfThreads) {
   EXPECT_TRUE(testing::same_bits(results[0], results[1]));
 }
 
+// Gradients that differ from step to step; the padding between tensors has none.
+void fill_gradients(Parameters& parameters, uint64_t step) {
+  for (const ParameterInfo& info : parameters.list())
+    for (int64_t i = info.offset; i < info.offset + info.size; ++i)
+      parameters.gradients()[i] = static_cast<float>(standard_normal(7, step, static_cast<uint64_t>(i)));
+}
+
+std::vector<float> copy_of(VecView<float> v) { return {v.begin(), v.end()}; }
+
+TEST(AdamW, OptimisersOfTwoRangesAreOneBitForBit) {
+  ThreadPool pool(2);
+  Parameters whole(testing::tiny_v2_config(), MatmulPrecision::bf16),
+      split(testing::tiny_v2_config(), MatmulPrecision::bf16);
+  whole.initialise(pool, 3, 0.1);
+  split.initialise(pool, 3, 0.1);
+  AdamW one(whole);
+  const int64_t n = whole.master().size, border = 3 * kSquaresPiece;  // inside of a tensor
+  AdamW first(split, {0, border}), second(split, {border, n});
+  EXPECT_EQ(first.first_moment().size + second.first_moment().size, n);
+  for (int64_t t = 1; t <= 3; ++t) {
+    fill_gradients(whole, static_cast<uint64_t>(t));
+    fill_gradients(split, static_cast<uint64_t>(t));
+    std::vector<double> squares = gradient_squares(pool, split.gradients().sub(0, border));
+    const std::vector<double> more = gradient_squares(pool, split.gradients().sub(border, n - border));
+    squares.insert(squares.end(), more.begin(), more.end());
+    const double norm = gradient_norm(pool, whole.gradients());
+    EXPECT_EQ(gradient_norm(squares), norm);
+    const AdamW::Step step{.rate = 1e-2, .clip = 1 / norm, .t = t};
+    one.update(pool, whole, {}, step);
+    second.update(pool, split, {}, step);
+    first.update(pool, split, {}, step);
+  }
+  EXPECT_TRUE(testing::same_bits(copy_of(whole.master()), copy_of(split.master())));
+  EXPECT_TRUE(testing::same_bits(copy_of(whole.gradients()), copy_of(split.gradients())));
+  std::vector<float> moments = copy_of(first.second_moment());
+  moments.insert(moments.end(), second.second_moment().begin(), second.second_moment().end());
+  EXPECT_TRUE(testing::same_bits(copy_of(one.second_moment()), moments));
+  for (const ParameterInfo& p : whole.list()) {
+    const Weight &a = p.weight, &b = split.named(p.name).weight;
+    EXPECT_EQ(std::memcmp(a.data, b.data, static_cast<size_t>(a.rows * row_bytes(a.dtype, a.cols))), 0) << p.name;
+  }
+}
+
 TEST(AdamW, TheGradientNormIsThatOfTheNumbersAndOfNoThreadCount) {
   std::vector<float> g(100003);
   double squares = 0;
@@ -70,9 +113,9 @@ TEST(AdamW, TheGradientNormIsThatOfTheNumbersAndOfNoThreadCount) {
     squares += double{g[i]} * g[i];
   }
   ThreadPool one(1), three(3);
-  const double norm = AdamW::gradient_norm(one, {g.data(), std::ssize(g)});
+  const double norm = gradient_norm(one, {g.data(), std::ssize(g)});
   EXPECT_NEAR(norm, std::sqrt(squares), 1e-9);
-  EXPECT_EQ(norm, AdamW::gradient_norm(three, {g.data(), std::ssize(g)}));
+  EXPECT_EQ(norm, gradient_norm(three, {g.data(), std::ssize(g)}));
 }
 
 TEST(Parameters, InitialisationDependsOnSeedNameAndIndexAlone) {

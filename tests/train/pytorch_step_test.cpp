@@ -42,9 +42,7 @@ StepOptions options_of(const json::value& golden, const TrainingBatch& b) {
                      .communication_alpha = number(o.at("communication_alpha")),
                      .n_devices = o.at("n_devices").as_int64(),
                      .max_devices = o.at("max_devices").as_int64()};
-  const auto n_targets = std::count_if(b.targets.begin(), b.targets.end(), [](int32_t t) { return t >= 0; });
-  options.token_weight = 1.0 / static_cast<double>(n_targets);
-  options.sequence_weight = 1.0 / static_cast<double>(b.sequences.size());
+  options.set_means_over({&b, 1});
   return options;
 }
 
@@ -118,7 +116,7 @@ TEST_P(PytorchStep, LossGradientsAndUpdatesAreThoseOfAutogradAndItsAdamW) {
   const auto flat = static_cast<size_t>(parameters.master().size);
   expect_close(name + " gradients",
                tensor_errors(parameters, {parameters.gradients().data, flat}, goldens, "gradients"), 1e-4);
-  const double norm = AdamW::gradient_norm(pool, parameters.gradients()), want_norm = number(want.at("gradient_norm"));
+  const double norm = gradient_norm(pool, parameters.gradients()), want_norm = number(want.at("gradient_norm"));
   EXPECT_NEAR(norm, want_norm, 1e-5 * want_norm);
 
   const json::value& o = want.at("optimizer");
@@ -127,7 +125,8 @@ TEST_P(PytorchStep, LossGradientsAndUpdatesAreThoseOfAutogradAndItsAdamW) {
                                   .epsilon = number(o.at("epsilon")),
                                   .weight_decay = number(o.at("weight_decay"))};
   const std::vector<float> before(parameters.master().begin(), parameters.master().end());
-  AdamW(parameters).update(pool, parameters, optimizer, number(o.at("rate")), number(o.at("grad_clip")) / norm, 1);
+  AdamW(parameters)
+      .update(pool, parameters, optimizer, {.rate = number(o.at("rate")), .clip = number(o.at("grad_clip")) / norm});
   std::vector<float> update(flat);
   for (size_t i = 0; i < flat; ++i) update[i] = parameters.master()[static_cast<int64_t>(i)] - before[i];
   // The first update is nearly rate * sign(gradient): a gradient near epsilon has its rounding enlarged, and the

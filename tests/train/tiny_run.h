@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -99,12 +100,18 @@ init_std = 0.05
     return parse_train_config(text, "test.toml", *folder_);
   }
 
+  // One of each size for all trainers of a test program.
+  static ThreadPool& pool(int threads) {
+    static std::map<int, ThreadPool> pools;
+    return pools.try_emplace(threads, threads).first->second;
+  }
+
   static Trainer trainer(const TrainConfig& c, int threads = 1) {
-    return Trainer(c, TokenDataset::open(c.data.path), threads);
+    return Trainer(c, TokenDataset::open(c.data.path), pool(threads));
   }
 
   static Trainer resumed(const TrainConfig& c, const fs::path& run, int threads = 1) {
-    return Trainer(c, TokenDataset::open(c.data.path), threads, newest_checkpoint(run));
+    return Trainer(c, TokenDataset::open(c.data.path), pool(threads), newest_checkpoint(run));
   }
 
   static std::vector<float> weights(const Trainer& t) {

@@ -49,6 +49,7 @@ std::vector<fs::path> checkpoints_of(const fs::path& run) {
 }
 
 fs::path state_path(const fs::path& checkpoint) { return checkpoint / "training" / "state.json"; }
+fs::path optimizer_path(const fs::path& checkpoint) { return checkpoint / "training" / "optimizer.safetensors"; }
 
 void sync_folder(const fs::path& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -81,9 +82,8 @@ void write_weights(const fs::path& folder, const Parameters& parameters, MatmulP
   SafetensorsWriter writer(folder, plan, kMaxShard);
   std::vector<uint16_t> half;
   for (const PlannedTensor& t : writer.plan()) {
-    const auto p = std::find_if(parameters.list().begin(), parameters.list().end(),
-                                [&](const ParameterInfo& info) { return info.name == t.name; });
-    const std::span<const float> values(parameters.master().data + p->offset, static_cast<size_t>(p->size));
+    const ParameterInfo& p = parameters.named(t.name);
+    const std::span<const float> values(parameters.master().data + p.offset, static_cast<size_t>(p.size));
     if (t.dtype == DType::f32) {
       writer.write(std::as_bytes(values));
       continue;
@@ -91,20 +91,6 @@ void write_weights(const fs::path& folder, const Parameters& parameters, MatmulP
     half.resize(values.size());
     std::transform(values.begin(), values.end(), half.begin(), f32_to_bf16);
     writer.write(std::as_bytes(std::span<const uint16_t>(half)));
-  }
-  writer.commit();
-}
-
-void write_optimizer(const fs::path& path, const Parameters& parameters, const AdamW& optimizer) {
-  const int64_t n = parameters.master().size;
-  SafetensorsWriter writer(
-      path, {{"master", DType::f32, {n}}, {"first_moment", DType::f32, {n}}, {"second_moment", DType::f32, {n}}},
-      UINT64_MAX);
-  for (const PlannedTensor& t : writer.plan()) {
-    const VecView<float> v = t.name == "master"         ? parameters.master()
-                             : t.name == "first_moment" ? optimizer.first_moment()
-                                                        : optimizer.second_moment();
-    writer.write(std::as_bytes(std::span<const float>(v.data, static_cast<size_t>(v.size))));
   }
   writer.commit();
 }
@@ -179,14 +165,6 @@ void verify_files(const fs::path& checkpoint, const json::value& state) {
   }
 }
 
-void load_flat(const SafetensorsSource& source, const char* name, VecView<float> into) {
-  const TensorInfo* t = source.find(name);
-  if (t == nullptr || t->dtype != DType::f32 || t->elements() != into.size)
-    throw_bad_input("{}: has no float32 tensor {} of {} numbers; was it saved for another model?", source.where(), name,
-                    into.size);
-  std::memcpy(into.data, t->bytes.data(), t->bytes.size());
-}
-
 }  // namespace
 
 std::optional<fs::path> newest_checkpoint(const fs::path& run) {
@@ -194,9 +172,9 @@ std::optional<fs::path> newest_checkpoint(const fs::path& run) {
   return all.empty() ? std::nullopt : std::optional(all.back());
 }
 
-void save_checkpoint(const fs::path& run, const TrainConfig& config, uint64_t stream_fingerprint,
-                     const TrainState& state, const Parameters& parameters, const AdamW& optimizer,
-                     const TokenizerFiles& tokenizer) {
+void save_checkpoint(const fs::path& run, const RunSnapshot& snapshot) {
+  const TrainConfig& config = snapshot.config;
+  const TrainState& state = snapshot.state;
   const fs::path target = checkpoint_path(run, state.step), partial = target.string() + kPartial;
   fs::remove_all(partial);
   std::error_code error;
@@ -205,15 +183,15 @@ void save_checkpoint(const fs::path& run, const TrainConfig& config, uint64_t st
   try {
     write_text(partial / "config.json",
                config_to_json(config.model, config.run.products == MatmulPrecision::bf16 ? "bfloat16" : "float32"));
-    write_weights(partial, parameters, config.run.products);
-    for (const auto& [name, text] : tokenizer) write_text(partial / name, text);
-    write_optimizer(partial / "training" / "optimizer.safetensors", parameters, optimizer);
+    write_weights(partial, snapshot.parameters, config.run.products);
+    for (const auto& [name, text] : snapshot.tokenizer) write_text(partial / name, text);
+    write_optimizer_file(optimizer_path(partial), snapshot.optimizer);
     const json::object text = {{"step", state.step},
                                {"next_sequence", state.next_sequence},
                                {"tokens", state.tokens},
                                {"skipped_steps", state.skipped_steps},
                                {"config", config_values(config)},
-                               {"stream_fingerprint", hash_text(stream_fingerprint)},
+                               {"stream_fingerprint", hash_text(snapshot.stream_fingerprint)},
                                {"seed", config.run.seed},
                                {"files", file_list(partial)}};
     write_text(partial / "training" / "state.json", to_pretty_json(text));
@@ -266,11 +244,7 @@ TrainState load_checkpoint(const fs::path& checkpoint, const TrainConfig& config
                            Parameters& parameters, AdamW& optimizer) {
   check_resumable(checkpoint, config, stream_fingerprint);
   verify_files(checkpoint, read_state(checkpoint));
-  const SafetensorsSource source(checkpoint / "training" / "optimizer.safetensors");
-  load_flat(source, "master", parameters.master());
-  load_flat(source, "first_moment", optimizer.first_moment());
-  load_flat(source, "second_moment", optimizer.second_moment());
-  parameters.refresh(0, parameters.master().size);
+  read_optimizer_file(optimizer_path(checkpoint), parameters, optimizer);
   return read_train_state(checkpoint);
 }
 
