@@ -93,8 +93,8 @@ StepReport& StepReport::operator+=(const StepReport& o) {
   n_targets += o.n_targets;
   balance += o.balance;
   n_dropped += o.n_dropped;
-  expert_counts.resize(o.expert_counts.size());
-  for (size_t l = 0; l < expert_counts.size(); ++l) {
+  expert_counts.resize(std::max(expert_counts.size(), o.expert_counts.size()));
+  for (size_t l = 0; l < o.expert_counts.size(); ++l) {
     expert_counts[l].resize(o.expert_counts[l].size());
     for (size_t e = 0; e < expert_counts[l].size(); ++e) expert_counts[l][e] += o.expert_counts[l][e];
   }
