@@ -1,6 +1,6 @@
 // What this machine can do at most, measured in the same run as the kernels that are held against it.
 #pragma once
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/kernel_table.h"
 
 namespace fathom::bench {

@@ -12,7 +12,7 @@
 #include <functional>
 #include <string>
 
-#include "base/cpu.h"
+#include "base/machine/cpu.h"
 #include "base/random.h"
 #include "kernels/dispatch.h"
 #include "kernels/matmul/gemm.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/huge_pages.h"
+#include "base/machine/huge_pages.h"
 #include "base/round.h"
 
 namespace fathom {

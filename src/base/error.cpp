@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 

@@ -20,7 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "checkpoint/tensor_source.h"
 
 namespace fathom {

@@ -5,8 +5,8 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/foreign.h"
-#include "base/utf8.h"
+#include "base/file/foreign.h"
+#include "base/text/utf8.h"
 #include "checkpoint/ggml_types.h"
 #include "checkpoint/gguf.h"
 #include "quant/recipe.h"

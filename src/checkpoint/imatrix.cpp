@@ -8,7 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/foreign.h"
+#include "base/file/foreign.h"
 
 namespace fathom {
 namespace {

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file_name.h"
-#include "base/foreign.h"
-#include "base/json.h"
+#include "base/file/file_name.h"
+#include "base/file/foreign.h"
+#include "base/json/json.h"
 #include "checkpoint/shard_name.h"
 
 namespace fathom {

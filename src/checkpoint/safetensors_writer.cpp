@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/file_name.h"
-#include "base/json.h"
+#include "base/file/file_name.h"
+#include "base/json/json.h"
 #include "checkpoint/safetensors.h"
 
 namespace fathom {

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/options.h"

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "base/interrupt.h"
 #include "cli/options.h"
 #include "cli/output.h"

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"

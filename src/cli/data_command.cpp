@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/document_options.h"

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "base/interrupt.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/chat_template_choice.h"
 #include "cli/commands.h"

@@ -9,7 +9,7 @@
 #include <memory>
 #include <numeric>
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "base/progress.h"
 #include "cli/chat_template_choice.h"
 #include "cli/generate.h"

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "cli/commands.h"
 #include "cli/values.h"
 #include "train/config/config_template.h"

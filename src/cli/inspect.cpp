@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/inspect_importance.h"

@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "cli/terminal_signals.h"
 
 namespace fathom {
@@ -185,7 +185,7 @@ class TerminalReader : public LineReader {
 
   const bool is_plain_ = is_plain_terminal();
   std::filesystem::path file_;
-  std::FILE* screen_;  // stdout shows control characters instead of obeying them (base/terminal_text.h)
+  std::FILE* screen_;  // stdout shows control characters instead of obeying them (base/text/terminal_text.h)
   std::string prompt_, bytes_;
   Line last_;
   TerminalSignals* signals_ = nullptr;

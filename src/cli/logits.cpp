@@ -3,8 +3,8 @@
 #include <bit>
 #include <memory>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/standard_streams.h"
-#include "base/terminal_text.h"
+#include "base/text/terminal_text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/stderr.h"

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "cli/command_table.h"
 #include "cli/commands.h"
 #include "cli/output.h"

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <memory>
 
-#include "base/suggest.h"
-#include "base/terminal_text.h"
+#include "base/text/suggest.h"
+#include "base/text/terminal_text.h"
 #include "cli/bundled_model.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"

@@ -9,7 +9,7 @@
 #include <iostream>
 
 #include "base/error.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 namespace {

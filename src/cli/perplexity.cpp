@@ -11,7 +11,7 @@
 #include <cmath>
 #include <memory>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/open_model.h"

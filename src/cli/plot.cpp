@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/values.h"

@@ -5,8 +5,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/json_number.h"
-#include "base/suggest.h"
+#include "base/json/json_number.h"
+#include "base/text/suggest.h"
 #include "tokenizer/chat_messages.h"
 
 namespace fathom {

@@ -2,8 +2,8 @@
 #include <cstdio>
 #include <memory>
 
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/json/json.h"
+#include "base/text/utf8.h"
 #include "cli/bundled_model.h"
 #include "cli/commands.h"
 #include "cli/options.h"

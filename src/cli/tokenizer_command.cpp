@@ -4,10 +4,10 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/file/working_folder.h"
+#include "base/json/json.h"
 #include "base/progress.h"
-#include "base/working_folder.h"
 #include "cli/commands.h"
 #include "cli/document_options.h"
 #include "cli/options.h"

@@ -1,6 +1,6 @@
 #include "cli/train_plan.h"
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/output.h"
 #include "model/footprint.h"

@@ -2,7 +2,7 @@
 #include <array>
 #include <memory>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"

@@ -7,8 +7,8 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/suggest.h"
-#include "base/terminal_text.h"
+#include "base/text/suggest.h"
+#include "base/text/terminal_text.h"
 
 namespace fathom {
 namespace {

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "base/error.h"
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 
 namespace fathom {
 namespace {

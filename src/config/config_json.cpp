@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/json_fields.h"
-#include "base/suggest.h"
+#include "base/json/json_fields.h"
+#include "base/text/suggest.h"
 #include "config/config.h"
 #include "config/ignored_keys.h"
 

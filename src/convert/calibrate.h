@@ -3,7 +3,7 @@
 #include <functional>
 #include <span>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "convert/importance.h"
 #include "load/load.h"
 

@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/file_name.h"
-#include "base/foreign.h"
+#include "base/file/file.h"
+#include "base/file/file_name.h"
+#include "base/file/foreign.h"
 #include "checkpoint/imatrix.h"
 #include "checkpoint/names.h"
 #include "checkpoint/safetensors.h"

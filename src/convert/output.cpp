@@ -5,10 +5,10 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/file_name.h"
+#include "base/file/file.h"
+#include "base/file/file_name.h"
+#include "base/file/working_folder.h"
 #include "base/progress.h"
-#include "base/working_folder.h"
 #include "checkpoint/safetensors.h"
 #include "config/config_gguf.h"
 

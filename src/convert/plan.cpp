@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 #include "checkpoint/ggml_types.h"
 #include "checkpoint/names.h"
 #include "quant/formats.h"

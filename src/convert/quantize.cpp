@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "convert/importance_file.h"
 #include "data/documents.h"
 #include "load/text.h"

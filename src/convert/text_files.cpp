@@ -4,9 +4,9 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
+#include "base/text/utf8.h"
 #include "config/config_gguf.h"
 #include "config/ignored_keys.h"
 #include "convert/generation_config.h"

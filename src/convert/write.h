@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "convert/importance.h"
 #include "convert/plan.h"
 #include "quant/encode.h"

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "base/progress.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "base/xxh64.h"
 #include "data/dataset.h"
 #include "data/hold_out.h"

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "data/json_records.h"
 
 namespace fathom {

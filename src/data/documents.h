@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "data/document_form.h"
 #include "data/text_stream.h"
 

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/random.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "base/xxh64.h"
 
 namespace fathom {

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/file_name.h"
+#include "base/file/file_name.h"
 #include "data/documents.h"
 
 namespace fathom {

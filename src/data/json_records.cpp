@@ -3,8 +3,8 @@
 #include <charconv>
 
 #include "base/error.h"
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/json/json.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "base/json_fields.h"
+#include "base/json/json_fields.h"
 #include "base/xxh64.h"
 
 namespace fathom {

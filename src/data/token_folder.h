@@ -2,7 +2,7 @@
 #pragma once
 #include <filesystem>
 
-#include "base/working_folder.h"
+#include "base/file/working_folder.h"
 
 namespace fathom {
 

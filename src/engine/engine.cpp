@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "base/container.h"
+#include "base/file/container.h"
 #include "base/progress.h"
 #include "model/footprint.h"
 

@@ -65,7 +65,7 @@ struct StepInput {
   Batch::Steps steps = Batch::Steps::joined;
 };
 
-// One thread makes, calls and destroys it (base/threads.h). The model must outlive it.
+// One thread makes, calls and destroys it (base/machine/threads.h). The model must outlive it.
 class Engine {
  public:
   using ProgressFn = std::function<void(int64_t tokens_done)>;

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <map>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "jinja/filters.h"
 
 namespace fathom::jinja {

@@ -4,7 +4,7 @@
 #include <array>
 #include <charconv>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "jinja/text.h"
 
 namespace fathom::jinja {

@@ -5,7 +5,7 @@
 #include <deque>
 #include <map>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "jinja/filters.h"
 #include "jinja/parser.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace fathom::jinja {
 

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <cmath>
 
-#include "base/unicode_tables.h"
-#include "base/utf8.h"
+#include "base/text/unicode_tables.h"
+#include "base/text/utf8.h"
 
 namespace fathom::jinja {
 

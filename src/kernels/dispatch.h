@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/cpu.h"
+#include "base/machine/cpu.h"
 #include "kernels/gemm_kernel.h"
 #include "kernels/int16_kernel.h"
 #include "kernels/kernel_table.h"

@@ -2,7 +2,7 @@
 #pragma once
 #include <functional>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/gemm_kernel.h"
 
 namespace fathom {

@@ -4,7 +4,7 @@
 #include <span>
 #include <string_view>
 
-#include "base/cpu.h"
+#include "base/machine/cpu.h"
 #include "kernels/gemm_kernel.h"
 #include "kernels/int16_kernel.h"
 #include "kernels/kernel_table.h"

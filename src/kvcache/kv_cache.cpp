@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/huge_pages.h"
+#include "base/machine/huge_pages.h"
 #include "base/round.h"
 
 namespace fathom {

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/file_name.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/file/file_name.h"
+#include "base/json/json.h"
 #include "checkpoint/safetensors.h"
 
 namespace fathom {

@@ -4,9 +4,9 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/foreign.h"
-#include "base/json.h"
-#include "base/json_fields.h"
+#include "base/file/foreign.h"
+#include "base/json/json.h"
+#include "base/json/json_fields.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
 #include "config/config_gguf.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "checkpoint/tensor_source.h"
 #include "config/config.h"
 #include "model/weights.h"

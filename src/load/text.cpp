@@ -1,7 +1,7 @@
 #include "load/text.h"
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "config/config_gguf.h"
 #include "load/find_model.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/cpu.h"
+#include "base/machine/cpu.h"
 #include "base/progress.h"
 #include "kernels/dispatch.h"
 #include "kernels/peak.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "load/load.h"
 #include "measure/cost.h"
 #include "measure/limits.h"

@@ -2,9 +2,9 @@
 #include <array>
 #include <fstream>
 
-#include "base/cpu.h"
+#include "base/machine/cpu.h"
+#include "base/machine/stripes.h"
 #include "base/progress.h"
-#include "base/stripes.h"
 #include "kernels/dispatch.h"
 #include "measure/bench.h"
 #include "model/attention/int16/mla_int16.h"

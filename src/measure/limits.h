@@ -1,6 +1,6 @@
 // What this machine can do at most, measured beside the work that is held against it.
 #pragma once
-#include "base/threads.h"
+#include "base/machine/threads.h"
 
 namespace fathom {
 

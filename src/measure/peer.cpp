@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "base/cpu.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
+#include "base/machine/cpu.h"
 #include "kernels/dispatch.h"
 #include "measure/process.h"
 

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "base/arena.h"
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/matmul/float_matmul.h"
 #include "kernels/matmul/packed_matmul.h"
 #include "kernels/matmul/training_matmul.h"

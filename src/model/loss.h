@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "model/batch.h"
 #include "model/moe/balance.h"
 #include "tensor/view.h"

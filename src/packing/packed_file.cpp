@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/huge_pages.h"
+#include "base/machine/huge_pages.h"
 #include "base/progress.h"
 #include "base/round.h"
 #include "base/xxh64.h"

@@ -24,7 +24,7 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "checkpoint/tensor_source.h"
 #include "packing/packed_weights.h"
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "base/file.h"
+#include "base/file/file.h"
+#include "base/machine/stripes.h"
 #include "base/round.h"
-#include "base/stripes.h"
 #include "kernels/packed_weight.h"
 
 namespace fathom {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "config/config.h"
 #include "model/weights.h"
 
@@ -30,9 +30,9 @@ inline constexpr int64_t kPackedAlign = 64;  // of a packed weight, in memory an
 
 // Puts the weights in the order in which they lie in memory of n_nodes, and gives where each begins and, last, how many
 // bytes all take. One node: as they come. Several: all gate_proj first, then all up_proj, then the others, so that gate
-// and up of one expert, which the same thread reads, are a multiple of n_nodes stripes apart (base/stripes.h) and have
-// the same owner; at most 2 n_nodes stripes stay empty between them. Where the types of gate and up differ, which is
-// allowed, they drift apart and cost speed alone.
+// and up of one expert, which the same thread reads, are a multiple of n_nodes stripes apart (base/machine/stripes.h)
+// and have the same owner; at most 2 n_nodes stripes stay empty between them. Where the types of gate and up differ,
+// which is allowed, they drift apart and cost speed alone.
 std::vector<int64_t> lay_out_packed(std::vector<NamedWeight>& weights, int n_nodes);
 
 class PackedWeights {

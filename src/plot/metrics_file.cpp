@@ -6,9 +6,9 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 namespace {

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 

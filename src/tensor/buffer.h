@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "base/huge_pages.h"
+#include "base/machine/huge_pages.h"
 #include "tensor/view.h"
 
 namespace fathom {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 
 namespace fathom {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/unicode_tables.h"
-#include "base/utf8.h"
+#include "base/text/unicode_tables.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 namespace {

@@ -1,9 +1,9 @@
 #include "tokenizer/chat_template_files.h"
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 namespace {

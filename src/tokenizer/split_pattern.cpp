@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 

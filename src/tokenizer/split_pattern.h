@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/unicode_tables.h"
+#include "base/text/unicode_tables.h"
 
 namespace fathom {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_parts.h"
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "tokenizer/tokenizer_parts.h"
 
 namespace fathom {

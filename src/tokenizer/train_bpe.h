@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/tokenizer.h"

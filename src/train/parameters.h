@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "checkpoint/tensor_source.h"
 #include "kernels/matmul/training_matmul.h"
 #include "model/gradients.h"

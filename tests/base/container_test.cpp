@@ -1,10 +1,10 @@
-#include "base/container.h"
+#include "base/file/container.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "support/files.h"
 
 namespace fathom {

@@ -8,7 +8,7 @@
 
 #include <future>
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "support/files.h"
 
 namespace fathom {

@@ -1,4 +1,4 @@
-#include "base/numa.h"
+#include "base/machine/numa.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <numeric>
 #include <thread>
 
-#include "base/stripes.h"
-#include "base/threads.h"
+#include "base/machine/stripes.h"
+#include "base/machine/threads.h"
 #include "support/files.h"
 
 namespace fathom {

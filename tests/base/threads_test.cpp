@@ -1,4 +1,4 @@
-#include "base/threads.h"
+#include "base/machine/threads.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

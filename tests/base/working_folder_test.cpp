@@ -1,4 +1,4 @@
-#include "base/working_folder.h"
+#include "base/file/working_folder.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>

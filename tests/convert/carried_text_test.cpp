@@ -5,7 +5,7 @@
 #include <cmath>
 #include <functional>
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "checkpoint/gguf.h"
 #include "convert/convert.h"
 #include "convert/synth.h"

@@ -3,7 +3,7 @@
 #include <map>
 #include <set>
 
-#include "base/working_folder.h"
+#include "base/file/working_folder.h"
 #include "data/data_files.h"
 #include "data/packed.h"
 

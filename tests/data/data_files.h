@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 #include "base/random.h"
 #include "data/build.h"
 #include "data/dataset.h"

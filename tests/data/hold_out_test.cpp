@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "data/data_files.h"
 
 namespace fathom {

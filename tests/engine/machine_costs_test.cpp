@@ -6,7 +6,7 @@
 
 #include <thread>
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "engine/engine.h"
 #include "kernels/dispatch.h"
 #include "support/files.h"

@@ -2,7 +2,7 @@
 // a machine that has them, and nothing shows in the results.
 #include <gtest/gtest.h>
 
-#include "base/stripes.h"
+#include "base/machine/stripes.h"
 #include "engine/engine.h"
 #include "support/files.h"
 #include "support/model_file.h"

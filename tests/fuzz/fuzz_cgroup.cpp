@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/container.h"
 #include "base/error.h"
+#include "base/file/container.h"
 
 // The input is cut at '\f' into /proc/self/cgroup, /proc/self/mountinfo, and what every other file holds.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

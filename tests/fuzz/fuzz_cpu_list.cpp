@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "base/numa.h"
+#include "base/machine/numa.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto cpus = fathom::parse_cpu_list({reinterpret_cast<const char*>(data), size});

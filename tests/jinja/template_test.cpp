@@ -4,8 +4,8 @@
 
 #include <cstdlib>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 
 namespace fathom::jinja {
 namespace {

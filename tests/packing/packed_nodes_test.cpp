@@ -4,8 +4,8 @@
 
 #include <numeric>
 
+#include "base/machine/stripes.h"
 #include "base/random.h"
-#include "base/stripes.h"
 #include "kernels/matmul/packed_schedule.h"
 #include "packing/packed_weights.h"
 

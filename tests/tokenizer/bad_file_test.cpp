@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "small_tokenizers.h"
 #include "tokenizer/tokenizer_parts.h"
 

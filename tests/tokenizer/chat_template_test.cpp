@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <optional>
 
-#include "base/file.h"
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
+#include "base/text/utf8.h"
 #include "gguf_vocabulary.h"
 #include "shared_vocab.h"
 #include "tokenizer/tokenizer.h"

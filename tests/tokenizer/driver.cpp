@@ -16,8 +16,8 @@
 #include <iterator>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 #include "tokenizer/tokenizer.h"
 
 namespace {

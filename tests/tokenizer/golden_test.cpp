@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/json/json.h"
 #include "small_tokenizers.h"
 #include "tokenizer/tokenizer.h"
 

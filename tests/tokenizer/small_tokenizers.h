@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

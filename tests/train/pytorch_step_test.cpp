@@ -6,8 +6,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 #include "checkpoint/safetensors.h"
 #include "load/load.h"
 #include "support/random_model.h"

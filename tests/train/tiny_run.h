@@ -10,7 +10,7 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "base/random.h"
 #include "data/build.h"
 #include "tokenizer/train_bpe.h"

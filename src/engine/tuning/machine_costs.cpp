@@ -10,10 +10,10 @@
 #include <optional>
 #include <thread>
 
-#include "base/cpu.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json_fields.h"
+#include "base/file/file.h"
+#include "base/json/json_fields.h"
+#include "base/machine/cpu.h"
 #include "base/progress.h"
 #include "base/xxh64.h"
 #include "engine/tuning/measure_costs.h"

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "base/arena.h"
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/attention/attention.h"
 #include "kernels/matmul/training_matmul.h"
 

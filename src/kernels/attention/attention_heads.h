@@ -4,7 +4,7 @@
 #include <span>
 
 #include "base/arena.h"
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "tensor/view.h"
 
 namespace fathom {

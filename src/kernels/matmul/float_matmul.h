@@ -13,7 +13,7 @@
 #pragma once
 #include <span>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"
 

@@ -3,7 +3,7 @@
 #pragma once
 #include <span>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/gemm_kernel.h"
 #include "kernels/matmul/weight_rows.h"
 

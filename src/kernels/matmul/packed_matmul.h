@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/arena.h"
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/packed_weight.h"
 
 namespace fathom {

@@ -1,6 +1,6 @@
 #include "kernels/matmul/packed_schedule.h"
 
-#include "base/stripes.h"
+#include "base/machine/stripes.h"
 
 namespace fathom {
 namespace {

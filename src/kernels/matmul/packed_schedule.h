@@ -42,7 +42,7 @@ class PackedSection {
   }
 
   // All tasks, one queue for each node: a run has at most `most` tasks, all of whose first bytes (of w) are in stripes
-  // of that node (base/stripes.h).
+  // of that node (base/machine/stripes.h).
   std::vector<std::vector<StripSpan>> node_queues(int64_t most, int n_nodes) const;
 
  private:

@@ -28,7 +28,7 @@
 #pragma once
 #include <span>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/input_gradient.h"
 #include "kernels/matmul_precision.h"
 #include "tensor/view.h"

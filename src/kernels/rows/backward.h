@@ -6,7 +6,7 @@
 #pragma once
 #include <span>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "kernels/input_gradient.h"
 #include "tensor/view.h"
 

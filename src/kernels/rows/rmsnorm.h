@@ -2,7 +2,7 @@
 //     y[t] = x[t] * rstd[t] * weight,    rstd[t] = 1 / sqrt(mean(x[t]^2) + eps)
 // Source: arXiv:1910.07467, eq. 4.
 #pragma once
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "tensor/view.h"
 
 namespace fathom {

@@ -2,7 +2,7 @@
 //     y = silu(gate) * up,    silu(g) = g / (1 + exp(-g))
 // Source: arXiv:2002.05202.
 #pragma once
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "tensor/view.h"
 
 namespace fathom {

@@ -15,7 +15,7 @@
 #pragma once
 #include <cstdint>
 
-#include "base/threads.h"
+#include "base/machine/threads.h"
 #include "config/config.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"

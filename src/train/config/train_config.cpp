@@ -1,6 +1,6 @@
 #include "train/config/train_config.h"
 
-#include "base/file.h"
+#include "base/file/file.h"
 #include "base/xxh64.h"
 #include "data/text_stream.h"
 #include "train/config/config_reader.h"

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/container.h"
-#include "base/file.h"
+#include "base/file/container.h"
+#include "base/file/file.h"
 #include "base/progress.h"
 #include "data/manifest.h"
 #include "load/load.h"

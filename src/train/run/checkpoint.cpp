@@ -11,8 +11,8 @@
 #include <functional>
 #include <numeric>
 
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 #include "base/xxh64.h"
 #include "checkpoint/safetensors.h"
 

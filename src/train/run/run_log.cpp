@@ -8,8 +8,8 @@
 #include <system_error>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 
 namespace fathom {
 namespace {

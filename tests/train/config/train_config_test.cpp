@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "train/config/config_table.h"
 #include "train/config/model_keys.h"
 #include "train/plan/memory_plan.h"

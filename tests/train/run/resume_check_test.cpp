@@ -1,6 +1,6 @@
 #include "train/run/resume_check.h"
 
-#include "base/json.h"
+#include "base/json/json.h"
 #include "base/xxh64.h"
 #include "support/random_model.h"
 #include "train/tiny_run.h"

@@ -11,8 +11,8 @@
 #include <limits>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "base/file/file.h"
+#include "base/json/json.h"
 #include "support/files.h"
 
 namespace fathom {

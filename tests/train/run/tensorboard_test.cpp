@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 #include "support/files.h"
 
 namespace fathom {

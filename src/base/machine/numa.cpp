@@ -1,4 +1,4 @@
-#include "base/numa.h"
+#include "base/machine/numa.h"
 
 #include <sched.h>
 
@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 
 namespace fathom {
 namespace {

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/numa.h"
+#include "base/machine/numa.h"
 
 namespace fathom {
 

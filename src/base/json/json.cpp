@@ -1,4 +1,4 @@
-#include "base/json.h"
+#include "base/json/json.h"
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <cmath>
@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/foreign.h"
-#include "base/utf8.h"
+#include "base/file/foreign.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 namespace {

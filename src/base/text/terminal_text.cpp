@@ -1,11 +1,11 @@
-#include "base/terminal_text.h"
+#include "base/text/terminal_text.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace fathom {
 namespace {

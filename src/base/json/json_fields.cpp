@@ -1,9 +1,9 @@
-#include "base/json_fields.h"
+#include "base/json/json_fields.h"
 
 #include <algorithm>
 
-#include "base/json_number.h"
-#include "base/suggest.h"
+#include "base/json/json_number.h"
+#include "base/text/suggest.h"
 
 namespace fathom {
 

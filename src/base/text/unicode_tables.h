@@ -1,8 +1,8 @@
 // What kind of character a code point is, pinned to one Unicode version, so that no library upgrade can change tokens.
 //
 // The classes are the major general categories L, M, N, P, S, and White_Space; they are disjoint. Version 16.0.0 is
-// what the regular expressions of Hugging Face tokenizers 0.23 use (tools/tokenizer/make_unicode_tables.py --check: no code point
-// differs).
+// what the regular expressions of Hugging Face tokenizers 0.23 use (tools/tokenizer/make_unicode_tables.py --check: no
+// code point differs).
 #pragma once
 #include <algorithm>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "base/threads.h"
+#include "base/machine/threads.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <system_error>
 
-#include "base/container.h"
 #include "base/error.h"
+#include "base/file/container.h"
 
 namespace fathom {
 namespace {

@@ -1,4 +1,4 @@
-#include "base/foreign.h"
+#include "base/file/foreign.h"
 
 #include <algorithm>
 #include <cctype>

@@ -1,6 +1,6 @@
-#include "base/file_name.h"
+#include "base/file/file_name.h"
 
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 
 namespace fathom {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include "base/huge_pages.h"
-#include "base/threads.h"
+#include "base/machine/huge_pages.h"
+#include "base/machine/threads.h"
 
 namespace fathom {
 

@@ -1,4 +1,4 @@
-#include "base/working_folder.h"
+#include "base/file/working_folder.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/file/file.h"
 
 namespace fathom {
 namespace {

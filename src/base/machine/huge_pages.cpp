@@ -1,4 +1,4 @@
-#include "base/huge_pages.h"
+#include "base/machine/huge_pages.h"
 
 #include <sys/mman.h>
 

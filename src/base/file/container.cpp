@@ -1,4 +1,4 @@
-#include "base/container.h"
+#include "base/file/container.h"
 
 #include <algorithm>
 #include <charconv>

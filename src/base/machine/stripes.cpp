@@ -1,4 +1,4 @@
-#include "base/stripes.h"
+#include "base/machine/stripes.h"
 
 #include <algorithm>
 #include <atomic>
