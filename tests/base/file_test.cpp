@@ -8,34 +8,22 @@
 #include <span>
 
 #include "base/error.h"
+#include "support/files.h"
 
 namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
+using test::refusal;
 
 class FileTest : public ::testing::Test {
  protected:
-  FileTest() : folder_(fs::temp_directory_path() / ("fathom_file_test_" + std::to_string(::getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~FileTest() override { fs::remove_all(folder_); }
   fs::path write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ / name, std::ios::binary) << text;
     return folder_ / name;
   }
-  fs::path folder_;
+  test::TempFolder folder_;
 };
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  ADD_FAILURE() << "accepted";
-  return "";
-}
 
 TEST_F(FileTest, ReadsAndMapsWhatIsThere) {
   const std::string text("a\0b\n", 4);

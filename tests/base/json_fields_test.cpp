@@ -2,18 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
+
 namespace fathom {
 namespace {
 
-template <class F>
-std::string refusal(F read) {
-  try {
-    read();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "accepted";
-}
+using test::refusal;
 
 TEST(JsonFields, SayWhereWhatWasFoundAndWhatWasNeeded) {
   const json::value document = parse_json(

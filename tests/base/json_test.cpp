@@ -6,19 +6,15 @@
 #include <limits>
 
 #include "base/error.h"
+#include "support/errors.h"
 
 namespace fathom {
 namespace {
 
 std::string refusal(std::string_view text) {
-  try {
-    parse_json(text, "x.json");
-  } catch (const Error& e) {
-    EXPECT_EQ(std::string_view(e.what()).substr(0, 6), "x.json");
-    return e.what();
-  }
-  ADD_FAILURE() << "accepted: " << text.substr(0, 60);
-  return "";
+  const std::string why = test::refusal([&] { parse_json(text, "x.json"); });
+  EXPECT_TRUE(why.starts_with("x.json")) << why;
+  return why;
 }
 
 TEST(Json, RefusesWhatIsNotOneWholeDocument) {

@@ -16,15 +16,7 @@ using test::kDense67B;
 using test::kMoe16B;
 using test::kV2;
 using test::kV2Lite;
-
-// The text with one thing replaced; the test fails when it is not there.
-std::string with(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out(text);
-  const size_t at = out.find(from);
-  EXPECT_NE(at, std::string::npos) << from;
-  if (at != std::string::npos) out.replace(at, from.size(), to);
-  return out;
-}
+using test::replaced;
 
 std::string refusal_of(const std::string& text) {
   return error_of([&] { config_from_json(text, "config.json"); });
@@ -81,59 +73,60 @@ TEST(Config, WhatIsWrittenIsReadBackTheSame) {
 }
 
 TEST(Config, AScoreBiasIsNamedByTheTopkMethodOfLatentAttention) {
-  const ModelConfig c = config_from_json(with(kV2, "group_limited_greedy", "noaux_tc"), "c");
+  const ModelConfig c = config_from_json(replaced(kV2, "group_limited_greedy", "noaux_tc"), "c");
   EXPECT_TRUE(c.has_score_bias());
   EXPECT_EQ(config_from_json(config_to_json(c, "bfloat16"), "written"), c);
-  EXPECT_TRUE(
-      contains(refusal_of(with(with(kV2, "group_limited_greedy", "noaux_tc"), "\"n_group\": 8", "\"n_group\": 160")),
-               "2 * n_group (320) is more than n_routed_experts (160)"));
+  EXPECT_TRUE(contains(
+      refusal_of(replaced(replaced(kV2, "group_limited_greedy", "noaux_tc"), "\"n_group\": 8", "\"n_group\": 160")),
+      "2 * n_group (320) is more than n_routed_experts (160)"));
 }
 
 TEST(Config, BothLayoutsOfTheRopeKeysMeanTheSame) {
   const std::string_view old_rope =
       R"("rope_theta": 10000, "rope_scaling": {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707})";
-  const std::string new_rope = with(
+  const std::string new_rope = replaced(
       kV2Lite, old_rope,
       R"("rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 40.0, "original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707}, "head_dim": 64, "qk_head_dim": 192, "mlp_bias": false)");
   EXPECT_EQ(config_from_json(new_rope, "new"), config_from_json(kV2Lite, "old"));
 
   const ModelConfig plain = config_from_json(
-      with(kV2Lite, old_rope, R"("rope_parameters": {"rope_type": "default", "rope_theta": 5000.0})"), "c");
+      replaced(kV2Lite, old_rope, R"("rope_parameters": {"rope_type": "default", "rope_theta": 5000.0})"), "c");
   EXPECT_FALSE(plain.rope_scaling);
   EXPECT_EQ(plain.rope_theta, 5000.0);
-  EXPECT_TRUE(contains(refusal_of(with(kV2Lite, old_rope, R"("rope_parameters": {"rope_type": "default"})")),
+  EXPECT_TRUE(contains(refusal_of(replaced(kV2Lite, old_rope, R"("rope_parameters": {"rope_type": "default"})")),
                        "rope_theta is missing"));
-  EXPECT_TRUE(
-      contains(refusal_of(with(kV2Lite, "\"rope_theta\"", R"("rope_parameters": {"rope_theta": 1e4}, "rope_theta")")),
-               "both rope_scaling and rope_parameters"));
+  EXPECT_TRUE(contains(
+      refusal_of(replaced(kV2Lite, "\"rope_theta\"", R"("rope_parameters": {"rope_theta": 1e4}, "rope_theta")")),
+      "both rope_scaling and rope_parameters"));
 }
 
 TEST(Config, BothLayoutsOfTheRopeKeysMayStandSideBySideWhereTheyAgree) {
   const std::string_view yarn =
       R"("factor": 40, "original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707})";
   const auto both = [&](std::string_view start) {
-    return with(kV2Lite, "\"rope_theta\"", fmt::format(R"("rope_parameters": {{{}, {}, "rope_theta")", start, yarn));
+    return replaced(kV2Lite, "\"rope_theta\"",
+                    fmt::format(R"("rope_parameters": {{{}, {}, "rope_theta")", start, yarn));
   };
   EXPECT_EQ(config_from_json(both(R"("rope_type": "yarn", "rope_theta": 10000.0)"), "c"),
             config_from_json(kV2Lite, "c"));
   EXPECT_EQ(config_from_json(both(R"("type": "yarn", "rope_type": "yarn")"), "c"), config_from_json(kV2Lite, "c"));
-  EXPECT_EQ(config_from_json(with(kV2Lite, "\"type\": \"yarn\"",
-                                  R"("type": "yarn", "rope_type": "yarn", "rope_theta": 1e4, "finetuned": true,
+  EXPECT_EQ(config_from_json(replaced(kV2Lite, "\"type\": \"yarn\"",
+                                      R"("type": "yarn", "rope_type": "yarn", "rope_theta": 1e4, "finetuned": true,
                                      "extrapolation_factor": 1, "attn_factor": 1.0)"),
                              "c"),
             config_from_json(kV2Lite, "c"));
   EXPECT_TRUE(contains(refusal_of(both(R"("rope_type": "yarn", "rope_theta": 20000)")), "rope_theta is 10000"));
   EXPECT_TRUE(contains(
-      refusal_of(with(both(R"("rope_type": "yarn", "rope_theta": 10000)"), "\"factor\": 40", "\"factor\": 32")),
+      refusal_of(replaced(both(R"("rope_type": "yarn", "rope_theta": 10000)"), "\"factor\": 40", "\"factor\": 32")),
       "and they differ"));
-  EXPECT_TRUE(contains(refusal_of(with(kV2Lite, "\"type\": \"yarn\"", R"("type": "yarn", "rope_type": "linear")")),
+  EXPECT_TRUE(contains(refusal_of(replaced(kV2Lite, "\"type\": \"yarn\"", R"("type": "yarn", "rope_type": "linear")")),
                        "they must agree"));
   const ModelConfig dense = config_from_json(kDense67B, "c");
-  EXPECT_EQ(
-      config_from_json(with(kDense67B, "\"rope_scaling\": null",
-                            R"("rope_scaling": {"rope_type": "default"}, "rope_parameters": {"rope_theta": 10000.0})"),
-                       "c"),
-      dense);
+  EXPECT_EQ(config_from_json(
+                replaced(kDense67B, "\"rope_scaling\": null",
+                         R"("rope_scaling": {"rope_type": "default"}, "rope_parameters": {"rope_theta": 10000.0})"),
+                "c"),
+            dense);
 }
 
 TEST(Config, WhatCannotChangeAResultIsPassedOverAndNamed) {
@@ -155,7 +148,7 @@ TEST(Config, WhatCannotChangeAResultIsPassedOverAndNamed) {
   for (const std::string_view key : harmless) {
     std::vector<std::string> ignored;
     EXPECT_EQ(
-        config_from_json(with(kV2Lite, "\"hidden_size\"", fmt::format("{}, \"hidden_size\"", key)), "c", &ignored),
+        config_from_json(replaced(kV2Lite, "\"hidden_size\"", fmt::format("{}, \"hidden_size\"", key)), "c", &ignored),
         config_from_json(kV2Lite, "c"))
         << key;
     EXPECT_EQ(std::count(ignored.begin(), ignored.end(), key.substr(1, key.find('"', 1) - 1)), 1) << key;
@@ -166,13 +159,13 @@ TEST(Config, ANullSaysNothing) {
   for (const std::string_view key :
        {"sliding_window", "rope_parameters", "quantization_config", "layer_types", "n_mtp"}) {
     std::vector<std::string> ignored;
-    EXPECT_EQ(config_from_json(with(kV2Lite, "\"hidden_size\"", fmt::format("\"{}\": null, \"hidden_size\"", key)), "c",
-                               &ignored),
+    EXPECT_EQ(config_from_json(replaced(kV2Lite, "\"hidden_size\"", fmt::format("\"{}\": null, \"hidden_size\"", key)),
+                               "c", &ignored),
               config_from_json(kV2Lite, "c"))
         << key;
     EXPECT_EQ(std::count(ignored.begin(), ignored.end(), key), 0) << key;
   }
-  EXPECT_EQ(config_from_json(with(kV2Lite, "\"factor\"", "\"low_freq_factor\": null, \"factor\""), "c"),
+  EXPECT_EQ(config_from_json(replaced(kV2Lite, "\"factor\"", "\"low_freq_factor\": null, \"factor\""), "c"),
             config_from_json(kV2Lite, "c"));
 }
 
@@ -180,7 +173,7 @@ TEST(Config, ValuesThatSayWhatFathomDoesAreAccepted) {
   std::string layers = "\"full_attention\"", mlps = "\"dense\"";
   for (int i = 1; i < 27; ++i) layers += ", \"full_attention\"", mlps += ", \"sparse\"";
   const auto add = [](std::string_view key) {
-    return with(kV2Lite, "\"hidden_size\"", fmt::format("{}, \"hidden_size\"", key));
+    return replaced(kV2Lite, "\"hidden_size\"", fmt::format("{}, \"hidden_size\"", key));
   };
   for (const std::string& key :
        {std::string(R"("use_sliding_window": false)"), std::string(R"("final_logit_softcapping": 0)"),
@@ -190,21 +183,22 @@ TEST(Config, ValuesThatSayWhatFathomDoesAreAccepted) {
   EXPECT_TRUE(contains(refusal_of(add(R"("use_sliding_window": true)")), "use_sliding_window is 'true'"));
   EXPECT_TRUE(contains(refusal_of(add(R"("num_local_experts": 32)")), "num_local_experts is 32"));
   EXPECT_TRUE(contains(refusal_of(add(R"("layer_types": ["full_attention"])")), "layer_types has 1 entries"));
-  EXPECT_TRUE(contains(refusal_of(add(fmt::format("\"layer_types\": [{}]", with(layers, "full", "sliding")))),
+  EXPECT_TRUE(contains(refusal_of(add(fmt::format("\"layer_types\": [{}]", replaced(layers, "full", "sliding")))),
                        "says '\"sliding_attention\"' of layer 0"));
-  EXPECT_TRUE(contains(refusal_of(add(fmt::format("\"mlp_layer_types\": [{}]", with(mlps, "dense", "sparse")))),
+  EXPECT_TRUE(contains(refusal_of(add(fmt::format("\"mlp_layer_types\": [{}]", replaced(mlps, "dense", "sparse")))),
                        "of layer 0, which is dense"));
   EXPECT_TRUE(contains(refusal_of(add(R"("rope_version": 2)")), "unknown key 'rope_version'"));
 }
 
 TEST(Config, ATokenIdDoesNotWrap) {
   for (const char* id : {"4294967297", "[1, 4294967297]", "-5"})
-    EXPECT_TRUE(contains(refusal_of(with(kV2Lite, "\"eos_token_id\": 100001", fmt::format("\"eos_token_id\": {}", id))),
-                         "eos_token_id must be a token id"))
+    EXPECT_TRUE(
+        contains(refusal_of(replaced(kV2Lite, "\"eos_token_id\": 100001", fmt::format("\"eos_token_id\": {}", id))),
+                 "eos_token_id must be a token id"))
         << id;
-  EXPECT_TRUE(contains(refusal_of(with(kV2Lite, "\"bos_token_id\": 100000", "\"bos_token_id\": 4294967297")),
+  EXPECT_TRUE(contains(refusal_of(replaced(kV2Lite, "\"bos_token_id\": 100000", "\"bos_token_id\": 4294967297")),
                        "bos_token_id is 4294967297"));
-  EXPECT_EQ(config_from_json(with(kV2Lite, "\"bos_token_id\": 100000", "\"bos_token_id\": -1"), "c").bos_token_id,
+  EXPECT_EQ(config_from_json(replaced(kV2Lite, "\"bos_token_id\": 100000", "\"bos_token_id\": -1"), "c").bos_token_id,
             std::nullopt);
 }
 
@@ -214,7 +208,7 @@ TEST(Config, AByteOrderMarkIsNoText) {
 
 TEST(Config, AnAbsentOrZeroMscaleIsTakenWhereTheReferencesAgreeAndRefusedElsewhere) {
   const auto with_mscale = [](std::string_view text) {
-    return with(kV2Lite, R"(, "mscale": 0.707, "mscale_all_dim": 0.707)", text);
+    return replaced(kV2Lite, R"(, "mscale": 0.707, "mscale_all_dim": 0.707)", text);
   };
   for (const std::string_view same :
        {"", R"(, "mscale_all_dim": 0)", R"(, "mscale": 1.0)", R"(, "mscale": null, "mscale_all_dim": 0.0)"}) {
@@ -267,7 +261,7 @@ TEST(Config, UnknownKeysTypesAndValuesAreRefusedByName) {
       {kDense67B, "\"rope_scaling\": null", "\"mlp_bias\": true", "mlp_bias is"},
       {kDense67B, "\"hidden_size\"", "\"kv_lora_rank\": 4, \"hidden_size\"", "unknown key 'kv_lora_rank'"},
   };
-  for (const auto& c : cases) EXPECT_TRUE(contains(refusal_of(with(c.text, c.from, c.to)), c.message)) << c.to;
+  for (const auto& c : cases) EXPECT_TRUE(contains(refusal_of(replaced(c.text, c.from, c.to)), c.message)) << c.to;
   EXPECT_TRUE(contains(refusal_of("[]"), "must be a JSON object"));
   EXPECT_TRUE(contains(refusal_of("{}"), "model_type is missing"));
   EXPECT_TRUE(contains(refusal_of(""), "config.json"));
@@ -304,9 +298,9 @@ TEST(Config, SizesThatCannotBeAreRefusedWithTheFieldsName) {
   expect(kV2, "beta_slow", {"0", "64", "-1"});
   expect(kDense67B, "num_key_value_heads", {"0", "-8", "7", "128"});
   expect(kDense67B, "num_attention_heads", {"0", "-64", "63"});
-  EXPECT_TRUE(contains(refusal_of(with(kV2, "\"rope_theta\": 10000", "\"rope_theta\": NaN")), "config.json"));
-  EXPECT_TRUE(
-      contains(refusal_of(with(kV2, "\"num_hidden_layers\": 60", "\"num_hidden_layers\": 4096")), "n_routed_experts"));
+  EXPECT_TRUE(contains(refusal_of(replaced(kV2, "\"rope_theta\": 10000", "\"rope_theta\": NaN")), "config.json"));
+  EXPECT_TRUE(contains(refusal_of(replaced(kV2, "\"num_hidden_layers\": 60", "\"num_hidden_layers\": 4096")),
+                       "n_routed_experts"));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "convert/synth.h"
 #include "load/text.h"
 #include "support/files.h"
+#include "support/tiny_configs.h"
 
 namespace fathom {
 namespace {
@@ -21,27 +22,11 @@ using test::read_text;
 using test::TempFolder;
 using test::write_text;
 
-ModelConfig small() {
-  ModelConfig c;
-  c.family = Family::llama;
-  c.vocab_size = 384;
-  c.hidden_size = 32;
-  c.num_hidden_layers = 1;
-  c.intermediate_size = 32;
-  c.max_position_embeddings = 64;
-  c.num_attention_heads = c.num_key_value_heads = 2;
-  c.head_dim = 16;
-  c.bos_token_id = 382;
-  c.eos_token_ids = {383};
-  c.rope_layout = RopeLayout::half_split;
-  return c;
-}
-
 class CarriedText : public ::testing::Test {
  protected:
   CarriedText() {
     ThreadPool pool(1);
-    synth_model(pool, small(), folder_ / "a",
+    synth_model(pool, testing::small_config(Family::llama), folder_ / "a",
                 {.seed = 1, .output = {.type = parse_written_type("BF16")}, .tokenizer = {}}, {});
   }
   std::vector<std::string> convert(std::string_view in, std::string_view out) {
@@ -175,7 +160,7 @@ TEST_F(CarriedText, TheTokenizersConfigAndMap) {
 
 TEST_F(CarriedText, RowsOfPaddingAreNoTokens) {
   ThreadPool pool(1);
-  ModelConfig c = small();
+  ModelConfig c = testing::small_config(Family::llama);
   c.vocab_size = 400;
   synth_model(pool, c, folder_ / "padded",
               {.seed = 1, .output = {.type = parse_written_type("bf16")}, .tokenizer = folder_ / "a"}, {});

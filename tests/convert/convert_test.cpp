@@ -8,6 +8,7 @@
 #include "convert/synth.h"
 #include "load/text.h"
 #include "support/files.h"
+#include "support/tiny_configs.h"
 
 namespace fathom {
 namespace {
@@ -17,41 +18,9 @@ using test::contains;
 using test::error_of;
 using test::TempFolder;
 
-ModelConfig small(Family family) {
-  ModelConfig c;
-  c.family = family;
-  c.vocab_size = 384;
-  c.hidden_size = 64;
-  c.num_hidden_layers = 2;
-  c.intermediate_size = 96;
-  c.max_position_embeddings = 64;
-  c.num_attention_heads = c.num_key_value_heads = 4;
-  c.bos_token_id = 382;
-  c.eos_token_ids = {383};
-  if (family == Family::deepseek_v2) {
-    c.kv_lora_rank = 40;
-    c.qk_nope_head_dim = 24;
-    c.qk_rope_head_dim = 8;
-    c.v_head_dim = 20;
-    c.rope_scaling =
-        YarnScaling{.factor = 40, .original_max_position_embeddings = 64, .mscale = 0.707, .mscale_all_dim = 0.707};
-  } else {
-    c.num_key_value_heads = 2;
-    c.head_dim = 16;
-    c.rope_layout = RopeLayout::half_split;
-  }
-  if (family == Family::llama) return c;
-  c.n_routed_experts = 4;
-  c.num_experts_per_tok = 2;
-  c.n_shared_experts = 2;
-  c.moe_intermediate_size = 32;
-  c.first_k_dense_replace = 1;
-  return c;
-}
-
 // With a score bias in each router.
 ModelConfig biased() {
-  ModelConfig c = small(Family::deepseek_v2);
+  ModelConfig c = testing::small_config(Family::deepseek_v2);
   c.topk_method = TopkMethod::noaux_tc;
   return c;
 }
@@ -95,7 +64,8 @@ void expect_same_numbers(const fs::path& a, const fs::path& b) {
 std::string bytes_of(const fs::path& path) { return test::read_text(path); }
 
 TEST(Convert, FolderToGgufAndBackGivesTheSameBytes) {
-  for (const ModelConfig& c : {small(kFamilies[0]), small(kFamilies[1]), small(kFamilies[2]), biased()}) {
+  for (const ModelConfig& c : {testing::small_config(kFamilies[0]), testing::small_config(kFamilies[1]),
+                               testing::small_config(kFamilies[2]), biased()}) {
     for (const char* type : {"f32", "f16", "bf16"}) {
       const TempFolder folder;
       synth(c, folder / "a", type);
@@ -146,7 +116,7 @@ TEST(Convert, EveryCheckpointOfTransformersSurvivesTheWayThroughGguf) {
 TEST(Convert, KeptTypesAreCopiedBlockByBlock) {
   for (const char* type : {"q8_0", "q4_0", "q5_1", "bf16"}) {
     const TempFolder folder;
-    synth(small(Family::llama), folder / "a.gguf", type);
+    synth(testing::small_config(Family::llama), folder / "a.gguf", type);
     convert(folder / "a.gguf", folder / "b.gguf");
     expect_same_numbers(folder / "a.gguf", folder / "b.gguf");
     EXPECT_EQ(fs::file_size(folder / "a.gguf"), fs::file_size(folder / "b.gguf")) << type;
@@ -155,7 +125,7 @@ TEST(Convert, KeptTypesAreCopiedBlockByBlock) {
 
 TEST(Convert, Float8BlocksStayNearAndAreCopiedAsTheyAre) {
   const TempFolder folder;
-  ModelConfig c = small(Family::deepseek_v2);
+  ModelConfig c = testing::small_config(Family::deepseek_v2);
   c.hidden_size = 160;  // two blocks, the second not whole
   synth(c, folder / "f32", "f32");
   convert(folder / "f32", folder / "f8", as("f8_e4m3"));
@@ -176,7 +146,7 @@ TEST(Convert, Float8BlocksStayNearAndAreCopiedAsTheyAre) {
 
 TEST(Convert, ShardsHoldTheSameModel) {
   const TempFolder folder;
-  synth(small(Family::deepseek), folder / "a", "bf16");
+  synth(testing::small_config(Family::deepseek), folder / "a", "bf16");
   convert(folder / "a", folder / "shards", {.type = {}, .max_shard_bytes = 40'000});
   EXPECT_TRUE(fs::exists(folder.path() / "shards" / "model.safetensors.index.json"));
   expect_same_numbers(folder / "a", folder / "shards");
@@ -190,7 +160,7 @@ TEST(Convert, ShardsHoldTheSameModel) {
 
 TEST(Convert, TheTokenizerAndTheChatTemplateAreCarried) {
   const TempFolder folder;
-  synth(small(Family::llama), folder / "a", "bf16");
+  synth(testing::small_config(Family::llama), folder / "a", "bf16");
   test::write_text(folder.path() / "a" / "chat_template.jinja", "{{ messages[0]['content'] }}");
   convert(folder / "a", folder / "b.gguf");
   convert(folder / "b.gguf", folder / "c");
@@ -209,7 +179,7 @@ TEST(Convert, TheTokenizerAndTheChatTemplateAreCarried) {
 
 TEST(Convert, ATrailingSlashNamesTheFolder) {
   const TempFolder folder;
-  synth(small(Family::llama), folder.path().string() + "/a/", "bf16");
+  synth(testing::small_config(Family::llama), folder.path().string() + "/a/", "bf16");
   convert(folder.path().string() + "/a/", folder.path().string() + "/b/");
   convert(folder.path().string() + "/b/", folder / "c.gguf");
   EXPECT_EQ(GgufSource::open(folder / "c.gguf")->metadata().get_string("general.name"), "b");
@@ -217,7 +187,7 @@ TEST(Convert, ATrailingSlashNamesTheFolder) {
 
 TEST(Convert, SeveralEndIdsAreCarried) {
   const TempFolder folder;
-  synth(small(Family::llama), folder / "a", "bf16");
+  synth(testing::small_config(Family::llama), folder / "a", "bf16");
   test::write_text(folder.path() / "a" / "generation_config.json",
                    R"({"eos_token_id": [383, 17], "temperature": 0.3})");
   EXPECT_EQ(load_model(folder / "a").config.eos_token_ids, (std::vector<int64_t>{383, 17}));
@@ -227,7 +197,7 @@ TEST(Convert, SeveralEndIdsAreCarried) {
 
 TEST(Convert, AFailedWriteLeavesNothingBehindAndNothingIsOverwritten) {
   const TempFolder folder;
-  synth(small(Family::llama), folder / "a", "f32");
+  synth(testing::small_config(Family::llama), folder / "a", "f32");
   const auto refusal = [&](std::string_view out, const char* type) {
     return error_of([&] { convert(folder / "a", folder / out, as(type)); });
   };
@@ -269,7 +239,7 @@ TEST(Convert, ASmallModelFitsASmallDiskAndOneTooLargeIsRefusedWithTheNumbers) {
 TEST(Synth, TheBytesDoNotDependOnThreadsAndTheNumbersNotOnTheContainer) {
   for (const Family family : kFamilies) {
     const TempFolder folder;
-    const ModelConfig c = small(family);
+    const ModelConfig c = testing::small_config(family);
     synth(c, folder / "one.gguf", "q4_0", 3, /*threads=*/1);
     synth(c, folder / "three.gguf", "q4_0", 3, /*threads=*/3);
     EXPECT_EQ(bytes_of(folder / "one.gguf"), bytes_of(folder / "three.gguf"));
@@ -301,8 +271,8 @@ TEST(Synth, WeightsHaveTheStatedScales) {
 
 TEST(Synth, TakesATokenizerThatFits) {
   const TempFolder folder;
-  synth(small(Family::llama), folder / "a", "bf16");
-  ModelConfig c = small(Family::llama);
+  synth(testing::small_config(Family::llama), folder / "a", "bf16");
+  ModelConfig c = testing::small_config(Family::llama);
   c.vocab_size = 100;
   ThreadPool pool(1);
   const SynthOptions options{.seed = 1, .output = as("bf16"), .tokenizer = folder / "a"};
@@ -315,7 +285,7 @@ TEST(Synth, TakesATokenizerThatFits) {
 
 TEST(Synth, AVocabularyTooSmallForBytesIsLeftOut) {
   const TempFolder folder;
-  ModelConfig c = small(Family::llama);
+  ModelConfig c = testing::small_config(Family::llama);
   c.vocab_size = 100;
   c.bos_token_id = 1;
   c.eos_token_ids = {2};

@@ -8,30 +8,16 @@
 #include "convert/quantize.h"
 #include "convert/synth.h"
 #include "support/files.h"
+#include "support/tiny_configs.h"
 
 namespace fathom::test {
 
 // Rows of whole blocks of 256 everywhere but in k_b_proj (64) and the down_proj of the experts (32).
 inline ModelConfig small_model() {
-  ModelConfig c;
-  c.family = Family::deepseek_v2;
-  c.vocab_size = 384;
-  c.hidden_size = 256;
-  c.num_hidden_layers = 2;
-  c.intermediate_size = 256;
-  c.max_position_embeddings = 64;
-  c.num_attention_heads = c.num_key_value_heads = 4;
-  c.kv_lora_rank = 256;
-  c.qk_nope_head_dim = 64;
-  c.qk_rope_head_dim = 8;
-  c.v_head_dim = 64;
-  c.n_routed_experts = 4;
-  c.num_experts_per_tok = 2;
+  ModelConfig c = testing::small_config(Family::deepseek_v2);
+  c.hidden_size = c.intermediate_size = c.kv_lora_rank = 256;
+  c.qk_nope_head_dim = c.v_head_dim = 64;
   c.n_shared_experts = 1;
-  c.moe_intermediate_size = 32;
-  c.first_k_dense_replace = 1;
-  c.bos_token_id = 382;
-  c.eos_token_ids = {383};
   return c;
 }
 

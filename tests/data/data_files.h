@@ -1,38 +1,30 @@
 // A folder of its own for each test, a small tokenizer, and texts.
 #pragma once
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "base/file/file.h"
 #include "base/json/json.h"
 #include "base/random.h"
 #include "data/build.h"
 #include "data/dataset.h"
+#include "support/files.h"
 #include "tokenizer/train_bpe.h"
 
 namespace fathom {
 
+using test::error_of;
+using test::says;
+
 class DataFiles : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder = std::filesystem::temp_directory_path() /
-             fmt::format("fathom-{}-{}-{}", info->test_suite_name(), info->name(), ::getpid());
-    std::filesystem::remove_all(folder);
-    std::filesystem::create_directories(folder);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder); }
-
   std::filesystem::path write(const std::string& name, const std::string& text) const {
     const auto path = folder / name;
     std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << text;
+    test::write_text(path, text);
     return path;
   }
   std::string read(const std::filesystem::path& path) const { return read_file(path); }
@@ -59,7 +51,7 @@ class DataFiles : public ::testing::Test {
   static std::string tokenizer_json() { return to_tokenizer_json(tokenizer()); }
   static std::string tokenizer_config_json() { return to_tokenizer_config_json(tokenizer()); }
 
-  std::filesystem::path folder;
+  test::TempFolder folder;
 };
 
 // A text that no other (seed, index) has, of about n words.
@@ -75,24 +67,6 @@ inline std::string json_lines(const std::vector<std::string>& texts) {
   std::string out;
   for (const std::string& text : texts) out += json::serialize(json::object{{"id", 1}, {"text", text}}) + "\n";
   return out;
-}
-
-// What an Error says; empty when nothing is thrown.
-template <class Fn>
-std::string error_of(Fn&& fn) {
-  try {
-    fn();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return {};
-}
-
-inline ::testing::AssertionResult says(const std::string& message, std::initializer_list<std::string_view> parts) {
-  for (const std::string_view part : parts)
-    if (message.find(part) == std::string::npos)
-      return ::testing::AssertionFailure() << "'" << message << "' does not say '" << part << "'";
-  return ::testing::AssertionSuccess();
 }
 
 }  // namespace fathom

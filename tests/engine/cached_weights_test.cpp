@@ -13,19 +13,9 @@ namespace {
 namespace fs = std::filesystem;
 using test::contains;
 
-ModelConfig packable_config() {
-  ModelConfig c = testing::tiny_v2_config();
-  c.hidden_size = 64;
-  c.q_lora_rank = 32;
-  c.kv_lora_rank = 32;
-  c.v_head_dim = 16;
-  c.moe_intermediate_size = 32;
-  return c;
-}
-
 class CachedWeights : public ::testing::Test {
  protected:
-  CachedWeights() : random_(packable_config(), 3) {
+  CachedWeights() : random_(testing::packable_v2_config(), 3) {
     random_.quantise(DType::q8_0);
     model_ = testing::model_in_file(random_, folder_ / "model.gguf");
     want_ = logits(WeightPlace::packed);
@@ -115,7 +105,7 @@ TEST_F(CachedWeights, AFileThatIsNotAsItShouldBeIsNamedAndReplacedOnlyWhenAsked)
 
 TEST_F(CachedWeights, AnotherModelOfThatPathDoesNotUseIt) {
   logits(WeightPlace::cached);
-  testing::RandomModel other(packable_config(), 4);
+  testing::RandomModel other(testing::packable_v2_config(), 4);
   other.quantise(DType::q8_0);
   model_ = testing::model_in_file(other, folder_ / "model.gguf");
   const std::vector<float> want = logits(WeightPlace::packed);

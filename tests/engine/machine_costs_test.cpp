@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::contains;
 using test::error_of;
+using test::replaced;
 using Source = MachineCosts::Source;
 
 const MlaCosts kSome = {.naive = 1.3, .fold_packed = 2.4, .fold_plain = 3, .expand_packed = 0.71, .expand_plain = 1.9};
@@ -25,12 +26,6 @@ const MachineFile kFile = {.key = {"A CPU, model 1", "avx2", "gcc"}, .measured =
 
 std::string refusal(const std::string& text) {
   return error_of([&] { parse_machine_file(text, "costs.json"); });
-}
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  EXPECT_NE(at, std::string::npos) << from;
-  return text.replace(at, from.size(), to);
 }
 
 TEST(MachineFile, ReadsBackAsWritten) {

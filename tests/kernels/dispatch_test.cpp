@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "support/errors.h"
 
 namespace fathom {
 namespace {
@@ -16,13 +17,7 @@ constexpr CpuFeatures kOldCpu{}, kAvx2Cpu{.avx2 = true}, kAvx512Cpu{.avx2 = true
     kAmxCpu{.avx2 = true, .avx512 = true, .avx512_vnni = true, .amx = true};
 
 std::string error_of(std::string_view forced, const CpuFeatures& cpu, ErrorKind kind) {
-  try {
-    choose_kernels(forced, cpu);
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind);
-    return e.what();
-  }
-  return "";
+  return test::error_of([&] { choose_kernels(forced, cpu); }, kind);
 }
 
 TEST(Dispatch, UnsetOrEmptyTakesTheBestThatRuns) {

@@ -11,6 +11,7 @@
 #include "checkpoint/safetensors.h"
 #include "config/config_gguf.h"
 #include "support/files.h"
+#include "support/tiny_configs.h"
 
 namespace fathom {
 namespace {
@@ -22,29 +23,26 @@ using test::TempFolder;
 using test::write_text;
 
 ModelConfig tiny(Family family = Family::deepseek_v2) {
-  ModelConfig c;
-  c.family = family;
+  ModelConfig c = testing::small_config(family);
   c.vocab_size = 12;
   c.hidden_size = 8;
-  c.num_hidden_layers = 2;
   c.intermediate_size = 10;
-  c.max_position_embeddings = 64;
   c.num_attention_heads = c.num_key_value_heads = 2;
-  if (family == Family::deepseek_v2) {
+  if (c.uses_mla()) {
     c.kv_lora_rank = 6;
     c.qk_nope_head_dim = 4;
     c.qk_rope_head_dim = 2;
     c.v_head_dim = 3;
+    c.rope_scaling.reset();
   } else {
     c.head_dim = 4;
-    c.rope_layout = RopeLayout::half_split;
   }
+  c.bos_token_id.reset();
+  c.eos_token_ids.clear();
   if (family == Family::llama) return c;
   c.n_routed_experts = 3;
-  c.num_experts_per_tok = 2;
   c.n_shared_experts = 1;
   c.moe_intermediate_size = 5;
-  c.first_k_dense_replace = 1;
   return c;
 }
 

@@ -7,29 +7,21 @@
 
 #include "measure/bench.h"
 #include "measure/process.h"
+#include "support/errors.h"
 #include "support/files.h"
 
 namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
+using test::contains;
+using test::refusal;
 
 #if defined(__x86_64__)
 constexpr const char* kMachine = "linux-x64";
 #else
 constexpr const char* kMachine = "linux-arm64";
 #endif
-
-std::string sentence(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing was refused";
-}
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 // A folder as npm leaves it, with a runner that prints `script`'s lines.
 class FakePeer {
@@ -55,7 +47,7 @@ const PeerWork kDecode{{WorkKind::decode, 16, 0, 8}, false, 512};
 
 TEST(Peer, AMissingOneIsASentenceWithTheCommandThatInstallsIt) {
   const test::TempFolder empty;
-  const std::string text = sentence([&] { Peer(empty.path().string()); });
+  const std::string text = refusal([&] { Peer(empty.path().string()); });
   EXPECT_TRUE(contains(text, "npm install --prefix " + empty.path().string()) && contains(text, "node-llama-cpp"))
       << text;
   EXPECT_TRUE(contains(text, "--peer")) << text;
@@ -76,14 +68,14 @@ TEST(Peer, WorksAreHandedOverAndItsFiguresRead) {
 
 TEST(Peer, ItsRefusalIsSaidInItsOwnWords) {
   const FakePeer refuses("echo error llama.cpp does not load the model; echo 'unknown arch' >&2; exit 1\n");
-  const std::string text = sentence([&] { refuses.run({kDecode}); });
+  const std::string text = refusal([&] { refuses.run({kDecode}); });
   EXPECT_TRUE(contains(text, "does not load the model") && contains(text, "unknown arch") &&
               contains(text, "some.gguf"))
       << text;
   const FakePeer dies("echo system AVX2 = 1; echo load 1; kill -9 $$\n");
-  EXPECT_TRUE(contains(sentence([&] { dies.run({kDecode}); }), "137"));
+  EXPECT_TRUE(contains(refusal([&] { dies.run({kDecode}); }), "137"));
   const FakePeer forgets("echo system AVX2 = 1; echo load 1; echo done\n");
-  EXPECT_TRUE(contains(sentence([&] { forgets.run({kDecode}); }), "ends with 0"));
+  EXPECT_TRUE(contains(refusal([&] { forgets.run({kDecode}); }), "ends with 0"));
 }
 
 TEST(Peer, VariantsAreThoseThatMatter) {

@@ -17,11 +17,7 @@ using test::contains;
 using test::error_of;
 
 ModelConfig small_config() {
-  ModelConfig c = testing::tiny_v2_config();
-  c.hidden_size = 64;
-  c.q_lora_rank = 32;
-  c.kv_lora_rank = 32;
-  c.moe_intermediate_size = 32;
+  ModelConfig c = testing::packable_v2_config();
   c.n_routed_experts = 4;
   c.num_hidden_layers = 2;
   return c;

@@ -7,63 +7,10 @@
 #include "load/load.h"
 #include "model/transformer.h"
 #include "quant/encode.h"
+#include "support/tiny_configs.h"
 #include "tensor/buffer.h"
 
 namespace fathom::testing {
-
-inline ModelConfig tiny_v2_config() {
-  ModelConfig c;
-  c.family = Family::deepseek_v2;
-  c.vocab_size = 97;
-  c.hidden_size = 48;
-  c.num_hidden_layers = 3;
-  c.intermediate_size = 64;
-  c.max_position_embeddings = 4096;
-  c.num_attention_heads = c.num_key_value_heads = 4;
-  c.q_lora_rank = 24;
-  c.kv_lora_rank = 20;
-  c.qk_nope_head_dim = 12;
-  c.qk_rope_head_dim = 8;
-  c.v_head_dim = 10;
-  c.rope_scaling =
-      YarnScaling{.factor = 40, .original_max_position_embeddings = 64, .mscale = 0.707, .mscale_all_dim = 0.707};
-  c.n_routed_experts = 8;
-  c.num_experts_per_tok = 3;
-  c.n_shared_experts = 2;
-  c.moe_intermediate_size = 16;
-  c.first_k_dense_replace = 1;
-  c.topk_method = TopkMethod::group_limited_greedy;
-  c.n_group = 4;
-  c.topk_group = 2;
-  c.routed_scaling_factor = 4;
-  return c;
-}
-
-// Widths whose q8_0 rows can be packed.
-inline ModelConfig packable_v2_config() {
-  ModelConfig c = tiny_v2_config();
-  c.hidden_size = 64;
-  c.q_lora_rank = 32;
-  c.kv_lora_rank = 32;
-  c.v_head_dim = 16;
-  c.moe_intermediate_size = 32;
-  return c;
-}
-
-inline ModelConfig tiny_llama_config() {
-  ModelConfig c;
-  c.family = Family::llama;
-  c.vocab_size = 97;
-  c.hidden_size = 48;
-  c.num_hidden_layers = 3;
-  c.intermediate_size = 80;
-  c.max_position_embeddings = 4096;
-  c.num_attention_heads = 6;
-  c.num_key_value_heads = 2;
-  c.head_dim = 8;
-  c.rope_layout = RopeLayout::half_split;
-  return c;
-}
 
 // Owns its weights. Matrices are normal with deviation 1/sqrt(fan in) times `gain`, norms are near 1, the embedding is
 // normal.

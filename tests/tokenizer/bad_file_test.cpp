@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/json/json.h"
 #include "small_tokenizers.h"
+#include "support/errors.h"
 #include "tokenizer/tokenizer_parts.h"
 
 namespace fathom {
@@ -22,14 +23,9 @@ std::string changed(const Change& change) {
 json::object& model(json::object& o) { return o["model"].as_object(); }
 
 void expect_refused(const std::function<void()>& load, const std::string& because) {
-  try {
-    load();
-    ADD_FAILURE() << "accepted: " << because;
-  } catch (const Error& e) {
-    const std::string text = e.what();
-    EXPECT_NE(text.find(because), std::string::npos) << text;
-    EXPECT_LT(text.size(), 600u) << text;
-  }
+  const std::string why = test::refusal(load);
+  EXPECT_TRUE(test::contains(why, because));
+  EXPECT_LT(why.size(), 600u) << why;
 }
 void expect_json_refused(const Change& change, const std::string& because) {
   expect_refused([&] { Tokenizer::from_json(changed(change), "", "folder"); }, because);

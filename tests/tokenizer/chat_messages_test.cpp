@@ -1,6 +1,7 @@
 #include "tokenizer/chat_messages.h"
 
 #include <gtest/gtest.h>
+#include "support/errors.h"
 
 namespace fathom {
 namespace {
@@ -8,12 +9,7 @@ namespace {
 ChatTemplate template_of(const std::string& source) { return ChatTemplate::from_source(source, "<s>", "</s>", "t"); }
 
 std::string error_of(const std::string& text) {
-  try {
-    parse_conversation(text, "f.json");
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
+  return test::error_of([&] { parse_conversation(text, "f.json"); });
 }
 
 TEST(ChatMessages, ARequestAndAListOfMessagesAreTheSame) {
@@ -128,12 +124,7 @@ TEST(ChatMessages, ATemplateThatCannotWriteNoneGetsAnEmptyText) {
 
 TEST(ChatMessages, WhatATemplateLeavesOutIsNamed) {
   const auto error = [](const std::string& source, const std::string& text) -> std::string {
-    try {
-      fitted_to(template_of(source), parse_conversation(text, "f.json"), "f.json");
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "no error";
+    return test::error_of([&] { fitted_to(template_of(source), parse_conversation(text, "f.json"), "f.json"); });
   };
   const std::string plain = "{% for m in messages if m.role != 'tool' %}{{ m.role }}{{ m.content }}{% endfor %}";
   EXPECT_EQ(error(plain, R"({"messages": [{"role": "user", "content": "q"}], "tools": [{"name": "f"}]})"),
@@ -146,7 +137,7 @@ TEST(ChatMessages, WhatATemplateLeavesOutIsNamed) {
             "tools");
   EXPECT_EQ(error("{{ tools | tojson }}" + plain,
                   R"({"messages": [{"role": "user", "content": "q"}], "tools": [{"name": "f"}]})"),
-            "no error");
+            "");
 }
 
 TEST(ChatMessages, NumbersThatNoTemplateCanHoldAreRefused) {

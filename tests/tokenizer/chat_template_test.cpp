@@ -11,6 +11,7 @@
 #include "base/text/utf8.h"
 #include "gguf_vocabulary.h"
 #include "shared_vocab.h"
+#include "support/errors.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {
@@ -141,14 +142,8 @@ TEST(ChatTemplate, InvalidUtf8InAMessagePassesThrough) {
 
 TEST(ChatTemplate, TheWordsOfRaiseExceptionReachTheUser) {
   const auto chat = ChatTemplate::from_source("\n{{ raise_exception('roles must alternate') }}", "", "", "x.jinja");
-  try {
-    chat.render({}, false);
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::bad_input);
-    EXPECT_EQ(std::string(e.what()),
-              "x.jinja line 2: the template does not accept these messages: 'roles must alternate'");
-  }
+  EXPECT_EQ(test::error_of([&] { chat.render({}, false); }, ErrorKind::bad_input),
+            "x.jinja line 2: the template does not accept these messages: 'roles must alternate'");
 }
 
 TEST(ChatTemplate, LongConversationsStayWithinTheLimits) {

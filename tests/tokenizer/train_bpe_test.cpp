@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "support/errors.h"
 
 namespace fathom {
 namespace {
@@ -198,12 +199,8 @@ TEST(TrainBpe, AHugeWordCostsLinearTime) {
 TEST(TrainBpe, RefusesWhatCannotBeMade) {
   const auto words = count({"some text some text"}, 1);
   const auto refused = [&](int32_t size, std::vector<std::string> special) {
-    try {
-      train_bpe(words, {.vocab_size = size, .special = std::move(special), .on_merge = {}});
-    } catch (const Error& e) {
-      return std::string(e.what());
-    }
-    return std::string();
+    return test::error_of(
+        [&] { train_bpe(words, {.vocab_size = size, .special = std::move(special), .on_merge = {}}); });
   };
   EXPECT_NE(refused(244, {}).find("need 245"), std::string::npos);
   EXPECT_NE(refused(-1, {}), "");

@@ -13,6 +13,7 @@
 #include "base/file/file.h"
 #include "base/random.h"
 #include "data/build.h"
+#include "support/errors.h"
 #include "tokenizer/train_bpe.h"
 #include "train/plan/preflight.h"
 #include "train/trainer.h"
@@ -20,17 +21,7 @@
 namespace fathom {
 
 namespace fs = std::filesystem;
-
-// What the action is refused with.
-inline std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  ADD_FAILURE() << "accepted";
-  return "";
-}
+using test::refusal;
 
 // A folder with a small text of our own, its tokenizer and its token data, made once.
 class TinyRun : public ::testing::Test {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file/file.h"
+#include "support/errors.h"
 #include "train/config/config_table.h"
 #include "train/config/model_keys.h"
 #include "train/plan/memory_plan.h"
@@ -17,25 +18,14 @@ namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
+using test::replaced;
 
 const fs::path kConfigs = fs::path(FATHOM_GOLDEN_DIR) / ".." / ".." / "configs";
 
 std::string tiny() { return read_file(kConfigs / "tiny.toml"); }
 
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  EXPECT_NE(at, std::string::npos) << from;
-  return at == std::string::npos ? text : text.replace(at, from.size(), to);
-}
-
 std::string refusal(const std::string& text) {
-  try {
-    parse_train_config(text, "x.toml", ".");
-  } catch (const Error& e) {
-    return e.what();
-  }
-  ADD_FAILURE() << "accepted";
-  return "";
+  return test::refusal([&] { parse_train_config(text, "x.toml", "."); });
 }
 
 TEST(TrainConfig, EveryShippedConfigIsRead) {
