@@ -1,4 +1,4 @@
-#include "cli/terminal_signals.h"
+#include "cli/chat/terminal_signals.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-#include "cli/prompt_file.h"
+#include "cli/generate/prompt_file.h"
 
 #include <cmath>
 #include <functional>

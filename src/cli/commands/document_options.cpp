@@ -1,4 +1,4 @@
-#include "cli/document_options.h"
+#include "cli/commands/document_options.h"
 
 #include "base/error.h"
 #include "cli/values.h"

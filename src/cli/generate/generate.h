@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/generate/speculation.h"
 #include "cli/options.h"
-#include "cli/speculation.h"
 #include "tokenizer/stop_strings.h"
 
 namespace fathom {

@@ -5,12 +5,12 @@
 #include <memory>
 
 #include "base/interrupt.h"
-#include "cli/chat_loop.h"
-#include "cli/chat_template_choice.h"
+#include "cli/chat/chat_loop.h"
+#include "cli/chat/chat_template_choice.h"
 #include "cli/commands.h"
+#include "cli/generate/speculation.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
-#include "cli/speculation.h"
 #include "cli/values.h"
 #include "data/text_stream.h"
 #include "load/text.h"

@@ -1,4 +1,4 @@
-#include "cli/speculation.h"
+#include "cli/generate/speculation.h"
 
 #include "cli/open_model.h"
 #include "cli/values.h"

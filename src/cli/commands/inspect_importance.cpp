@@ -1,4 +1,4 @@
-#include "cli/inspect_importance.h"
+#include "cli/commands/inspect_importance.h"
 
 #include <algorithm>
 #include <cstdio>

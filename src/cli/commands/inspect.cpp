@@ -5,7 +5,7 @@
 #include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
-#include "cli/inspect_importance.h"
+#include "cli/commands/inspect_importance.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/values.h"

@@ -1,4 +1,4 @@
-#include "cli/chat_loop.h"
+#include "cli/chat/chat_loop.h"
 
 #include <signal.h>
 
@@ -13,9 +13,9 @@
 #include "base/error.h"
 #include "base/file/file.h"
 #include "base/interrupt.h"
+#include "cli/generate/speculation.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/speculation.h"
 #include "data/text_stream.h"
 
 namespace fathom {

@@ -8,7 +8,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/commands.h"
-#include "cli/train_plan.h"
+#include "cli/commands/train_plan.h"
 #include "cli/values.h"
 #include "model/footprint.h"
 #include "train/config/config_table.h"

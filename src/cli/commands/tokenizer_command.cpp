@@ -9,7 +9,7 @@
 #include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
-#include "cli/document_options.h"
+#include "cli/commands/document_options.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"

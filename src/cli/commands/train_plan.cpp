@@ -1,4 +1,4 @@
-#include "cli/train_plan.h"
+#include "cli/commands/train_plan.h"
 
 #include "base/json/json.h"
 #include "base/progress.h"

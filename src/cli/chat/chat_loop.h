@@ -2,8 +2,8 @@
 #pragma once
 #include <string>
 
-#include "cli/chat_session.h"
-#include "cli/line_reader.h"
+#include "cli/chat/chat_session.h"
+#include "cli/chat/line_reader.h"
 
 namespace fathom {
 

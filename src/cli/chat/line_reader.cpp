@@ -1,4 +1,4 @@
-#include "cli/line_reader.h"
+#include "cli/chat/line_reader.h"
 
 #include <histedit.h>
 #include <langinfo.h>
@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 #include "base/text/utf8.h"
-#include "cli/terminal_signals.h"
+#include "cli/chat/terminal_signals.h"
 
 namespace fathom {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/chat_template_choice.h"
+#include "cli/chat/chat_template_choice.h"
 
 #include <cstdio>
 #include <filesystem>
