@@ -156,9 +156,9 @@ void read_added_token_flags(std::string_view text, const std::string& where, Tok
   const json::value document = parse_json(text, where);
   if (!document.is_array()) throw_bad_input("{} is {}; needed is an array.", where, json_kind_name(document));
   for (const json::value& entry : document.get_array()) {
-    AddedToken token = read_added_token(JsonFields(entry, where));
+    const AddedToken token = read_added_token(JsonFields(entry, where));
     for (AddedToken& known : parts.added)
-      if (known.id == token.id && known.content == token.content) known = std::move(token);
+      if (known.id == token.id && known.content == token.content) known = token;
   }
 }
 
