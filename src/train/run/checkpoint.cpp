@@ -44,6 +44,7 @@ std::vector<fs::path> checkpoints_of(const fs::path& run) {
       found.emplace_back(*step, entry->path());
   std::sort(found.begin(), found.end());
   std::vector<fs::path> paths;
+  paths.reserve(found.size());
   for (auto& [step, path] : found) paths.push_back(std::move(path));
   return paths;
 }

@@ -1,5 +1,7 @@
 #include "train/run/optimizer_file.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "checkpoint/safetensors.h"
@@ -41,6 +43,7 @@ void write_optimizer_file(const std::filesystem::path& path, const OptimizerPart
     n = range.end;
   }
   std::vector<PlannedTensor> plan;
+  plan.reserve(kNames.size());
   for (const char* name : kNames) plan.push_back({.name = name, .dtype = DType::f32, .shape = {n}});
   SafetensorsWriter writer(path, plan, UINT64_MAX);
   for (const PlannedTensor& planned : writer.plan()) {
