@@ -76,7 +76,7 @@ struct Setup {
   }
 
   void run(MlaForm form) {
-    Context ctx{.pool = pool, .arena = arena, .arithmetic = Arithmetic::fast};
+    Context ctx{.pool = pool, .arena = arena, .numerics = Numerics::quantised()};
     const AttentionSettings settings{.scale = 0.07f, .mla_form = form};
     attend_int16({ctx, c, w, settings, 0, cache}, batch, latents.mat(batch.rows(), 576), q.mat(batch.rows(), 16 * 192),
                  o.mat(batch.rows(), 16 * 128));

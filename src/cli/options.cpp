@@ -65,6 +65,11 @@ std::function<void(int64_t, int64_t)> load_progress(bool quiet) {
   };
 }
 
+Numerics numerics(const ModelOptions& o) {
+  if (o.activations == "bf16") return Numerics::bf16_reference();
+  return o.arithmetic == "exact" ? Numerics::exact() : Numerics::quantised();
+}
+
 }  // namespace
 
 EngineOptions engine_options(const ModelOptions& o) {
@@ -72,8 +77,7 @@ EngineOptions engine_options(const ModelOptions& o) {
       .threads = o.threads,
       .context_tokens = o.ctx,
       .cache_type = cache_type_from_name(o.cache_type),
-      .activations = o.activations == "bf16" ? Activations::bf16 : Activations::f32,
-      .arithmetic = o.arithmetic == "exact" ? Arithmetic::exact : Arithmetic::fast,
+      .numerics = numerics(o),
       .weights = static_cast<WeightPlace>(std::find(kWeightPlaceNames.begin(), kWeightPlaceNames.end(), o.weights) -
                                           kWeightPlaceNames.begin()),
       .cache_folder = cache_folder(),

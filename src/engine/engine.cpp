@@ -26,12 +26,8 @@ int thread_count(const EngineOptions& o) {
   return cpus.empty() ? default_thread_count() : default_thread_count(static_cast<int>(cpus.size()));
 }
 
-Arithmetic usable_arithmetic(const EngineOptions& o) {
-  return o.activations == Activations::f32 ? o.arithmetic : Arithmetic::exact;
-}
-
 CacheType usable_cache_type(const ModelConfig& config, const EngineOptions& o) {
-  const bool coded = config.uses_mla() && usable_arithmetic(o) == Arithmetic::fast;
+  const bool coded = config.uses_mla() && o.numerics.is_quantised();
   return o.cache_type.value_or(coded ? CacheType::q16 : CacheType::f32);
 }
 
@@ -46,8 +42,7 @@ Engine::Engine(const Model& model, const EngineOptions& o)
       pool_(thread_count(o), o.numa),
       context_tokens_(context_size(model.config, o)),
       chunk_tokens_(o.chunk_tokens > 0 ? o.chunk_tokens : kChunkTokens),
-      activations_(o.activations),
-      arithmetic_(usable_arithmetic(o)),
+      numerics_(o.numerics),
       cache_(cache_layout(model.config, usable_cache_type(model.config, o)),
              o.cache_tokens > 0 ? o.cache_tokens : context_tokens_) {
   check(o.chunk_tokens >= 0, "a chunk has at least one token");
@@ -56,7 +51,7 @@ Engine::Engine(const Model& model, const EngineOptions& o)
 }
 
 void Engine::tune(const EngineOptions& o) {
-  if (o.tuning == Tuning::off || arithmetic_ != Arithmetic::fast || !model_.config.uses_mla()) return;
+  if (o.tuning == Tuning::off || !numerics_.is_quantised() || !model_.config.uses_mla()) return;
   int64_t bytes = 0;
   for (const auto& [dtype, n] : weight_bytes(model_.config, weights_)) bytes += n;
   if (o.tuning == Tuning::large && bytes < kMeasuredBytes) return;
@@ -65,7 +60,7 @@ void Engine::tune(const EngineOptions& o) {
 }
 
 void Engine::pack_weights(const EngineOptions& o) {
-  if (arithmetic_ != Arithmetic::fast || o.weights == WeightPlace::mapped) return;
+  if (!numerics_.is_quantised() || o.weights == WeightPlace::mapped) return;
   const int64_t needed = PackedWeights::bytes(model_.config, weights_);
   if (needed == 0) return;
   if (o.weights != WeightPlace::packed) map_packed(o);
@@ -173,11 +168,7 @@ MatView<float> Engine::run(const Batch& batch, const LayerFn& layer_done) {
   const int64_t V = model_.config.vocab_size;
   if (logits_.size() < rows * V) logits_ = Buffer<float>(rows * V);
   const MatView<float> logits = logits_.mat(rows, V);
-  Context ctx{.pool = pool_,
-              .arena = arena_,
-              .activations = activations_,
-              .arithmetic = arithmetic_,
-              .layer_done = layer_done ? &layer_done : nullptr};
+  Context ctx{.pool = pool_, .arena = arena_, .numerics = numerics_, .layer_done = layer_done ? &layer_done : nullptr};
   transformer_forward(ctx, network_, batch, cache_, logits);
   return logits;
 }

@@ -39,9 +39,8 @@ struct EngineOptions {
   int64_t cache_tokens = 0;                  // room in the cache, over all sequences; 0: context_tokens
   int64_t chunk_tokens = 0;                  // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
   std::optional<CacheType> cache_type = {};  // nullopt: q16 for latent attention in fast arithmetic, else f32
-  Activations activations = Activations::f32;
-  Arithmetic arithmetic = Arithmetic::exact;  // fast only with Activations::f32
-  // Copies of quantised weights, laid out for the kernels: fast arithmetic only.
+  Numerics numerics = Numerics::exact();
+  // Packed weights, copies of the quantised ones laid out for the kernels: quantised arithmetic only.
   //     automatic  those of the file that `cached` wrote; without one as packed, where memory has room for them
   //     packed     made in memory
   //     mapped     none: weights are used in the model's file, which needs no memory of its own and is slower
@@ -128,8 +127,7 @@ class Engine {
   MachineCosts costs_;
   Arena arena_;
   int64_t context_tokens_, chunk_tokens_;
-  Activations activations_;
-  Arithmetic arithmetic_;
+  Numerics numerics_;
   KvCache cache_;
   mutable double unasked_bytes_ = 0;  // of the cache: taken without asking again how much memory is left
   Buffer<float> logits_;

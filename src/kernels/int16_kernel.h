@@ -1,5 +1,5 @@
 // The inner part of attention in 16-bit integers, as a table of function pointers for each instruction set: what
-// Arithmetic::fast multiplies with.
+// Numerics::quantised multiplies with.
 //
 // Query rows stand side by side as lanes: a *query tile* is kLanes rows, and scores are stored (cell, lane), so that
 // maxima, exponentials and sums need no horizontal step. Keys and values are read as the cache holds them, a tile of

@@ -15,8 +15,8 @@ BenchReport fathom_turn(const BenchOptions& o, const std::string& program, int t
            {"-m", o.model},
            {"-t", std::to_string(threads)},
            {"--fill", o.measure.fill == Fill::random ? "random" : "prefill"},
-           {"--activations", e.activations == Activations::bf16 ? "bf16" : "f32"},
-           {"--arithmetic", e.arithmetic == Arithmetic::fast ? "fast" : "exact"},
+           {"--activations", e.numerics.rounds_activations() ? "bf16" : "f32"},
+           {"--arithmetic", e.numerics.is_quantised() ? "fast" : "exact"},
            {"--weights", std::string(kWeightPlaceNames[static_cast<size_t>(e.weights)])}})
     command.insert(command.end(), {option, value});
   if (e.cache_type)

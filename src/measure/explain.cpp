@@ -95,7 +95,7 @@ std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works,
   std::vector<std::string> lines;
   lines.push_back(fmt::format("kernels: {} (best of this CPU, or FATHOM_ISA), products of training shapes by {}",
                               name(kernels().isa), gemm_kernel(MatmulPrecision::f32).name));
-  const bool fast = options.activations == Activations::f32 && options.arithmetic == Arithmetic::fast;
+  const bool fast = options.numerics.is_quantised();
   lines.push_back(fast ? "arithmetic: fast (quantised weights by 8-bit activations, attention in 16-bit integers)"
                        : "arithmetic: exact (float32 operands)");
   lines.push_back(engine.packed_bytes() > 0

@@ -22,7 +22,7 @@ VecView<float> gain_of(Context& ctx, const Weight& weight) {
 void norm_forward(Context& ctx, const Weight& weight, double eps, MatView<const float> x, MatView<float> y) {
   Arena::Scope scope(ctx.arena);
   const VecView<float> gain = gain_of(ctx, weight);
-  if (ctx.activations == Activations::f32) {
+  if (!ctx.numerics.rounds_activations()) {
     rmsnorm_forward(ctx.pool, x, gain, static_cast<float>(eps), y);
     return;
   }

@@ -104,9 +104,7 @@ StepReport& StepReport::operator+=(const StepReport& o) {
 Context training_context(const Context& ctx) {
   return {.pool = ctx.pool,
           .arena = ctx.arena,
-          .activations = ctx.activations,
-          .products = ctx.products,
-          .training = true,
+          .numerics = Numerics::training(ctx.numerics.matmul_precision()),
           .gradients = ctx.gradients};
 }
 

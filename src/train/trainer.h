@@ -57,7 +57,7 @@ class Trainer {
   double peak_flops();
 
  private:
-  Context context() { return {.pool = pool_, .arena = arena_, .products = config_.run.products}; }
+  Context context() { return {.pool = pool_, .arena = arena_, .numerics = Numerics::training(config_.run.products)}; }
   TrainingBatch batch_of(std::span<const PackedSequence> sequences) const;
 
   // The parts of a step, in their order.

@@ -27,7 +27,7 @@ class CachedWeights : public ::testing::Test {
     notices_.clear();
     Engine engine(model_, {.threads = 2,
                            .context_tokens = 64,
-                           .arithmetic = Arithmetic::fast,
+                           .numerics = Numerics::quantised(),
                            .weights = place,
                            .cache_folder = cache_,
                            .notice = [&](const std::string& s) { notices_.push_back(s); }});
@@ -144,7 +144,7 @@ TEST_F(CachedWeights, MayBeDeletedWhileTheyAreUsed) {
   logits(WeightPlace::cached);
   Engine engine(model_, {.threads = 2,
                          .context_tokens = 64,
-                         .arithmetic = Arithmetic::fast,
+                         .numerics = Numerics::quantised(),
                          .weights = WeightPlace::automatic,
                          .cache_folder = cache_});
   ASSERT_NE(engine.packed_file(), nullptr);

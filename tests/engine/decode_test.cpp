@@ -28,12 +28,11 @@ const std::vector<int64_t> kNew = {1, 3, 1, 1, 2, 1, 1, 5};
 TEST(EngineDecode, LogitsOfEverySequenceAreThoseOfItAlone) {
   for (const bool packed : {false, true}) {
     const testing::RandomModel random = packed ? quantised_model() : testing::RandomModel(testing::tiny_v2_config(), 3);
-    const Arithmetic arithmetic = packed ? Arithmetic::fast : Arithmetic::exact;
+    const Numerics numerics = packed ? Numerics::quantised() : Numerics::exact();
     const Model model = model_of(random);
     for (const int threads : {1, 3}) {
-      Engine together(model,
-                      {.threads = threads, .context_tokens = 256, .cache_tokens = 4096, .arithmetic = arithmetic});
-      Engine alone(model, {.threads = 1, .context_tokens = 256, .arithmetic = arithmetic});
+      Engine together(model, {.threads = threads, .context_tokens = 256, .cache_tokens = 4096, .numerics = numerics});
+      Engine alone(model, {.threads = 1, .context_tokens = 256, .numerics = numerics});
       std::vector<SequenceCache> sequences(kDepths.size());
       std::vector<std::vector<int32_t>> prompts, ids;
       std::vector<StepInput> inputs;

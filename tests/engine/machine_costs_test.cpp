@@ -162,10 +162,9 @@ TEST_F(Costs, KeptOnesAreShownWithoutMeasuring) {
 // Costs by which one form is always chosen, in the file, against the form that the built-in ones choose.
 class TunedEngine : public Costs {
  protected:
-  std::vector<float> logits(Tuning tuning, Arithmetic arithmetic = Arithmetic::fast) {
+  std::vector<float> logits(Tuning tuning, Numerics numerics = Numerics::quantised()) {
     Engine engine(
-        model_,
-        {.threads = 2, .context_tokens = 256, .arithmetic = arithmetic, .cache_folder = cache_, .tuning = tuning});
+        model_, {.threads = 2, .context_tokens = 256, .numerics = numerics, .cache_folder = cache_, .tuning = tuning});
     source_ = engine.costs().source;
     SequenceCache sequence;
     const auto row = engine.append(sequence, testing::random_ids(200, random_.config.vocab_size, 4));
@@ -188,8 +187,8 @@ TEST_F(TunedEngine, ChoosesByTheFileOnlyWhenToldTo) {
     EXPECT_TRUE(testing::same_bits(logits(tuning), built_in)) << "a small model is not tuned";
     EXPECT_EQ(source_, Source::built_in);
   }
-  const std::vector<float> exact = logits(Tuning::off, Arithmetic::exact);
-  EXPECT_TRUE(testing::same_bits(logits(Tuning::always, Arithmetic::exact), exact));
+  const std::vector<float> exact = logits(Tuning::off, Numerics::exact());
+  EXPECT_TRUE(testing::same_bits(logits(Tuning::always, Numerics::exact()), exact));
   EXPECT_EQ(source_, Source::built_in);
 }
 

@@ -27,7 +27,7 @@ class NumaEngine : public ::testing::Test {
     model_ = testing::model_in_file(random_, folder_ / "model.gguf");
   }
   EngineOptions options(int threads, int n_nodes) const {
-    return {.threads = threads, .context_tokens = 64, .arithmetic = Arithmetic::fast, .numa = pretended(n_nodes)};
+    return {.threads = threads, .context_tokens = 64, .numerics = Numerics::quantised(), .numa = pretended(n_nodes)};
   }
   // Of a prompt and of two steps after it.
   std::vector<float> logits(const EngineOptions& options) {

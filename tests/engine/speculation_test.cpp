@@ -19,11 +19,11 @@ using Ids = std::vector<int32_t>;
 struct Fixture {
   const char* name;
   RandomModel weights;
-  std::vector<Arithmetic> arithmetic;
+  std::vector<Numerics> numerics;
 };
 std::vector<Fixture> fixtures() {
   std::vector<Fixture> all;
-  const std::vector<Arithmetic> both = {Arithmetic::exact, Arithmetic::fast};
+  const std::vector<Numerics> both = {Numerics::exact(), Numerics::quantised()};
   ModelConfig many_heads = testing::tiny_v2_config();  // more rows of queries than a query tile has lanes
   many_heads.num_attention_heads = many_heads.num_key_value_heads = 20;
   many_heads.q_lora_rank.reset();
@@ -32,7 +32,7 @@ std::vector<Fixture> fixtures() {
   all.push_back({"v2 with kv_b_proj split", RandomModel(testing::tiny_v2_config(), 5, true), both});
   all.push_back({"v2 in q8_0", RandomModel(testing::packable_v2_config(), 6), both});
   all.back().weights.quantise(DType::q8_0);
-  all.push_back({"llama", RandomModel(testing::tiny_llama_config(), 7), {Arithmetic::exact}});
+  all.push_back({"llama", RandomModel(testing::tiny_llama_config(), 7), {Numerics::exact()}});
   return all;
 }
 
@@ -41,13 +41,13 @@ template <class Fn>
 void for_each_engine(const EngineOptions& options, Fn&& fn) {
   for (const Fixture& f : fixtures()) {
     const Model model = model_of(f.weights);
-    for (const Arithmetic arithmetic : f.arithmetic)
+    for (const Numerics numerics : f.numerics)
       for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
         SCOPED_TRACE(fmt::format("{}, {} arithmetic, cache {}", f.name,
-                                 arithmetic == Arithmetic::fast ? "fast" : "exact",
+                                 numerics == Numerics::quantised() ? "fast" : "exact",
                                  kCacheTypeNames[static_cast<size_t>(type)]));
         EngineOptions o = options;
-        o.arithmetic = arithmetic;
+        o.numerics = numerics;
         o.cache_type = type;
         Engine engine(model, o);
         fn(engine);

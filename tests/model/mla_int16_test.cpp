@@ -31,7 +31,7 @@ ModelConfig odd_config() {
 struct FastRunner : Runner {
   FastRunner(const RandomModel& m, MlaForm f, int threads = 1, CacheType type = CacheType::f32)
       : Runner(m, threads, type) {
-    arithmetic = Arithmetic::fast;
+    numerics = Numerics::quantised();
     form = f;
   }
 };
@@ -118,7 +118,7 @@ TEST(MlaFast, APastExpandedInPartsIsTheSameBitsAndBothFormsAgree) {
   const auto run = [&](MlaForm form, int64_t bytes) {
     ThreadPool pool(2);
     Arena arena;
-    Context ctx{.pool = pool, .arena = arena, .arithmetic = Arithmetic::fast};
+    Context ctx{.pool = pool, .arena = arena, .numerics = Numerics::quantised()};
     KvCache cache(cache_layout(c, CacheType::q16), n);
     SequenceCache sequence;
     cache.extend(sequence, n - n_new);

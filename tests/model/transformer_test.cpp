@@ -144,7 +144,7 @@ TEST(Transformer, BfloatActivationsStayNearFloatOnes) {
   const RandomModel model(testing::tiny_llama_config());  // no router: a flipped choice is no rounding
   const auto ids = random_ids(40, model.config.vocab_size, 9);
   Runner exact(model), rounded(model);
-  rounded.activations = Activations::bf16;
+  rounded.numerics = Numerics::bf16_reference();
   const auto want = exact.forward_chunks(ids, 40), got = rounded.forward_chunks(ids, 40);
   EXPECT_FALSE(same_bits(got, want));
   for (float v : got) EXPECT_EQ(v, bf16_to_f32(f32_to_bf16(v)));

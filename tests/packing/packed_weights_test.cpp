@@ -44,10 +44,10 @@ struct Quantised {
   PackedWeights packed;
 };
 
-std::vector<float> logits(const RandomModel& m, Arithmetic arithmetic, int threads, std::span<const int32_t> ids,
+std::vector<float> logits(const RandomModel& m, Numerics numerics, int threads, std::span<const int32_t> ids,
                           size_t chunk, MlaForm form = MlaForm::automatic) {
   Runner runner(m, threads);
-  runner.arithmetic = arithmetic;
+  runner.numerics = numerics;
   runner.form = form;
   return runner.forward_chunks(ids, chunk);
 }
@@ -56,8 +56,8 @@ TEST(PackedWeights, LogitsAreNearTheExactOnes) {
   for (const DType type : {DType::q8_0, DType::q4_0, DType::q5_1}) {
     const Quantised q(type, smooth_config(type == DType::q8_0));
     const std::vector<int32_t> ids = testing::random_ids(90, q.model.config.vocab_size, 5);
-    const std::vector<float> exact = logits(q.model, Arithmetic::exact, 2, ids, 90);
-    const std::vector<float> fast = logits(q.model, Arithmetic::fast, 2, ids, 90);
+    const std::vector<float> exact = logits(q.model, Numerics::exact(), 2, ids, 90);
+    const std::vector<float> fast = logits(q.model, Numerics::quantised(), 2, ids, 90);
     const double difference = testing::largest_difference(fast, exact);
     EXPECT_LE(difference, 0.05 * testing::largest_magnitude(exact)) << name(type);
     EXPECT_GT(difference, 0) << "nothing was rounded: the packed weights were not used";
@@ -68,7 +68,7 @@ TEST(PackedWeights, SameBitsForAnyThreadsAndChunks) {
   const Quantised q(DType::q4_0);
   const std::vector<int32_t> ids = testing::random_ids(70, q.model.config.vocab_size, 6);
   const auto run = [&](int threads, size_t chunk) {
-    return logits(q.model, Arithmetic::fast, threads, ids, chunk, MlaForm::absorbed);
+    return logits(q.model, Numerics::quantised(), threads, ids, chunk, MlaForm::absorbed);
   };
   const std::vector<float> want = run(1, 70);
   EXPECT_EQ(run(3, 70), want);
@@ -81,10 +81,10 @@ TEST(PackedWeights, WithoutSharedExpertsToo) {
   c.n_shared_experts = 0;
   const Quantised q(DType::q4_0, c);
   const std::vector<int32_t> ids = testing::random_ids(70, c.vocab_size, 9);
-  const std::vector<float> exact = logits(q.model, Arithmetic::exact, 2, ids, 70);
-  const std::vector<float> fast = logits(q.model, Arithmetic::fast, 2, ids, 70, MlaForm::absorbed);
+  const std::vector<float> exact = logits(q.model, Numerics::exact(), 2, ids, 70);
+  const std::vector<float> fast = logits(q.model, Numerics::quantised(), 2, ids, 70, MlaForm::absorbed);
   EXPECT_LE(testing::largest_difference(fast, exact), 0.05 * testing::largest_magnitude(exact));
-  EXPECT_EQ(logits(q.model, Arithmetic::fast, 3, ids, 1, MlaForm::absorbed), fast);
+  EXPECT_EQ(logits(q.model, Numerics::quantised(), 3, ids, 1, MlaForm::absorbed), fast);
 }
 
 TEST(PackedWeights, SameBitsForAnyNeighbours) {
@@ -92,7 +92,7 @@ TEST(PackedWeights, SameBitsForAnyNeighbours) {
   const std::vector<int32_t> a = testing::random_ids(9, q.model.config.vocab_size, 7),
                              b = testing::random_ids(30, q.model.config.vocab_size, 8);
   Runner runner(q.model, 2);
-  runner.arithmetic = Arithmetic::fast;
+  runner.numerics = Numerics::quantised();
   SequenceCache one, two, alone;
   Batch both, single;
   both.add(runner.cache, two, b, Batch::Logits::none);

@@ -81,7 +81,7 @@ struct Runner {
   // Logits of all rows of a batch.
   std::vector<float> forward(const Batch& batch) {
     std::vector<float> logits(batch.logit_rows.size() * static_cast<size_t>(model.config.vocab_size));
-    Context ctx{.pool = pool, .arena = arena, .activations = activations, .arithmetic = arithmetic};
+    Context ctx{.pool = pool, .arena = arena, .numerics = numerics};
     Network network = model.network;
     network.attention.mla_form = form;
     transformer_forward(ctx, network, batch, cache,
@@ -106,8 +106,7 @@ struct Runner {
   ThreadPool pool;
   Arena arena;
   KvCache cache;
-  Activations activations = Activations::f32;
-  Arithmetic arithmetic = Arithmetic::exact;
+  Numerics numerics = Numerics::exact();
   MlaForm form = MlaForm::automatic;
 };
 

@@ -58,7 +58,7 @@ inline void add_step(const RandomModel& m, const TrainingBatch& b, const StepOpt
   ThreadPool pool(threads);
   Arena arena;
   const Gradients gradients = gradients_in(m, r.gradients.vec(), frozen);
-  const Context ctx{.pool = pool, .arena = arena, .products = products, .gradients = &gradients};
+  const Context ctx{.pool = pool, .arena = arena, .numerics = Numerics::training(products), .gradients = &gradients};
   r.report += forward_and_backward(ctx, m.network, b, o);
 }
 

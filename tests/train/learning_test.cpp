@@ -64,7 +64,8 @@ class SmallRun {
         parameters_(config_, products),
         optimizer_(parameters_),
         network_(make_network(config_, parameters_.weights())),
-        update_({.pool = pool_, .arena = arena_, .products = products}, network_, parameters_, optimizer_, {}) {
+        update_({.pool = pool_, .arena = arena_, .numerics = Numerics::training(products)}, network_, parameters_,
+                optimizer_, {}) {
     parameters_.initialise(pool_, 1, deviation);
   }
 

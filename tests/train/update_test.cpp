@@ -16,8 +16,8 @@ struct Training {
         parameters(config, MatmulPrecision::bf16),
         optimizer(parameters),
         network(make_network(config, parameters.weights())),
-        update({.pool = pool, .arena = arena, .products = MatmulPrecision::bf16}, network, parameters, optimizer,
-               rules) {
+        update({.pool = pool, .arena = arena, .numerics = Numerics::training(MatmulPrecision::bf16)}, network,
+               parameters, optimizer, rules) {
     parameters.initialise(pool, 1, 0.1);
   }
 

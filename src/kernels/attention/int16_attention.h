@@ -1,5 +1,5 @@
 // Softmax attention in 16-bit integers, tile by tile, for tiles of query rows (kernels/int16_kernel.h): what
-// Arithmetic::fast runs. Rows of a query tile read the same keys and values: heads of one or several tokens for a
+// Numerics::quantised runs. Rows of a query tile read the same keys and values: heads of one or several tokens for a
 // latent that all heads share, tokens of one head for expanded keys.
 //     s_j = scale <q, k_j>,  p_j = e^(s_j - shift),  z += sum_j p_j v_j,  l += sum_j p_j,   o = z / l
 //

@@ -31,7 +31,7 @@ void gqa_backward(const Step& step, const GqaWeights& w, const AttentionSaved& s
                          .dvalue = rows(dkv.sub_cols(G * d, G * d)),
                          .dshared = {}});
   }
-  attention_backward(ctx.pool, ctx.arena, ctx.products, sequences);
+  attention_backward(ctx.pool, ctx.arena, ctx.numerics.matmul_precision(), sequences);
   const RotaryRows back = reversed(ctx, step.rotary);
   rotate_heads(ctx, c.rope_layout, dq, {0, H, d}, back);
   rotate_heads(ctx, c.rope_layout, dkv, {0, G, d}, back);

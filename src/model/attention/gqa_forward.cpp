@@ -43,7 +43,7 @@ void attend_in_batch(const Step& step, MatView<const float> q, MatView<const flo
                          .value = kv.sub_cols(G * d, G * d).sub_rows(s.first_row, s.n),
                          .o = o.sub_rows(s.first_row, s.n),
                          .states = states + s.first_row * H});
-  attention_forward(step.ctx.pool, step.ctx.arena, step.ctx.products, sequences);
+  attention_forward(step.ctx.pool, step.ctx.arena, step.ctx.numerics.matmul_precision(), sequences);
 }
 
 // One sequence over the cache, which its rows [k | v] are stored in first.

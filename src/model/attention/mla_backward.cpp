@@ -60,7 +60,7 @@ void attend_backward(const Step& step, const ExpandedLatents& e, const Attention
                          .dvalue = rows(out.dkv.sub_cols(N, out.dkv.cols - N)),
                          .dshared = rows(out.dshared)});
   }
-  attention_backward(step.ctx.pool, step.ctx.arena, step.ctx.products, sequences);
+  attention_backward(step.ctx.pool, step.ctx.arena, step.ctx.numerics.matmul_precision(), sequences);
 }
 
 }  // namespace

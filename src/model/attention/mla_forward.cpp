@@ -101,7 +101,7 @@ void attend_absorbed(const CachedLayer& l, const BatchSequence& s, MatView<const
   round_activations(ctx, z);
   ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {
     for (int64_t h = begin; h < end; ++h)
-      unfold_value(c, l.w, h, ctx.arithmetic, z.sub_cols(h * C, C), o.sub_cols(h * V, V));
+      unfold_value(c, l.w, h, ctx.numerics, z.sub_cols(h * C, C), o.sub_cols(h * V, V));
   });
 }
 
@@ -164,7 +164,7 @@ void attend_in_batch(const Step& step, const MlaWeights& w, MatView<const float>
                          .o = rows(o),
                          .states = states + s.first_row * c.num_attention_heads});
   }
-  attention_forward(ctx.pool, ctx.arena, ctx.products, sequences);
+  attention_forward(ctx.pool, ctx.arena, ctx.numerics.matmul_precision(), sequences);
 }
 
 }  // namespace
@@ -222,7 +222,7 @@ void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<c
     AttentionState* states =
         saved != nullptr ? saved->states : ctx.arena.take<AttentionState>(x.rows * c.num_attention_heads);
     attend_in_batch(step, w, latents, q, o, states);
-  } else if (ctx.arithmetic == Arithmetic::fast) {
+  } else if (ctx.numerics.is_quantised()) {
     attend_int16({ctx, c, w, settings, layer, *step.cache}, step.batch, latents, q, o);
   } else {
     store_latents(layer, step.batch, latents, *step.cache);

@@ -15,12 +15,12 @@ void fold_query(const ModelConfig& c, const MlaWeights& w, int64_t head, MatView
   }
 }
 
-void unfold_value(const ModelConfig& c, const MlaWeights& w, int64_t head, Arithmetic arithmetic,
-                  MatView<const float> z, MatView<float> o) {
+void unfold_value(const ModelConfig& c, const MlaWeights& w, int64_t head, Numerics numerics, MatView<const float> z,
+                  MatView<float> o) {
   const int64_t N = c.qk_nope_head_dim, V = c.v_head_dim;
   const Weight value =
       w.kv_b_proj ? packed_rows(w.kv_b_proj, head * (N + V) + N, V) : packed_rows(w.v_b_proj, head * V, V);
-  if (arithmetic == Arithmetic::fast && value.packed != nullptr && value.cols <= kSerialCols)
+  if (numerics.is_quantised() && value.packed != nullptr && value.cols <= kSerialCols)
     packed_linear_serial(z, value, o);
   else
     matmul_serial(z, value, o);

@@ -12,7 +12,7 @@ namespace fathom {
 void fold_query(const ModelConfig& config, const MlaWeights& w, int64_t head, MatView<const float> q_nope,
                 MatView<float> q_latent);
 // o (n, V) = z (n, C) W_UV,i^T
-void unfold_value(const ModelConfig& config, const MlaWeights& w, int64_t head, Arithmetic arithmetic,
+void unfold_value(const ModelConfig& config, const MlaWeights& w, int64_t head, Numerics numerics,
                   MatView<const float> z, MatView<float> o);
 
 }  // namespace fathom

@@ -12,7 +12,7 @@ MlpSaved allocate_mlp_saved(Context& ctx, int64_t T, int64_t width) {
 }
 
 void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act) {
-  if (ctx.activations == Activations::f32) return swiglu_forward(ctx.pool, gate, up, act);
+  if (!ctx.numerics.rounds_activations()) return swiglu_forward(ctx.pool, gate, up, act);
   // A bfloat16 framework stores silu(gate) before it multiplies.
   Arena::Scope scope(ctx.arena);
   auto ones = scratch(ctx, gate.rows, gate.cols), silu = scratch(ctx, gate.rows, gate.cols);

@@ -70,16 +70,21 @@ void moe_backward(const Step& step, const MoeWeights& w, const MoeLayerTraining&
   auto dgates = scratch(ctx, T, K);
   gated_activation(ctx, gate, up, act);
   gather_rows(ctx, s.dispatch, dy, rows);
-  grouped_linear_dinput(ctx.pool, ctx.products, rows, offsets, expert_weights(w, ExpertPart::down), into(dgate));
+  grouped_linear_dinput(ctx.pool, ctx.numerics.matmul_precision(), rows, offsets, expert_weights(w, ExpertPart::down),
+                        into(dgate));
   gate_backward(ctx, s, act, dgate, dgates);
-  grouped_linear_dweight(ctx.pool, ctx.products, rows, act, offsets, expert_gradients(w, ExpertPart::down, gradients));
+  grouped_linear_dweight(ctx.pool, ctx.numerics.matmul_precision(), rows, act, offsets,
+                         expert_gradients(w, ExpertPart::down, gradients));
   swiglu_backward(ctx.pool, gate, up, dgate, dgate, dup);
   gather_rows(ctx, s.dispatch, x, rows);
-  grouped_linear_dweight(ctx.pool, ctx.products, dgate, rows, offsets,
+  grouped_linear_dweight(ctx.pool, ctx.numerics.matmul_precision(), dgate, rows, offsets,
                          expert_gradients(w, ExpertPart::gate, gradients));
-  grouped_linear_dweight(ctx.pool, ctx.products, dup, rows, offsets, expert_gradients(w, ExpertPart::up, gradients));
-  grouped_linear_dinput(ctx.pool, ctx.products, dgate, offsets, expert_weights(w, ExpertPart::gate), into(rows));
-  grouped_linear_dinput(ctx.pool, ctx.products, dup, offsets, expert_weights(w, ExpertPart::up), added_to(rows));
+  grouped_linear_dweight(ctx.pool, ctx.numerics.matmul_precision(), dup, rows, offsets,
+                         expert_gradients(w, ExpertPart::up, gradients));
+  grouped_linear_dinput(ctx.pool, ctx.numerics.matmul_precision(), dgate, offsets, expert_weights(w, ExpertPart::gate),
+                        into(rows));
+  grouped_linear_dinput(ctx.pool, ctx.numerics.matmul_precision(), dup, offsets, expert_weights(w, ExpertPart::up),
+                        added_to(rows));
 
   if (c.n_shared_experts > 0)
     mlp_backward(ctx, w.shared_experts, s.shared, x, dy, into(dx));

@@ -271,7 +271,7 @@ void unfold(const AbsorbedStep& step) {
     const MatView<float> z(scratch + thread * kHeadRows * step.C, task.n, step.C);
     for_each_row(step, task,
                  [&](const Absorbed& x, int64_t t, int64_t r) { merge_row(step, x, t, task.head, z.vec(r)); });
-    unfold_value(a.c, a.w, task.head, a.ctx.arithmetic, z,
+    unfold_value(a.c, a.w, task.head, a.ctx.numerics, z,
                  step.o.sub_rows(task.first_row, task.n).sub_cols(task.head * step.V, step.V));
   });
 }

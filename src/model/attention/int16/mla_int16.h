@@ -1,5 +1,6 @@
-// Latent attention over the cache in 16-bit integers (kernels/attention/int16_attention.h): Arithmetic::fast. The two
-// forms and the letters are those of mla.h; every result is within the bounds of int16_attention.h of the exact one.
+// Latent attention over the cache in 16-bit integers (kernels/attention/int16_attention.h): Numerics::quantised. The
+// two forms and the letters are those of mla.h; every result is within the bounds of int16_attention.h of the exact
+// one.
 //
 // Same bits for any number of threads, any other sequences of the batch and, with the form fixed, any cutting of a
 // sequence into steps: tiles are the blocks of the cache; the absorbed form takes kSplit positions at a time and merges
