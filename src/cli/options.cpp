@@ -72,20 +72,17 @@ Numerics numerics(const ModelOptions& o) {
 
 }  // namespace
 
-EngineOptions engine_options(const ModelOptions& o) {
-  EngineOptions options{
-      .threads = o.threads,
-      .context_tokens = o.ctx,
-      .cache_type = cache_type_from_name(o.cache_type),
-      .numerics = numerics(o),
-      .weights = static_cast<WeightPlace>(std::find(kWeightPlaceNames.begin(), kWeightPlaceNames.end(), o.weights) -
-                                          kWeightPlaceNames.begin()),
-      .cache_folder = cache_folder(),
-      .tuning = tuning(),
-      .numa = numa()};
+LoadedEngineOptions engine_options(const ModelOptions& o) {
+  LoadedEngineOptions options{
+      .engine = {.context_tokens = o.ctx, .cache_type = cache_type_from_name(o.cache_type), .numerics = numerics(o)},
+      .packing = {.place = static_cast<WeightPlace>(
+                      std::find(kWeightPlaceNames.begin(), kWeightPlaceNames.end(), o.weights) -
+                      kWeightPlaceNames.begin()),
+                  .cache_folder = cache_folder()},
+      .tuning = tuning()};
   // Apart: clang-tidy 14 takes a std::function in the list for a leak.
-  options.load_progress = load_progress(o.quiet);
-  options.notice = print_notice;
+  options.packing.progress = load_progress(o.quiet);
+  options.packing.notice = print_notice;
   return options;
 }
 

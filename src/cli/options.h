@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/engine.h"
+#include "engine/loaded_engine.h"
 #include "engine/sampler.h"
 #include "tokenizer/tokenizer.h"
 
@@ -22,12 +22,12 @@ struct ModelOptions {
 // -m, and what running it needs: --threads --ctx --cache-type --activations --arithmetic --weights
 // --quiet. With "-m,--model,model" as names the model may also stand alone.
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& names = "-m,--model");
-EngineOptions engine_options(const ModelOptions& options);
+LoadedEngineOptions engine_options(const ModelOptions& options);
 
 // What went wrong and does not end the run, to stderr.
 void print_notice(const std::string& sentence);
 
-// $FATHOM_TUNE: off, large or always (engine.h); large when it is not set. bad_input for anything else.
+// $FATHOM_TUNE: off, large or always (engine/loaded_engine.h); large when it is not set. bad_input for anything else.
 Tuning tuning();
 
 // The memory nodes of this machine as $FATHOM_NUMA has them (choose_numa): found at the first call, when no pool has

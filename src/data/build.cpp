@@ -54,7 +54,7 @@ class Build {
         progress_(progress),
         tokenizer_(Tokenizer::from_json(options.tokenizer_json, options.tokenizer_config_json, "tokenizer")),
         tokenizer_hash_(xxh64(options.tokenizer_json)),
-        pool_(options.threads > 0 ? options.threads : default_thread_count()) {}
+        pool_(options.threads) {}
 
   void add_source(const DataInput& input, const std::vector<InputFile>& files,
                   const std::vector<std::string>& not_text);

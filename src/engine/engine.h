@@ -1,60 +1,30 @@
-// Token ids in, logits or token ids out: owns threads, scratch memory and the cache of one loaded model.
+// Token ids in, logits out: owns the scratch memory and the cache of one model, and runs it on a pool of threads that
+// it shares with others.
 #pragma once
-#include <array>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
-#include <string>
-#include <string_view>
-#include <vector>
 
-#include "engine/tuning/machine_costs.h"
-#include "load/load.h"
 #include "model/transformer.h"
-#include "packing/packed_file.h"
-#include "packing/packed_weights.h"
 
 namespace fathom {
-
-enum class WeightPlace : uint8_t { automatic, packed, mapped, cached };
-inline constexpr std::array<std::string_view, 4> kWeightPlaceNames = {"auto", "packed", "mapped", "cached"};
-
-// Which costs the form of attention is chosen by (model/attention/int16/mla_costs.h). off: those that are built in, the
-// same on every machine. large: those of this machine (engine/tuning/machine_costs.h) where latent attention runs in
-// fast arithmetic and the weights have at least kMeasuredBytes, beside which half a second of measuring is nothing.
-// always: of any size.
-enum class Tuning : uint8_t { off, large, always };
-inline constexpr std::array<std::string_view, 3> kTuningNames = {"off", "large", "always"};
-inline constexpr int64_t kMeasuredBytes = int64_t{1} << 30;
 
 // Weights stream from memory once a step, and experts get the more rows at a time the longer it is; beyond this the
 // activations (some hundred kilobytes a token) cost more than is gained.
 inline constexpr int64_t kChunkTokens = 2048;
 
 struct EngineOptions {
-  int threads = 0;                           // 0: default_thread_count() of the CPUs of `numa`
   int64_t context_tokens = 0;                // most tokens of a sequence; 0: max_position_embeddings of the model
   int64_t cache_tokens = 0;                  // room in the cache, over all sequences; 0: context_tokens
   int64_t chunk_tokens = 0;                  // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
-  std::optional<CacheType> cache_type = {};  // nullopt: q16 for latent attention in fast arithmetic, else f32
+  std::optional<CacheType> cache_type = {};  // nullopt: q16 for latent attention in quantised arithmetic, else f32
   Numerics numerics = Numerics::exact();
-  // Packed weights, copies of the quantised ones laid out for the kernels: quantised arithmetic only.
-  //     automatic  those of the file that `cached` wrote; without one as packed, where memory has room for them
-  //     packed     made in memory
-  //     mapped     none: weights are used in the model's file, which needs no memory of its own and is slower
-  //     cached     mapped from a file in cache_folder, written first when there is none that is whole and of this
-  //     model;
-  //                where it cannot be written, as automatic
-  WeightPlace weights = WeightPlace::automatic;
-  // Of files of packed weights (packing/packed_file.h) and of this machine's costs; empty: there is none.
-  std::filesystem::path cache_folder = {};
-  Tuning tuning = Tuning::off;
-  NumaTopology numa = {};  // memory nodes that threads and packed weights are spread over; no result depends on it
-  std::function<void(int64_t bytes_done, int64_t bytes)> load_progress = {};
-  std::function<void(const std::string& sentence)> notice = {};  // gets what went wrong and does not end the run
+  MlaCosts costs = {};  // that the form of attention is chosen by, in quantised arithmetic
 };
+
+// The most tokens of a sequence that the options ask for. bad_input when the model does not allow so many.
+int64_t context_tokens(const ModelConfig& config, const EngineOptions& options);
 
 // What one step adds to one sequence.
 struct StepInput {
@@ -64,7 +34,7 @@ struct StepInput {
   Batch::Steps steps = Batch::Steps::joined;
 };
 
-// One thread makes, calls and destroys it (base/machine/threads.h). The model must outlive it.
+// One thread makes, calls and destroys it (base/machine/threads.h). Pool, config and weights must outlive it.
 class Engine {
  public:
   using ProgressFn = std::function<void(int64_t tokens_done)>;
@@ -72,9 +42,11 @@ class Engine {
   using LayerFn = std::function<void(int64_t layers_done)>;
 
   // resource Error with the numbers when the cache cannot fit this machine's free memory.
-  Engine(const Model& model, const EngineOptions& options);
+  Engine(ThreadPool& pool, const ModelConfig& config, const ModelWeights& weights, const EngineOptions& options);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 
-  const ModelConfig& config() const noexcept { return model_.config; }
+  const ModelConfig& config() const noexcept { return *network_.config; }
   int64_t context_tokens() const noexcept { return context_tokens_; }
   int64_t chunk_tokens() const noexcept { return chunk_tokens_; }
   int threads() const noexcept { return pool_.size(); }
@@ -113,18 +85,8 @@ class Engine {
   void check_memory(int64_t n) const;
   MatView<float> run(const Batch& batch, const LayerFn& layer_done);
 
-  void pack_weights(const EngineOptions& options);
-  void map_packed(const EngineOptions& options);
-  void tune(const EngineOptions& options);
-
-  const Model& model_;
-  ModelWeights weights_;  // those of the model, packed where they can be
   Network network_;
-  ThreadPool pool_;
-  PackedWeights packed_;
-  std::optional<PackedFile> packed_file_;
-  int64_t packed_bytes_ = 0;
-  MachineCosts costs_;
+  ThreadPool& pool_;
   Arena arena_;
   int64_t context_tokens_, chunk_tokens_;
   Numerics numerics_;

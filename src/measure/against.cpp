@@ -9,7 +9,7 @@ namespace {
 
 // One turn of fathom: all works once, in a process of its own.
 BenchReport fathom_turn(const BenchOptions& o, const std::string& program, int threads) {
-  const EngineOptions& e = o.engine;
+  const EngineOptions& e = o.engine.engine;
   std::vector<std::string> command = {program, "bench", "--json", "--quiet", "--no-limits", "--repetitions", "1"};
   for (const auto& [option, value] : std::initializer_list<std::pair<const char*, std::string>>{
            {"-m", o.model},
@@ -17,7 +17,7 @@ BenchReport fathom_turn(const BenchOptions& o, const std::string& program, int t
            {"--fill", o.measure.fill == Fill::random ? "random" : "prefill"},
            {"--activations", e.numerics.rounds_activations() ? "bf16" : "f32"},
            {"--arithmetic", e.numerics.is_quantised() ? "fast" : "exact"},
-           {"--weights", std::string(kWeightPlaceNames[static_cast<size_t>(e.weights)])}})
+           {"--weights", std::string(kWeightPlaceNames[static_cast<size_t>(o.engine.packing.place)])}})
     command.insert(command.end(), {option, value});
   if (e.cache_type)
     command.insert(command.end(), {"--cache-type", std::string(kCacheTypeNames[static_cast<size_t>(*e.cache_type)])});

@@ -25,30 +25,26 @@ void say(const BenchOptions& o, int threads, const Work& work) {
   if (!o.quiet) fmt::print(stderr, "{} threads: {}\n", threads, describe(work));
 }
 
-EngineOptions engine_options(const BenchOptions& o, const Model& model, int threads, const std::vector<Work>& works) {
-  EngineOptions e = o.engine;
-  e.threads = threads;
-  e.context_tokens = model.config.max_position_embeddings;
-  e.cache_tokens = cache_tokens_for(works);
-  return e;
-}
-
-EngineRun run_threads(const BenchOptions& o, const Model& model, int threads, const std::vector<Work>& works,
-                      double start, std::vector<std::string>& explanation) {
+EngineRun run_threads(const BenchOptions& o, const Model& model, int threads, double start,
+                      std::vector<std::string>& explanation) {
   EngineRun run;
-  const EngineOptions options = engine_options(o, model, threads, works);
-  Engine engine(model, options);
+  LoadedEngineOptions options = o.engine;
+  options.engine.context_tokens = model.config.max_position_embeddings;
+  options.engine.cache_tokens = cache_tokens_for(o.works);
+  ThreadPool pool(threads, o.numa);
+  LoadedEngine loaded(pool, model, options);
+  Engine& engine = loaded.engine;
   SequenceCache first;
   const int32_t id = 0;
   engine.append(first, std::span(&id, 1));
   engine.cache().truncate(first, 0);
   run.load_seconds = clock_seconds() - start;
   run.threads = engine.threads();
-  run.timings = measure(engine, works, o.measure, [&](const Work& w) { say(o, run.threads, w); });
+  run.timings = measure(engine, o.works, o.measure, [&](const Work& w) { say(o, run.threads, w); });
   run.peak_memory_bytes = static_cast<double>(peak_memory_bytes());
   const CostModel cost(model.config, model.weights, engine.cache().layout());
-  for (const Work& w : works) run.costs.push_back(cost.work(w, engine.chunk_tokens()));
-  explanation = explain(engine, works, options);
+  for (const Work& w : o.works) run.costs.push_back(cost.work(w, engine.chunk_tokens()));
+  explanation = explain(loaded, o);
   return run;
 }
 
@@ -91,7 +87,7 @@ BenchReport run_bench(const BenchOptions& o) {
   if (threads.empty()) threads = {default_thread_count()};
   for (const int n : threads) {
     const double since = report.runs.empty() ? start : clock_seconds();
-    report.runs.push_back(run_threads(o, model, n, o.works, since, report.explanation));
+    report.runs.push_back(run_threads(o, model, n, since, report.explanation));
   }
   if (o.limits)  // after all works: its buffer is no part of their peak memory
     for (EngineRun& run : report.runs) {

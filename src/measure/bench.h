@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/json/json.h"
+#include "engine/loaded_engine.h"
 #include "load/load.h"
 #include "measure/cost.h"
 #include "measure/limits.h"
@@ -15,7 +16,8 @@ namespace fathom {
 
 struct BenchOptions {
   std::string model;
-  EngineOptions engine;      // threads, context_tokens and cache_tokens are chosen here
+  LoadedEngineOptions engine;  // context_tokens and cache_tokens are chosen here
+  NumaTopology numa;
   std::vector<int> threads;  // each gets its own engine, one after the other; empty: the CPUs of this process
   std::vector<Work> works;   // empty: default_works()
   MeasureOptions measure;
@@ -56,7 +58,7 @@ BenchReport run_bench(const BenchOptions& options);
 BenchReport run_against(const BenchOptions& options, const Peer& peer, int rounds, const std::string& fathom);
 
 // One sentence each: instruction set, arithmetic, cache, chunk, form of attention at the works' depths, huge pages.
-std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works, const EngineOptions& options);
+std::vector<std::string> explain(LoadedEngine& loaded, const BenchOptions& options);
 
 json::value to_json(const BenchReport& report);
 BenchReport report_from_json(const json::value& value, const std::string& where);

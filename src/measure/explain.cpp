@@ -34,10 +34,11 @@ std::string huge_page_setting() {
 }
 
 // The form that one work takes, and where the other begins.
-std::string form_of(const Engine& engine, const Work& w, bool fast) {
+std::string form_of(const LoadedEngine& loaded, const Work& w, bool fast) {
+  const Engine& engine = loaded.engine;
   const ModelConfig& config = engine.config();
-  const MlaCosts& costs = engine.costs().mla;
-  const bool packed = engine.packed_bytes() > 0;
+  const MlaCosts& costs = engine.costs();
+  const bool packed = loaded.weights.packed_bytes() > 0;
   const int64_t n = w.kind == WorkKind::prefill ? std::min(engine.chunk_tokens(), w.tokens) : 1;
   const MlaForm form =
       fast ? cheaper_fast_form(config, costs, packed, w.depth, n) : cheaper_mla_form(config, w.depth, n);
@@ -51,7 +52,7 @@ std::string form_of(const Engine& engine, const Work& w, bool fast) {
 }
 
 // Where the costs come from, why no others, and what they are.
-std::string costs_of_attention(const MachineCosts& costs, const EngineOptions& options) {
+std::string costs_of_attention(const MachineCosts& costs, const LoadedEngineOptions& options) {
   std::string text = "costs of attention: " + describe_source(costs);
   if (costs.source == MachineCosts::Source::built_in)
     text += options.tuning == Tuning::off ? " (tuning is off)"
@@ -74,12 +75,12 @@ std::string memory_nodes(const NumaTopology& numa, const std::vector<int>& threa
   return text;
 }
 
-std::string placement(const Engine& engine, int64_t nodes_in_use) {
+std::string placement(const WeightStore& weights, int64_t nodes_in_use) {
   if (nodes_in_use < 2) return "placement of weights: none, all threads are on one node";
-  if (engine.packed_file() != nullptr)
+  if (weights.packed_file() != nullptr)
     return "placement of weights: none, pages of a mapped file lie where the system has put them; packed in memory "
            "they are placed (--weights packed)";
-  if (engine.packed_bytes() == 0)
+  if (weights.packed_bytes() == 0)
     return "placement of weights: none, they are used in the model's file, whose pages lie where the system has put "
            "them";
   return fmt::format(
@@ -89,30 +90,33 @@ std::string placement(const Engine& engine, int64_t nodes_in_use) {
 
 }  // namespace
 
-std::vector<std::string> explain(Engine& engine, const std::vector<Work>& works, const EngineOptions& options) {
+std::vector<std::string> explain(LoadedEngine& loaded, const BenchOptions& o) {
+  Engine& engine = loaded.engine;
   const CacheLayout& layout = engine.cache().layout();
   const ModelConfig& config = engine.config();
   std::vector<std::string> lines;
   lines.push_back(fmt::format("kernels: {} (best of this CPU, or FATHOM_ISA), products of training shapes by {}",
                               name(kernels().isa), gemm_kernel(MatmulPrecision::f32).name));
-  const bool fast = options.numerics.is_quantised();
+  const bool fast = o.engine.engine.numerics.is_quantised();
   lines.push_back(fast ? "arithmetic: fast (quantised weights by 8-bit activations, attention in 16-bit integers)"
                        : "arithmetic: exact (float32 operands)");
-  lines.push_back(engine.packed_bytes() > 0
-                      ? fmt::format("weights: {} of quantised ones {} strips of rows for these kernels",
-                                    human_bytes(static_cast<double>(engine.packed_bytes())),
-                                    engine.packed_file() != nullptr ? "mapped from a cache file of" : "copied into")
-                      : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
-  const std::vector<int> threads = threads_per_node(options.numa, engine.threads());
-  lines.push_back(memory_nodes(options.numa, threads));
-  lines.push_back(placement(engine, std::count_if(threads.begin(), threads.end(), [](int n) { return n > 0; })));
+  lines.push_back(
+      loaded.weights.packed_bytes() > 0
+          ? fmt::format("weights: {} of quantised ones {} strips of rows for these kernels",
+                        human_bytes(static_cast<double>(loaded.weights.packed_bytes())),
+                        loaded.weights.packed_file() != nullptr ? "mapped from a cache file of" : "copied into")
+          : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
+  const std::vector<int> threads = threads_per_node(o.numa, engine.threads());
+  lines.push_back(memory_nodes(o.numa, threads));
+  lines.push_back(
+      placement(loaded.weights, std::count_if(threads.begin(), threads.end(), [](int n) { return n > 0; })));
   lines.push_back(fmt::format("cache: {}, {} numbers a row, {} a token over {} layers",
                               kCacheTypeNames[static_cast<size_t>(layout.type)], layout.width,
                               human_bytes(static_cast<double>(layout.bytes_per_token())), layout.layers));
   lines.push_back(fmt::format("prompts run in chunks of {} tokens", engine.chunk_tokens()));
-  if (config.uses_mla() && fast) lines.push_back(costs_of_attention(engine.costs(), options));
+  if (config.uses_mla() && fast) lines.push_back(costs_of_attention(loaded.costs, o.engine));
   if (config.uses_mla())
-    for (const Work& w : works) lines.push_back(form_of(engine, w, fast));
+    for (const Work& w : o.works) lines.push_back(form_of(loaded, w, fast));
   if (const auto bytes = huge_page_bytes())
     lines.push_back(
         fmt::format("huge pages: {} (transparent huge pages: {})", human_bytes(*bytes), huge_page_setting()));

@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "engine/engine.h"
+#include "support/engine.h"
 #include "support/files.h"
 #include "support/model_file.h"
 
@@ -31,8 +31,8 @@ class CachedWeights : public ::testing::Test {
                            .weights = place,
                            .cache_folder = cache_,
                            .notice = [&](const std::string& s) { notices_.push_back(s); }});
-    EXPECT_GT(engine.packed_bytes(), 0);
-    mapped_ = engine.packed_file() != nullptr;
+    EXPECT_GT(engine_parts.weights.packed_bytes(), 0);
+    mapped_ = engine_parts.weights.packed_file() != nullptr;
     SequenceCache sequence;
     const auto row = engine.append(sequence, testing::random_ids(20, 97, 4));
     return {row.begin(), row.end()};
@@ -142,12 +142,13 @@ TEST_F(CachedWeights, AFullDiskLeavesNothingBehindAndTheRunGoesOn) {
 
 TEST_F(CachedWeights, MayBeDeletedWhileTheyAreUsed) {
   logits(WeightPlace::cached);
-  Engine engine(model_, {.threads = 2,
-                         .context_tokens = 64,
-                         .numerics = Numerics::quantised(),
-                         .weights = WeightPlace::automatic,
-                         .cache_folder = cache_});
-  ASSERT_NE(engine.packed_file(), nullptr);
+  testing::TestEngine engine_parts(model_, {.threads = 2,
+                                            .context_tokens = 64,
+                                            .numerics = Numerics::quantised(),
+                                            .weights = WeightPlace::automatic,
+                                            .cache_folder = cache_});
+  Engine& engine = engine_parts.engine;
+  ASSERT_NE(engine_parts.weights.packed_file(), nullptr);
   fs::remove_all(cache_);
   SequenceCache sequence;
   EXPECT_TRUE(testing::same_bits(engine.append(sequence, testing::random_ids(20, 97, 4)), want_));

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "engine/engine.h"
+#include "support/engine.h"
 #include "support/random_model.h"
 
 namespace fathom {
@@ -31,8 +31,11 @@ TEST(EngineDecode, LogitsOfEverySequenceAreThoseOfItAlone) {
     const Numerics numerics = packed ? Numerics::quantised() : Numerics::exact();
     const Model model = model_of(random);
     for (const int threads : {1, 3}) {
-      Engine together(model, {.threads = threads, .context_tokens = 256, .cache_tokens = 4096, .numerics = numerics});
-      Engine alone(model, {.threads = 1, .context_tokens = 256, .numerics = numerics});
+      testing::TestEngine together_parts(
+          model, {.threads = threads, .context_tokens = 256, .cache_tokens = 4096, .numerics = numerics});
+      Engine& together = together_parts.engine;
+      testing::TestEngine alone_parts(model, {.threads = 1, .context_tokens = 256, .numerics = numerics});
+      Engine& alone = alone_parts.engine;
       std::vector<SequenceCache> sequences(kDepths.size());
       std::vector<std::vector<int32_t>> prompts, ids;
       std::vector<StepInput> inputs;
@@ -64,7 +67,8 @@ TEST(EngineDecode, LogitsOfEverySequenceAreThoseOfItAlone) {
 TEST(EngineDecode, GqaSequencesToo) {
   const testing::RandomModel random(testing::tiny_llama_config());
   const Model model = model_of(random);
-  Engine engine(model, {.threads = 2, .context_tokens = 256, .cache_tokens = 1024});
+  testing::TestEngine engine_parts(model, {.threads = 2, .context_tokens = 256, .cache_tokens = 1024});
+  Engine& engine = engine_parts.engine;
   const std::vector<int32_t> prompt = random_ids(40, 97, 1), id = random_ids(1, 97, 2);
   SequenceCache a, b, c;
   engine.append(a, prompt);
@@ -80,7 +84,8 @@ TEST(EngineDecode, GqaSequencesToo) {
 TEST(EngineDecode, SequencesThatDoNotFitAreRefusedBeforeAnyHasChanged) {
   const testing::RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
-  Engine engine(model, {.threads = 1, .context_tokens = 128, .cache_tokens = 192});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 128, .cache_tokens = 192});
+  Engine& engine = engine_parts.engine;
   const std::vector<int32_t> ids = random_ids(65, 97, 1);
   SequenceCache a, b;
   const StepInput inputs[] = {{&a, ids}, {&b, ids}};  // four blocks of the three there are
@@ -96,7 +101,9 @@ TEST(EngineDecode, SequencesThatDoNotFitAreRefusedBeforeAnyHasChanged) {
 TEST(EngineDecode, AStepThatFailsLeavesEverySequenceAsItWas) {
   const testing::RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
-  Engine engine(model, {.threads = 2, .context_tokens = 512, .cache_tokens = 512, .chunk_tokens = 32});
+  testing::TestEngine engine_parts(model,
+                                   {.threads = 2, .context_tokens = 512, .cache_tokens = 512, .chunk_tokens = 32});
+  Engine& engine = engine_parts.engine;
   SequenceCache a, b;
   engine.append(a, random_ids(63, 97, 1));
   const int64_t free_before = engine.cache().free_tokens();
@@ -128,7 +135,8 @@ TEST(EngineDecode, ASequenceThatIsDroppedGivesItsBlocksBack) {
   const testing::RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
   std::optional<SequenceCache> last;
-  Engine engine(model, {.threads = 1, .context_tokens = 128, .cache_tokens = 256});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 128, .cache_tokens = 256});
+  Engine& engine = engine_parts.engine;
   for (int i = 0; i < 10; ++i) {
     SequenceCache dropped;
     engine.append(dropped, random_ids(100, 97, 1));

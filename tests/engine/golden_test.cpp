@@ -9,6 +9,7 @@
 #include "base/file/file.h"
 #include "base/json/json.h"
 #include "engine/generation.h"
+#include "support/engine.h"
 #include "support/random_model.h"
 
 namespace fathom {
@@ -69,7 +70,8 @@ TEST_P(GoldenModel, LogitsAtEveryPositionAndGreedyTokensAreTheOracles) {
   const double tolerance = expected.at("relative_tolerance").as_double();
   const Model model = load_model(folder);
   for (const int64_t chunk : {512, 5}) {  // expanded and absorbed attention
-    Engine engine(model, {.threads = 2, .chunk_tokens = chunk});
+    testing::TestEngine engine_parts(model, {.threads = 2, .chunk_tokens = chunk});
+    Engine& engine = engine_parts.engine;
     for (const json::value& prompt : expected.at("prompts").as_array()) {
       const std::vector<int32_t> ids = ids_of(prompt.at("ids"));
       if (const json::value* file = prompt.as_object().if_contains("logits")) {

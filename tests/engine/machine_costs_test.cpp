@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "base/file/file.h"
-#include "engine/engine.h"
 #include "kernels/dispatch.h"
+#include "support/engine.h"
 #include "support/files.h"
 #include "support/model_file.h"
 
@@ -163,9 +163,10 @@ TEST_F(Costs, KeptOnesAreShownWithoutMeasuring) {
 class TunedEngine : public Costs {
  protected:
   std::vector<float> logits(Tuning tuning, Numerics numerics = Numerics::quantised()) {
-    Engine engine(
+    testing::TestEngine engine_parts(
         model_, {.threads = 2, .context_tokens = 256, .numerics = numerics, .cache_folder = cache_, .tuning = tuning});
-    source_ = engine.costs().source;
+    Engine& engine = engine_parts.engine;
+    source_ = engine_parts.costs.source;
     SequenceCache sequence;
     const auto row = engine.append(sequence, testing::random_ids(200, random_.config.vocab_size, 4));
     return {row.begin(), row.end()};

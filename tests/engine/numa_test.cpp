@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/machine/stripes.h"
-#include "engine/engine.h"
+#include "support/engine.h"
 #include "support/files.h"
 #include "support/model_file.h"
 
@@ -26,14 +26,15 @@ class NumaEngine : public ::testing::Test {
     random_.quantise(DType::q8_0);
     model_ = testing::model_in_file(random_, folder_ / "model.gguf");
   }
-  EngineOptions options(int threads, int n_nodes) const {
+  testing::TestEngineOptions options(int threads, int n_nodes) const {
     return {.threads = threads, .context_tokens = 64, .numerics = Numerics::quantised(), .numa = pretended(n_nodes)};
   }
   // Of a prompt and of two steps after it.
-  std::vector<float> logits(const EngineOptions& options) {
-    Engine engine(model_, options);
-    EXPECT_GT(engine.packed_bytes(), int64_t{kHugeBlock});
-    EXPECT_EQ(engine.packed_file() != nullptr, options.weights == WeightPlace::cached);
+  std::vector<float> logits(const testing::TestEngineOptions& options) {
+    testing::TestEngine engine_parts(model_, options);
+    Engine& engine = engine_parts.engine;
+    EXPECT_GT(engine_parts.weights.packed_bytes(), int64_t{kHugeBlock});
+    EXPECT_EQ(engine_parts.weights.packed_file() != nullptr, options.weights == WeightPlace::cached);
     SequenceCache sequence;
     std::vector<float> all;
     for (const auto& ids : {testing::random_ids(20, 97, 4), {5}, {96}}) {
@@ -52,7 +53,7 @@ TEST_F(NumaEngine, LogitsHaveTheSameBitsForAnyNodesAndThreads) {
   const std::vector<float> want = logits(options(1, 1));
   for (const auto& [threads, n_nodes] : {std::pair{2, 1}, {1, 2}, {2, 2}, {3, 2}, {7, 2}, {3, 3}, {5, 4}, {2, 4}})
     EXPECT_TRUE(testing::same_bits(logits(options(threads, n_nodes)), want)) << threads << " on " << n_nodes;
-  EngineOptions cached = options(3, 2);
+  testing::TestEngineOptions cached = options(3, 2);
   cached.weights = WeightPlace::cached;
   cached.cache_folder = folder_ / "cache";
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(testing::same_bits(logits(cached), want)) << "a mapped file";
@@ -61,8 +62,10 @@ TEST_F(NumaEngine, LogitsHaveTheSameBitsForAnyNodesAndThreads) {
 TEST_F(NumaEngine, TwoEnginesHaveAllCpusAndGiveThemBack) {
   const std::vector<int> usable = usable_cpus();
   {
-    const EngineOptions all = options(0, static_cast<int>(usable.size()));
-    const Engine one(model_, all), two(model_, all);
+    const testing::TestEngineOptions all = options(0, static_cast<int>(usable.size()));
+    const testing::TestEngine one_parts(model_, all), two_parts(model_, all);
+    const Engine& two = two_parts.engine;
+    const Engine& one = one_parts.engine;
     EXPECT_EQ(one.threads(), std::ssize(usable));
     EXPECT_EQ(two.threads(), std::ssize(usable));
   }

@@ -6,6 +6,7 @@
 #include "engine/speculation/draft_model.h"
 #include "engine/speculation/prompt_lookup.h"
 #include "engine/speculation/speculator.h"
+#include "support/engine.h"
 #include "support/random_model.h"
 
 namespace fathom {
@@ -38,7 +39,7 @@ std::vector<Fixture> fixtures() {
 
 // Of every fixture, in every arithmetic, with every kind of cache that it has.
 template <class Fn>
-void for_each_engine(const EngineOptions& options, Fn&& fn) {
+void for_each_engine(const testing::TestEngineOptions& options, Fn&& fn) {
   for (const Fixture& f : fixtures()) {
     const Model model = model_of(f.weights);
     for (const Numerics numerics : f.numerics)
@@ -46,10 +47,11 @@ void for_each_engine(const EngineOptions& options, Fn&& fn) {
         SCOPED_TRACE(fmt::format("{}, {} arithmetic, cache {}", f.name,
                                  numerics == Numerics::quantised() ? "fast" : "exact",
                                  kCacheTypeNames[static_cast<size_t>(type)]));
-        EngineOptions o = options;
+        testing::TestEngineOptions o = options;
         o.numerics = numerics;
         o.cache_type = type;
-        Engine engine(model, o);
+        testing::TestEngine engine_parts(model, o);
+        Engine& engine = engine_parts.engine;
         fn(engine);
       }
   }
@@ -89,7 +91,8 @@ TEST(FeedSingly, EveryRowHasTheBitsOfAStepOfOneToken) {
 TEST(FeedSingly, IsRefusedWholeWhereItDoesNotFit) {
   const RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
-  Engine engine(model, {.threads = 1, .context_tokens = 20});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 20});
+  Engine& engine = engine_parts.engine;
   SequenceCache sequence;
   engine.append(sequence, random_ids(15, 97, 1));
   EXPECT_EQ(engine.room(sequence), 5);
@@ -103,7 +106,8 @@ TEST(FeedSingly, IsRefusedWholeWhereItDoesNotFit) {
 TEST(EngineRoom, IsWhatContextAndCacheHave) {
   const RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
-  Engine engine(model, {.threads = 1, .context_tokens = 1000, .cache_tokens = 128});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 1000, .cache_tokens = 128});
+  Engine& engine = engine_parts.engine;
   SequenceCache a, b;
   EXPECT_EQ(engine.room(a), 128);
   engine.append(a, random_ids(10, 97, 1));
@@ -194,7 +198,8 @@ void expect_same(Engine& engine, Engine& draft, const Ids& prompt, const Generat
 TEST(Speculation, GreedyTokensAreThoseOfPlainDecoding) {
   const RandomModel draft_weights(testing::tiny_v2_config(), 3);
   const Model draft_model = model_of(draft_weights);
-  Engine draft(draft_model, {.threads = 1, .context_tokens = 512});
+  testing::TestEngine draft_parts(draft_model, {.threads = 1, .context_tokens = 512});
+  Engine& draft = draft_parts.engine;
   for_each_engine({.threads = 1, .context_tokens = 512}, [&](Engine& engine) {
     const CacheType type = engine.cache().layout().type;
     if (type == CacheType::bf16 || type == CacheType::q8) return;  // whose rows are compared above
@@ -209,8 +214,10 @@ class SpeculationOf : public ::testing::TestWithParam<int> {
   RandomModel weights_{testing::tiny_v2_config(), 3, false, 1.0};
   RandomModel draft_weights_{testing::tiny_v2_config(), GetParam() == 0 ? 3u : 4u, false, 1.0};
   Model model_ = model_of(weights_), draft_model_ = model_of(draft_weights_);
-  Engine engine_{model_, {.threads = 1, .context_tokens = kContext}};
-  Engine draft_{draft_model_, {.threads = 1, .context_tokens = GetParam() == 0 ? kContext : 150}};
+  testing::TestEngine engine_parts_{model_, {.threads = 1, .context_tokens = kContext}};
+  Engine& engine_ = engine_parts_.engine;
+  testing::TestEngine draft_parts_{draft_model_, {.threads = 1, .context_tokens = GetParam() == 0 ? kContext : 150}};
+  Engine& draft_ = draft_parts_.engine;
   Ids prompt_ = random_ids(20, 97, 12);
 };
 INSTANTIATE_TEST_SUITE_P(Drafts, SpeculationOf, ::testing::Values(0, 1),
@@ -260,19 +267,24 @@ TEST_P(SpeculationOf, AFullContextIsTheSameError) {
 }
 
 TEST_P(SpeculationOf, AFullCacheToo) {
-  Engine small(model_, {.threads = 1, .context_tokens = kContext, .cache_tokens = 64});
+  testing::TestEngine small_parts(model_, {.threads = 1, .context_tokens = kContext, .cache_tokens = 64});
+  Engine& small = small_parts.engine;
   expect_same(small, draft_, prompt_, greedy_request(100), {8});
 }
 
 TEST_P(SpeculationOf, StepsAreNeverLongerThanAChunk) {
-  Engine narrow(model_, {.threads = 1, .context_tokens = kContext, .chunk_tokens = 3});
+  testing::TestEngine narrow_parts(model_, {.threads = 1, .context_tokens = kContext, .chunk_tokens = 3});
+  Engine& narrow = narrow_parts.engine;
   expect_same(narrow, draft_, prompt_, greedy_request(60), {8});
 }
 
 TEST(SpeculationCounts, ADraftThatIsTheModelIsAlwaysRight) {
   const RandomModel random(testing::tiny_v2_config(), 3);
   const Model model = model_of(random);
-  Engine engine(model, {.threads = 1, .context_tokens = 256}), draft(model, {.threads = 1, .context_tokens = 256});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 256});
+  Engine& engine = engine_parts.engine;
+  testing::TestEngine draft_parts(model, {.threads = 1, .context_tokens = 256});
+  Engine& draft = draft_parts.engine;
   Speculator speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
   outcome(engine, random_ids(5, 97, 1), greedy_request(101), &speculator);
   const SpeculationCounts& c = speculator.counts();
@@ -285,7 +297,8 @@ TEST(SpeculationCounts, ADraftThatIsTheModelIsAlwaysRight) {
 TEST(SpeculationCounts, WrongGuessesAreGivenUp) {
   const RandomModel random(testing::tiny_v2_config(), 3);
   const Model model = model_of(random);
-  Engine engine(model, {.threads = 1, .context_tokens = 2048});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 2048});
+  Engine& engine = engine_parts.engine;
   Speculator speculator = speculator_of(std::make_unique<Oracle>(Ids{}, 1), 0);
   outcome(engine, random_ids(5, 97, 1), greedy_request(1500), &speculator);
   EXPECT_LE(speculator.counts().accepted, 5);  // of 97 ids one is right by chance; how many are tried, times decide
@@ -297,7 +310,10 @@ TEST(DraftModel, ErrorsOfADraftEndItsGuessesOnly) {
   for (float& x : broken.parameters()) x = NAN;
   const RandomModel random(testing::tiny_v2_config(), 3);
   const Model model = model_of(random), draft_model = model_of(broken);
-  Engine engine(model, {.threads = 1, .context_tokens = 256}), draft(draft_model, {.threads = 1});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 256});
+  Engine& engine = engine_parts.engine;
+  testing::TestEngine draft_parts(draft_model, {.threads = 1});
+  Engine& draft = draft_parts.engine;
   Speculator speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
   const Ids prompt = random_ids(5, 97, 1);
   EXPECT_EQ(outcome(engine, prompt, greedy_request(50), &speculator),
@@ -310,7 +326,10 @@ TEST(DraftModel, IdsOutsideItsVocabularyEndItsGuessesOnly) {
   smaller.vocab_size = 40;
   const RandomModel random(testing::tiny_v2_config(), 3), small(smaller, 3);
   const Model model = model_of(random), draft_model = model_of(small);
-  Engine engine(model, {.threads = 1, .context_tokens = 256}), draft(draft_model, {.threads = 1});
+  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 256});
+  Engine& engine = engine_parts.engine;
+  testing::TestEngine draft_parts(draft_model, {.threads = 1});
+  Engine& draft = draft_parts.engine;
   Speculator speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
   const Ids prompt = {1, 2, 90, 3};
   EXPECT_EQ(outcome(engine, prompt, greedy_request(50), &speculator),

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "measure/limits.h"
+#include "support/engine.h"
 #include "support/random_model.h"
 
 namespace fathom {
@@ -21,7 +22,8 @@ TEST(Measure, EveryWorkIsTimedAsOftenAsAskedAndTheCacheIsEmptyAfterwards) {
   const Model model = model_of(random);
   for (const Fill fill : {Fill::random, Fill::prefill})
     for (const CacheType type : {CacheType::f32, CacheType::q16}) {
-      Engine engine(model, {.threads = 2, .cache_tokens = cache_tokens_for(kWorks), .cache_type = type});
+      testing::TestEngine loaded(model, {.threads = 2, .cache_tokens = cache_tokens_for(kWorks), .cache_type = type});
+      Engine& engine = loaded.engine;
       const int64_t room = engine.cache().free_tokens();
       std::vector<Work> started;
       const std::vector<Timing> timings =

@@ -53,11 +53,23 @@ void wait_while_equal(const std::atomic<T>& value, T old, int& spins, int max_sp
 int default_thread_count(int n_cpus) { return usable_threads(n_cpus, container_limits()); }
 int default_thread_count() { return default_thread_count(static_cast<int>(usable_cpus().size())); }
 
-ThreadPool::ThreadPool(int n_threads, const NumaTopology& numa)
-    : n_threads_(n_threads), parts_(static_cast<size_t>(n_threads)) {
-  check(n_threads >= 1, "a thread pool has at least one thread");
-  node_of_.assign(static_cast<size_t>(n_threads), 0);
-  if (n_threads == 1) return;
+namespace {
+
+// Asking for the CPUs of this process would find those of one node when another pool has bound the calling thread.
+int chosen_threads(int asked, const NumaTopology& numa) {
+  check(asked >= 0, "a thread pool has at least one thread");
+  if (asked > 0) return asked;
+  std::set<int> cpus;
+  for (const auto& node : numa.nodes) cpus.insert(node.begin(), node.end());
+  return cpus.empty() ? default_thread_count() : default_thread_count(static_cast<int>(cpus.size()));
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int asked, const NumaTopology& numa)
+    : n_threads_(chosen_threads(asked, numa)), parts_(static_cast<size_t>(n_threads_)) {
+  node_of_.assign(static_cast<size_t>(n_threads_), 0);
+  if (n_threads_ == 1) return;
   const std::vector<int> usable = usable_cpus();
   const bool crowded = n_threads > default_thread_count(static_cast<int>(usable.size()));
   max_spins_ = callers_spins_ = crowded ? kCrowdedSpins : kSpins;

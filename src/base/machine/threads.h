@@ -28,6 +28,8 @@ int default_thread_count(int n_cpus);
 // a section only while a part is under way on it.
 class ThreadPool {
  public:
+  // n_threads 0: default_thread_count() of the CPUs of `numa`, or of this process where it has none.
+  //
   // Where the system refuses threads (ulimit -u, pids.max), the pool has those that could be started, at least the
   // calling one, and says so on stderr.
   explicit ThreadPool(int n_threads, const NumaTopology& numa = {});

@@ -42,8 +42,10 @@ void run_chat(const ChatOptions& o) {
   const Conversation given = has_messages ? read_conversation(o.messages) : Conversation();
   const Model model = open_model(o.model.path);
   const Tokenizer tokenizer = load_tokenizer(model);
-  Engine engine(model, engine_options(o.model));
-  LoadedSpeculator speculator(o.speculation, o.model, engine, &tokenizer);
+  ThreadPool pool(o.model.threads, numa());
+  LoadedEngine loaded(pool, model, engine_options(o.model));
+  Engine& engine = loaded.engine;
+  LoadedSpeculator speculator(o.speculation, o.model, pool, engine, &tokenizer);
   ChatSession session(engine, tokenizer,
                       choose_chat_template(model, tokenizer, {o.chat_template, !given.tools.empty(), o.model.quiet}),
                       {.sampling = o.sampling,

@@ -71,6 +71,7 @@ void run_bench_command(const BenchCommand& o) {
   BenchOptions bench;
   bench.model = o.model.path;
   bench.engine = engine_options(o.model);
+  bench.numa = numa();
   bench.threads = thread_list(o.threads);
   bench.measure = {.repetitions = o.repetitions, .fill = o.fill == "random" ? Fill::random : Fill::prefill};
   bench.limits = !o.no_limits;

@@ -87,7 +87,7 @@ CachedFile describe(const fs::path& folder, const fs::path& path, const CacheCom
     f.model = file.header().model;
     f.state = model_state(file.header(), f.usable);
     if (!o.verify) return f;
-    ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
+    ThreadPool pool(o.threads);
     WriteProgress bar("verifying", "B", o.quiet);
     file.verify(pool, [&](int64_t done, int64_t total) {
       bar.fn()(static_cast<uint64_t>(done), static_cast<uint64_t>(total));

@@ -56,7 +56,7 @@ void run_convert(ConvertOptions o) {
   o.write.out = model_output(o.write.name);
   if (o.json && is_stdout(o.write.out))
     throw_bad_input("{}: the model and --json both go to stdout; name a file", o.write.name);
-  ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
+  ThreadPool pool(o.write.threads);
   WriteProgress progress("converting", "B", o.write.quiet || o.json);
   check_output_free(without_trailing_slash(o.write.out));
   Model model = open_model(o.in);
@@ -88,7 +88,7 @@ ModelConfig read_shape(const std::string& shape) {
 
 void run_synth(SynthCommand o) {
   o.write.out = model_output(o.write.name);
-  ThreadPool pool(o.write.threads > 0 ? o.write.threads : default_thread_count());
+  ThreadPool pool(o.write.threads);
   SynthOptions options{.seed = o.seed, .output = output_options(o.write), .tokenizer = {}};
   if (!o.tokenizer.empty()) options.tokenizer = o.tokenizer;
   WriteProgress progress("writing", "B", o.write.quiet);

@@ -150,7 +150,7 @@ void print_tensors(const TensorSource& source) {
 }
 
 void check_weights(Model& m, int threads) {
-  ThreadPool pool(threads > 0 ? threads : default_thread_count());
+  ThreadPool pool(threads);
   const std::vector<std::string> bad = find_non_finite(pool, m);
   if (!bad.empty())
     throw_bad_input("{}: {} tensors hold NaN or infinity: {}{}", m.path.string(), bad.size(), bad[0],

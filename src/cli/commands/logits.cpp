@@ -65,9 +65,11 @@ void run_logits(const LogitsOptions& o) {
   if (ids.empty()) throw_bad_input("--ids holds no token id");
   const Model model = open_model(o.model.path);
   if (o.output != "-") check_writable(o.output);  // with the model's files open: it may be none of them
-  EngineOptions engine_opts = engine_options(o.model);
-  engine_opts.chunk_tokens = o.chunk;
-  Engine engine(model, engine_opts);
+  LoadedEngineOptions options = engine_options(o.model);
+  options.engine.chunk_tokens = o.chunk;
+  ThreadPool pool(o.model.threads, numa());
+  LoadedEngine loaded(pool, model, options);
+  Engine& engine = loaded.engine;
   const int64_t first = o.all ? 0 : std::ssize(ids) - 1, V = model.config.vocab_size;
   Sink sink(o.output);
   const bool npy = o.format == "npy";

@@ -78,8 +78,8 @@ void score_window(Engine& engine, const Tokenizer& tokenizer, Window window, Tot
 // The reference's logits are kept for kPiece tokens, until the model has seen the same.
 class SideBySide {
  public:
-  SideBySide(const Model& reference, const EngineOptions& options)
-      : reference_(reference, options), kept_(kPiece * reference.config.vocab_size) {}
+  SideBySide(ThreadPool& pool, const Model& reference, const LoadedEngineOptions& options)
+      : loaded_(pool, reference, options), kept_(kPiece * reference.config.vocab_size) {}
 
   void score_window(Engine& engine, const Tokenizer& tokenizer, Window window, Totals& totals) {
     const int64_t n = std::ssize(window), first = n / 2, V = engine.config().vocab_size;
@@ -109,7 +109,8 @@ class SideBySide {
  private:
   static constexpr int64_t kPiece = 128;
 
-  Engine reference_;
+  LoadedEngine loaded_;
+  Engine& reference_ = loaded_.engine;
   Buffer<float> kept_;
   Divergence divergence_;
 };
@@ -171,13 +172,15 @@ void run_perplexity(PerplexityOptions o) {
   if (o.window == 0) o.window = default_window(model, reference);
   ModelOptions model_options = o.model;
   model_options.ctx = o.window;
-  Engine engine(model, engine_options(model_options));
+  ThreadPool pool(o.model.threads, numa());
+  LoadedEngine loaded(pool, model, engine_options(model_options));
+  Engine& engine = loaded.engine;
   const std::string text = read_joined_documents(o.file);
   std::vector<int32_t> ids = tokenizer.encode(text, {.add_special = true, .parse_special = false});
   std::optional<SideBySide> both;
   if (reference) {
     check_comparable(o, model, *reference, text, ids);
-    both.emplace(*reference, engine_options(model_options));
+    both.emplace(pool, *reference, engine_options(model_options));
   }
   const int64_t n_windows = std::ssize(ids) / o.window;
   if (n_windows < 1)

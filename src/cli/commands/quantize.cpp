@@ -85,7 +85,7 @@ void run_quantize(const QuantizeCommand& c) {
   if (c.json && is_stdout(out)) throw_bad_input("{}: the model and --json both go to stdout; name a file", c.out);
   const QuantizeOptions options = quantize_options(c);
   check_quantize_options(out, options);
-  ThreadPool pool(c.threads > 0 ? c.threads : default_thread_count());
+  ThreadPool pool(c.threads);
   Model model = open_model(c.model);
   const bool quiet = c.quiet || c.json;
   WriteProgress calibrating("calibrating", "tokens", quiet), writing("quantising", "B", quiet);

@@ -145,7 +145,7 @@ void run_train(const TrainTokenizerOptions& o) {
   const auto start = std::chrono::steady_clock::now();
   const fs::path output = folder_output(o.output);
   std::optional<WorkingFolder> made = open_output(output, o.force);
-  ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
+  ThreadPool pool(o.threads);
   const Counted counted = count_inputs(o, pool);
   Progress progress("learning merges", static_cast<uint64_t>(std::max(o.vocab_size, 0)), "tokens", o.quiet);
   const Tokenizer tokenizer = Tokenizer::from_vocabulary(

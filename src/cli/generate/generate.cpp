@@ -121,8 +121,10 @@ void run_generate(const GenerateOptions& o) {
   if (has_tokenizer(model)) found = load_tokenizer(model);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
   GeneratedText text(tokenizer, o.stops);
-  Engine engine(model, engine_options(o.model));
-  LoadedSpeculator speculator(o.speculation, o.model, engine, tokenizer);
+  ThreadPool pool(o.model.threads, numa());
+  LoadedEngine loaded(pool, model, engine_options(o.model));
+  Engine& engine = loaded.engine;
+  LoadedSpeculator speculator(o.speculation, o.model, pool, engine, tokenizer);
   std::vector<int32_t> history = prompt_ids(o, tokenizer);
   if (history.empty())
     throw_bad_input("the prompt is empty, and the tokenizer puts no token in front of it; give a prompt with -p");

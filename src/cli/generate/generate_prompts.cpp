@@ -321,18 +321,18 @@ void run_prompts(const GenerateOptions& o) {
   std::optional<Tokenizer> found;
   if (has_tokenizer(model)) found = load_tokenizer(model);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
-  EngineOptions engine_opts = engine_options(o.model);
-  const int64_t context =
-      engine_opts.context_tokens > 0 ? engine_opts.context_tokens : model.config.max_position_embeddings;
+  LoadedEngineOptions options = engine_options(o.model);
+  const int64_t context = context_tokens(model.config, options.engine);
   const std::vector<PromptRequest> requests = read_requests(o, model, tokenizer, context);
   Answers answers(o.output, requests);
   if (answers.n_found() > 0 && !o.model.quiet)
     print_notice(
         fmt::format("{}: {} of {} prompts are answered already", o.output, answers.n_found(), requests.size()));
   if (answers.n_found() == requests.size()) return;
-  engine_opts.cache_tokens = cache_tokens(requests, context, o.batch);
-  Engine engine(model, engine_opts);
-  PromptRun(engine, tokenizer, requests, o).run(answers);
+  options.engine.cache_tokens = cache_tokens(requests, context, o.batch);
+  ThreadPool pool(o.model.threads, numa());
+  LoadedEngine loaded(pool, model, options);
+  PromptRun(loaded.engine, tokenizer, requests, o).run(answers);
 }
 
 }  // namespace fathom

@@ -40,12 +40,12 @@ void check_options(const SpeculationOptions& o) {
 
 struct LoadedSpeculator::Draft {
   Model model;
-  Engine engine;
+  LoadedEngine loaded;
 
-  Draft(const SpeculationOptions& o, const ModelOptions& model_options, const Engine& engine_of_model,
+  Draft(const SpeculationOptions& o, const ModelOptions& model_options, ThreadPool& pool, const Engine& engine_of_model,
         const Tokenizer* tokenizer)
       : model(load_checked(o.draft_model, engine_of_model.config(), tokenizer)),
-        engine(model, options(model_options, engine_of_model)) {}
+        loaded(pool, model, options(model_options, engine_of_model)) {}
 
  private:
   static Model load_checked(const std::string& path, const ModelConfig& config, const Tokenizer* tokenizer) {
@@ -55,9 +55,9 @@ struct LoadedSpeculator::Draft {
     check_vocabularies(path, draft.config, own ? &*own : nullptr, config, tokenizer);
     return draft;
   }
-  EngineOptions options(const ModelOptions& model_options, const Engine& engine_of_model) const {
-    EngineOptions o = engine_options(model_options);
-    o.context_tokens = std::min(engine_of_model.context_tokens(), model.config.max_position_embeddings);
+  LoadedEngineOptions options(const ModelOptions& model_options, const Engine& engine_of_model) const {
+    LoadedEngineOptions o = engine_options(model_options);
+    o.engine.context_tokens = std::min(engine_of_model.context_tokens(), model.config.max_position_embeddings);
     return o;
   }
 };
@@ -78,15 +78,15 @@ void add_speculation_options(CLI::App& command, SpeculationOptions& o) {
       ->capture_default_str();
 }
 
-LoadedSpeculator::LoadedSpeculator(const SpeculationOptions& o, const ModelOptions& model_options, const Engine& engine,
-                                   const Tokenizer* tokenizer) {
+LoadedSpeculator::LoadedSpeculator(const SpeculationOptions& o, const ModelOptions& model_options, ThreadPool& pool,
+                                   const Engine& engine, const Tokenizer* tokenizer) {
   check_options(o);
   if (o.how == "off") return;
   std::vector<std::unique_ptr<Proposer>> proposers;
   if (o.how != "draft") proposers.push_back(std::make_unique<PromptLookup>());
   if (!o.draft_model.empty()) {
-    draft_ = std::make_shared<Draft>(o, model_options, engine, tokenizer);
-    proposers.push_back(std::make_unique<DraftModel>(draft_->engine));
+    draft_ = std::make_shared<Draft>(o, model_options, pool, engine, tokenizer);
+    proposers.push_back(std::make_unique<DraftModel>(draft_->loaded.engine));
   }
   speculator_.emplace(std::move(proposers), o.tokens);
 }

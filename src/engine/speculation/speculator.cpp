@@ -49,26 +49,17 @@ Speculator::Draft Speculator::draft(std::span<const int32_t> history, int64_t mo
   return draft;
 }
 
-Speculation::Speculation(Engine& engine, Speculator& speculator, SequenceCache& sequence,
-                         std::span<const int32_t> history, const GenerateRequest& request)
-    : engine_(engine), speculator_(speculator), sequence_(sequence) {
+Speculation::Speculation(Speculator& speculator, std::span<const int32_t> history, const GenerateRequest& request,
+                         int64_t vocab_size)
+    : speculator_(speculator), vocab_size_(vocab_size) {
   for (Speculator::Source& source : speculator.sources_) source.proposer->begin(history, request);
 }
 
-Speculation::~Speculation() { forget_undecided(); }
-
-void Speculation::forget_undecided() {
-  engine_.cache().truncate(sequence_, sequence_.length() - (std::ssize(ids_) - n_decided_));
-  ids_.resize(static_cast<size_t>(n_decided_));
-}
-
-std::span<const float> Speculation::logits_after(std::span<const int32_t> history, int64_t n_wanted) {
-  if (n_decided_ < std::ssize(ids_) && ids_[static_cast<size_t>(n_decided_)] == history.back())
-    ++speculator_.counts_.accepted;
-  else
-    step(history, n_wanted);
+std::optional<std::span<const float>> Speculation::logits_of_draft(std::span<const int32_t> history) {
+  if (n_undecided() == 0 || ids_[static_cast<size_t>(n_decided_)] != history.back()) return std::nullopt;
+  ++speculator_.counts_.accepted;
   const VecView<const float> row = logits_.vec(n_decided_++);
-  return {row.data, static_cast<size_t>(row.size)};
+  return std::span(row.data, static_cast<size_t>(row.size));
 }
 
 // What was chosen after the draft was made says how far it was right: one token more than was verified.
@@ -81,28 +72,28 @@ void Speculation::watch(std::span<const int32_t> history) {
   draft_.acceptance->record(n_accepted, n_accepted < static_cast<ptrdiff_t>(n));
 }
 
-void Speculation::step(std::span<const int32_t> history, int64_t n_wanted) {
-  forget_undecided();
+std::span<const int32_t> Speculation::ids_to_verify(std::span<const int32_t> history, int64_t most) {
+  ids_.clear();  // what was not decided is forgotten
+  n_decided_ = 0;
   watch(history);
-  // Of the rows of a step the last but as many as are wanted would not be read.
-  const int64_t most = std::min({kMaxDraft, n_wanted - 1, engine_.room(sequence_) - 1, engine_.chunk_tokens() - 1});
-  draft_ = speculator_.draft(history, std::max<int64_t>(0, most));
+  draft_ = speculator_.draft(history, std::clamp<int64_t>(most - 1, 0, kMaxDraft));
   n_before_draft_ = std::ssize(history);
-  ids_.assign(1, history.back());
-  n_decided_ = 1;  // until the step is made there is nothing of it to forget
-  std::vector<int32_t> ids = ids_;
+  next_ids_.assign(1, history.back());
   for (int64_t i = 0; i < draft_.n; ++i) {
     const int32_t id = draft_.ids[static_cast<size_t>(i)];
-    if (id < 0 || id >= engine_.config().vocab_size) break;
-    ids.push_back(id);
+    if (id < 0 || id >= vocab_size_) break;
+    next_ids_.push_back(id);
   }
-  const double start = clock_seconds();
-  logits_ = engine_.verify(sequence_, ids);
-  speculator_.times_.record(std::ssize(ids), clock_seconds() - start);
-  speculator_.counts_.proposed += std::ssize(ids) - 1;
+  return next_ids_;
+}
+
+void Speculation::verified(MatView<const float> logits, double seconds) {
+  ids_ = next_ids_;
+  logits_ = logits;
+  n_decided_ = 1;  // the first is the token that was chosen
+  speculator_.times_.record(std::ssize(ids_), seconds);
+  speculator_.counts_.proposed += std::ssize(ids_) - 1;
   ++speculator_.counts_.steps;
-  ids_ = std::move(ids);
-  n_decided_ = 0;
 }
 
 }  // namespace fathom

@@ -7,12 +7,14 @@
 // the speed alone.
 #pragma once
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
-#include "engine/engine.h"
 #include "engine/request.h"
 #include "engine/speculation/proposer.h"
 #include "engine/speculation/speculation_cost.h"
+#include "tensor/view.h"
 
 namespace fathom {
 
@@ -62,33 +64,37 @@ inline SpeculationCounts counts_of(const Speculator* s) noexcept {
   return s != nullptr ? s->counts() : SpeculationCounts{};
 }
 
-// One generation. The sequence always holds what plain decoding would have fed, and behind it drafts that are not
-// decided yet; the destructor forgets these.
+// One generation of one sequence: says which ids the next step should run, and learns from what came of them. It calls
+// no engine, so that a scheduler may give the ids of several sequences to one step. Of the ids that a step has run,
+// those that are not decided yet stand at the end of the sequence's cache: truncate it by n_undecided() before the next
+// step, and at the end.
 class Speculation {
  public:
-  Speculation(Engine& engine, Speculator& speculator, SequenceCache& sequence, std::span<const int32_t> history,
-              const GenerateRequest& request);
-  ~Speculation();
-  Speculation(const Speculation&) = delete;
-  Speculation& operator=(const Speculation&) = delete;
+  // Ids from vocab_size on are never drafted.
+  Speculation(Speculator& speculator, std::span<const int32_t> history, const GenerateRequest& request,
+              int64_t vocab_size);
 
-  // Logits after the last id of history, which is the history of the call before with one id appended. n_wanted: tokens
-  // that are still to be chosen, at least 1. Valid until the next call of the engine.
-  std::span<const float> logits_after(std::span<const int32_t> history, int64_t n_wanted);
+  // Logits after the last id of history, which is the history of the call before with one id appended, when that id was
+  // drafted: the step that verified the draft has computed them. nullopt: it was not, and a step is needed.
+  std::optional<std::span<const float>> logits_of_draft(std::span<const int32_t> history);
+  // The ids of that step, to be verified by it (Engine::verify): the last of history, and at most `most` - 1 drafts.
+  std::span<const int32_t> ids_to_verify(std::span<const int32_t> history, int64_t most);
+  // What that step gave, (ids, vocab_size), which must stay valid until the next one, and the time that it took.
+  void verified(MatView<const float> logits, double seconds);
+
+  int64_t n_undecided() const noexcept { return std::ssize(ids_) - n_decided_; }
 
  private:
-  void step(std::span<const int32_t> history, int64_t n_wanted);
-  void forget_undecided();
   void watch(std::span<const int32_t> history);
 
-  Engine& engine_;
   Speculator& speculator_;
-  SequenceCache& sequence_;
+  int64_t vocab_size_;
   Speculator::Draft draft_;
-  std::vector<int32_t> ids_;     // of the last step: the chosen one and the drafts verified
-  MatView<const float> logits_;  // after each of them
-  int64_t n_decided_ = 0;        // of ids_, that were chosen
-  int64_t n_before_draft_ = 0;   // ids of the history when the draft was made
+  std::vector<int32_t> next_ids_;  // of the step under way
+  std::vector<int32_t> ids_;       // of the last step: the chosen one and the drafts verified
+  MatView<const float> logits_;    // after each of them
+  int64_t n_decided_ = 0;          // of ids_, that were chosen
+  int64_t n_before_draft_ = 0;     // ids of the history when the draft was made
 };
 
 }  // namespace fathom

@@ -1,0 +1,70 @@
+#include "packing/weight_store.h"
+
+#include "base/error.h"
+#include "base/file/container.h"
+#include "base/progress.h"
+
+namespace fathom {
+
+WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const ModelWeights& stored,
+                         const WeightOrigin& origin, const PackingOptions& o)
+    : WeightStore(config, stored) {
+  if (o.place == WeightPlace::mapped) return;
+  const int64_t needed = PackedWeights::bytes(config_, weights_);
+  if (needed == 0) return;
+  if (o.place != WeightPlace::packed) map_file(pool, origin, o);
+  if (file_) {
+    packed_bytes_ = needed;
+    return;
+  }
+  const auto available = static_cast<int64_t>(available_memory_bytes());
+  // The file's own pages count as available: they are given back as the copy grows.
+  const bool fits = available == 0 || needed <= available - available / 16;
+  if (!fits && o.place != WeightPlace::packed) return;
+  if (!fits)
+    throw_resource("packed weights need {} of memory, but only {} is available; try --weights mapped",
+                   human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
+  in_memory_ = PackedWeights(pool, config_, weights_, o.progress);
+  packed_bytes_ = needed;
+}
+
+// The file of packed weights: opened where there is one, written first for WeightPlace::cached.
+void WeightStore::map_file(ThreadPool& pool, const WeightOrigin& origin, const PackingOptions& o) {
+  const bool may_write = o.place == WeightPlace::cached;
+  const auto say = [&](const char* what, const char* then) {
+    if (o.notice) o.notice(fmt::format("{}; {}", what, then));
+  };
+  constexpr const char* kWithout = "weights are packed as without a cache";
+  std::error_code ignored;
+  if (!may_write && !std::filesystem::exists(o.cache_folder, ignored)) return;  // no file: no need of its name
+  const std::vector<NamedWeight> packed = packable_weights(config_, weights_);
+  const auto fingerprint = packed_fingerprint(origin.source, packed);
+  if (o.cache_folder.empty() || !fingerprint) {
+    if (may_write)
+      say("there is no folder to cache packed weights in (FATHOM_CACHE_DIR, XDG_CACHE_HOME, HOME)", kWithout);
+    return;
+  }
+  const std::filesystem::path path = packed_file_path(o.cache_folder, *fingerprint);
+  const auto open = [&] {
+    PackedFile file(path);
+    file.verify(pool, o.progress);
+    file.attach(*fingerprint, packed);
+    file_.emplace(std::move(file));
+  };
+  if (std::filesystem::exists(path, ignored)) {
+    try {
+      return open();
+    } catch (const Error& e) {
+      say(e.what(), may_write ? "it is written again" : kWithout);
+    }
+  }
+  if (!may_write) return;
+  try {
+    write_packed_file(pool, path, origin.path, *fingerprint, packed, o.progress);
+    open();
+  } catch (const Error& e) {
+    say(e.what(), kWithout);
+  }
+}
+
+}  // namespace fathom

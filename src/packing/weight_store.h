@@ -1,0 +1,68 @@
+// The weights that an engine runs with: those of the model's file, and of the quantised ones packed forms
+// (kernels/packed_weight.h), made in memory or mapped from a file that an earlier run has written.
+#pragma once
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "packing/packed_file.h"
+#include "packing/packed_weights.h"
+
+namespace fathom {
+
+// Where packed forms of quantised weights are kept.
+//     automatic  in the file that `cached` has written; without one as packed, where memory has room for them
+//     packed     made in memory
+//     mapped     nowhere: weights are used in the model's file, which needs no memory of its own and is slower
+//     cached     mapped from a file in cache_folder, which is written first when there is none that is whole and of
+//     this
+//                model; where it cannot be written, as automatic
+enum class WeightPlace : uint8_t { automatic, packed, mapped, cached };
+inline constexpr std::array<std::string_view, 4> kWeightPlaceNames = {"auto", "packed", "mapped", "cached"};
+
+struct PackingOptions {
+  WeightPlace place = WeightPlace::automatic;
+  std::filesystem::path cache_folder = {};  // of packed files; empty: there is none
+  std::function<void(int64_t bytes_done, int64_t bytes)> progress = {};
+  std::function<void(const std::string& sentence)> notice = {};  // gets what went wrong and does not end the run
+};
+
+// The files that the weights are views of, by which a packed file is known to be theirs. source nullptr: none, and
+// packed forms are made in memory alone.
+struct WeightOrigin {
+  const TensorSource* source = nullptr;
+  std::filesystem::path path = {};  // of the model, for people
+};
+
+class WeightStore {
+ public:
+  // The weights as they are stored: nothing is packed.
+  WeightStore(const ModelConfig& config, const ModelWeights& stored) : config_(config), weights_(stored) {}
+
+  // The weights whose types can be packed, packed as the options say. Nothing is done when there are none. resource
+  // Error with the numbers when WeightPlace::packed does not fit this machine's free memory.
+  WeightStore(ThreadPool& pool, const ModelConfig& config, const ModelWeights& stored, const WeightOrigin& origin,
+              const PackingOptions& options);
+
+  WeightStore(const WeightStore&) = delete;
+  WeightStore& operator=(const WeightStore&) = delete;
+
+  // Valid as long as this and what `stored` is a view of live.
+  const ModelWeights& weights() const noexcept { return weights_; }
+  int64_t packed_bytes() const noexcept { return packed_bytes_; }  // 0: weights are used where they lie
+  const PackedFile* packed_file() const noexcept { return file_ ? &*file_ : nullptr; }  // that they are mapped from
+
+ private:
+  void map_file(ThreadPool& pool, const WeightOrigin& origin, const PackingOptions& options);
+
+  const ModelConfig& config_;
+  ModelWeights weights_;
+  PackedWeights in_memory_;
+  std::optional<PackedFile> file_;
+  int64_t packed_bytes_ = 0;
+};
+
+}  // namespace fathom
