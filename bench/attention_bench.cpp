@@ -118,8 +118,8 @@ void add(MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t 
 void choice(benchmark::State& state, bool packed, int64_t past, int64_t n_new) {
   static const MlaCosts here = measure_mla_costs(1);
   Setup setup(static_cast<int>(state.range(0)), CacheType::q16, 1, past, n_new, packed);
-  const auto built_in_form = cheaper_fast_form(setup.c, {}, packed, past, n_new),
-             form_here = cheaper_fast_form(setup.c, here, packed, past, n_new);
+  const auto built_in_form = cheaper_int16_form(setup.c, {}, packed, past, n_new),
+             form_here = cheaper_int16_form(setup.c, here, packed, past, n_new);
   std::vector<double> naive, absorbed;
   const auto time = [&](MlaForm form, std::vector<double>& seconds) {
     const double start = clock_seconds();

@@ -10,6 +10,7 @@
 #include "base/text/suggest.h"
 #include "base/text/terminal_text.h"
 #include "cli/bundled_model.h"
+#include "cli/output.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
 #include "data/documents.h"
@@ -84,6 +85,21 @@ LoadedEngineOptions engine_options(const ModelOptions& o) {
   options.packing.progress = load_progress(o.quiet);
   options.packing.notice = print_notice;
   return options;
+}
+
+CLI::Option* add_trace_option(CLI::App& command, std::string& file) {
+  return command
+      .add_option(
+          "--trace", file,
+          "also write where the time went: named zones of every thread, for ui.perfetto.dev or chrome://tracing")
+      ->type_name("FILE.json");
+}
+
+std::filesystem::path trace_path(const std::string& file) {
+  if (file.empty()) return {};
+  const std::filesystem::path path = file_output(file);
+  if (is_stdout(path)) throw_bad_input("--trace {}: other output goes to stdout; name a file", file);
+  return path;
 }
 
 void print_notice(const std::string& sentence) {

@@ -24,6 +24,10 @@ struct ModelOptions {
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& names = "-m,--model");
 LoadedEngineOptions engine_options(const ModelOptions& options);
 
+// --trace FILE, and what to make a TraceFile (base/trace.h) of: refuses stdout, which other output goes to.
+CLI::Option* add_trace_option(CLI::App& command, std::string& file);
+std::filesystem::path trace_path(const std::string& file);
+
 // What went wrong and does not end the run, to stderr.
 void print_notice(const std::string& sentence);
 

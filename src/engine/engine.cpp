@@ -4,6 +4,7 @@
 
 #include "base/file/container.h"
 #include "base/progress.h"
+#include "base/trace.h"
 
 namespace fathom {
 namespace {
@@ -93,6 +94,9 @@ MatView<float> Engine::run(const Batch& batch, const LayerFn& layer_done) {
 }
 
 MatView<const float> Engine::step(std::span<const StepInput> inputs, const LayerFn& layer_done) {
+  int64_t rows = 0;
+  for (const StepInput& in : inputs) rows += std::ssize(in.ids);
+  const Zone zone("step", rows);
   check_cache(inputs);
   Batch batch;
   try {

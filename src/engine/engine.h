@@ -50,11 +50,8 @@ class Engine {
   int64_t context_tokens() const noexcept { return context_tokens_; }
   int64_t chunk_tokens() const noexcept { return chunk_tokens_; }
   int threads() const noexcept { return pool_.size(); }
-  int64_t packed_bytes() const noexcept { return packed_bytes_; }  // of copied weights; 0: they are used where they lie
-  const PackedFile* packed_file() const noexcept {
-    return packed_file_ ? &*packed_file_ : nullptr;
-  }                                                              // that they lie in
-  const MachineCosts& costs() const noexcept { return costs_; }  // that the form of attention is chosen by
+  // That the form of attention is chosen by.
+  const MlaCosts& costs() const noexcept { return network_.attention.costs; }
   KvCache& cache() noexcept { return cache_; }
 
   // Appends ids to several sequences, each a different one, in one step: every weight is read once for all of them.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/trace.h"
 #include "engine/speculation/speculator.h"
 #include "kernels/peak.h"
 
@@ -57,7 +58,9 @@ FinishReason generate(Engine& engine, SequenceCache& sequence, std::vector<int32
     if (i > 0)
       logits = drafted ? drafted->logits_after(history, request.max_tokens - i)
                        : engine.append(sequence, std::span(history).last(1));
+    std::optional<Zone> zone(std::in_place, "sample");
     const int32_t id = sample(logits, request.n_usable_ids, history, std::ssize(history), request.sampling);
+    zone.reset();
     if (is_stop(id)) return FinishReason::stop_token;
     history.push_back(id);
     if (!on_token(id)) return FinishReason::stopped_by_caller;

@@ -5,7 +5,9 @@
 namespace fathom {
 namespace {
 
-PackingOptions packing_options(const LoadedEngineOptions& o) {
+// What is wrong with the engine's options is said before anything is packed.
+PackingOptions packing_options(const ModelConfig& config, const LoadedEngineOptions& o) {
+  context_tokens(config, o.engine);
   PackingOptions packing = o.packing;
   if (!o.engine.numerics.is_quantised()) packing.place = WeightPlace::mapped;
   return packing;
@@ -28,7 +30,7 @@ EngineOptions with_costs(EngineOptions options, const MachineCosts& costs) {
 }  // namespace
 
 LoadedEngine::LoadedEngine(ThreadPool& pool, const Model& model, const LoadedEngineOptions& o)
-    : weights(pool, model.config, model.weights, {model.source.get(), model.path}, packing_options(o)),
+    : weights(pool, model.config, model.weights, {model.source.get(), model.path}, packing_options(model.config, o)),
       costs(costs_for(model, o)),
       engine(pool, model.config, weights.weights(), with_costs(o.engine, costs)) {}
 

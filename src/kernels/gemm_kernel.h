@@ -1,16 +1,16 @@
-// The inner part of a large matrix product, as a table of function pointers for each instruction set: packing the two
-// operands, and multiplying one micro-panel of each.
+// GEMM micro-kernels: packing of the two operands into micro-panels, and the product of one micro-panel of each (an
+// MR x NR tile), as one table of function pointers for each instruction set. Names of the parts are BLIS's.
 //     c (rows, cols) = a (rows, depth) b (depth, cols)
 //
-// Packed operands are words of 32 bits: one float, or two bfloat16 that follow each other in depth (`per_word`). Depth
-// is padded with zeros to whole blocks of kWordBlock words. A micro-panel of a has `rows` rows, one of b `cols`
-// columns:
-//     a[(d / 16 * rows + i) * 16 + d % 16]   word d of row i: in each block, a row is 64 bytes that follow each other
+// Packed operands consist of words of 32 bits: one float, or two bfloat16 that are neighbours in depth (per_word).
+// Depth is padded with zeros to whole blocks of kWordBlock words. A micro-panel of a has `rows` rows (MR), one of b has
+// `cols` columns (NR):
+//     a[(d / 16 * rows + i) * 16 + d % 16]   word d of row i: within a block, each row is 64 consecutive bytes
 //     b[d * cols + j]                        word d of column j
-// so that AMX loads both as tiles, and vector units broadcast words of a against vectors of b.
+// so that AMX loads both as tiles, and vector units broadcast words of a and multiply them with vectors of b.
 //
-// Kernels start no threads, allocate nothing and throw nothing. Pointers to floats need only their alignment;
-// micro-panels start at 64 bytes. Padding columns of b are zero.
+// Kernels start no threads, allocate nothing and throw nothing. Micro-panels are aligned to 64 bytes; pointers to
+// floats need only the alignment of float. Padding columns of b are zero.
 #pragma once
 #include <cstdint>
 
@@ -21,10 +21,10 @@ inline constexpr int64_t kMaxPanelRows = 32, kMaxPanelCols = 32;
 
 inline constexpr int64_t kPrefetchWords = 64;
 
-// n rows (or columns) of `depth` elements into one micro-panel, from its first word on.
+// Packs n rows (or columns) of `depth` elements into one micro-panel.
 using PackMicroPanel = void (*)(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept;
 
-// Where words of a lie: word w of row i at a[w / 16 * block + i * row + w % 16].
+// Where the words of a are: word w of row i at a[w / 16 * block + i * row + w % 16].
 struct RowLayout {
   int64_t row, block;
 };
@@ -33,19 +33,19 @@ struct GemmKernel {
   const char* name;     // "amx", "avx512_bf16", ...
   int64_t rows, cols;   // of a micro-panel
   int64_t per_word;     // elements of depth in a word: 1 or 2
-  int64_t panel_words;  // depth that one call of multiply likes: one micro-panel of b in the first level cache
-  int64_t block_bytes;  // of a that one task keeps: what the second level cache holds beside b and c
-  bool reads_rows;      // words are floats as they are: multiply can read a's rows where they lie, without packing
+  int64_t panel_words;  // best depth of one call of multiply: what of b fits the first-level cache
+  int64_t block_bytes;  // size of a block of a (MC x KC): what the second-level cache holds beside b and c
+  bool reads_rows;      // multiply can read the rows of a from the matrix itself: its words are plain floats
 
   PackMicroPanel pack_a;             // element (i, k) = src[i * stride + k]
   PackMicroPanel pack_a_transposed;  // element (i, k) = src[k * stride + i]
   PackMicroPanel pack_b;             // element (k, j) = src[k * stride + j]
   PackMicroPanel pack_b_transposed;  // element (k, j) = src[j * stride + k]
 
-  // c[i * stride + j] = start + the sum over `words` words, in order, for i < n_rows <= rows and all columns; start: c
-  // itself when `add`, else 0. c has room for a whole tile (rows, cols), all of which may be written. The bits of an
-  // element depend on its row of a and column of b alone. When the words are given in pieces (with add), pieces of
-  // whole blocks give the bits of all at once. `ahead` is what calls to come will read, kPrefetchWords for each block
+  // c[i * stride + j] = (add ? c[i * stride + j] : 0) + the sum over `words` words in order, for i < n_rows <= rows and
+  // all columns. c has space for a whole tile (rows, cols), all of which may be written. The bits of an element depend
+  // on its row of a and its column of b alone. Depth may be given in several calls, the later ones with `add`: pieces
+  // of whole blocks give the bits of one call. `ahead` is what calls to come will read, kPrefetchWords for each block
   // of words, and is fetched meanwhile; nullptr: nothing. layout: a micro-panel's, {16, rows * 16}; or, with
   // reads_rows, that of a matrix, {stride, 16}.
   void (*multiply)(int64_t words, const uint32_t* a, RowLayout layout, const uint32_t* b, float* c, int64_t stride,
@@ -55,7 +55,7 @@ struct GemmKernel {
   void (*copy)(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t n_rows,
                int64_t n_cols) noexcept;
 
-  // Around the calls of multiply on one thread; nullptr: nothing to do.
+  // Called before and after the calls of multiply on one thread; nullptr: there is nothing to set up.
   void (*begin)() noexcept;
   void (*end)() noexcept;
 

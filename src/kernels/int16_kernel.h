@@ -1,19 +1,19 @@
-// The inner part of attention in 16-bit integers, as a table of function pointers for each instruction set: what
-// Numerics::quantised multiplies with.
+// Micro-kernels of attention in 16-bit integers, as one table of function pointers for each instruction set: what
+// Numerics::quantised multiplies queries, keys and values with.
 //
-// Query rows stand side by side as lanes: a *query tile* is kLanes rows, and scores are stored (cell, lane), so that
-// maxima, exponentials and sums need no horizontal step. Keys and values are read as the cache holds them, a tile of
-// cells and a *group* of numbers at a time, and brought once for all query tiles into the form that the table
-// multiplies.
-//     scores   s_jl = sum_i k_ji q_il   over the numbers of a group
+// A *query tile* is kLanes rows of queries, one in each lane, and scores are stored as (cell, lane), so that maxima,
+// exponentials and sums need no horizontal step. A *cell* is one cached position. Keys and values are read as the cache
+// holds them, kTileCells cells and one *group* of kGroup columns at a time. Each such tile is packed once and then
+// reused by all query tiles; the packed layout is private to the table.
+//     scores   s_jl = sum_i k_ji q_il   over the columns of a group
 //     sums     z_il = sum_j v_ji p_jl   over the cells of a tile
 //
 // No int32 sum overflows:
-//     scores   groups of kGroup numbers, both at most kMaxCode: 128 * 4095^2         = 2,146,435,200 < 2^31
-//     sums     tiles of kTileCells cells, kMaxProb by kMaxCode: 64 * 8191 * 4095  = 2,146,697,280 < 2^31
-// Each group's sum is scaled and added in float32. Every function gives the same bits in every table, and the bits of a
-// lane depend on that lane alone. How a table stores packed queries and sums is its own affair. Kernels start no
-// threads, allocate nothing, throw nothing; pointers need the alignment of their type.
+//     scores   kGroup products of two codes of at most kMaxCode: 128 * 4095^2          = 2,146,435,200 < 2^31
+//     sums     kTileCells products of kMaxProb by kMaxCode:      64 * 8191 * 4095      = 2,146,697,280 < 2^31
+// The sum of each group is scaled and added in float32. Every function gives the same bits in every table, and the bits
+// of a lane depend on that lane alone. Kernels start no threads, allocate nothing and throw nothing; pointers need the
+// alignment of their type.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -21,62 +21,63 @@
 namespace fathom {
 
 inline constexpr int64_t kLanes = 16;
-inline constexpr int64_t kGroup = 128;         // numbers that share a scale
+inline constexpr int64_t kGroup = 128;         // columns that share a scale
 inline constexpr int64_t kTileCells = 64;      // cached positions of a tile
 inline constexpr int64_t kMaxCode = 4095;      // of queries, keys and values
 inline constexpr int64_t kMaxProb = 8191;      // of probabilities
-inline constexpr int64_t kMaxQueryTiles = 16;  // done together, so that a tile is brought into form once for all
+inline constexpr int64_t kMaxQueryTiles = 16;  // that one call takes, which share the packing of a tile
 static_assert(kGroup * kMaxCode * kMaxCode < int64_t{1} << 31);
 static_assert(kTileCells * kMaxProb * kMaxCode < int64_t{1} << 31);
 
-// The running softmax of a query tile, by lane. Probabilities are e^(s - shift); the shift follows the largest score,
-// but only when that is more than kShiftSlack above it, so that sums are seldom scaled again.
+// The running (online) softmax of a query tile, by lane. Probabilities are e^(s - shift). The shift follows the running
+// maximum of the scores, but only when that exceeds it by more than kShiftSlack, so that sums are seldom rescaled.
 inline constexpr float kShiftSlack = 8;
 struct alignas(64) LaneState {
   float shift[kLanes];     // -infinity before the first visible cell
   float sum[kLanes];       // of probabilities
-  float rescale[kLanes];   // of the last tile: what the sums before it are to be multiplied with
-  float top_prob[kLanes];  // of the last tile: the largest probability
+  float rescale[kLanes];   // by the last tile: what the sums of the tiles before it are to be multiplied with
+  float top_prob[kLanes];  // the largest probability of the last tile
 };
 
-// Memory that will be read soon, fetched while something else is multiplied: some lines for each call.
+// Memory that will be read soon: calls prefetch some lines of it while they multiply something else.
 struct Prefetch {
   const char *at = nullptr, *end = nullptr;
 };
 
-// Codes of one group of columns of a tile: `n` of them for each cell, cells `stride` bytes apart.
+// The codes of one group of columns of a tile: n for each cell, the cells `stride` bytes apart.
 struct CodeGroup {
   const std::byte* codes = nullptr;
   int64_t stride = 0;
   const float* scales = nullptr;  // of cell j: scales[j * scale_stride]
   int64_t scale_stride = 0;
   int64_t n = 0;        // at most kGroup
-  bool narrow = false;  // int8; else int16, where a word (two codes) of an odd last column must be readable
+  bool narrow = false;  // codes are int8; else int16, of which the word (two codes) of an odd last column is readable
 };
 
-// One query tile against groups of keys.
+// A query tile, to be multiplied with groups of keys.
 struct ScoreTile {
   const uint32_t* queries;  // of all groups, by pack_query: query_words (int16_attention.h) of each
   const float* scales;      // (groups, kLanes)
   float* scores;            // (kTileCells, kLanes)
 };
 
-// One query tile against groups of values.
+// The probabilities of a query tile, to be multiplied with groups of values.
 struct ValueTile {
   const float* probabilities;     // (kTileCells * kLanes), by softmax and pack_probs
-  const float *inverse, *factor;  // (groups, kLanes): of weights, and what a weight of one stands for
+  const float *inverse, *factor;  // (groups, kLanes), by prob_scales
   float* sums;                    // of all groups, columns without gaps
 };
 
-// What a table needs for a tile, aligned to 64 bytes: operands in its form, weights, integer sums.
+// Scratch of one call, aligned to 64 bytes: the packed tile, quantised probabilities, integer sums.
 inline constexpr int64_t kKernelScratch = 12 * kTileCells * kGroup;  // bytes
 
-inline constexpr float kLeastProbScale = 1e-34f;  // of a weight: less does not matter
+inline constexpr float kLeastProbScale = 1e-34f;  // of a probability times a scale of values: less is taken for 0
 
 struct Int16Kernel {
   const char* name;
 
-  // Around all calls of score and add_values for a tile: the state of the CPU that they need. nullptr: none.
+  // Called before and after all calls of score and add_values for a tile: they set up the state of the CPU (AMX tiles).
+  // nullptr: there is none to set up.
   void (*begin)() noexcept;
   void (*end)() noexcept;
 
@@ -84,40 +85,42 @@ struct Int16Kernel {
   float (*quantize)(const float* x, int64_t n, int largest, int16_t* codes) noexcept;
   float (*quantize_bf16)(const uint16_t* x, int64_t n, int largest, int16_t* codes) noexcept;
 
-  // `rounds` times some independent multiplications and additions between registers; returns their operations, two for
-  // each multiply-add (kernels/peak.h). nullptr: not known.
+  // Runs independent multiply-adds between registers `rounds` times and returns the number of operations, two for each
+  // multiply-add (kernels/peak.h). nullptr: not known.
   double (*peak)(int64_t rounds) noexcept;
 
-  // A group of one query: n codes, zeros after them up to kGroup. Writes words w * kLanes + lane, w < query_words(n)
-  // (int16_attention.h), all of them or those that score reads. Zeros in their place are codes of zero.
+  // Packs one group of one query into its lane. codes: n, then zeros up to kGroup. Writes words[w * kLanes + lane] for
+  // w < query_words(n) (int16_attention.h): all of them, or those that score reads. A word of zero is two codes of
+  // zero.
   void (*pack_query)(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept;
 
   // scores[j * kLanes + l] = sum over groups of (sum of k_ji q_il) * keys.scales[j * keys.scale_stride] * scales[l],
-  // in order, j < n cells; the last product and sum of each are one fma. Scores of other cells may be overwritten.
-  // Moves `ahead` on.
+  // in the order of the groups, for cells j < n; the last multiplication and addition of each are one fma. Scores of
+  // cells from n on may be overwritten. Advances `ahead` by what it prefetches.
   void (*score)(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScoreTile* query_tiles, int64_t n_query_tiles,
                 Prefetch& ahead, void* scratch) noexcept;
 
-  // Scores s (n, kLanes), n <= kTileCells, become probabilities: 0 for cells from visible[lane] on, else e^(scale * s -
-  // shift); the state follows. Returns whether some rescale is not 1.
+  // Turns scores s (n, kLanes), n <= kTileCells, into probabilities in place: e^(scale * s - shift), and 0 for cells
+  // from visible[lane] on. Updates the state; returns whether any rescale differs from 1.
   bool (*softmax)(float* s, int64_t n, const int32_t* visible, float scale, LaneState& state) noexcept;
 
-  // Probabilities p (n, kLanes), with room for kTileCells, into the order that add_values reads.
+  // Rearranges probabilities p (n, kLanes) in place into the order that add_values reads; p has space for kTileCells.
   void (*pack_probs)(float* p, int64_t n) noexcept;
 
-  // For one group: factors[l] = top_prob[l] * largest[visible[l]] / kMaxProb, what a weight of one stands for, and
-  // inverses. Both 0 where that is less than kLeastProbScale; where it is infinite or NaN the inverse is 0, and a
-  // factor of NaN stays.
+  // The scales of quantised probabilities for one group: factors[l] = top_prob[l] * largest[visible[l]] / kMaxProb is
+  // what a quantised probability of 1 stands for, and inverses[l] = 1 / factors[l]. Both are 0 where the factor is less
+  // than kLeastProbScale; where it is infinite or NaN the inverse is 0, and a NaN factor is kept.
   void (*prob_scales)(const float* top_prob, const int32_t* visible, const float* largest, float* factors,
                       float* inverses) noexcept;
 
-  // Of each group: sums_il = (add ? itself : 0) + (sum of v_ji w_jl) * factor[l] as one fma, i < values.n, weights
-  //     w_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  at most kMaxProb;
-  // 0 where that is not finite. Moves `ahead` on.
+  // For each group and i < values.n: sums_il = (add ? sums_il : 0) + (sum_j v_ji q_jl) * factor[l], the last two
+  // operations one fma, with quantised probabilities
+  //     q_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  at most kMaxProb, 0 if not finite.
+  // Advances `ahead` by what it prefetches.
   void (*add_values)(const CodeGroup* values, int64_t n_groups, int64_t n, const ValueTile* query_tiles,
                      int64_t n_query_tiles, bool add, Prefetch& ahead, void* scratch) noexcept;
 
-  // Of n columns: sums_il *= rescale[l];  out[l * stride + i] = sums_il, all lanes.
+  // For n columns and all lanes: scale_sums computes sums_il *= rescale[l]; unpack_sums out[l * stride + i] = sums_il.
   void (*scale_sums)(float* sums, int64_t n, const float* rescale) noexcept;
   void (*unpack_sums)(const float* sums, int64_t n, float* out, int64_t stride) noexcept;
 };

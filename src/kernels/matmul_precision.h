@@ -1,5 +1,4 @@
-// How the products of a matrix product are formed (kernels/matmul/training_matmul.h says what each means for the
-// result).
+// The precision of a matmul's operands (kernels/matmul/training_matmul.h says what each means for the result).
 #pragma once
 #include <cstdint>
 
@@ -7,7 +6,7 @@ namespace fathom {
 
 enum class MatmulPrecision : uint8_t {
   f32,
-  bf16,  // both operands rounded to bfloat16 first, their products summed in float32
+  bf16,  // both operands are rounded to bfloat16 first; products are summed in float32
 };
 
 }  // namespace fathom

@@ -18,7 +18,7 @@ namespace fathom {
 
 struct CacheLayout {
   int64_t layers = 0;
-  int64_t width = 0, tail = 0;  // numbers per row, and how many of them (the last) are never below 13 bits
+  int64_t width = 0, tail = 0;  // numbers of a row, and how many of the last of them keep at least 13 bits
   CacheType type = CacheType::f32;
   CacheRow row() const noexcept { return {type, width, tail}; }
   int64_t bytes_per_token() const noexcept { return layers * row().bytes(); }
@@ -26,7 +26,7 @@ struct CacheLayout {
 
 inline int64_t blocks_of(int64_t tokens) noexcept { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
-// Which blocks of a KvCache no sequence has.
+// The blocks of a KvCache that no sequence owns.
 struct FreeBlocks {
   std::vector<int32_t> numbers;
 };
@@ -55,15 +55,15 @@ class SequenceCache {
 // Not thread-safe, except that rows of different tokens may be written and rows may be read by several threads at once.
 class KvCache {
  public:
-  // Room for max_tokens, rounded up to blocks. Memory is taken when first used, some blocks at a time, so that it lies
-  // in huge pages: attention at depth walks through all of it for every token.
+  // Holds up to max_tokens, rounded up to whole blocks. Memory is allocated when it is first used, several blocks at a
+  // time, so that it is in huge pages: attention at depth reads all of it for every token.
   KvCache(const CacheLayout& layout, int64_t max_tokens);
 
   const CacheLayout& layout() const noexcept { return layout_; }
   int64_t free_tokens() const noexcept { return std::ssize(free_->numbers) * kBlockTokens; }
 
-  // Makes room for `n` tokens after the ones stored, and counts them as stored: their rows are to be written for every
-  // layer before they are read. resource Error when there are not enough blocks; then nothing has changed.
+  // Allocates blocks for `n` more tokens and counts them as stored: the caller writes their rows for every layer before
+  // they are read. resource Error when there are not enough blocks; then nothing has changed.
   void extend(SequenceCache& sequence, int64_t n);
   // Forgets all tokens from position `length` on.
   void truncate(SequenceCache& sequence, int64_t length);
@@ -76,7 +76,8 @@ class KvCache {
   MatView<const float> rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                             float* scratch) const noexcept;
 
-  // Start of the block of `layer` that holds `position`, whose own row is number position % kBlockTokens.
+  // Start of the cache block of `layer` that holds `position`; the row of the position is number position %
+  // kBlockTokens.
   const std::byte* stored(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept {
     return rows_at(sequence, layer, position);
   }

@@ -7,6 +7,7 @@
 #include "base/file/foreign.h"
 #include "base/json/json.h"
 #include "base/json/json_fields.h"
+#include "base/trace.h"
 #include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
 #include "config/config_gguf.h"
@@ -88,6 +89,7 @@ std::shared_ptr<TensorSource> open_tensors(const fs::path& path) {
 }
 
 Model load_model(const fs::path& named) {
+  const Zone zone("load model");
   const FoundModel found = find_model(named);
   std::vector<std::string> ignored;
   // A folder's config comes before its weights: one that another program quantised is refused by the method's name, not

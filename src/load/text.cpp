@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file/file.h"
+#include "base/trace.h"
 #include "config/config_gguf.h"
 #include "load/find_model.h"
 
@@ -128,6 +129,7 @@ bool has_tokenizer(const Model& model) {
 }
 
 Tokenizer load_tokenizer(const Model& model) {
+  const Zone zone("load tokenizer");
   const GgufMetadata* metadata = gguf_metadata(model);
   Tokenizer tokenizer = metadata != nullptr ? tokenizer_of_gguf(*metadata) : tokenizer_of_folder(folder_of(model.path));
   if (tokenizer.n_tokens() > model.config.vocab_size)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "kernels/matmul/float_matmul.h"
 #include "kernels/rows/backward.h"
 #include "model/attention/gqa.h"
@@ -39,6 +40,7 @@ void layer_backward(const Step& step, int64_t layer, const LayerTraining& traini
   const LayerWeights& w = step.network.weights->layers[static_cast<size_t>(layer)];
   const double eps = step.config().rms_norm_eps;
   const LayerSaved& s = training.saved;
+  const Zone zone("layer backward", layer);
   Arena::Scope scope(ctx.arena);
   auto normed = scratch(ctx, dx.rows, dx.cols), dnormed = scratch(ctx, dx.rows, dx.cols);
   norm_forward(ctx, w.post_attention_layernorm, eps, s.x_mid, normed);
@@ -152,6 +154,7 @@ void head_forward_and_backward(const Step& step, const TrainingBatch& batch, con
   const int64_t T = x.rows;
   const double eps = step.config().rms_norm_eps;
   const auto scale = static_cast<float>(o.token_weight);
+  const Zone zone("head and loss", T);
   Arena::Scope scope(ctx.arena);
   auto normed = scratch(ctx, T, x.cols), logits = scratch(ctx, std::min(o.loss_chunk, T), step.config().vocab_size);
   norm_forward(ctx, w.norm, eps, x, normed);

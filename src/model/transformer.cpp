@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include "base/trace.h"
 #include "kernels/dispatch.h"
 #include "kernels/matmul/float_matmul.h"
 #include "model/attention/gqa.h"
@@ -37,6 +38,7 @@ void layer_forward(const Step& step, int64_t layer, MatView<float> x, const Laye
   const ModelConfig& c = step.config();
   const LayerWeights& w = step.network.weights->layers[static_cast<size_t>(layer)];
   LayerSaved* saved = training != nullptr ? &training->saved : nullptr;
+  const Zone zone("layer", layer);
   Arena::Scope scope(ctx.arena);
   auto normed = scratch(ctx, x.rows, x.cols), y = scratch(ctx, x.rows, x.cols);
   norm_forward(ctx, w.input_layernorm, c.rms_norm_eps, x, normed);
@@ -104,6 +106,7 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
   auto last = scratch(ctx, n_logits, D);
   for (int64_t r = 0; r < n_logits; ++r) std::copy_n(x.row(batch.logit_rows[static_cast<size_t>(r)]), D, last.row(r));
   norm_forward(ctx, n.weights->norm, eps, last, last);
+  const Zone zone("lm_head", n_logits);
   linear(ctx, last, n.weights->lm_head, logits);
   round_activations(ctx, logits);
 }

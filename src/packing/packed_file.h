@@ -14,7 +14,7 @@
 //                 n_tensors x { name as the path is; u32 type, as in GGUF; u32 0; i64 rows, cols;
 //                               u64 offset, u64 XXH64 of its packed form }
 //
-// PackedMatmul begin at the first multiple of 2 MB after the header, then each at the next multiple of kPackedAlign.
+// Packed weights begin at the first multiple of 2 MB after the header, then each at the next multiple of kPackedAlign.
 // Every byte that a run uses is under a checksum. Deleting the file, also while it is in use, loses nothing but time.
 #pragma once
 #include <cstdint>

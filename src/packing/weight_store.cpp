@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file/container.h"
 #include "base/progress.h"
+#include "base/trace.h"
 
 namespace fathom {
 
@@ -10,6 +11,7 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
                          const WeightOrigin& origin, const PackingOptions& o)
     : WeightStore(config, stored) {
   if (o.place == WeightPlace::mapped) return;
+  const Zone zone("pack weights");
   const int64_t needed = PackedWeights::bytes(config_, weights_);
   if (needed == 0) return;
   if (o.place != WeightPlace::packed) map_file(pool, origin, o);

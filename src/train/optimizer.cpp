@@ -1,4 +1,5 @@
 #include "train/optimizer.h"
+#include "base/trace.h"
 
 #include <algorithm>
 #include <cmath>
@@ -32,6 +33,7 @@ AdamW::AdamW(const Parameters& parameters, const ParameterRange& range)
 }
 
 void AdamW::update(ThreadPool& pool, Parameters& parameters, const OptimizerConfig& config, const Step& step) {
+  const Zone zone("optimizer");
   const VecView<float> p = parameters.master(), g = parameters.gradients();
   const auto t = static_cast<double>(step.t);
   Rates rates{.clip = static_cast<float>(step.clip),

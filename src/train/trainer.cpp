@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/trace.h"
 #include "kernels/dispatch.h"
 #include "kernels/peak.h"
 #include "load/load.h"
@@ -125,6 +126,7 @@ void Trainer::apply(const StepResult& r) {
 }
 
 StepResult Trainer::step() {
+  const Zone zone("training step", state_.step + 1);
   const auto start = std::chrono::steady_clock::now();
   const auto tokens = static_cast<double>(state_.tokens);
   StepResult r;

@@ -25,12 +25,13 @@ class CachedWeights : public ::testing::Test {
   // Of a new engine, with what it said in notices_ and whether it mapped a file in mapped_.
   std::vector<float> logits(WeightPlace place) {
     notices_.clear();
-    Engine engine(model_, {.threads = 2,
-                           .context_tokens = 64,
-                           .numerics = Numerics::quantised(),
-                           .weights = place,
-                           .cache_folder = cache_,
-                           .notice = [&](const std::string& s) { notices_.push_back(s); }});
+    testing::TestEngine engine_parts(model_, {.threads = 2,
+                                              .context_tokens = 64,
+                                              .numerics = Numerics::quantised(),
+                                              .weights = place,
+                                              .cache_folder = cache_,
+                                              .notice = [&](const std::string& s) { notices_.push_back(s); }});
+    Engine& engine = engine_parts.engine;
     EXPECT_GT(engine_parts.weights.packed_bytes(), 0);
     mapped_ = engine_parts.weights.packed_file() != nullptr;
     SequenceCache sequence;

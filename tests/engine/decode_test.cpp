@@ -55,7 +55,7 @@ TEST(EngineDecode, LogitsOfEverySequenceAreThoseOfItAlone) {
           std::vector<float> want;
           for (int s = 0; s <= step; ++s) want = copy(alone.append(own, ids[i]));
           alone.cache().truncate(own, 0);
-          ASSERT_EQ(together.packed_bytes() > 0, packed);
+          ASSERT_EQ(together_parts.weights.packed_bytes() > 0, packed);
           EXPECT_TRUE(testing::same_bits(std::span(got).subspan(i * 97, 97), want))
               << "sequence " << i << ", step " << step << ", " << threads << " threads";
         }

@@ -59,7 +59,7 @@ void for_each_engine(const testing::TestEngineOptions& options, Fn&& fn) {
 
 std::vector<float> copy(std::span<const float> x) { return {x.begin(), x.end()}; }
 
-TEST(FeedSingly, EveryRowHasTheBitsOfAStepOfOneToken) {
+TEST(Verify, EveryRowHasTheBitsOfAStepOfOneToken) {
   for_each_engine({.threads = 2, .context_tokens = 512, .cache_tokens = 1024}, [](Engine& engine) {
     const int64_t V = engine.config().vocab_size;
     // From an empty cache, over the first positions (where the form of a step of one token changes), over a block, and
@@ -88,7 +88,7 @@ TEST(FeedSingly, EveryRowHasTheBitsOfAStepOfOneToken) {
   });
 }
 
-TEST(FeedSingly, IsRefusedWholeWhereItDoesNotFit) {
+TEST(Verify, IsRefusedWholeWhereItDoesNotFit) {
   const RandomModel random(testing::tiny_v2_config());
   const Model model = model_of(random);
   testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 20});

@@ -141,12 +141,12 @@ TEST(MlaFast, TheCheaperFormIsAbsorbedForFewTokensAndNaiveForMany) {
   const ModelConfig c = lite_attention();
   for (const bool packed : {false, true})
     for (const int64_t past : {0, 1000, 100000}) {
-      EXPECT_EQ(cheaper_fast_form(c, {}, packed, past, 2048), MlaForm::naive) << past;
+      EXPECT_EQ(cheaper_int16_form(c, {}, packed, past, 2048), MlaForm::naive) << past;
       if (past > 0) {
-        EXPECT_EQ(cheaper_fast_form(c, {}, packed, past, 1), MlaForm::absorbed) << past;
+        EXPECT_EQ(cheaper_int16_form(c, {}, packed, past, 1), MlaForm::absorbed) << past;
       }
     }
-  for (const bool packed : {false, true}) EXPECT_EQ(cheaper_fast_form(c, {}, packed, 8192, 32), MlaForm::absorbed);
+  for (const bool packed : {false, true}) EXPECT_EQ(cheaper_int16_form(c, {}, packed, 8192, 32), MlaForm::absorbed);
 }
 
 // Logits of every machine with built-in costs depend on these.
@@ -167,7 +167,7 @@ TEST(MlaFast, ChoicesAreMonotonicInTokensAndInCosts) {
       for (const double expand : {0.3, 0.7, 1.9, 4.0})
         for (const int64_t past : {64, 1000, 30000}) {
           const auto naive_for = [&](const MlaCosts& costs, int64_t n) {
-            return cheaper_fast_form(c, costs, true, past, n) == MlaForm::naive;
+            return cheaper_int16_form(c, costs, true, past, n) == MlaForm::naive;
           };
           const MlaCosts costs{.naive = naive, .fold_packed = fold, .expand_packed = expand};
           MlaCosts dearer_fold = costs, dearer_expand = costs, dearer_naive = costs;

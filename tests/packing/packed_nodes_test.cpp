@@ -83,30 +83,30 @@ struct Machine {
   struct Job {
     const Weight *w, *also;
   };
-  using Runs = std::vector<StripSpan>;  // taken together
+  using Runs = std::vector<TaskSpan>;  // taken together
 
   // One queue for each node, or one for all.
-  std::vector<std::vector<Runs>> queues_of(const PackedSection& section) const {
-    const int64_t n = section.n_tasks(), at_a_time = section.tasks_of_run(threads * n_nodes);
+  std::vector<std::vector<Runs>> queues_of(const PackedSchedule& section) const {
+    const int64_t n = section.n_tasks(), at_a_time = section.grain(threads * n_nodes);
     std::vector<std::vector<Runs>> all;
     if (queues) {
       for (const auto& queue : section.node_queues(at_a_time, n_nodes)) {
         all.emplace_back();
-        for (const StripSpan& r : queue) all.back().push_back({r});
+        for (const TaskSpan& r : queue) all.back().push_back({r});
       }
       return all;
     }
     all.emplace_back();
     for (int64_t begin = 0; begin < n; begin += at_a_time) {
       all[0].emplace_back();
-      section.for_each_run(begin, std::min(n, begin + at_a_time),
-                           [&](const StripSpan& r) { all[0].back().push_back(r); });
+      section.for_each_span(begin, std::min(n, begin + at_a_time),
+                            [&](const TaskSpan& r) { all[0].back().push_back(r); });
     }
     return all;
   }
 
   // Seconds, one for each byte of the thread's own node.
-  double read(const Job& job, const StripSpan& r, int node) {
+  double read(const Job& job, const TaskSpan& r, int node) {
     double seconds = 0;
     for (const Weight* w : {job.w, job.also}) {
       if (w == nullptr) continue;
@@ -120,7 +120,7 @@ struct Machine {
   }
 
   void run(const std::vector<Job>& jobs) {
-    PackedSection section(jobs.size());
+    PackedSchedule section(jobs.size());
     for (const Job& j : jobs) section.add(1, *j.w, j.also);
     const std::vector<std::vector<Runs>> waiting = queues_of(section);
     std::vector<size_t> next(waiting.size(), 0);
@@ -131,7 +131,7 @@ struct Machine {
       size_t q = static_cast<size_t>(node) % waiting.size(), seen = 0;
       for (; seen < waiting.size() && next[q] == waiting[q].size(); ++seen) q = (q + 1) % waiting.size();
       if (seen == waiting.size()) return;
-      for (const StripSpan& r : waiting[q][next[q]++]) *thread += read(jobs[r.job], r, node);
+      for (const TaskSpan& r : waiting[q][next[q]++]) *thread += read(jobs[r.job], r, node);
     }
   }
 };
@@ -174,13 +174,13 @@ TEST(PackedNodes, GateAndUpOfAnExpertHaveTheSameOwnerEverywhere) {
 
 TEST(PackedNodes, EveryTaskIsInOneRunOfItsOwner) {
   const Experts experts(3);
-  PackedSection section(experts.all().size());
+  PackedSchedule section(experts.all().size());
   for (const ExpertWeights& e : experts.all()) section.add(1, e.gate, &e.up);
   std::vector<std::vector<int>> times(experts.all().size(), std::vector<int>(44, 0));
   const auto queues = section.node_queues(5, 3);
   ASSERT_EQ(queues.size(), 3u);
   for (int node = 0; node < 3; ++node)
-    for (const StripSpan& r : queues[static_cast<size_t>(node)]) {
+    for (const TaskSpan& r : queues[static_cast<size_t>(node)]) {
       EXPECT_LE(r.end - r.begin, 5);
       const Weight& w = experts.all()[r.job].gate;
       for (int64_t i = r.begin; i < r.end; ++i) {

@@ -4,10 +4,11 @@
 
 #include <chrono>
 #include <cstdio>
+#include <set>
 #include <system_error>
 
 #include "base/error.h"
-#include "base/file/container.h"
+#include "base/trace.h"
 
 namespace fathom {
 namespace {
@@ -71,9 +72,9 @@ ThreadPool::ThreadPool(int asked, const NumaTopology& numa)
   node_of_.assign(static_cast<size_t>(n_threads_), 0);
   if (n_threads_ == 1) return;
   const std::vector<int> usable = usable_cpus();
-  const bool crowded = n_threads > default_thread_count(static_cast<int>(usable.size()));
+  const bool crowded = n_threads_ > default_thread_count(static_cast<int>(usable.size()));
   max_spins_ = callers_spins_ = crowded ? kCrowdedSpins : kSpins;
-  const std::vector<int> threads = threads_per_node(numa, n_threads);
+  const std::vector<int> threads = threads_per_node(numa, n_threads_);
   if (std::count(threads.begin(), threads.end(), 0) + 1 < std::ssize(threads)) {
     auto next = node_of_.begin();
     for (size_t node = 0; node < threads.size(); ++node) {
@@ -126,6 +127,7 @@ void ThreadPool::run(const std::function<void(int)>& body) {
   }
   check(running_.load(std::memory_order_relaxed) == 0, "ThreadPool::run is not reentrant");
   body_ = &body;
+  zone_ = Zone::current();
   running_.store(n_threads_ - 1, std::memory_order_relaxed);
   const uint32_t section = generation_.fetch_add(1, std::memory_order_release) + 1;
   generation_.notify_all();
@@ -133,7 +135,10 @@ void ThreadPool::run(const std::function<void(int)>& body) {
   for (int i = std::min(kSpinsBeforeLooking, max_spins_); i > 0 && running_.load(std::memory_order_acquire) != 0; --i)
     pause_cpu();
   if (running_.load(std::memory_order_acquire) != 0) do_late_parts(body, section);
-  for (int left = running_.load(std::memory_order_acquire); left != 0; left = running_.load(std::memory_order_acquire))
+  int left = running_.load(std::memory_order_acquire);
+  if (left == 0) return;
+  const Zone wait("wait for threads");
+  for (; left != 0; left = running_.load(std::memory_order_acquire))
     wait_while_equal(running_, left, callers_spins_, max_spins_);
 }
 
@@ -154,7 +159,10 @@ void ThreadPool::worker(int thread) {
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
     if (!parts_[static_cast<size_t>(thread)].take(seen)) continue;
-    (*body_)(thread);
+    {
+      const Zone zone(zone_ != nullptr ? zone_ : "section", thread);
+      (*body_)(thread);
+    }
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_all();
   }
 }

@@ -129,7 +129,8 @@ class ThreadPool {
   std::vector<std::vector<int>> cpus_;  // of each node that has threads; empty with one node
   std::vector<int> callers_cpus_;       // before it was bound
   std::vector<std::thread> workers_;
-  std::vector<Part> parts_;  // of each thread
+  std::vector<Part> parts_;     // of each thread
+  const char* zone_ = nullptr;  // of a trace: what the section under way is for
   const std::function<void(int)>* body_ = nullptr;
   std::atomic<uint32_t> generation_{0};  // one more for every section; workers wait for it to change
   std::atomic<int> running_{0};          // parts of this section that are not finished, but for the caller's

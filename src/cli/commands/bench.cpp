@@ -5,6 +5,7 @@
 
 #include "base/file/file.h"
 #include "base/json/json.h"
+#include "base/trace.h"
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
@@ -24,7 +25,7 @@ struct BenchCommand {
   std::vector<std::string> works, plot_from;
   int64_t steps = 32;
   int repetitions = 0, rounds = 3;
-  std::string fill = "random", against, peer, plot;
+  std::string fill = "random", against, peer, plot, trace;
   bool json = false, explain = false, no_limits = false, depths_given = false;
 };
 
@@ -68,6 +69,7 @@ void run_bench_command(const BenchCommand& o) {
   if (o.plot_from.empty() && is_stdout(file_output(o.plot)))
     throw_bad_input("--plot {}: figures and the drawing both go to stdout; name a file", o.plot);
   if (!o.plot_from.empty()) return draw(o, nullptr);
+  TraceFile trace(trace_path(o.trace));
   BenchOptions bench;
   bench.model = o.model.path;
   bench.engine = engine_options(o.model);
@@ -147,6 +149,7 @@ void add_bench(CLI::App& app) {
   command.add_flag("--json", o->json, "one JSON object instead of a table");
   auto* plot =
       command.add_option("--plot", o->plot, "also draw tokens/s against depth and batch")->type_name("FILE.svg");
+  add_trace_option(command, o->trace)->excludes(against);
   command.add_option("--plot-from", o->plot_from, "measure nothing; draw what earlier runs wrote with --json")
       ->type_name("FILE.json")
       ->needs(plot);

@@ -7,8 +7,10 @@
 #include "base/file/file.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "base/trace.h"
 #include "cli/commands.h"
 #include "cli/commands/train_plan.h"
+#include "cli/options.h"
 #include "cli/values.h"
 #include "model/footprint.h"
 #include "train/config/config_table.h"
@@ -26,7 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TrainOptions {
-  std::string config, output;
+  std::string config, output, trace;
   int threads = 0;
   int64_t max_steps = 0;
   bool dry_run = false, json = false, quiet = false, keys = false;
@@ -145,6 +147,7 @@ void run_train(const TrainOptions& o) {
                     o.config);
   const TrainConfig c = read_train_config(o.config);
   if (o.dry_run) return dry_run(c, o);
+  TraceFile trace(trace_path(o.trace));
   const fs::path run = run_folder(o);
   std::error_code error;
   fs::create_directories(run, error);
@@ -160,9 +163,10 @@ void run_train(const TrainOptions& o) {
   const StopRequest stop;
   std::signal(SIGPIPE, SIG_IGN);  // a reader of stderr that is gone is no reason to end
   print_beginning(c, o, *data, check);
-  ThreadPool pool(o.threads > 0 ? o.threads : default_thread_count());
+  ThreadPool pool(o.threads);
   Trainer trainer(c, data, pool, check.checkpoint);
   train_loop(trainer, c, o, run, check.evaluates, stop);
+  trace.finish();
   if (stop.count() > 0 && !trainer.finished()) end_by(stop.signal());
 }
 
@@ -192,12 +196,14 @@ void add_train(CLI::App& app) {
   CLI::Option* dry_run =
       command.add_flag("--dry-run", o->dry_run, "check all that can be known, print memory and work, and do nothing");
   command.add_flag("--json", o->json, "with --dry-run: as JSON")->needs(dry_run);
+  add_trace_option(command, o->trace)->excludes(dry_run);
   command.add_flag("--keys", o->keys, "print every key of a config, as the Markdown of docs/config.md");
   command.add_flag("-q,--quiet", o->quiet, "no progress on stderr; metrics.jsonl is written all the same");
   command.footer(
       "Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end (exit code 128 + signal); the same command resumes.\n"
       "Examples:\n  fathom train configs/tiny.toml\n  fathom train configs/tiny.toml -o runs/second --steps 100\n  "
       "fathom train configs/v2-lite.toml --dry-run\n"
+      "  fathom train configs/tiny.toml -o runs/traced --steps 3 --trace trace.json\n"
       "  fathom generate -m runs/tiny/step-00000300 -p \"Once\"");
   command.callback([=] { run_train(*o); });
 }

@@ -5,6 +5,7 @@
 #include "base/interrupt.h"
 #include "base/json/json.h"
 #include "base/progress.h"
+#include "base/trace.h"
 #include "cli/chat/chat_template_choice.h"
 #include "cli/commands.h"
 #include "cli/generate/generate.h"
@@ -112,8 +113,7 @@ Outcome write_tokens(Engine& engine, SequenceCache& sequence, std::vector<int32_
   return outcome;
 }
 
-void run_generate(const GenerateOptions& o) {
-  validate(o.sampling);
+void run_generate(const GenerateOptions& o, TraceFile& trace) {
   Timing timing;
   const double start = clock_seconds();
   const Model model = open_model(o.model.path);
@@ -152,6 +152,7 @@ void run_generate(const GenerateOptions& o) {
   const SpeculationCounts counts = counts_of(speculator.get());
   if (o.json)
     print_generated(history, n_prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
+  trace.finish();
   if (outcome.error) throw Error(*outcome.error);
   if (outcome.signal != 0) end_by(outcome.signal);
   if (outcome.context_full && !o.model.quiet)
@@ -228,6 +229,7 @@ void add_generate(CLI::App& app) {
   command.add_flag("--special", o->parse_special, "special tokens spelled in the prompt become those tokens");
   command.add_flag("--ignore-eos", o->ignore_eos, "go on after an end-of-text token");
   command.add_flag("--json", o->json, "one JSON object at the end instead of text");
+  add_trace_option(command, o->trace);
   add_prompts_options(command, *o, {prompt, file, ids, command.get_option("--draft-model")});
   command.footer(
       "Examples:\n  fathom generate -p \"Once upon a time\"\n  fathom generate -m DeepSeek-V2-Lite -p \"An attention "
@@ -235,14 +237,17 @@ void add_generate(CLI::App& app) {
       "  fathom generate -m model.gguf -f prompt.txt -c 512 -n -1 --seed 7\n"
       "  fathom generate -m model.gguf -p - --temperature 0 < prompt.txt\n"
       "  fathom generate -m model.gguf -p \"def quicksort(\" --stop \"\\n\\n\" --json\n"
+      "  fathom generate -m model.gguf -p \"Once\" -n 20 --trace trace.json\n"
       "  fathom generate -m model.gguf --prompts prompts.jsonl -o answers.jsonl --logprobs 5\n"
       "  fathom generate -m DeepSeek-Coder-V2.gguf --draft-model DeepSeek-Coder-V2-Lite.gguf -p \"def quicksort(\"");
   command.callback([=] {
     o->seed_given = o->sampling.seed != random;
-    if (!o->prompts.empty()) return run_prompts(*o);
-    if (prompt->count() + file->count() + ids->count() == 0)
+    if (o->prompts.empty() && prompt->count() + file->count() + ids->count() == 0)
       throw_bad_input("generate needs a prompt: -p TEXT, -f FILE, -p - for stdin, --ids, or --prompts");
-    run_generate(*o);
+    validate(o->sampling);
+    TraceFile trace(trace_path(o->trace));
+    if (!o->prompts.empty()) return run_prompts(*o);
+    run_generate(*o, trace);
   });
 }
 

@@ -20,6 +20,7 @@ struct GenerateOptions {
   std::vector<std::string> stops;
   bool json = false, parse_special = false, ignore_eos = false;
   std::string prompts, output = "-", bad_lines = "refuse", chat_template;  // --prompts and what is for it alone
+  std::string trace;
   int64_t batch = 8, logprobs = -1;
   bool seed_given = false;
 };

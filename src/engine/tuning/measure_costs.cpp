@@ -54,7 +54,7 @@ double two_digits(double x) {
 
 // Times of the six steps, each the work of two parts by their costs, for the costs.
 MlaCosts costs_of(const std::array<MeasuredStep, 6>& steps) {
-  const auto work = [&](size_t i) { return mla_fast_work(lite_attention(), steps[i].past, steps[i].n_new); };
+  const auto work = [&](size_t i) { return mla_int16_work(lite_attention(), steps[i].past, steps[i].n_new); };
   const auto time = [&](size_t i) { return steps[i].seconds; };
   // Two equations  a x + b y = t  for y.
   const auto second = [](double a0, double b0, double t0, double a1, double b1, double t1) {

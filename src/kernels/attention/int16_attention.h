@@ -1,18 +1,16 @@
-// Softmax attention in 16-bit integers, tile by tile, for tiles of query rows (kernels/int16_kernel.h): what
-// Numerics::quantised runs. Rows of a query tile read the same keys and values: heads of one or several tokens for a
-// latent that all heads share, tokens of one head for expanded keys.
+// Softmax attention in 16-bit integers for tiles of query rows, one tile of keys and values at a time
+// (kernels/int16_kernel.h): what Numerics::quantised runs. The rows of a query tile read the same keys and values: the
+// heads of one or several tokens where all heads share a latent, or tokens of one head where keys are expanded.
 //     s_j = scale <q, k_j>,  p_j = e^(s_j - shift),  z += sum_j p_j v_j,  l += sum_j p_j,   o = z / l
 //
-// What is rounded, and how much it can change a result:
-//     q, k, v   codes with a scale for each group of kGroup numbers: |error| <= m / 8190, m the largest magnitude of
-//     the
-//               group (k and v of a q8 cache: m / 254, when they were stored). With d the largest error of a score of a
-//               row, a probability changes by at most a factor e^(2 d).
-//     p         of a tile, times the scale of v's group: |error| <= top_prob / (2 * 8191), top_prob the largest
-//     probability of
-//               the tile times the largest scale among the cells that the row sees.
-// All else is float32. A row's bits depend on the row, its visible cells, their tiles and the order of the tiles: not
-// on the other rows of its query tile, nor on cells that it does not see.
+// What is rounded, and by how much that can change a result:
+//     q, k, v   codes with one scale for each group of kGroup numbers: |error| <= m / 8190, where m is the largest
+//               magnitude of the group (m / 254 for k and v of a q8 cache, from when they were stored). If d is the
+//               largest error of a row's scores, its probabilities change by at most a factor e^(2 d).
+//     p         the probabilities of a tile times the scale of v's group: |error| <= top / (2 * 8191), where top is the
+//               largest probability of the tile times the largest scale among the cells that the row sees.
+// Everything else is float32. The bits of a row depend on the row, the cells that it sees, how these are cut into
+// tiles, and the order of the tiles: not on the other rows of its query tile, nor on cells that it does not see.
 #pragma once
 #include <span>
 
@@ -26,26 +24,26 @@ namespace fathom {
 struct KvTile {
   int64_t n = 0;  // cells, at most kTileCells
   std::span<const CodeGroup> keys, values;
-  Prefetch ahead = {};  // of the tile that comes next, if any
+  Prefetch ahead = {};  // the tile that comes next, if any
 };
 
 constexpr int64_t n_groups(int64_t n) noexcept { return (n + kGroup - 1) / kGroup; }
-constexpr int64_t n_words(int64_t n) noexcept { return (n + 1) / 2; }  // of a row's part: even groups, one odd end
+constexpr int64_t n_words(int64_t n) noexcept { return (n + 1) / 2; }  // two codes a word
 
-// Room for a part of a query and for columns of sums: whole steps of the tables that take many at once.
+// Words of a part of a query, and columns of sums, rounded up to what the tables compute at once.
 constexpr int64_t query_words(int64_t n) noexcept { return rounded_up(n, 64) / 2; }
 constexpr int64_t sum_columns(int64_t n) noexcept { return rounded_up(n, 32); }
 
-// kLanes rows of queries, packed by pack_lane, with their sums so far.
+// kLanes rows of queries, packed by pack_lane, with their running softmax and sums.
 struct QueryTile {
   uint32_t* words = nullptr;   // (query_words of all key parts, kLanes)
   float* scales = nullptr;     // (key groups, kLanes)
-  int32_t* visible = nullptr;  // (kLanes): cells of the tile at hand that each row sees
+  int32_t* visible = nullptr;  // (kLanes): how many cells of the current K/V tile each row sees
   LaneState* state = nullptr;
-  float* z = nullptr;  // (sum_columns of all values, kLanes), for unpack_sums
+  float* z = nullptr;  // (sum_columns of all values, kLanes): the weighted sums of values, for unpack_sums
 };
 
-// Bytes of words and scales of a query tile whose keys have parts of these widths (latent and rotated: two parts).
+// How many words and groups a query has whose keys have parts of these widths (latent and rotated: two parts).
 struct QueryShape {
   int64_t words = 0, groups = 0;
   void add_part(int64_t n) noexcept {
@@ -54,31 +52,31 @@ struct QueryShape {
   }
 };
 
-// The columns of one part of a query into a lane: words from `first_word`, scales from `first_group`.
+// Quantises one part of a query and packs it into a lane: its words from first_word on, its scales from first_group on.
 void pack_lane(const Int16Kernel& k, VecView<const float> part, int64_t first_word, int64_t first_group, int64_t lane,
                QueryTile& query_tile) noexcept;
-// A lane that is no row: zeros.
+// Fills a lane that no row uses with zeros.
 void clear_lane(const QueryShape& shape, int64_t lane, QueryTile& query_tile) noexcept;
 
-inline constexpr int64_t kTogether = 4;  // groups of values that attend_tile gives to a kernel at once
+inline constexpr int64_t kTogether = 4;  // groups of values that attend_tile passes to a kernel in one call
 
-// Scratch of attend_tile: floats of one thread.
+// Floats of scratch that a thread needs for attend_tile.
 inline constexpr int64_t kTileScratch =
     kMaxQueryTiles * (kTileCells + 2 * kTogether) * kLanes + kKernelScratch / static_cast<int64_t>(sizeof(float));
 
-// Query tiles, at most kMaxQueryTiles, against one tile, the first of their tiles or one more; then those before the
-// first that sees some of it are left alone: where later rows see more, put them last. scratch: kTileScratch floats,
-// 64-byte aligned.
+// Adds the attention of at most kMaxQueryTiles query tiles to one K/V tile. first: it is their first one, which
+// initialises the running softmax. In later ones, leading query tiles of which no row sees any cell are skipped, so
+// order query tiles by position, earliest first. scratch: kTileScratch floats, 64-byte aligned.
 void attend_tile(const Int16Kernel& k, const KvTile& tile, float scale, bool first, std::span<QueryTile> query_tiles,
                  float* scratch) noexcept;
 
-// A softmax over some of the cells: row by row, unlike a query tile.
+// The running softmax of one row over some of its cells, for results that are merged.
 struct PartialSoftmax {
   float shift, sum;
 };
 
-// (sum, z) += (other_sum, other_z), the two brought to the larger shift; z as long as other_z. Not commutative in its
-// bits: partial results are merged in order of position.
+// Merges a partial result into another: both are rescaled to the larger shift, then sums and z are added. The order of
+// the two matters for the bits: merge partial results in order of position.
 void merge_partial(const KernelTable& k, const PartialSoftmax& other, VecView<const float> other_z,
                    PartialSoftmax& partial, VecView<float> z) noexcept;
 

@@ -31,7 +31,7 @@ constexpr int64_t kTile = 16, kDepth = 64, kTileBytes = kTile * kDepth;
 constexpr int64_t kColumns = 32;       // of values that are packed together
 constexpr int64_t kFewQueryTiles = 4;  // up to so many: small parts (part_of)
 constexpr int64_t kRunGroups = 4;      // whole groups that one list of products takes, at most
-constexpr int64_t kFetched = 12;       // lines of Prefetch for each product of tiles, were there one query tile
+constexpr int64_t kFetched = 12;       // lines that are prefetched for each product of tiles, were there one query tile
 static_assert(kTileCells == kDepth && kLanes == kTile);
 
 // out (16, 16) = (old ? itself : 0) + (the integer product of rows and columns) * row_scale[row] * lane_scale[column]

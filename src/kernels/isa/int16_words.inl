@@ -9,8 +9,8 @@
 //     pairs(even, odd)           the low halves of both, those of odd above
 //     widen(bytes, n, codes)     codes[i] = bytes[i]
 //     interleave(even, odd, n, words), interleave_bytes: words[i] = { even[i], odd[i] }; odd nullptr: zeros
-// kRows: rows of one tile of sums; kFetched: lines of Prefetch for each. Included inside the anonymous namespace of an
-// instruction set, as body.inl is.
+// kRows: rows of one tile of sums; kFetched: lines that are prefetched for each. Included inside the anonymous
+// namespace of an instruction set, as body.inl is.
 
 constexpr int kVectors = kLanes / F32::lanes;
 static_assert(kVectors * F32::lanes == kLanes, "whole registers of lanes");

@@ -9,21 +9,21 @@
 namespace fathom {
 namespace {
 
-void add(PackedSection& section, const PackedMatmul& job) { section.add(job.x.n, *job.w); }
-void add(PackedSection& section, const GatedMatmul& job) { section.add(job.x.n, *job.gate, job.up); }
+void add(PackedSchedule& section, const PackedMatmul& job) { section.add(job.x.n, *job.w); }
+void add(PackedSchedule& section, const GatedMatmul& job) { section.add(job.x.n, *job.gate, job.up); }
 
 // body(job, begin, end): tasks [begin, end) of it. With one node threads take the next ones, whatever job they are of;
 // with several, those whose weights lie near them first.
 template <class Job, class Body>
 void run_jobs(ThreadPool& pool, std::span<const Job> jobs, Body body) {
-  PackedSection section(jobs.size());
+  PackedSchedule section(jobs.size());
   for (const Job& job : jobs) add(section, job);
-  const int64_t n = section.n_tasks(), at_a_time = section.tasks_of_run(pool.size());
-  const auto compute = [&](const StripSpan& run) { body(jobs[run.job], run.begin, run.end); };
+  const int64_t n = section.n_tasks(), at_a_time = section.grain(pool.size());
+  const auto compute = [&](const TaskSpan& run) { body(jobs[run.job], run.begin, run.end); };
   if (pool.n_nodes() > 1 && at_a_time < n)
     return pool.for_each_queued(section.node_queues(at_a_time, pool.n_nodes()), compute);
   pool.parallel_for_dynamic(n, at_a_time,
-                            [&](int64_t begin, int64_t end) { section.for_each_run(begin, end, compute); });
+                            [&](int64_t begin, int64_t end) { section.for_each_span(begin, end, compute); });
 }
 
 void check_weight(const Weight& w, int64_t cols) noexcept {

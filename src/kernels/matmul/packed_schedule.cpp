@@ -16,7 +16,7 @@ constexpr int64_t kSerialWork = 1 << 17;
 
 }  // namespace
 
-void PackedSection::add(int64_t n, const Weight& w, const Weight* also) {
+void PackedSchedule::add(int64_t n, const Weight& w, const Weight* also) {
   jobs_.push_back({&w, n_tasks_});
   n_tasks_ += (n_strips(w.rows) + kTaskStrips - 1) / kTaskStrips;
   bytes_ += packed_weight_bytes(w) + (also != nullptr ? packed_weight_bytes(*also) : 0);
@@ -24,15 +24,15 @@ void PackedSection::add(int64_t n, const Weight& w, const Weight* also) {
   most_rows_ = std::max(most_rows_, n);
 }
 
-int64_t PackedSection::tasks_of_run(int n_threads) const noexcept {
+int64_t PackedSchedule::grain(int n_threads) const noexcept {
   if (work_ <= kSerialWork) return n_tasks_;
   int64_t runs = kRunsPerThread * n_threads;
   if (most_rows_ <= kFewRows) runs = std::clamp(bytes_ / kRunBytes / n_threads * n_threads, int64_t{n_threads}, runs);
   return std::max<int64_t>(1, (n_tasks_ + runs - 1) / runs);
 }
 
-std::vector<std::vector<StripSpan>> PackedSection::node_queues(int64_t most, int n_nodes) const {
-  std::vector<std::vector<StripSpan>> queues(static_cast<size_t>(n_nodes));
+std::vector<std::vector<TaskSpan>> PackedSchedule::node_queues(int64_t most, int n_nodes) const {
+  std::vector<std::vector<TaskSpan>> queues(static_cast<size_t>(n_nodes));
   for (size_t job = 0; job < jobs_.size(); ++job) {
     const Weight& w = *jobs_[job].w;
     const int64_t n = end_of(job) - jobs_[job].first;

@@ -1,5 +1,5 @@
-// How the products of one section with packed weights are cut into runs that a thread computes at a time, and which
-// memory node a run belongs to.
+// How the matmuls of one parallel section with packed weights are cut into tasks, and which memory node a span of tasks
+// belongs to.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -9,41 +9,44 @@
 
 namespace fathom {
 
-inline constexpr int64_t kTaskStrips = kPackedBlock / kStripRows;  // a whole block of what a gated job writes
+inline constexpr int64_t kTaskStrips =
+    kPackedBlock / kStripRows;  // strips of a task: the rows of one block of what a gated matmul writes
 
-// Tasks [begin, end) of one job.
-struct StripSpan {
+// Tasks [begin, end) of one matmul of the section.
+struct TaskSpan {
   size_t job;
   int64_t begin, end;
 };
 
-// Jobs in their order; each is cut into tasks of kTaskStrips strips, counted through.
-class PackedSection {
+// The matmuls of a section in order, each cut into tasks of kTaskStrips strips; tasks are numbered through all of them.
+class PackedSchedule {
  public:
-  explicit PackedSection(size_t n_jobs) { jobs_.reserve(n_jobs); }
+  explicit PackedSchedule(size_t n_jobs) { jobs_.reserve(n_jobs); }
 
-  // n rows of activations by w, and by `also`, of the same shape, whose strips the same tasks read.
+  // Adds the matmul of n rows of activations with w; and, if given, with `also`, a weight of the same shape that the
+  // same tasks read (gate and up of one expert).
   void add(int64_t n, const Weight& w, const Weight* also = nullptr);
 
   int64_t n_tasks() const noexcept { return n_tasks_; }
-  // Tasks that one of n_threads takes at a time: all when the work is not worth waking the others.
-  int64_t tasks_of_run(int n_threads) const noexcept;
+  // Grain: how many tasks a thread claims at a time. All of them, and so one thread, when the whole section costs less
+  // than waking the others.
+  int64_t grain(int n_threads) const noexcept;
 
-  // fn(run) for the jobs' parts of tasks [begin, end) of the section.
+  // Calls fn(TaskSpan) for each matmul that has some of the section's tasks [begin, end).
   template <class Fn>
-  void for_each_run(int64_t begin, int64_t end, Fn&& fn) const {
+  void for_each_span(int64_t begin, int64_t end, Fn&& fn) const {
     const auto after = [](int64_t task, const Job& job) { return task < job.first; };
     auto job = static_cast<size_t>(std::upper_bound(jobs_.begin(), jobs_.end(), begin, after) - jobs_.begin()) - 1;
     for (; begin < end; ++job) {
       const int64_t first = jobs_[job].first, stop = std::min(end, end_of(job));
-      if (begin < stop) fn(StripSpan{job, begin - first, stop - first});
+      if (begin < stop) fn(TaskSpan{job, begin - first, stop - first});
       begin = std::max(begin, stop);
     }
   }
 
-  // All tasks, one queue for each node: a run has at most `most` tasks, all of whose first bytes (of w) are in stripes
-  // of that node (base/machine/stripes.h).
-  std::vector<std::vector<StripSpan>> node_queues(int64_t most, int n_nodes) const;
+  // All tasks, in one queue for each memory node: a span has at most `most` tasks, whose weights begin in stripes of
+  // that node (base/machine/stripes.h).
+  std::vector<std::vector<TaskSpan>> node_queues(int64_t most, int n_nodes) const;
 
  private:
   struct Job {

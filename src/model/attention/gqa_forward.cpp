@@ -1,4 +1,5 @@
 // Letters (src/config/config.h): T rows of the batch, H heads, G key/value heads, d head_dim.
+#include "base/trace.h"
 #include "kernels/attention/attention_forward.h"
 #include "model/attention/attention_core.h"
 #include "model/attention/gqa.h"

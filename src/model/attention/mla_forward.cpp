@@ -1,5 +1,6 @@
 // Letters (src/config/config.h): T rows of the batch, H heads, D hidden_size, Q q_lora_rank, C kv_lora_rank, N
 // qk_nope_head_dim, R qk_rope_head_dim, V v_head_dim.
+#include "base/trace.h"
 #include "kernels/attention/attention_forward.h"
 #include "kernels/matmul/float_matmul.h"
 #include "model/attention/attention_core.h"
@@ -213,11 +214,13 @@ void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<c
   Context& ctx = step.ctx;
   const ModelConfig& c = step.config();
   const AttentionSettings& settings = step.network.attention;
+  const Zone zone("attention");
   Arena::Scope scope(ctx.arena);
   const DownProjections down = project_down(ctx, c, w, x, saved);
   auto q = project_query(step, w, down.query, saved);
   auto latents = project_latents(step, w, down.latent, saved);
   auto o = saved != nullptr ? saved->o : scratch(ctx, x.rows, c.num_attention_heads * c.v_head_dim);
+  std::optional<Zone> inner(std::in_place, "attend");
   if (step.cache == nullptr) {
     AttentionState* states =
         saved != nullptr ? saved->states : ctx.arena.take<AttentionState>(x.rows * c.num_attention_heads);
@@ -233,6 +236,7 @@ void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<c
                                                o.sub_rows(s.first_row, s.n));
     }
   }
+  inner.reset();
   round_activations(ctx, o);
   linear(ctx, o, w.o_proj, y);
   round_activations(ctx, y);

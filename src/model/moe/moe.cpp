@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "kernels/dispatch.h"
 #include "kernels/matmul/float_matmul.h"
 #include "model/moe/mlp.h"
@@ -25,6 +26,7 @@ VecView<const float> score_bias(Context& ctx, const ModelConfig& c, const MoeWei
 // Which experts each token takes, and the pairs that are computed, sorted by expert.
 void route_and_dispatch(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatView<const float> x,
                         const MoeTraining* training, MoeSaved& s) {
+  const Zone zone("route");
   matmul(ctx.pool, x, w.gate, s.scores);  // float32 whatever ctx keeps
   Arena::Scope scope(ctx.arena);
   route(ctx.pool, c, s.scores, score_bias(ctx, c, w), s.routing);
@@ -44,6 +46,7 @@ void grouped(Context& ctx, const MoeWeights& w, ExpertPart part, const Dispatch&
 
 // y[t] = sum over k of gate * out[row of (t, k)], in the order of the scores, then the shared output.
 void combine(Context& ctx, const MoeSaved& s, MatView<const float> out, MatView<const float> shared, MatView<float> y) {
+  const Zone zone("combine");
   const KernelTable& k = kernels();
   const int64_t D = y.cols, K = s.routing.gates.cols;
   ctx.pool.parallel_for(y.rows, 1, [&](int64_t begin, int64_t end) {
@@ -71,6 +74,7 @@ struct ExpertOutputs {
 // single token is rounded once for all of its experts.
 void run_packed_experts(Context& ctx, const MoeWeights& w, const Dispatch& d, MatView<const float> x,
                         const ExpertOutputs& out) {
+  const Zone zone("experts", d.offsets.back());
   Arena::Scope scope(ctx.arena);
   std::vector<int64_t> counts;
   for (size_t e = 0; e + 1 < d.offsets.size(); ++e) counts.push_back(d.offsets[e + 1] - d.offsets[e]);
@@ -100,6 +104,7 @@ void run_packed_experts(Context& ctx, const MoeWeights& w, const Dispatch& d, Ma
 void run_float_experts(Context& ctx, const MoeWeights& w, const MoeSaved& s, MatView<const float> x,
                        const ExpertOutputs& out, MlpSaved* shared_saved) {
   const int64_t n_rows = out.routed.rows;
+  const Zone zone("experts", n_rows);
   const MatView<float> gate = s.experts.gate.sub_rows(0, n_rows), up = s.experts.up.sub_rows(0, n_rows);
   auto gathered = scratch(ctx, n_rows, x.cols), act = scratch(ctx, n_rows, gate.cols);
   gather_rows(ctx, s.dispatch, x, gathered);

@@ -129,7 +129,7 @@ void store_and_fold(const AbsorbedStep& step, const Batch& batch) {
   });
 }
 
-// PackedMatmul [first, first + n) of one sequence against the splits of one run.
+// Query tiles [first, first + n) of one sequence against the splits of one run.
 struct AttendTask {
   const Absorbed* x;
   int64_t first, n, run;

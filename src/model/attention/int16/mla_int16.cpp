@@ -39,7 +39,7 @@ void attend_int16(const Int16Attention& a, const Batch& batch, MatView<const flo
   for (const BatchSequence& s : batch.sequences) {
     const MlaForm form =
         a.settings.mla_form == MlaForm::automatic
-            ? cheaper_fast_form(a.c, a.settings.costs, uses_packed(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
+            ? cheaper_int16_form(a.c, a.settings.costs, uses_packed(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
             : a.settings.mla_form;
     add_or_join(s, form == MlaForm::naive ? naive : absorbed);
   }
@@ -52,7 +52,7 @@ void attend_int16(const Int16Attention& a, const Batch& batch, MatView<const flo
     attend_naive_int16(a, s, q.sub_rows(s.first_row, s.n), o.sub_rows(s.first_row, s.n));
 }
 
-MlaWork mla_fast_work(const ModelConfig& c, int64_t n_past, int64_t n_new) {
+MlaWork mla_int16_work(const ModelConfig& c, int64_t n_past, int64_t n_new) {
   const auto padded = [](int64_t rows) {
     const int64_t lanes = (rows + kLanes - 1) / kLanes * kLanes;
     return static_cast<double>(lanes);
@@ -67,15 +67,15 @@ MlaWork mla_fast_work(const ModelConfig& c, int64_t n_past, int64_t n_new) {
           .naive = H * (N + R + V) * padded(n_new) * (P + S / 2)};
 }
 
-MlaForm cheaper_fast_form(const ModelConfig& c, const MlaCosts& costs, bool packed, int64_t n_past, int64_t n_new) {
-  const MlaWork w = mla_fast_work(c, n_past, n_new);
+MlaForm cheaper_int16_form(const ModelConfig& c, const MlaCosts& costs, bool packed, int64_t n_past, int64_t n_new) {
+  const MlaWork w = mla_int16_work(c, n_past, n_new);
   const double naive = (packed ? costs.expand_packed : costs.expand_plain) * w.expand + costs.naive * w.naive;
   const double absorbed = (packed ? costs.fold_packed : costs.fold_plain) * w.fold + w.absorbed;
   return naive <= absorbed ? MlaForm::naive : MlaForm::absorbed;
 }
 
 int64_t most_absorbed(const ModelConfig& c, const MlaCosts& costs, bool packed, int64_t n_past, int64_t limit) {
-  while (limit > 0 && cheaper_fast_form(c, costs, packed, n_past, limit) == MlaForm::naive) --limit;
+  while (limit > 0 && cheaper_int16_form(c, costs, packed, n_past, limit) == MlaForm::naive) --limit;
   return limit;
 }
 

@@ -1,0 +1,90 @@
+#include "base/trace.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "base/file/file.h"
+#include "base/json/json.h"
+#include "base/machine/threads.h"
+#include "support/files.h"
+
+namespace fathom {
+namespace {
+
+json::array events_of(const std::filesystem::path& path) {
+  return parse_json(read_file(path), "trace").at("traceEvents").as_array();
+}
+
+std::string name_of(const json::value& event) { return json::value_to<std::string>(event.at("name")); }
+
+double end_of(const json::value& event) {
+  return event.at("ts").to_number<double>() + event.at("dur").to_number<double>();
+}
+
+TEST(Trace, ZonesNestAndSayTheirNumbers) {
+  test::TempFolder folder;
+  TraceFile trace(folder / "t.json");
+  {
+    const Zone outer("outer", 7);
+    const Zone inner("inner");
+    EXPECT_STREQ(Zone::current(), "inner");
+  }
+  EXPECT_EQ(Zone::current(), nullptr);
+  trace.finish();
+  const json::array events = events_of(folder / "t.json");
+  ASSERT_EQ(events.size(), 3u);  // two zones and the name of the thread
+  const json::value &inner = events[0], &outer = events[1];
+  EXPECT_EQ(name_of(inner), "inner");
+  EXPECT_EQ(name_of(outer), "outer");
+  EXPECT_EQ(outer.at("args").at("n").to_number<int64_t>(), 7);
+  EXPECT_GE(inner.at("ts").to_number<double>(), outer.at("ts").to_number<double>());
+  EXPECT_LE(end_of(inner), end_of(outer));
+}
+
+// What other threads do for a zone has its name, on lines of their own.
+TEST(Trace, EveryThreadOfAPoolHasItsOwnLine) {
+  test::TempFolder folder;
+  ThreadPool pool(3);
+  TraceFile trace(folder / "t.json");
+  {
+    const Zone zone("work");
+    std::atomic<int> inside = 0;
+    pool.run([&](int) {
+      ++inside;
+      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (inside < 3 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    });
+  }
+  trace.finish();
+  std::set<int64_t> threads;
+  for (const json::value& e : events_of(folder / "t.json"))
+    if (name_of(e) == "work") threads.insert(e.at("tid").to_number<int64_t>());
+  EXPECT_EQ(threads.size(), 3u);
+}
+
+TEST(Trace, NothingIsRecordedWithoutAFileOrAfterIt) {
+  test::TempFolder folder;
+  {
+    TraceFile none{std::filesystem::path()};
+    const Zone zone("unseen");
+    EXPECT_EQ(Zone::current(), nullptr);
+  }
+  { TraceFile first(folder / "first.json"); }
+  TraceFile second(folder / "second.json");
+  { const Zone zone("seen"); }
+  second.finish();
+  EXPECT_EQ(events_of(folder / "first.json").size(), 1u);
+  const json::array events = events_of(folder / "second.json");
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(name_of(events[0]), "seen");
+}
+
+TEST(Trace, AFileThatCannotBeWrittenIsRefusedAtOnce) {
+  test::TempFolder folder;
+  EXPECT_THROW(TraceFile(folder / "missing" / "t.json"), Error);
+  EXPECT_EQ(Zone::current(), nullptr);
+}
+
+}  // namespace
+}  // namespace fathom
