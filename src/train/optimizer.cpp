@@ -1,8 +1,9 @@
 #include "train/optimizer.h"
-#include "base/trace.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "base/trace.h"
 
 namespace fathom {
 namespace {
