@@ -45,8 +45,8 @@ struct GemmKernel {
   // c[i * stride + j] = (add ? c[i * stride + j] : 0) + the sum over `words` words in order, for i < n_rows <= rows and
   // all columns. c has space for a whole tile (rows, cols), all of which may be written. The bits of an element depend
   // on its row of a and its column of b alone. Depth may be given in several calls, the later ones with `add`: pieces
-  // of whole blocks give the bits of one call. `ahead` is what calls to come will read, kPrefetchWords for each block
-  // of words, and is fetched meanwhile; nullptr: nothing. layout: a micro-panel's, {16, rows * 16}; or, with
+  // of whole blocks give the bits of one call. `ahead` points to what later calls will read; kPrefetchWords of it are
+  // prefetched for each block of words. nullptr: nothing is. layout: a micro-panel's, {16, rows * 16}; or, with
   // reads_rows, that of a matrix, {stride, 16}.
   void (*multiply)(int64_t words, const uint32_t* a, RowLayout layout, const uint32_t* b, float* c, int64_t stride,
                    int64_t n_rows, bool add, const uint32_t* ahead) noexcept;
@@ -59,8 +59,8 @@ struct GemmKernel {
   void (*begin)() noexcept;
   void (*end)() noexcept;
 
-  // `rounds` times some independent multiply instructions between registers (kernels/peak.h); returns the operations of
-  // all of them, two for each multiply-add. Between begin and end. nullptr: not known.
+  // Runs independent multiply-adds between registers `rounds` times, between begin and end, and returns the number of
+  // operations, two for each multiply-add (kernels/peak.h). nullptr: not known.
   double (*peak)(int64_t rounds) noexcept;
 };
 

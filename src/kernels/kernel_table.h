@@ -18,9 +18,9 @@ enum class Isa : uint8_t { ref, avx2, avx512, avx512_vnni, amx };
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
-// Strips that follow each other (kernels/packed_weight.h): y[t * y_stride + r] = <row r of the strips, row t of
-// the activations>, r < 8 n_strips, t < n <= 64. cols a multiple of the unit of the format. The same bits in every
-// table: ref/packed_matmul.h.
+// The matmul of consecutive strips of a packed weight (kernels/packed_weight.h) with n <= 64 rows of activations:
+// y[t * y_stride + r] = <row r of the strips, row t of the activations>, r < 8 n_strips, t < n. cols is a multiple of
+// the format's unit. The same bits in every table: those of ref/packed_matmul.h.
 using PackedProductFn = void (*)(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes,
                                  const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 
@@ -78,8 +78,8 @@ struct KernelTable {
   // sum_stride.
   void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
                        int64_t sum_stride) noexcept;
-  // `rounds` times some independent steps of packed_product between registers, the densest that are exact for codes of
-  // up to 6 bits; returns their operations, two for each multiply-add (kernels/peak.h). nullptr: not known.
+  // Runs independent steps of packed_product between registers `rounds` times, the densest that are exact for codes of
+  // up to 6 bits, and returns the number of operations, two for each multiply-add (kernels/peak.h). nullptr: not known.
   double (*byte_peak)(int64_t rounds) noexcept;
 };
 

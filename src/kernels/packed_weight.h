@@ -1,21 +1,21 @@
-// Quantised weights laid out for integer products: eight rows side by side, called a strip.
+// Packed weights: quantised weights laid out for integer matmuls, eight rows side by side, which are called a strip.
 //
-// The codes of a weight are repacked without change, so a strip means what its rows mean (quant/decode.h). One layout
-// for every instruction set: a register of 32 bytes holds four columns of eight rows, and no sum crosses lanes. For
-// each block of 32 columns:
-//     codes      [part][row][4 columns], part p holding columns 4p .. 4p+3; the low four bits of parts p and p + 4
-//     share
-//                a byte (32 bytes for p = 0 .. 3), then fifth bits (32 bytes, bit p of a byte for part p) or fifth and
-//                sixth bits (64 bytes, bits 2 (p % 4), 2 (p % 4) + 1 of byte 32 (p / 4) + i); 8-bit codes as they are
-// A unit is a block, or eight blocks for the K formats, and begins with what its rows are scaled by, [field][row]:
+// Packing moves the codes of a weight and changes none, so a strip means what its rows mean (quant/decode.h). There is
+// one layout for every instruction set: a register of 32 bytes holds four columns of eight rows, and no sum crosses
+// lanes. For each block of 32 columns:
+//     codes   [part][row][4 columns], where part p holds columns 4p .. 4p+3.
+//             4 bits: parts p and p + 4 share a byte, 32 bytes for p = 0 .. 3.
+//             5 bits: then 32 bytes of fifth bits, bit p of a byte for part p.
+//             6 bits: then 64 bytes of fifth and sixth bits, bits 2 (p % 4) and 2 (p % 4) + 1 of byte 32 (p / 4) + i.
+//             8 bits: as they are.
+// A unit is one block, or eight blocks of the K formats. It begins with the scales of its rows, [field][row]:
 //     q4_0 q5_0 q8_0   d (half)
 //     q4_1 q5_1        d, m (half)
 //     q4_k q5_k        d, dmin (half), the 12 bytes of scales and mins
 //     q6_k             d (half), the 16 scales (int8)
-// Bytes a weight are those of the file's format. Rows past the end of a matrix have scales of zero.
+// A packed weight takes as many bytes as in the file, but for rows that fill up the last strip, whose scales are zero.
 //
-// A product with them (KernelTable::packed_product) takes activations of 8 bits, also in blocks of 32 with a scale
-// each.
+// Its matmul (KernelTable::packed_product) takes activations of 8 bits, in blocks of 32 with one scale each.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -27,9 +27,9 @@
 namespace fathom {
 
 inline constexpr int64_t kStripRows = 8;
-inline constexpr int64_t kPackedBlock = 32;
-inline constexpr uint32_t kPackedLayoutVersion =
-    1;  // of all the above: files of packed weights (packing/packed_file.h) carry it
+inline constexpr int64_t kPackedBlock = 32;  // columns
+// The version of all this, which files of packed weights (packing/packed_file.h) carry.
+inline constexpr uint32_t kPackedLayoutVersion = 1;
 
 struct PackedFormat {
   int bits;                                                        // of a code
@@ -39,7 +39,7 @@ struct PackedFormat {
   constexpr int unit_bytes() const noexcept { return header + blocks * code_bytes(); }
 };
 
-// Nothing for types that are not packed: the unquantised ones, q2_k and q3_k.
+// nullopt for types that are not packed: the unquantised ones, q2_k and q3_k.
 constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
   switch (dtype) {
     case DType::q4_0:
@@ -63,16 +63,16 @@ constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
   }
 }
 
-// Bytes of one strip of a weight of a type that has them.
+// Bytes of one strip; the type must be one that is packed.
 constexpr int64_t strip_bytes(DType dtype, int64_t cols) noexcept {
   const PackedFormat f = *packed_format(dtype);
   return cols / (kPackedBlock * f.blocks) * f.unit_bytes();
 }
 constexpr int64_t n_strips(int64_t rows) noexcept { return (rows + kStripRows - 1) / kStripRows; }
-// Of a whole weight.
+// Bytes of a whole packed weight.
 inline int64_t packed_weight_bytes(const Weight& w) noexcept { return n_strips(w.rows) * strip_bytes(w.dtype, w.cols); }
 
-// Rows [first, first + n) of w, with their packed form where first begins a strip.
+// Rows [first, first + n) of w; packed as w is where `first` is the first row of a strip.
 inline Weight packed_rows(const Weight& w, int64_t first, int64_t n) noexcept {
   Weight rows = w.sub_rows(first, n);
   if (w.packed != nullptr && first % kStripRows == 0)
@@ -80,14 +80,14 @@ inline Weight packed_rows(const Weight& w, int64_t first, int64_t n) noexcept {
   return rows;
 }
 
-// Writes strip_bytes() for the rows [8 strip, 8 strip + 8) of w.
+// Packs rows [8 strip, 8 strip + 8) of w: writes strip_bytes().
 void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept;
 
-// Rows of activations in 8 bits: x = scale * code, block by block of 32, code = round(x * 127 / max |x|).
+// Rows of activations in 8 bits, in blocks of 32: x = scale * code, code = round(x * 127 / max |x|).
 //     codes  [cols / 32][n][32]
 //     sums   [cols / 32][n][4]: the scale; the sum of the codes; that of the first 16; that of the last 16
-// A block whose largest magnitude is below 2^-100 is zero; one with a number that is not finite has the scale NaN, so
-// that the product shows it.
+// A block whose largest magnitude is below 2^-100 becomes zero. A block with a number that is not finite has the scale
+// NaN, so that the result shows it.
 struct QuantisedRows {
   static constexpr int64_t kMaxRows = 64;  // in one tile
   int64_t n = 0, cols = 0;

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "data/stream.h"
-#include "model/training_step.h"
+#include "model/training/training_step.h"
 #include "train/config/train_config.h"
 #include "train/run/checkpoint.h"
 #include "train/update.h"

@@ -5,7 +5,7 @@
 // It knows nothing of where batches come from nor of what a run leaves on the disk, so that pretraining, fine-tuning on
 // answers and training on preferences differ in their batches, their weights for tokens and their loss alone.
 #pragma once
-#include "model/training_step.h"
+#include "model/training/training_step.h"
 #include "train/optimizer.h"
 #include "train/parameters.h"
 

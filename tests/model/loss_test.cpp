@@ -1,4 +1,4 @@
-#include "model/loss.h"
+#include "model/training/loss.h"
 
 #include <gtest/gtest.h>
 

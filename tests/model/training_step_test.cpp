@@ -1,4 +1,4 @@
-#include "model/training_step.h"
+#include "model/training/training_step.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 #include <map>
 #include <vector>
 
-#include "model/training_step.h"
+#include "model/training/training_step.h"
 
 namespace fathom::testing {
 

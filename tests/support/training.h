@@ -6,7 +6,7 @@
 #include "model/attention/mla.h"
 #include "model/moe/balance.h"
 #include "model/moe/mlp.h"
-#include "model/training_step.h"
+#include "model/training/training_step.h"
 #include "support/random_model.h"
 #include "support/reference_network.h"
 

@@ -86,6 +86,7 @@ HeadLayout gqa_layout(const ModelConfig& c) {
 
 void gqa_forward(const Step& step, int64_t layer, const GqaWeights& w, MatView<const float> x, MatView<float> y,
                  AttentionSaved* saved) {
+  const Zone zone("attention");
   Context& ctx = step.ctx;
   const ModelConfig& c = step.config();
   const int64_t H = c.num_attention_heads, d = c.head_dim;

@@ -8,7 +8,7 @@
 #include "config/config.h"
 #include "data/stream.h"
 #include "model/moe/balance.h"
-#include "model/training_step.h"
+#include "model/training/training_step.h"
 
 namespace fathom {
 

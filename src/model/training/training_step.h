@@ -7,7 +7,7 @@
 // Whatever is recomputed gives the bits that it gave before, so recomputing changes memory and time alone. Routing is
 // saved and never recomputed.
 #pragma once
-#include "model/loss.h"
+#include "model/training/loss.h"
 #include "model/transformer.h"
 
 namespace fathom {
