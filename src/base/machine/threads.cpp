@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/file/container.h"
 #include "base/trace.h"
 
 namespace fathom {

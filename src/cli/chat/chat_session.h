@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/engine.h"
 #include "engine/speculation/speculator.h"
 #include "tokenizer/chat_messages.h"
 #include "tokenizer/tokenizer.h"
