@@ -2,6 +2,7 @@
 //
 //     write_text MODEL PROMPT [N_TOKENS]
 #include <fathom/engine/generation.h>
+#include <fathom/engine/loaded_engine.h>
 #include <fathom/load/text.h>
 
 #include <cstdio>
@@ -12,7 +13,9 @@ namespace {
 void write_text(const char* path, const char* prompt, int64_t n) {
   const fathom::Model model = fathom::load_model(path);
   const fathom::Tokenizer tokenizer = fathom::load_tokenizer(model);
-  fathom::Engine engine(model, {});
+  fathom::ThreadPool pool(0);  // the CPUs of this process
+  fathom::LoadedEngine loaded(pool, model, {});
+  fathom::Engine& engine = loaded.engine;
 
   // The prompt in one call: the logits after its last token.
   fathom::SequenceCache sequence;
