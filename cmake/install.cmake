@@ -1,7 +1,7 @@
 # What `cmake --install` gives to programs outside the tree (docs/library.md): the layers that load, tokenize and run a model as one static library, the headers of its
 # public surface, and the package by which find_package(fathom) names both fathom::fathom. Component `library`: cmake --install build/release --component library.
 set(FATHOM_LIBRARY_LAYERS base tensor jinja tokenizer quant kvcache kernels checkpoint config model load packing engine)
-set(FATHOM_PUBLIC_HEADERS load/load.h load/text.h tokenizer/tokenizer.h tokenizer/chat_template.h tokenizer/stop_strings.h engine/engine.h engine/loaded_engine.h engine/generation.h)
+set(FATHOM_PUBLIC_HEADERS load/load.h load/text.h tokenizer/tokenizer.h tokenizer/chat/chat_template.h tokenizer/stop_strings.h engine/engine.h engine/loaded_engine.h engine/generation.h)
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)

@@ -13,8 +13,8 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
-#include "data/documents.h"
-#include "data/text_stream.h"
+#include "data/text/documents.h"
+#include "data/text/text_stream.h"
 
 namespace fathom {
 

@@ -53,7 +53,7 @@ void add_stop_option(CLI::App& command, std::vector<std::string>& stops, const s
 // Ids separated by spaces or commas. bad_input for anything else.
 std::vector<int32_t> parse_ids(const std::string& text);
 
-// All of stdin, as text (data/text_stream.h).
+// All of stdin, as text (data/text/text_stream.h).
 std::string read_stdin();
 
 // A prompt from a file, or from stdin for "-": without a byte order mark, and without its last line end, which editors

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/machine/threads.h"
-#include "convert/importance.h"
 #include "convert/plan.h"
+#include "convert/quantize/importance.h"
 #include "quant/encode.h"
 
 namespace fathom {

@@ -1,5 +1,5 @@
 #include "data/build.h"
-#include "data/source_weight.h"
+#include "data/text/source_weight.h"
 
 #include <algorithm>
 #include <cmath>

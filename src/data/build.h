@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "data/documents.h"
-#include "data/inputs.h"
 #include "data/manifest.h"
+#include "data/text/documents.h"
+#include "data/text/inputs.h"
 
 namespace fathom {
 

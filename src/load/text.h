@@ -6,7 +6,7 @@
 
 #include "checkpoint/gguf.h"
 #include "load/load.h"
-#include "tokenizer/chat_template_files.h"
+#include "tokenizer/chat/chat_template_files.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/vocabulary.h"
 

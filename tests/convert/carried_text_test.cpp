@@ -8,7 +8,7 @@
 #include "base/json/json.h"
 #include "checkpoint/gguf.h"
 #include "convert/convert.h"
-#include "convert/synth.h"
+#include "convert/synth/synth.h"
 #include "load/text.h"
 #include "support/files.h"
 #include "support/tiny_configs.h"

@@ -4,8 +4,8 @@
 
 #include <cstring>
 
-#include "convert/shapes.h"
-#include "convert/synth.h"
+#include "convert/synth/shapes.h"
+#include "convert/synth/synth.h"
 #include "load/text.h"
 #include "support/files.h"
 #include "support/tiny_configs.h"

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "checkpoint/imatrix.h"
-#include "convert/importance_file.h"
+#include "convert/quantize/importance_file.h"
 #include "convert/quantize_fixture.h"
 
 namespace fathom {

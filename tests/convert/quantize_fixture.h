@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "convert/quantize.h"
-#include "convert/synth.h"
+#include "convert/quantize/quantize.h"
+#include "convert/synth/synth.h"
 #include "support/files.h"
 #include "support/tiny_configs.h"
 

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <limits>
 
-#include "convert/importance_file.h"
+#include "convert/quantize/importance_file.h"
 #include "convert/quantize_fixture.h"
 #include "load/text.h"
 #include "model/transformer.h"

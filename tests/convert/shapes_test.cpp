@@ -1,4 +1,4 @@
-#include "convert/shapes.h"
+#include "convert/synth/shapes.h"
 
 #include <gtest/gtest.h>
 

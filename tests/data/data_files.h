@@ -12,7 +12,7 @@
 #include "data/build.h"
 #include "data/dataset.h"
 #include "support/files.h"
-#include "tokenizer/train_bpe.h"
+#include "tokenizer/train/train_bpe.h"
 
 namespace fathom {
 

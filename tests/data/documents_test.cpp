@@ -1,4 +1,4 @@
-#include "data/documents.h"
+#include "data/text/documents.h"
 
 #include <sys/stat.h>
 

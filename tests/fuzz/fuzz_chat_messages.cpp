@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "tokenizer/chat_messages.h"
+#include "tokenizer/chat/chat_messages.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/json/json.h"
 #include "base/text/utf8.h"
-#include "data/documents.h"
 #include "data/hold_out.h"
+#include "data/text/documents.h"
 
 namespace {
 using namespace fathom;

@@ -1,4 +1,4 @@
-#include "tokenizer/chat_messages.h"
+#include "tokenizer/chat/chat_messages.h"
 
 #include <gtest/gtest.h>
 #include "support/errors.h"

@@ -1,4 +1,4 @@
-#include "tokenizer/chat_template_files.h"
+#include "tokenizer/chat/chat_template_files.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "tokenizer/train_bpe.h"
+#include "tokenizer/train/train_bpe.h"
 
 #include <gtest/gtest.h>
 

@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "data/build.h"
 #include "support/errors.h"
-#include "tokenizer/train_bpe.h"
+#include "tokenizer/train/train_bpe.h"
 #include "train/plan/preflight.h"
 #include "train/trainer.h"
 

@@ -12,7 +12,7 @@
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/values.h"
-#include "data/text_stream.h"
+#include "data/text/text_stream.h"
 #include "load/text.h"
 
 namespace fathom {

@@ -16,7 +16,7 @@
 #include "cli/generate/speculation.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "data/text_stream.h"
+#include "data/text/text_stream.h"
 
 namespace fathom {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "engine/engine.h"
 #include "engine/speculation/speculator.h"
-#include "tokenizer/chat_messages.h"
+#include "tokenizer/chat/chat_messages.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "data/text_stream.h"
+#include "data/text/text_stream.h"
 #include "load/text.h"
 
 namespace fathom {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "load/load.h"
-#include "tokenizer/chat_template.h"
+#include "tokenizer/chat/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

@@ -11,7 +11,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
-#include "data/text_stream.h"
+#include "data/text/text_stream.h"
 #include "measure/bench.h"
 #include "measure/speed_figure.h"
 #include "plot/figure.h"

@@ -10,9 +10,9 @@
 #include "cli/values.h"
 #include "cli/write_progress.h"
 #include "convert/convert.h"
-#include "convert/shapes.h"
-#include "convert/synth.h"
-#include "data/text_stream.h"
+#include "convert/synth/shapes.h"
+#include "convert/synth/synth.h"
+#include "data/text/text_stream.h"
 
 namespace fathom {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "cli/values.h"
-#include "data/documents.h"
+#include "data/text/documents.h"
 
 namespace fathom {
 

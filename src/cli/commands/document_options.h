@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "data/inputs.h"
+#include "data/text/inputs.h"
 
 namespace fathom {
 

@@ -18,7 +18,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
-#include "data/documents.h"
+#include "data/text/documents.h"
 #include "engine/divergence.h"
 #include "load/text.h"
 

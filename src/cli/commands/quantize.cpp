@@ -8,7 +8,7 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
-#include "convert/quantize.h"
+#include "convert/quantize/quantize.h"
 
 namespace fathom {
 namespace {

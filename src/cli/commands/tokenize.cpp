@@ -8,7 +8,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "data/text_stream.h"
+#include "data/text/text_stream.h"
 #include "load/text.h"
 
 namespace fathom {

@@ -13,8 +13,8 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
-#include "data/documents.h"
-#include "tokenizer/train_bpe.h"
+#include "data/text/documents.h"
+#include "tokenizer/train/train_bpe.h"
 
 namespace fathom {
 namespace {

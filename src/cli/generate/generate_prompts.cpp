@@ -16,7 +16,7 @@
 #include "cli/generate/prompt_file.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
-#include "data/text_stream.h"
+#include "data/text/text_stream.h"
 #include "load/text.h"
 #include "train/run/append_file.h"
 

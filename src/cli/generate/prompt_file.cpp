@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/json/json_number.h"
 #include "base/text/suggest.h"
-#include "tokenizer/chat_messages.h"
+#include "tokenizer/chat/chat_messages.h"
 
 namespace fathom {
 namespace {

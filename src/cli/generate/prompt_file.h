@@ -1,7 +1,7 @@
 // The lines of `generate --prompts`: one JSON object each.
 //
 //     "prompt": text, or "ids": [token ids]          what is continued; one of the three
-//     "messages": [...], and "tools": [...]          a conversation to answer (tokenizer/chat_messages.h)
+//     "messages": [...], and "tools": [...]          a conversation to answer (tokenizer/chat/chat_messages.h)
 //     "max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "stop" (a text or several)
 //                                                    instead of what the command line says
 //     "id": anything                                 stands in the answer too
@@ -15,7 +15,7 @@
 
 #include "base/json/json.h"
 #include "engine/sampler.h"
-#include "tokenizer/chat_template.h"
+#include "tokenizer/chat/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fathom {

@@ -6,7 +6,7 @@
 #include <limits>
 #include <string_view>
 
-#include "data/source_weight.h"
+#include "data/text/source_weight.h"
 #include "train/config/train_config.h"
 
 namespace fathom {

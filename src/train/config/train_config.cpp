@@ -2,7 +2,7 @@
 
 #include "base/file/file.h"
 #include "base/xxh64.h"
-#include "data/text_stream.h"
+#include "data/text/text_stream.h"
 #include "train/config/config_reader.h"
 #include "train/config/model_keys.h"
 #include "train/config/toml_text.h"
