@@ -93,7 +93,7 @@ LoadedSpeculator::LoadedSpeculator(const SpeculationOptions& o, const ModelOptio
 
 std::string speculation_figures(const SpeculationCounts& c) {
   if (c.proposed == 0) return {};
-  return fmt::format("; drafted {} tokens, {} right, {:.2f} tokens a step", c.proposed, c.accepted,
+  return fmt::format("; drafted {} tokens, {} accepted, {:.2f} tokens a step", c.proposed, c.accepted,
                      c.tokens_per_step());
 }
 

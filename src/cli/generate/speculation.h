@@ -29,7 +29,7 @@ class LoadedSpeculator {
   std::optional<Speculator> speculator_;
 };
 
-// "; drafted 120 tokens, 80 right, 1.67 tokens a step"; empty when nothing was drafted.
+// "; drafted 120 tokens, 80 accepted, 1.67 tokens a step"; empty when nothing was drafted.
 std::string speculation_figures(const SpeculationCounts& counts);
 
 }  // namespace fathom

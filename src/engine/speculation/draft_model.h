@@ -7,7 +7,7 @@
 namespace fathom {
 
 // Chooses as the request says, with the draw of the same position: what it finds likely enough, the model it drafts
-// for is likely to draw as well. Its cache follows the history; what it fed of a draft stays as far as that was right.
+// for is likely to draw as well. Its cache follows the history: of a draft, the ids that were accepted stay in it.
 // Its errors (logits that are not finite, no memory) end its drafts until the next begin, not the generation.
 class DraftModel final : public Proposer {
  public:

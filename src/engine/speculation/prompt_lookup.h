@@ -1,4 +1,4 @@
-// Drafts that a sequence goes on as it did before: the ids after the most recent earlier place that ends in the same
+// Drafts what followed earlier in the sequence: the ids after the most recent earlier place that ends in the same
 // n ids as the sequence does now, for the longest n of kMatchLengths. Source: prompt lookup decoding (Saxena 2023);
 // arXiv:2304.04487 with the text itself as the reference.
 #pragma once

@@ -1,4 +1,4 @@
-// What drafts the next tokens of a sequence, for speculator.h to verify.
+// A source of drafts: proposes the next tokens of a sequence, for a step to verify (speculator.h).
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -10,12 +10,12 @@ namespace fathom {
 struct GenerateRequest;
 
 // One thread calls it, for one sequence at a time: begin, then kind and, where it said one, at most once propose for
-// every step. A wrong draft costs time and nothing else.
+// every step. A rejected draft costs time and nothing else.
 class Proposer {
  public:
   virtual ~Proposer() = default;
 
-  // Drafts of one kind are about equally often right.
+  // Drafts of one kind are accepted about equally often.
   virtual int n_kinds() const noexcept = 0;
   // A draft costs next to nothing, so that it is made and watched where none is verified too.
   virtual bool is_free() const noexcept = 0;

@@ -1,9 +1,9 @@
-// How many drafted tokens a step should verify: as many as give the most tokens per second, by what steps were measured
-// to take and how often drafts were right. With k drafts, a_j being how often draft j is right when those before it
-// are, t(r) the seconds of a step of r rows and d those of making a draft:
+// How many drafted tokens a step should verify: as many as give the most tokens per second, by the measured times of
+// steps and the measured rates of acceptance. With k drafted tokens, a_j the rate at which token j is accepted when
+// those before it are, t(r) the seconds of a step of r rows, and d the seconds of drafting one token:
 //     tokens(k) = 1 + sum_{j = 1 .. k} a_1 a_2 ... a_j,     seconds(k) = t(1 + k) + k d
 // Nothing here reads a clock or throws. Times are kept for the last kMemory steps, so that a longer context, a busier
-// machine or an unlucky measurement are seen in time; what is not known is drafted in a way that makes it be tried.
+// machine or an unlucky measurement are seen in time; an estimate of what is not known yet is such that it is tried.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -52,12 +52,12 @@ class StepTimes {
   int64_t n_steps_ = 0;
 };
 
-// How often the drafts of one kind are right: decayed averages by position in the draft.
+// The acceptance rates of one kind of draft: decayed averages by position in the draft.
 class Acceptance {
  public:
-  // A draft of which the first n_accepted were right and then, when `then_rejected`, one was not; whether those after
-  // it were is not known. (0, false): there was an occasion, but no draft was watched; what was seen fades, slowly, so
-  // that a kind given up is tried again.
+  // Records a draft whose first n_accepted tokens were accepted and, when `then_rejected`, whose next one was not; what
+  // would have become of those after it is not known. (0, false): there was an occasion, but no draft was watched; what
+  // was seen fades, slowly, so that a kind given up is tried again.
   void record(int64_t n_accepted, bool then_rejected) noexcept;
   // a_j, j = 1 .. kMaxDraft. What was not seen is taken to be as likely as the position before, the first as 1/2.
   double rate(int64_t j) const noexcept;

@@ -20,7 +20,7 @@ namespace fathom {
 
 struct SpeculationCounts {
   int64_t steps = 0;                   // of generation
-  int64_t proposed = 0, accepted = 0;  // drafts verified; those that were right
+  int64_t proposed = 0, accepted = 0;  // tokens drafted and verified; those accepted
   double tokens_per_step() const noexcept {
     return steps > 0 ? static_cast<double>(steps + accepted) / static_cast<double>(steps) : 0;
   }
@@ -45,7 +45,7 @@ class Speculator {
     std::vector<Acceptance> by_kind;
     RecentMedian seconds_per_draft;
   };
-  // Ids to verify are the first n; the rest is watched.
+  // The first n ids are verified; the others are only compared with what is chosen.
   struct Draft {
     std::vector<int32_t> ids;
     int64_t n = 0;
@@ -66,7 +66,7 @@ inline SpeculationCounts counts_of(const Speculator* s) noexcept {
 
 // One generation of one sequence: says which ids the next step should run, and learns from what came of them. It calls
 // no engine, so that a scheduler may give the ids of several sequences to one step. Of the ids that a step has run,
-// those that are not decided yet stand at the end of the sequence's cache: truncate it by n_undecided() before the next
+// those that are not decided yet are at the end of the sequence's cache: truncate it by n_undecided() before the next
 // step, and at the end.
 class Speculation {
  public:

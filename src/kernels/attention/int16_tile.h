@@ -1,4 +1,4 @@
-// Rows of the cache as codes of attention: where they lie when the cache holds codes, else rounded to them here.
+// Rows of the KV cache as the codes that attention multiplies: the cache's own where it holds codes, else rounded here.
 #pragma once
 #include <vector>
 
@@ -10,7 +10,7 @@ namespace fathom {
 static_assert(kGroup == kCacheGroup && kTileCells == kBlockTokens && kMaxCode == kCode16,
               "the cache's codes are multiplied as they are stored");
 
-// One tile after another for one thread. Groups: those of a row's body, then those of its tail.
+// Loads one K/V tile after another for one thread. Groups: those of a row's body, then those of its tail.
 class CachedTile {
  public:
   explicit CachedTile(const CacheRow& row);
@@ -18,7 +18,7 @@ class CachedTile {
   int64_t body_groups() const noexcept { return cache_groups(row_.body()); }
   int64_t scratch_floats() const noexcept;  // of load
 
-  // The first n of kTileCells rows that stand together at `stored`. The groups are valid until the next call, and
+  // Loads the first n of the kTileCells rows of the block at `stored`. The groups are valid until the next call, and
   // as long as scratch (scratch_floats(), 64-byte aligned) and the rows are.
   std::span<const CodeGroup> load(const Int16Kernel& k, const std::byte* stored, int64_t n, float* scratch) noexcept;
 

@@ -1,5 +1,6 @@
-// Three sections for all sequences together: rows are stored and queries folded into query tiles; every (query tiles,
-// run of splits) is attended; runs are merged and values unfolded. Row t H + h of a sequence is head h of its token t.
+// Three parallel sections for all sequences together. The first stores the latents and folds queries into query tiles;
+// the second attends, one task for some query tiles and one run of splits; the third merges the runs and unfolds the
+// values. Row t H + h of a sequence is head h of its token t.
 #include <algorithm>
 
 #include "kernels/attention/int16_tile.h"
@@ -19,7 +20,7 @@ struct Absorbed {
   int64_t n_query_tiles = 0;
   uint32_t* words = nullptr;  // of its query tiles
   float* scales = nullptr;
-  int64_t splits_per_run = 1, n_runs = 1;  // a run is what one task merges on its own
+  int64_t splits_per_run = 1, n_runs = 1;  // a run: splits that one task attends to and merges
   PartialSoftmax* partials = nullptr;      // (n_runs, rows())
   float* z = nullptr;                      // (n_runs, rows(), C)
   int64_t rows() const { return n_query_tiles * kLanes; }
@@ -35,14 +36,14 @@ struct AbsorbedStep {
           C = a.c.kv_lora_rank;
   QueryShape shape = {};
   std::vector<Absorbed> sequences = {};
-  int64_t task_strips = 1;  // of one sequence that are attended together
+  int64_t task_tiles = 1;  // query tiles of one sequence that a task attends with
 
   QueryTile query_tile(const Absorbed& s, int64_t i) const {
     return {.words = s.words + i * shape.words * kLanes, .scales = s.scales + i * shape.groups * kLanes};
   }
 };
 
-// Rows of the batch next to each other, for one head.
+// Consecutive rows of the batch, for one head.
 struct HeadTask {
   int64_t first_row, n, head;
 };
@@ -59,7 +60,7 @@ std::vector<HeadTask> head_tasks(const AbsorbedStep& step) {
   return tasks;
 }
 
-// fn(sequence, t, i) for rows i of a task, row i being token t of the sequence.
+// Calls fn(sequence, t, i) for every row i of a task, which is token t of the sequence.
 template <class Fn>
 void for_each_row(const AbsorbedStep& step, const HeadTask& task, Fn&& fn) {
   auto s = std::upper_bound(step.sequences.begin(), step.sequences.end(), task.first_row,
@@ -88,8 +89,8 @@ void plan(AbsorbedStep& step, std::span<const BatchSequence> sequences) {
     n_query_tiles += x.n_query_tiles;
     step.sequences.push_back(x);
   }
-  step.task_strips = query_tiles_per_task(n_query_tiles, step.a.ctx.pool.size());
-  for (const Absorbed& x : step.sequences) n_tasks += (x.n_query_tiles + step.task_strips - 1) / step.task_strips;
+  step.task_tiles = query_tiles_per_task(n_query_tiles, step.a.ctx.pool.size());
+  for (const Absorbed& x : step.sequences) n_tasks += (x.n_query_tiles + step.task_tiles - 1) / step.task_tiles;
   const bool whole = n_tasks >= kTasksPerThread * step.a.ctx.pool.size();
   for (Absorbed& x : step.sequences) {
     const int64_t n_splits = (x.n_positions() + kSplit - 1) / kSplit;
@@ -141,16 +142,16 @@ struct AttendTask {
 std::vector<AttendTask> attend_tasks(const AbsorbedStep& step) {
   std::vector<AttendTask> tasks;
   for (const Absorbed& x : step.sequences)
-    for (int64_t p = 0; p < x.n_query_tiles; p += step.task_strips)
+    for (int64_t p = 0; p < x.n_query_tiles; p += step.task_tiles)
       for (int64_t run = 0; run < x.n_runs; ++run)
-        tasks.push_back({&x, p, std::min(step.task_strips, x.n_query_tiles - p), run});
+        tasks.push_back({&x, p, std::min(step.task_tiles, x.n_query_tiles - p), run});
   const auto cost = [](const AttendTask& t) { return t.n * t.x->splits_per_run; };
   std::stable_sort(tasks.begin(), tasks.end(),
                    [&](const AttendTask& l, const AttendTask& r) { return cost(l) > cost(r); });
   return tasks;
 }
 
-// What one thread attends with.
+// The scratch of one thread.
 struct AttendScratch {
   CachedTile tile;
   float *tile_scratch, *rounded, *z, *rows;
@@ -160,14 +161,14 @@ struct AttendScratch {
   AttendScratch(const AbsorbedStep& step, Arena& arena) : tile(step.a.cache.layout().row()) {
     tile_scratch = arena.take<float>(kTileScratch);
     rounded = arena.take<float>(tile.scratch_floats());
-    z = arena.take<float>(step.task_strips * sum_columns(step.C) * kLanes);
+    z = arena.take<float>(step.task_tiles * sum_columns(step.C) * kLanes);
     rows = arena.take<float>(kLanes * step.C);
-    states = arena.take<LaneState>(step.task_strips);
-    visible = arena.take<int32_t>(step.task_strips * kLanes);
+    states = arena.take<LaneState>(step.task_tiles);
+    visible = arena.take<int32_t>(step.task_tiles * kLanes);
   }
 };
 
-// Cells of the tile at `first` that the rows of a query tile see.
+// How many cells of the K/V tile at `first` each row of a query tile sees.
 void count_visible(const AbsorbedStep& step, const Absorbed& x, int64_t query_tile, int64_t first, int64_t n,
                    int32_t* visible) {
   for (int64_t l = 0; l < kLanes; ++l) {
@@ -176,7 +177,7 @@ void count_visible(const AbsorbedStep& step, const Absorbed& x, int64_t query_ti
   }
 }
 
-// The cached tile at `first`, if there is one.
+// The K/V tile at `first`, to be prefetched, if there is one.
 Prefetch stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
   if (first >= x.n_positions()) return {};
   const auto* at = reinterpret_cast<const char*>(step.a.cache.stored(*x.s.cache, step.a.layer, first));
@@ -198,7 +199,7 @@ void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begi
   }
 }
 
-// The partial results of a split into those of the run.
+// Merges the partial results of a split into those of its run.
 void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, std::span<const QueryTile> query_tiles,
                 AttendScratch& s) {
   const KernelTable& table = kernels();
@@ -247,7 +248,7 @@ void attend(const AbsorbedStep& step) {
   });
 }
 
-// The softmax of one row over all its splits, into z (C).
+// Merges all runs of one row and writes its result to z (C).
 void merge_row(const AbsorbedStep& step, const Absorbed& x, int64_t t, int64_t head, VecView<float> z) {
   const KernelTable& table = kernels();
   const int64_t row = t * step.H + head,

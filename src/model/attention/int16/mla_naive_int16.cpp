@@ -1,5 +1,5 @@
-// Keys and values of the past are expanded once for all tokens of the step, as codes of 16 bits, then every (head,
-// block of tokens) attends to them. Long pasts are expanded and attended in parts, which bounds the memory.
+// Expands the keys and values of the past once for all tokens of the step, as codes of 16 bits; then every task, some
+// tokens of one head, attends to them. A long past is expanded and attended to in parts, which bounds the memory.
 #include <algorithm>
 
 #include "kernels/attention/int16_tile.h"
@@ -9,7 +9,7 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kChunk = 1024;  // positions expanded by one product
+constexpr int64_t kChunk = 1024;  // positions that one matmul expands
 
 // Where the codes of one (head, cache block) are, in bytes from its start: rows of keys and of values, then scales.
 struct HeadTile {
@@ -35,16 +35,16 @@ struct NaiveStep {
   int64_t rotated_row = 4 * n_words(R);  // bytes of one position's rotated key, the same for all heads
   QueryShape shape = {};
   int64_t n_query_tiles = (s.n + kLanes - 1) / kLanes;  // of a head
-  int64_t task_strips = query_tiles_per_task(H * n_query_tiles, a.ctx.pool.size());
-  std::vector<QueryTile> query_tiles = {};  // (H, n_query tiles)
-  // Of the positions at hand:
+  int64_t task_tiles = query_tiles_per_task(H * n_query_tiles, a.ctx.pool.size());
+  std::vector<QueryTile> query_tiles = {};  // (H, n_query_tiles)
+  // Of the part that is expanded now:
   std::byte *codes = nullptr, *rotated = nullptr;  // (blocks, H, layout.bytes), (positions, rotated_row)
   float* rotated_scales = nullptr;                 // (positions, n_groups(R))
 
   std::byte* tile(int64_t block, int64_t head) const { return codes + (block * H + head) * layout.bytes; }
 };
 
-// Queries of all heads, packed, with room for their sums.
+// Packs the queries of all heads and allocates their sums.
 void pack_queries(NaiveStep& step) {
   Context& ctx = step.a.ctx;
   step.shape.add_part(step.N);
@@ -74,7 +74,7 @@ void pack_queries(NaiveStep& step) {
   });
 }
 
-// Rows of one head and one part, as codes. Strides in bytes.
+// Rounds rows of one head and one part to codes. Strides are in bytes.
 void code_rows(const Int16Kernel& k, MatView<const float> x, std::byte* codes, int64_t stride, float* scales,
                int64_t scale_stride) {
   for (int64_t j = 0; j < x.rows; ++j)
@@ -86,7 +86,7 @@ void code_rows(const Int16Kernel& k, MatView<const float> x, std::byte* codes, i
     }
 }
 
-// The latents of n positions from `first` on, as float32, and their rotated keys as codes from row `at` on.
+// Reads the latents of n positions from `first` on as float32, and writes their rotated keys as codes from row `at` on.
 MatView<const float> gather(const NaiveStep& step, int64_t first, int64_t n, int64_t at, MatView<float> into) {
   Context& ctx = step.a.ctx;
   Arena::Scope scope(ctx.arena);
@@ -102,7 +102,7 @@ MatView<const float> gather(const NaiveStep& step, int64_t first, int64_t n, int
   return {into.data, n, step.C, into.stride};
 }
 
-// Positions [first, first + n) as the tiles from `at` (a position of the part, at a tile's start) on.
+// Expands positions [first, first + n) into the K/V tiles from `at` on, a position of the part that begins a tile.
 void expand_chunk(const NaiveStep& step, int64_t first, int64_t n, int64_t at) {
   Context& ctx = step.a.ctx;
   Arena::Scope scope(ctx.arena);
@@ -120,7 +120,7 @@ void expand_chunk(const NaiveStep& step, int64_t first, int64_t n, int64_t at) {
   });
 }
 
-// The groups of one tile: keys without rotation, keys with it, values.
+// The groups of one K/V tile: keys without rotation, keys with it, values.
 class TileGroups {
  public:
   explicit TileGroups(const NaiveStep& step) : step_(step) {
@@ -157,8 +157,8 @@ class TileGroups {
   std::vector<CodeGroup> groups_;
 };
 
-// o of the rows of one query tile.
-void write_panel(const NaiveStep& step, int64_t head, int64_t query_tile, float* rows) {
+// Writes o of the rows of one query tile.
+void write_query_tile(const NaiveStep& step, int64_t head, int64_t query_tile, float* rows) {
   const QueryTile& p = step.query_tiles[static_cast<size_t>(head * step.n_query_tiles + query_tile)];
   step.k.unpack_sums(p.z, step.V, rows, step.V);
   for (int64_t l = 0; l < kLanes && query_tile * kLanes + l < step.s.n; ++l) {
@@ -176,12 +176,12 @@ struct NaiveScratch {
       : groups(step),
         tile(arena.take<float>(kTileScratch)),
         rows(arena.take<float>(kLanes * step.V)),
-        visible(arena.take<int32_t>(step.task_strips * kLanes)) {}
+        visible(arena.take<int32_t>(step.task_tiles * kLanes)) {}
 };
 
-// The tokens of task_strips query tiles from `first` on of one head, against positions [begin, end) that are expanded.
+// Attends with task_tiles query tiles of one head, from `first` on, to the expanded positions [begin, end).
 void attend_tokens(const NaiveStep& step, int64_t head, int64_t first, int64_t begin, int64_t end, NaiveScratch& s) {
-  const int64_t n_query_tiles = std::min(step.task_strips, step.n_query_tiles - first), first_token = first * kLanes,
+  const int64_t n_query_tiles = std::min(step.task_tiles, step.n_query_tiles - first), first_token = first * kLanes,
                 n_tokens = std::min(n_query_tiles * kLanes, step.s.n - first_token);
   QueryTile query_tiles[kMaxQueryTiles];
   for (int64_t p = 0; p < n_query_tiles; ++p) {
@@ -199,7 +199,7 @@ void attend_tokens(const NaiveStep& step, int64_t head, int64_t first, int64_t b
                 at == 0, {query_tiles, static_cast<size_t>(n_query_tiles)}, s.tile);
   }
   if (last_position < end)
-    for (int64_t p = 0; p < n_query_tiles; ++p) write_panel(step, head, first + p, s.rows);
+    for (int64_t p = 0; p < n_query_tiles; ++p) write_query_tile(step, head, first + p, s.rows);
 }
 
 void attend_part(const NaiveStep& step, int64_t begin, int64_t end) {
@@ -208,11 +208,11 @@ void attend_part(const NaiveStep& step, int64_t begin, int64_t end) {
   std::vector<NaiveScratch> scratch;
   scratch.reserve(static_cast<size_t>(ctx.pool.size()));
   for (int i = 0; i < ctx.pool.size(); ++i) scratch.emplace_back(step, ctx.arena);
-  const int64_t groups = (step.n_query_tiles + step.task_strips - 1) / step.task_strips;
-  // Tokens see more the later they are: the longest first. Those that ended in an earlier part have nothing to do.
+  const int64_t groups = (step.n_query_tiles + step.task_tiles - 1) / step.task_tiles;
+  // Later tokens see more, so their tasks are the longest and go first. Rows that ended in an earlier part do nothing.
   ctx.pool.for_each_task(groups * step.H, [&](int thread, int64_t i) {
-    const int64_t first = (groups - 1 - i / step.H) * step.task_strips;
-    const int64_t last = step.s.first_position + std::min((first + step.task_strips) * kLanes, step.s.n) - 1;
+    const int64_t first = (groups - 1 - i / step.H) * step.task_tiles;
+    const int64_t last = step.s.first_position + std::min((first + step.task_tiles) * kLanes, step.s.n) - 1;
     if (last >= begin) attend_tokens(step, i % step.H, first, begin, end, scratch[static_cast<size_t>(thread)]);
   });
 }
