@@ -102,7 +102,7 @@ void bench_decode(benchmark::State& state, const KernelTable& k, DType t) {
   ColdWeights rows(t, 1, n, int64_t{1} << 17);  // from the second level cache: the cost of decoding alone
   Buffer<float> out(n);
   for (auto _ : state) {
-    k.decode[static_cast<size_t>(t)](rows.next().data, n, out.data());
+    decoder(k, t)(rows.next().data, n, out.data());
     benchmark::ClobberMemory();
   }
   report(state, k.isa, 1, static_cast<double>(rows.bytes()), 0);

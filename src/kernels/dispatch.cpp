@@ -57,6 +57,11 @@ std::string_view name(Isa isa) noexcept {
   return "";
 }
 
+DecodeFn decoder(const KernelTable& k, DType dtype) noexcept {
+  const auto type = static_cast<size_t>(dtype);
+  return k.decode[type] != nullptr ? k.decode[type] : instruction_sets().front().table->decode[type];
+}
+
 const CpuFeatures& usable_cpu() noexcept {
   static const CpuFeatures usable = [] {
     CpuFeatures cpu = detect_cpu();

@@ -12,6 +12,7 @@
 #include "kernels/int16_kernel.h"
 #include "kernels/kernel_table.h"
 #include "kernels/matmul_precision.h"
+#include "tensor/dtype.h"
 
 namespace fathom {
 
@@ -30,6 +31,9 @@ const KernelTable& kernels();
 const GemmKernel& gemm_kernel(MatmulPrecision products);
 // And the int16 kernel of attention.
 const Int16Kernel& int16_kernel();
+
+// What a table decodes that type with: its own kernel, or the plain one where it has none.
+DecodeFn decoder(const KernelTable& k, DType dtype) noexcept;
 
 // nullptr when this build has no such table or this machine cannot run it.
 const KernelTable* kernels_for(Isa isa) noexcept;

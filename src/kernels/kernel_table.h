@@ -24,7 +24,7 @@ using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexce
 using PackedProductFn = void (*)(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes,
                                  const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 
-inline constexpr int kDecoders = 16;        // one for each DType
+inline constexpr int kDecoders = 16;        // as many as DTypes
 inline constexpr int64_t kMaxLanes = 16;    // of every table
 inline constexpr int64_t kTileWeights = 8;  // rows of w that dot_tile likes best: any number works
 
@@ -32,7 +32,7 @@ struct KernelTable {
   Isa isa;
   int64_t lanes;  // partial sums that dot_tile keeps for each output
 
-  DecodeFn decode[kDecoders];  // by DType
+  DecodeFn decode[kDecoders];  // by DType; nullptr: none of its own (decoder, dispatch.h)
 
   // sum of a[i] * x[i]
   float (*dot_f32)(const float* a, const float* x, int64_t n) noexcept;

@@ -23,7 +23,7 @@ void check_all_tables(DType t, const std::byte* bytes, int64_t n) {
   for (const KernelTable* k : runnable_kernels()) {
     SCOPED_TRACE(std::string(name(k->isa)) + " " + std::string(name(t)));
     std::vector<float> got(want.size() + 1, 12345.0f);
-    k->decode[static_cast<size_t>(t)](bytes, n, got.data());
+    decoder(*k, t)(bytes, n, got.data());
     EXPECT_EQ(got.back(), 12345.0f) << "written past the end";
     got.pop_back();
     expect_same(got, want, "decode");

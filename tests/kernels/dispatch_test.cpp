@@ -75,9 +75,10 @@ TEST(Dispatch, TheProcessUsesTheTableThatItsEnvironmentNames) {
 
 TEST(Dispatch, NoTableHasAHole) {
   for (const KernelTable* k : runnable_kernels()) {
-    const auto* words = reinterpret_cast<void* const*>(&k->decode[0]);
-    const size_t n = (offsetof(KernelTable, packed_product) - offsetof(KernelTable, decode)) / sizeof(void*);
+    const auto* words = reinterpret_cast<void* const*>(&k->dot_f32);  // and those after it
+    const size_t n = (offsetof(KernelTable, packed_product) - offsetof(KernelTable, dot_f32)) / sizeof(void*);
     for (size_t i = 0; i < n; ++i) EXPECT_NE(words[i], nullptr) << name(k->isa) << " entry " << i;
+    for (const DTypeInfo& d : kDTypes) EXPECT_NE(decoder(*k, d.dtype), nullptr) << d.name;
     for (const DTypeInfo& d : kDTypes)
       EXPECT_EQ(k->packed_product[static_cast<size_t>(d.dtype)] != nullptr, packed_format(d.dtype).has_value())
           << d.name;

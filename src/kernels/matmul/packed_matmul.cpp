@@ -31,7 +31,7 @@ void check_weight(const Weight& w, int64_t cols) noexcept {
 }
 
 // y[t * stride + i] for row i of strips [first, first + n) as far as they exist.
-void multiply_query_tiles(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x,
+void multiply_strips(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x,
                           float* y, int64_t stride) {
   const PackedProductFn product = k.packed_product[static_cast<size_t>(w.dtype)];
   const std::byte* packed = w.packed + first * strip_bytes(w.dtype, w.cols);
@@ -51,8 +51,8 @@ void gated_blocks(const KernelTable& k, const GatedMatmul& job, int64_t begin, i
   const int64_t most = QuantisedRows::kMaxRows / job.x.n;
   for (int64_t block = begin; block < end; block += most) {
     const int64_t width = std::min(most, end - block) * kPackedBlock;
-    multiply_query_tiles(k, *job.gate, block * kTaskStrips, width / kStripRows, job.x, gate, width);
-    multiply_query_tiles(k, *job.up, block * kTaskStrips, width / kStripRows, job.x, up, width);
+    multiply_strips(k, *job.gate, block * kTaskStrips, width / kStripRows, job.x, gate, width);
+    multiply_strips(k, *job.up, block * kTaskStrips, width / kStripRows, job.x, up, width);
     k.swiglu_row(gate, up, job.x.n * width, gate);
     for (int64_t t = 0; t < job.x.n; ++t) {
       const int64_t at = block * job.y.n + t;
@@ -71,7 +71,7 @@ void run_packed_matmuls(ThreadPool& pool, std::span<const PackedMatmul> jobs) {
   }
   const KernelTable& k = kernels();
   run_jobs(pool, jobs, [&](const PackedMatmul& j, int64_t begin, int64_t end) {
-    multiply_query_tiles(k, *j.w, begin * kTaskStrips, (end - begin) * kTaskStrips, j.x,
+    multiply_strips(k, *j.w, begin * kTaskStrips, (end - begin) * kTaskStrips, j.x,
                          j.y.data + begin * kTaskStrips * kStripRows, j.y.stride);
   });
 }
@@ -146,7 +146,7 @@ void packed_linear_serial(MatView<const float> x, const Weight& w, MatView<float
     for (int64_t t = 0; t < n; ++t)
       k.quantise_row(x.row(first + t), x.cols, codes + t * kPackedBlock, n * kPackedBlock,
                      sums + t * QuantisedRows::kSums, n * QuantisedRows::kSums);
-    multiply_query_tiles(k, w, 0, n_strips(w.rows), {n, x.cols, codes, sums}, y.row(first), y.stride);
+    multiply_strips(k, w, 0, n_strips(w.rows), {n, x.cols, codes, sums}, y.row(first), y.stride);
   }
 }
 

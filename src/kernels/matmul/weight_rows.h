@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/kernel_table.h"
+#include "kernels/dispatch.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"
 
@@ -58,7 +58,7 @@ class WeightRows {
  private:
   WeightRows(const KernelTable& k, DType dtype, const std::byte* data, int64_t row_bytes, int64_t rows,
              int64_t cols) noexcept
-      : decode_(k.decode[static_cast<size_t>(dtype)]),
+      : decode_(decoder(k, dtype)),
         scale_(k.scale),
         data_(data),
         row_bytes_(row_bytes),

@@ -1,4 +1,6 @@
 // The reference table: the definitions of kernels/ref/ in float, compiled for the baseline of the platform.
+#include <utility>
+
 #include "kernels/isa/isa_tables.h"
 #include "kernels/ref/dot.h"
 #include "kernels/ref/packed_matmul.h"
@@ -36,33 +38,47 @@ void axpy_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x,
     for (int64_t r = 0; r < n_rows; ++r) axpy(x[t * x_stride + r], w + r * w_stride, y + t * y_stride, k);
 }
 
+template <DType dtype>
+constexpr PackedProductFn packed_product_of() noexcept {
+  if constexpr (packed_format(dtype).has_value())
+    return packed_product<dtype>;
+  else
+    return nullptr;
+}
+
+// Of every element type.
+static_assert(kDecoders == kDTypes.size());
+template <size_t... kTypes>
+constexpr KernelTable with_formats(KernelTable table, std::index_sequence<kTypes...>) noexcept {
+  ((table.decode[kTypes] = decode<static_cast<DType>(kTypes)>), ...);
+  ((table.packed_product[kTypes] = packed_product_of<static_cast<DType>(kTypes)>()), ...);
+  return table;
+}
+
 }  // namespace
 
-const KernelTable table = {
-    .isa = Isa::ref,
-    .lanes = 1,
-    .decode = {decode<DType::f32>, decode<DType::f16>, decode<DType::bf16>, decode<DType::f8_e4m3>, decode<DType::q8_0>,
-               decode<DType::q4_0>, decode<DType::q4_1>, decode<DType::q5_0>, decode<DType::q5_1>, decode<DType::q2_k>,
-               decode<DType::q3_k>, decode<DType::q4_k>, decode<DType::q5_k>, decode<DType::q6_k>,
-               decode<DType::iq4_nl>, decode<DType::iq4_xs>},
-    .dot_f32 = dot<float, float>,
-    .axpy_f32 = axpy<float, float>,
-    .scale = scale<float>,
-    .dot_tile = dot_tile,
-    .reduce_lanes = reduce_lanes,
-    .axpy_tile = axpy_tile,
-    .rmsnorm_row = rmsnorm<float>,
-    .swiglu_row = swiglu<float>,
-    .max_row = max<float>,
-    .exp_row = exp_sum<float>,
-    .softmax_row = softmax<float>,
-    .rope_interleaved = rope_interleaved<float>,
-    .rope_half_split = rope_half_split<float>,
-    .packed_product = {nullptr, nullptr, nullptr, nullptr, packed_product<DType::q8_0>, packed_product<DType::q4_0>,
-                       packed_product<DType::q4_1>, packed_product<DType::q5_0>, packed_product<DType::q5_1>, nullptr,
-                       nullptr, packed_product<DType::q4_k>, packed_product<DType::q5_k>, packed_product<DType::q6_k>},
-    .quantise_row = quantise_row,
-    .byte_peak = nullptr,
-};
+constinit const KernelTable table = with_formats(
+    KernelTable{
+        .isa = Isa::ref,
+        .lanes = 1,
+        .decode = {},
+        .dot_f32 = dot<float, float>,
+        .axpy_f32 = axpy<float, float>,
+        .scale = scale<float>,
+        .dot_tile = dot_tile,
+        .reduce_lanes = reduce_lanes,
+        .axpy_tile = axpy_tile,
+        .rmsnorm_row = rmsnorm<float>,
+        .swiglu_row = swiglu<float>,
+        .max_row = max<float>,
+        .exp_row = exp_sum<float>,
+        .softmax_row = softmax<float>,
+        .rope_interleaved = rope_interleaved<float>,
+        .rope_half_split = rope_half_split<float>,
+        .packed_product = {},
+        .quantise_row = quantise_row,
+        .byte_peak = nullptr,
+    },
+    std::make_index_sequence<kDecoders>());
 
 }  // namespace fathom::ref
