@@ -37,13 +37,6 @@ auto gemm_of(MatmulPrecision p) noexcept {
   return [p](const InstructionSet& s) { return p == MatmulPrecision::f32 ? s.gemm_f32 : s.gemm_bf16; };
 }
 
-std::string all_names() {
-  std::string names;
-  for (const InstructionSet& s : instruction_sets())
-    if (s.table != nullptr) names += fmt::format("{}{}", names.empty() ? "" : ", ", s.name);
-  return names;
-}
-
 std::optional<std::string_view> forced_isa() noexcept {
   const char* value = std::getenv("FATHOM_ISA");
   return value != nullptr ? std::optional<std::string_view>(value) : std::nullopt;
@@ -55,6 +48,13 @@ std::string_view name(Isa isa) noexcept {
   for (const InstructionSet& s : instruction_sets())
     if (s.isa == isa) return s.name;
   return "";
+}
+
+std::string isa_names(std::string_view separator) {
+  std::string names;
+  for (const InstructionSet& s : instruction_sets())
+    if (s.table != nullptr) names += fmt::format("{}{}", names.empty() ? "" : separator, s.name);
+  return names;
 }
 
 DecodeFn decoder(const KernelTable& k, DType dtype) noexcept {
@@ -82,7 +82,7 @@ const KernelTable& choose_kernels(std::optional<std::string_view> forced, const 
     return *s.table;
   }
   throw_bad_input("FATHOM_ISA={}: this build has no such instruction set; it is one of {}, or not set at all.",
-                  quoted_for_message(*forced), all_names());
+                  quoted_for_message(*forced), isa_names(", "));
 }
 
 const GemmKernel& choose_gemm_kernel(MatmulPrecision p, std::optional<std::string_view> forced,

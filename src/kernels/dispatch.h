@@ -32,6 +32,9 @@ const GemmKernel& gemm_kernel(MatmulPrecision products);
 // And the int16 kernel of attention.
 const Int16Kernel& int16_kernel();
 
+// The names of this build's tables, worst first: what FATHOM_ISA takes.
+std::string isa_names(std::string_view separator);
+
 // What a table decodes that type with: its own kernel, or the plain one where it has none.
 DecodeFn decoder(const KernelTable& k, DType dtype) noexcept;
 

@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "data/text/text_stream.h"
+#include "kernels/dispatch.h"
 #include "measure/bench.h"
 #include "measure/speed_figure.h"
 #include "plot/figure.h"
@@ -157,7 +158,9 @@ void add_bench(CLI::App& app) {
       "Examples:\n  fathom bench\n  fathom bench -m model.gguf --prompt 512,2048 --depth 0,8192 --batch 1,8 --threads "
       "1,2 --explain\n  fathom bench -m model.gguf --against llama.cpp --peer ~/peers --json > speed.json\n"
       "  fathom bench --plot speed.svg --plot-from speed.json\n\n"
-      "FATHOM_ISA=ref|avx2|avx512|avx512_vnni|amx forces an instruction set; FATHOM_NUMA=auto|off|N: memory nodes as "
+      "FATHOM_ISA=" +
+      isa_names("|") +
+      " forces an instruction set; FATHOM_NUMA=auto|off|N: memory nodes as "
       "the system has them, one, or N pretended; FATHOM_TUNE=off|large|always: see `fathom tune --help`.");
   command.callback([o, &command] {
     o->depths_given = command.get_option("--depth")->count() > 0;
