@@ -1,11 +1,10 @@
 // Names of tensors in Hugging Face checkpoints and in GGUF files, for all three families: one table.
 //
 // The parts of an HF name between layer and ".weight" have one GGUF counterpart each, with three exceptions:
-//   - "mlp.experts.E.*_proj": GGUF stacks the experts of a layer in one tensor [experts, rows, cols]; so do some HF
-//   folders;
+//   - "mlp.experts.E.*_proj": GGUF and some HF folders stack the experts of a layer in one tensor [experts, rows,
+//   cols];
 //   - kv_b_proj: newer GGUF files hold attn_k_b and attn_v_b instead, see model/weights.h (k_b_proj, v_b_proj);
-//   - q_proj and k_proj of deepseek and llama: the GGUF rows of each head are permuted, see config/config.h
-//   (RopeLayout).
+//   - q_proj and k_proj of deepseek and llama: GGUF permutes the rows of each head (RopeLayout, config/config.h).
 // Names end in ".weight" but for kScoreBiasPart, which is "mlp.gate.e_score_correction_bias" and "exp_probs_b.bias".
 #pragma once
 #include <cstdint>

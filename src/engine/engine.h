@@ -41,7 +41,6 @@ class Engine {
   using RowFn = std::function<void(int64_t index, VecView<const float> logits)>;
   using LayerFn = std::function<void(int64_t layers_done)>;
 
-  // resource Error with the numbers when the cache cannot fit this machine's free memory.
   Engine(ThreadPool& pool, const ModelConfig& config, const ModelWeights& weights, const EngineOptions& options);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -56,8 +55,9 @@ class Engine {
 
   // Appends ids to several sequences, each a different one, in one step: every weight is read once for all of them.
   // Returns (rows, vocab_size): the logits that each input asks for, in order, the same bits as if that sequence ran
-  // alone, valid until the next call. layer_done may throw to stop between two layers. resource Error when they do not
-  // all fit. Whatever is thrown, no sequence is changed.
+  // alone, valid until the next call. layer_done may throw to stop between two layers. resource Error with the numbers
+  // when they do not all fit the context, the cache or this machine's free memory. Whatever is thrown, no sequence is
+  // changed.
   MatView<const float> step(std::span<const StepInput> inputs, const LayerFn& layer_done = {});
 
   // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the

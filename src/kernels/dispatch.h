@@ -28,7 +28,7 @@ const CpuFeatures& usable_cpu() noexcept;
 const KernelTable& kernels();
 // The GEMM micro-kernels of this process, likewise: the best of that instruction set and those below it. (avx512 takes
 // AVX512_BF16 where it is faster than an fma with rounded floats.)
-const GemmKernel& gemm_kernel(MatmulPrecision products);
+const GemmKernel& gemm_kernel(MatmulPrecision precision);
 // And the int16 kernel of attention.
 const Int16Kernel& int16_kernel();
 
@@ -43,13 +43,13 @@ const KernelTable* kernels_for(Isa isa) noexcept;
 
 // All that this machine can run, ref first. For tests and benchmarks.
 std::span<const KernelTable* const> runnable_kernels();
-std::vector<const GemmKernel*> runnable_gemm_kernels(MatmulPrecision products);
+std::vector<const GemmKernel*> runnable_gemm_kernels(MatmulPrecision precision);
 std::vector<const Int16Kernel*> runnable_int16_kernels();
 
 // The rules behind kernels() and gemm_kernel(): `forced` is the value of FATHOM_ISA, nullopt or empty when it is not
 // set.
 const KernelTable& choose_kernels(std::optional<std::string_view> forced, const CpuFeatures& cpu);
-const GemmKernel& choose_gemm_kernel(MatmulPrecision products, std::optional<std::string_view> forced,
+const GemmKernel& choose_gemm_kernel(MatmulPrecision precision, std::optional<std::string_view> forced,
                                      const CpuFeatures& cpu);
 
 }  // namespace fathom

@@ -42,11 +42,12 @@ std::string form_of(const LoadedEngine& loaded, const Work& w, bool fast) {
   const int64_t n = w.kind == WorkKind::prefill ? std::min(engine.chunk_tokens(), w.tokens) : 1;
   const MlaForm form =
       fast ? cheaper_int16_form(config, costs, packed, w.depth, n) : cheaper_mla_form(config, w.depth, n);
-  std::string text = fmt::format("attention of {}: {}, which {} for {} new after {}", describe(w),
-                                 form == MlaForm::naive ? "keys and values expanded" : "heads folded into the latent",
-                                 fast ? "takes less time" : "costs fewer multiply-adds", n, w.depth);
+  std::string text =
+      fmt::format("attention of {}: {}, which {} for {} new after {}", describe(w),
+                  form == MlaForm::naive ? "naive, keys and values expanded" : "absorbed, heads folded into the latent",
+                  fast ? "takes less time" : "costs fewer multiply-adds", n, w.depth);
   if (fast)
-    text += fmt::format(" (folded up to {} new tokens)",
+    text += fmt::format(" (absorbed up to {} new tokens)",
                         most_absorbed(config, costs, packed, w.depth, engine.chunk_tokens()));
   return text;
 }
@@ -60,7 +61,7 @@ std::string costs_of_attention(const MachineCosts& costs, const LoadedEngineOpti
                                           : " (measured for models of 1 GiB and more)";
   for (const MlaCostName& c : kMlaCosts)
     text += fmt::format("{} {} {:g}", &c == kMlaCosts.data() ? ":" : ",", c.name, costs.mla.*c.cost);
-  return text + "; a multiply-add of the folded form is 1";
+  return text + "; a multiply-add of the absorbed form is 1";
 }
 
 std::string memory_nodes(const NumaTopology& numa, const std::vector<int>& threads) {

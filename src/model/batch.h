@@ -25,8 +25,8 @@ struct Batch {
   int64_t rows() const noexcept { return static_cast<int64_t>(tokens.size()); }
 
   // Appends the tokens of one sequence, after extending its cache. logits: none, of the last token, or of all of them.
-  // single: every token attends as a step of its own, so that its row has the bits that steps of one token would give
-  // (joined, the form of attention and its tiles follow from the number of tokens; mla.h).
+  // per_token: every token attends as a step of its own, so that its row has the bits that steps of one token would
+  // give (joined, the form of attention and its tiles follow from the number of tokens; mla.h).
   enum class Logits : uint8_t { none, last, all };
   enum class Steps : uint8_t { joined, per_token };
   void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits,

@@ -68,11 +68,11 @@ inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const
 }
 
 // Backward of y = x W^T: dW (added to ctx.gradients, unless frozen) = dy^T x, and dx = dy W. The router computes in
-// float32 whatever the products of ctx are.
-inline void linear_backward(Context& ctx, MatmulPrecision products, MatView<const float> x, const Weight& w,
+// float32 whatever the precision of ctx is.
+inline void linear_backward(Context& ctx, MatmulPrecision precision, MatView<const float> x, const Weight& w,
                             MatView<const float> dy, const InputGradient& out) {
-  if (const MatView<float> dw = ctx.gradients->of(w); !dw.empty()) linear_dweight(ctx.pool, products, dy, x, dw);
-  linear_dinput(ctx.pool, products, dy, w, out);
+  if (const MatView<float> dw = ctx.gradients->of(w); !dw.empty()) linear_dweight(ctx.pool, precision, dy, x, dw);
+  linear_dinput(ctx.pool, precision, dy, w, out);
 }
 inline void linear_backward(Context& ctx, MatView<const float> x, const Weight& w, MatView<const float> dy,
                             const InputGradient& out) {

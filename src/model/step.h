@@ -14,8 +14,8 @@ enum class MlaForm : uint8_t { automatic, naive, absorbed };
 // What the attention of all layers shares.
 struct AttentionSettings {
   float scale = 0;  // of the scores: softmax_scale(config)
-  // automatic: the cheaper by the formula of mla.h, in fast arithmetic weighed by `costs`; chosen for each sequence by
-  // its own numbers of new and past tokens
+  // automatic: the cheaper by the formula of mla.h, in quantised arithmetic weighed by `costs`; chosen for each
+  // sequence by its own numbers of new and past tokens
   MlaForm mla_form = MlaForm::automatic;
   MlaCosts costs = {};
 };

@@ -9,8 +9,7 @@
 //       32     8  size of the header
 //       40     8  n_tensors
 //       48     8  checksum of the header: XXH64 of its bytes 0 to 47, then of those from 56 on
-//       56        path of the model when the file was written, for people: u64 length, bytes, zeros up to a multiple of
-//       8
+//       56        path of the model when the file was written, for people: u64 length, bytes, zeros to a multiple of 8
 //                 n_tensors x { name as the path is; u32 type, as in GGUF; u32 0; i64 rows, cols;
 //                               u64 offset, u64 XXH64 of its packed form }
 //

@@ -1,4 +1,4 @@
-// The products' weights of a model, repacked for the integer kernels (kernels/packed_weight.h): a copy in memory of its
+// The weights of a model's matmuls, repacked for the integer kernels (kernels/packed_weight.h): a copy in memory of its
 // own, in huge pages where the system gives them, made once before a run.
 #pragma once
 #include <cstdint>

@@ -17,9 +17,8 @@ namespace fathom {
 //     automatic  in the file that `cached` has written; without one as packed, where memory has room for them
 //     packed     made in memory
 //     mapped     nowhere: weights are used in the model's file, which needs no memory of its own and is slower
-//     cached     mapped from a file in cache_folder, which is written first when there is none that is whole and of
-//     this
-//                model; where it cannot be written, as automatic
+//     cached     mapped from a file in cache_folder, which is written first when it has none of this model that is
+//                whole; where it cannot be written, as automatic
 enum class WeightPlace : uint8_t { automatic, packed, mapped, cached };
 inline constexpr std::array<std::string_view, 4> kWeightPlaceNames = {"auto", "packed", "mapped", "cached"};
 

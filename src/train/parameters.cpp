@@ -20,7 +20,7 @@ bool is_router(const std::string& name) { return name.ends_with(".mlp.gate.weigh
 
 }  // namespace
 
-Parameters::Parameters(const ModelConfig& config, MatmulPrecision products) : weights_(empty_weights(config, false)) {
+Parameters::Parameters(const ModelConfig& config, MatmulPrecision precision) : weights_(empty_weights(config, false)) {
   constexpr int64_t kAlign = 16;
   int64_t offset = 0;
   for_each_tensor(weights_, config, [&](const std::string& name, Weight&, const Shape& shape) {
@@ -37,11 +37,11 @@ Parameters::Parameters(const ModelConfig& config, MatmulPrecision products) : we
   });
   master_ = Buffer<float>(offset);
   gradients_ = Buffer<float>(offset);
-  if (products == MatmulPrecision::bf16) bf16_ = Buffer<uint16_t>(offset);
+  if (precision == MatmulPrecision::bf16) bf16_ = Buffer<uint16_t>(offset);
   size_t i = 0;
   for_each_tensor(weights_, config, [&](const std::string& name, Weight& w, const Shape& shape) {
     ParameterInfo& p = list_[i++];
-    const bool rounded = products == MatmulPrecision::bf16 && shape.size() > 1 && !is_router(name);
+    const bool rounded = precision == MatmulPrecision::bf16 && shape.size() > 1 && !is_router(name);
     p.weight = {.dtype = rounded ? DType::bf16 : DType::f32,
                 .rows = shape.size() > 1 ? shape[0] : 1,
                 .cols = shape.back(),

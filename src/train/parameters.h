@@ -35,7 +35,7 @@ struct ParameterRange {
 // holds the gradients, at the same places.
 class Parameters {
  public:
-  Parameters(const ModelConfig& config, MatmulPrecision products);
+  Parameters(const ModelConfig& config, MatmulPrecision precision);
 
   const std::vector<ParameterInfo>& list() const noexcept { return list_; }
   const ParameterInfo& named(const std::string& name) const;  // there must be one (check())

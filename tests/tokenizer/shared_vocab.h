@@ -1,5 +1,4 @@
-// The vocabularies that may not be copied into the repository: looked for in FATHOM_VOCAB_DIR, then in
-// ../shared/data/vocab beside the source tree.
+// The vocabularies that may not be copied into the repository: looked for in the folder FATHOM_VOCAB_DIR.
 #pragma once
 #include <cstdlib>
 #include <filesystem>
@@ -10,9 +9,8 @@ namespace fathom {
 
 inline std::optional<std::filesystem::path> shared_vocab(const std::string& name) {
   const char* folder = std::getenv("FATHOM_VOCAB_DIR");
-  const std::filesystem::path base =
-      folder != nullptr ? folder : std::filesystem::path(FATHOM_GOLDEN_DIR) / "../../../shared/data/vocab";
-  const auto path = base / name;
+  if (folder == nullptr) return std::nullopt;
+  const auto path = std::filesystem::path(folder) / name;
   return std::filesystem::exists(path) ? std::optional(path) : std::nullopt;
 }
 

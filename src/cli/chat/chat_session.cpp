@@ -102,7 +102,7 @@ std::span<const float> ChatSession::read_prompt(std::span<const int32_t> ids, An
                                                 const InterruptedFn& interrupted) {
   const auto in_cache = std::span(past_).first(static_cast<size_t>(sequence_.length()));
   const auto differ =
-      std::mismatch(in_cache.begin(), in_cache.end(), ids.begin(), ids.end() - 1).first;  // one is fed at least
+      std::mismatch(in_cache.begin(), in_cache.end(), ids.begin(), ids.end() - 1).first;  // one is appended at least
   answer.n_cached = differ - in_cache.begin();
   answer.n_prompt = std::ssize(ids) - answer.n_cached;
   engine_.cache().truncate(sequence_, answer.n_cached);

@@ -49,10 +49,10 @@ void print_costs_json(const MachineCosts& costs) {
 void print_costs_table(const MachineCosts& costs) {
   const MachineKey key = this_machine();
   fmt::print("{}, {} kernels: {}\n\n", key.cpu, key.isa, describe_source(costs));
-  fmt::print("{:<52}{:>8}{:>10}\n", "cost of a multiply-add, that of folded attention 1", "here", "built in");
+  fmt::print("{:<52}{:>8}{:>10}\n", "cost of a multiply-add, that of absorbed attention 1", "here", "built in");
   for (const MlaCostName& c : kMlaCosts)
     fmt::print("{:<52}{:>8g}{:>10g}\n", fmt::format("  {}", c.meaning), costs.mla.*c.cost, MlaCosts{}.*c.cost);
-  fmt::print("\n{:<52}{:>8}{:>10}\n", "V2-Lite: heads folded up to so many new tokens", "here", "built in");
+  fmt::print("\n{:<52}{:>8}{:>10}\n", "V2-Lite: absorbed up to so many new tokens", "here", "built in");
   for (const bool packed : {true, false})
     for (const int64_t depth : kDepths)
       fmt::print("{:<52}{:>8}{:>10}\n",

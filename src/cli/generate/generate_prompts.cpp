@@ -1,5 +1,5 @@
 // fathom generate --prompts: many prompts in one load, several of them decoded in one step. An answer has the bits that
-// it has alone (Engine::decode), so its text does not depend on its neighbours.
+// it has alone (Engine::step), so its text does not depend on its neighbours.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>

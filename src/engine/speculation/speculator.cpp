@@ -15,8 +15,8 @@ Speculator::Speculator(std::vector<std::unique_ptr<Proposer>> proposers, int64_t
 
 DraftLength Speculator::count(Source& source, int kind, int64_t most) const {
   if (always_ > 0) return {.n = std::min(always_, most), .tokens_per_second = 1};
-  const double per_guess = source.seconds_per_draft.median(times_.n_steps(), 2).value_or(0);
-  return best_count(times_, source.by_kind[static_cast<size_t>(kind)], per_guess, most);
+  const double per_draft = source.seconds_per_draft.median(times_.n_steps(), 2).value_or(0);
+  return best_count(times_, source.by_kind[static_cast<size_t>(kind)], per_draft, most);
 }
 
 Speculator::Draft Speculator::draft(std::span<const int32_t> history, int64_t most) {

@@ -2,8 +2,8 @@
 // is then the same in every run. The file is JSON:
 //
 //   { "what": "fathom machine costs", "version": 2, "cpu": "...", "isa": "amx", "build": "gcc 12.2.0",
-//     "measured": 1795800000, "mla": { "naive": 1.3, ... one number for each of kMlaCosts }, "checksum": "16 hex
-//     digits" }
+//     "measured": 1795800000, "mla": { "naive": 1.3, ... one number for each of kMlaCosts },
+//     "checksum": "16 hex digits" }
 //
 // checksum: XXH64 of the text without that line (machine_text). Deleting the file loses half a second of the next run
 // of a large model, and that run may attend in the other form where the two cost nearly the same.

@@ -27,9 +27,9 @@ struct Work {
 };
 
 // probability (nq, nk) = exp(scale <q, k> - log sum), zero where the key is later than the query.
-void probabilities(const KernelTable& k, MatmulPrecision products, const AttentionGradient& g, int64_t head, int64_t q0,
-                   int64_t k0, MatView<const float> q, MatView<const float> key, MatView<float> p) {
-  gemm_nt_serial(products, q, key, p, false);
+void probabilities(const KernelTable& k, MatmulPrecision precision, const AttentionGradient& g, int64_t head,
+                   int64_t q0, int64_t k0, MatView<const float> q, MatView<const float> key, MatView<float> p) {
+  gemm_nt_serial(precision, q, key, p, false);
   for (int64_t i = 0; i < p.rows; ++i) {
     const AttentionState& state = g.states[(q0 + i) * g.layout.heads + head];
     const int64_t visible = std::clamp<int64_t>(q0 + i - k0 + 1, 0, p.cols);
@@ -46,7 +46,7 @@ void score_gradient(float scale, MatView<const float> p, const float* D, MatView
     for (int64_t j = 0; j < p.cols; ++j) dp(i, j) = scale * (p(i, j) * (dp(i, j) - D[i]));
 }
 
-void head_backward(const KernelTable& k, MatmulPrecision products, const AttentionGradient& g, int64_t head, Work& w,
+void head_backward(const KernelTable& k, MatmulPrecision precision, const AttentionGradient& g, int64_t head, Work& w,
                    MatView<float> dvalue) {
   const int64_t n = g.q.rows, d = w.key.cols, V = g.layout.value_dim, kv = head / g.layout.heads_per_kv;
   const MatView<const float> q = g.q.sub_cols(head * d, d), d_o = g.d_o.sub_cols(head * V, V),
@@ -62,17 +62,18 @@ void head_backward(const KernelTable& k, MatmulPrecision products, const Attenti
     for (int64_t q0 = k0; q0 < n; q0 += kBlock) {
       const int64_t nq = std::min(kBlock, n - q0);
       const MatView<float> p(w.probability.data, nq, nk), ds(w.grad.data, nq, nk);
-      probabilities(k, products, g, head, q0, k0, q.sub_rows(q0, nq), w.key.sub_rows(k0, nk), p);
-      gemm_tn_serial(products, p, d_o.sub_rows(q0, nq), dvalue.sub_rows(k0, nk), true);
-      gemm_nt_serial(products, d_o.sub_rows(q0, nq), value.sub_rows(k0, nk), ds, false);
+      probabilities(k, precision, g, head, q0, k0, q.sub_rows(q0, nq), w.key.sub_rows(k0, nk), p);
+      gemm_tn_serial(precision, p, d_o.sub_rows(q0, nq), dvalue.sub_rows(k0, nk), true);
+      gemm_nt_serial(precision, d_o.sub_rows(q0, nq), value.sub_rows(k0, nk), ds, false);
       score_gradient(g.scale, p, w.D + q0, ds);
-      gemm_nn_serial(products, ds, w.key.sub_rows(k0, nk), dq.sub_rows(q0, nq), true);
-      gemm_tn_serial(products, ds, q.sub_rows(q0, nq), w.dkey.sub_rows(k0, nk), true);
+      gemm_nn_serial(precision, ds, w.key.sub_rows(k0, nk), dq.sub_rows(q0, nq), true);
+      gemm_tn_serial(precision, ds, q.sub_rows(q0, nq), w.dkey.sub_rows(k0, nk), true);
     }
   }
 }
 
-void kv_head_backward(const KernelTable& k, MatmulPrecision products, const AttentionGradient& g, int64_t kv, Work& w) {
+void kv_head_backward(const KernelTable& k, MatmulPrecision precision, const AttentionGradient& g, int64_t kv,
+                      Work& w) {
   const int64_t N = g.layout.key_dim, R = g.shared_key.cols;
   join_key(g, kv, w.key);
   const MatView<float> dvalue = g.dvalue.sub_cols(kv * g.layout.value_stride, g.layout.value_dim),
@@ -83,7 +84,7 @@ void kv_head_backward(const KernelTable& k, MatmulPrecision products, const Atte
   zero(dvalue);
   zero(w.dkey);
   for (int64_t head = kv * g.layout.heads_per_kv; head < (kv + 1) * g.layout.heads_per_kv; ++head) {
-    head_backward(k, products, g, head, w, dvalue);
+    head_backward(k, precision, g, head, w, dvalue);
     if (R == 0) continue;
     copy_block(w.dkey.sub_cols(N, R), g.dshared.sub_cols(head * R, R));
     zero(w.dkey.sub_cols(N, R));
@@ -93,12 +94,12 @@ void kv_head_backward(const KernelTable& k, MatmulPrecision products, const Atte
 
 }  // namespace
 
-void attention_backward(ThreadPool& pool, Arena& arena, MatmulPrecision products,
+void attention_backward(ThreadPool& pool, Arena& arena, MatmulPrecision precision,
                         std::span<const AttentionGradient> sequences) noexcept {
   const KernelTable& k = kernels();
   for_each_kv_head(pool, arena, sequences, Work::floats, [&](const AttentionGradient& g, int64_t kv, float* memory) {
     Work work(memory, g.q.rows, g.layout.key_dim + g.shared_key.cols);
-    kv_head_backward(k, products, g, kv, work);
+    kv_head_backward(k, precision, g, kv, work);
   });
 }
 

@@ -25,7 +25,7 @@ struct AttentionGradient {
 // The sequences differ in nothing but n. A task is one key/value head of one of them with all its query heads, in
 // order: no sum is shared between threads, so the bits do not depend on their number, nor on the other
 // sequences. The process ends when there is no memory for scratch.
-void attention_backward(ThreadPool& pool, Arena& arena, MatmulPrecision products,
+void attention_backward(ThreadPool& pool, Arena& arena, MatmulPrecision precision,
                         std::span<const AttentionGradient> sequences) noexcept;
 
 }  // namespace fathom

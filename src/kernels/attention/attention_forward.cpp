@@ -31,7 +31,7 @@ void softmax_block(const KernelTable& k, float scale, int64_t q0, int64_t k0, Ma
   }
 }
 
-void head_forward(const KernelTable& k, MatmulPrecision products, const AttentionForward& a, int64_t head,
+void head_forward(const KernelTable& k, MatmulPrecision precision, const AttentionForward& a, int64_t head,
                   MatView<const float> key, float* scores_memory) {
   const int64_t n = a.q.rows, d = key.cols, V = a.layout.value_dim, kv = head / a.layout.heads_per_kv;
   const MatView<const float> q = a.q.sub_cols(head * d, d), value = a.value.sub_cols(kv * a.layout.value_stride, V);
@@ -47,31 +47,31 @@ void head_forward(const KernelTable& k, MatmulPrecision products, const Attentio
     for (int64_t k0 = 0; k0 < q0 + nq; k0 += kKeys) {
       const int64_t nk = std::min({kKeys, n - k0, q0 + nq - k0});
       const MatView<float> scores(scores_memory, nq, nk);
-      gemm_nt_serial(products, q.sub_rows(q0, nq), key.sub_rows(k0, nk), scores, false);
+      gemm_nt_serial(precision, q.sub_rows(q0, nq), key.sub_rows(k0, nk), scores, false);
       softmax_block(k, a.scale, q0, k0, scores, states, a.layout.heads, rows);
-      gemm_nn_serial(products, scores, value.sub_rows(k0, nk), rows, true);
+      gemm_nn_serial(precision, scores, value.sub_rows(k0, nk), rows, true);
     }
     for (int64_t i = 0; i < nq; ++i) k.scale(1.0f / states[i * a.layout.heads].sum, rows.row(i), V);
   }
 }
 
-void kv_head_forward(const KernelTable& k, MatmulPrecision products, const AttentionForward& a, int64_t kv,
+void kv_head_forward(const KernelTable& k, MatmulPrecision precision, const AttentionForward& a, int64_t kv,
                      float* memory) {
   const int64_t n = a.q.rows, d = a.layout.key_dim + a.shared_key.cols;
   const MatView<float> key(memory, n, d);
   join_key(a, kv, key);
   for (int64_t head = kv * a.layout.heads_per_kv; head < (kv + 1) * a.layout.heads_per_kv; ++head)
-    head_forward(k, products, a, head, key, memory + n * d);
+    head_forward(k, precision, a, head, key, memory + n * d);
 }
 
 }  // namespace
 
-void attention_forward(ThreadPool& pool, Arena& arena, MatmulPrecision products,
+void attention_forward(ThreadPool& pool, Arena& arena, MatmulPrecision precision,
                        std::span<const AttentionForward> sequences) noexcept {
   const KernelTable& k = kernels();
   for_each_kv_head(
       pool, arena, sequences, [](int64_t n, int64_t d) { return n * d + kQueries * kKeys; },
-      [&](const AttentionForward& a, int64_t kv, float* memory) { kv_head_forward(k, products, a, kv, memory); });
+      [&](const AttentionForward& a, int64_t kv, float* memory) { kv_head_forward(k, precision, a, kv, memory); });
 }
 
 }  // namespace fathom

@@ -30,7 +30,7 @@ struct AttentionForward {
 
 // The sequences differ in nothing but n. A task is one key/value head of one of them with all its query heads; nothing
 // depends on the number of threads or on the other sequences. The process ends when there is no memory for scratch.
-void attention_forward(ThreadPool& pool, Arena& arena, MatmulPrecision products,
+void attention_forward(ThreadPool& pool, Arena& arena, MatmulPrecision precision,
                        std::span<const AttentionForward> sequences) noexcept;
 
 }  // namespace fathom

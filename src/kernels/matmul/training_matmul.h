@@ -38,32 +38,33 @@ namespace fathom {
 
 inline constexpr int64_t kRowBlock = 32;
 
-void linear(ThreadPool& pool, MatmulPrecision products, MatView<const float> x, const Weight& w,
+void linear(ThreadPool& pool, MatmulPrecision precision, MatView<const float> x, const Weight& w,
             MatView<float> y) noexcept;
-void linear_dinput(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, const Weight& w,
+void linear_dinput(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy, const Weight& w,
                    const InputGradient& out) noexcept;
-void linear_dweight(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, MatView<const float> x,
+void linear_dweight(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy, MatView<const float> x,
                     MatView<float> dw) noexcept;
 
 // Rows offsets[e] .. offsets[e+1]-1 belong to expert e. offsets (E+1) from 0 to the number of rows, not decreasing;
 // weights and dw (E), all of one shape. An expert may have no rows: its weight is not read, its dw unchanged. An empty
 // dw: that expert's gradient is not wanted, and not computed. Work is split over the threads by output tiles of all
 // experts, so one with most of the rows does not hold up the others.
-void grouped_linear(ThreadPool& pool, MatmulPrecision products, MatView<const float> x,
+void grouped_linear(ThreadPool& pool, MatmulPrecision precision, MatView<const float> x,
                     std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> y) noexcept;
-void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy,
+void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy,
                            std::span<const int64_t> offsets, std::span<const Weight> weights,
                            const InputGradient& out) noexcept;
-void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision products, MatView<const float> dy, MatView<const float> x,
-                            std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept;
+void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy,
+                            MatView<const float> x, std::span<const int64_t> offsets,
+                            std::span<const MatView<float>> dw) noexcept;
 
 // On the calling thread alone, inside a section of the pool: one head, one block of attention. c is written, or added
 // to when `add`.
-void gemm_nt_serial(MatmulPrecision products, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_nt_serial(MatmulPrecision precision, MatView<const float> a, MatView<const float> b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (M, K) b (N, K)^T
-void gemm_nn_serial(MatmulPrecision products, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_nn_serial(MatmulPrecision precision, MatView<const float> a, MatView<const float> b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (M, K) b (K, N)
-void gemm_tn_serial(MatmulPrecision products, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_tn_serial(MatmulPrecision precision, MatView<const float> a, MatView<const float> b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (K, M)^T b (K, N)
 
 }  // namespace fathom

@@ -73,11 +73,11 @@ void write_text(const fs::path& path, std::string_view text) {
   writer.commit();
 }
 
-void write_weights(const fs::path& folder, const Parameters& parameters, MatmulPrecision products) {
+void write_weights(const fs::path& folder, const Parameters& parameters, MatmulPrecision precision) {
   std::vector<PlannedTensor> plan;
   for (const ParameterInfo& p : parameters.list())
     plan.push_back({.name = p.name,
-                    .dtype = products == MatmulPrecision::bf16 && p.decays ? DType::bf16 : DType::f32,
+                    .dtype = precision == MatmulPrecision::bf16 && p.decays ? DType::bf16 : DType::f32,
                     .shape = p.shape});
   constexpr uint64_t kMaxShard = uint64_t{5} << 30;
   SafetensorsWriter writer(folder, plan, kMaxShard);

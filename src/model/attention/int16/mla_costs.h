@@ -1,7 +1,7 @@
-// What the parts of latent attention in fast arithmetic cost: the time of a multiply-add, that of scores and values in
-// the absorbed form being 1. The form that a sequence is attended in follows from them (mla_int16.h). The numbers here
-// are those of an AMD EPYC (Zen 3, AVX2; bench/attention_bench.cpp); engine/tuning/machine_costs.h has those of this
-// machine.
+// What the parts of latent attention in quantised arithmetic cost: the time of a multiply-add, that of scores and
+// values in the absorbed form being 1. The form that a sequence is attended in follows from them (mla_int16.h). The
+// numbers here are those of an AMD EPYC (Zen 3, AVX2; bench/attention_bench.cpp); engine/tuning/machine_costs.h has
+// those of this machine.
 #pragma once
 #include <array>
 #include <string_view>
