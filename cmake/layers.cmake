@@ -10,6 +10,9 @@ function(fathom_layer name)
     if(NOT name STREQUAL kernels)  # compiled for several instruction sets, and of no headers that cost time
       target_precompile_headers(fathom_${name} REUSE_FROM fathom_layer_headers)
       target_compile_options(fathom_${name} PRIVATE ${FATHOM_HEADER_OPTIONS})
+      # A type with members of an unnamed namespace must be in the main file of its compilation.
+      set_source_files_properties(${CMAKE_SOURCE_DIR}/src/tokenizer/train/train_bpe_words.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+      set_target_properties(fathom_${name} PROPERTIES UNITY_BUILD ${FATHOM_UNITY} UNITY_BUILD_BATCH_SIZE 4)
     endif()
   else()
     add_library(fathom_${name} INTERFACE)

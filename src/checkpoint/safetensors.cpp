@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file/file.h"
 #include "base/file/file_name.h"
 #include "base/file/foreign.h"
 #include "base/json/json.h"
@@ -229,11 +230,6 @@ void check_against_index(const std::vector<TensorInfo>& tensors, const std::stri
 namespace {
 
 constexpr std::string_view kExtension = ".safetensors";
-
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 // All shards of the model that one of them belongs to.
 std::vector<fs::path> shards_beside(const fs::path& one, const ShardName& name) {

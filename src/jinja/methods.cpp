@@ -163,7 +163,6 @@ Value all_chars(Meter& meter, const Text& text, Args args) {
     refuse("'{}' of text that is not ASCII", args.function);
   return !text.empty() && std::all_of(text.bytes.begin(), text.bytes.end(), of_kind);
 }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_alphanumeric(char c) { return is_digit(c) || is_letter(c); }
 bool is_white(char c) { return is_space(static_cast<unsigned char>(c)); }

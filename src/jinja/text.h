@@ -20,6 +20,8 @@
 
 namespace fathom::jinja {
 
+inline bool is_digit(char c) { return c >= '0' && c <= '9'; }  // of ASCII
+
 // What went wrong while a template was read or run, still without its place; the interpreter adds "WHERE line N" and
 // throws Error.
 class Fault : public std::runtime_error {

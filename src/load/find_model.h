@@ -6,6 +6,8 @@
 
 namespace fathom {
 
+inline constexpr uint64_t kMaxConfigBytes = 1 << 20;  // of a config.json and its kind
+
 struct FoundModel {
   std::filesystem::path path;  // a folder of safetensors, or a file
   std::string notice;          // what was taken in place of what was named; empty when it is the same

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/file/file.h"
 #include "base/file/foreign.h"
 #include "base/json/json.h"
 #include "base/json/json_fields.h"
@@ -18,17 +19,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMaxConfigBytes = 1 << 20;
-
 fs::path folder_of(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return path;
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
 }
 
 // Chat checkpoints name further ids that end an answer in generation_config.json; its other keys are sampling defaults.

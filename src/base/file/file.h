@@ -43,6 +43,9 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// Whether a file or folder of that name exists; false, too, where the system does not say.
+bool is_there(const std::filesystem::path& path) noexcept;
+
 // Whether any MappedFile of this process is that file, by whatever name.
 bool is_mapped(const std::filesystem::path& path);
 
