@@ -1,4 +1,5 @@
-# Installs FATHOM_PUBLIC_HEADERS, paths from FATHOM_SOURCES, and every header of ours that they include, into FATHOM_HEADER_FOLDER.
+# Installs FATHOM_PUBLIC_HEADERS, paths from FATHOM_SOURCES, and every header of ours that they include, into FATHOM_HEADER_FOLDER. There they include each other as
+# "fathom/...": a program may have a config/config.h of its own. FATHOM_STAGED_HEADERS: a folder for them on the way.
 cmake_policy(VERSION 3.22)
 set(done)
 while(FATHOM_PUBLIC_HEADERS)
@@ -8,7 +9,10 @@ while(FATHOM_PUBLIC_HEADERS)
   endif()
   list(APPEND done ${header})
   get_filename_component(folder ${header} DIRECTORY)
-  file(INSTALL ${FATHOM_SOURCES}/${header} DESTINATION ${CMAKE_INSTALL_PREFIX}/${FATHOM_HEADER_FOLDER}/${folder})
+  file(READ ${FATHOM_SOURCES}/${header} text)
+  string(REGEX REPLACE "(^|\n)#include \"" "\\1#include \"fathom/" text "${text}")
+  file(WRITE ${FATHOM_STAGED_HEADERS}/${header} "${text}")
+  file(INSTALL ${FATHOM_STAGED_HEADERS}/${header} DESTINATION ${CMAKE_INSTALL_PREFIX}/${FATHOM_HEADER_FOLDER}/${folder})
   file(STRINGS ${FATHOM_SOURCES}/${header} includes REGEX "^#include \"")
   foreach(line ${includes})
     string(REGEX REPLACE "^#include \"([^\"]+)\".*" "\\1" included "${line}")

@@ -14,7 +14,8 @@ void write_text(const char* path, const char* prompt, int64_t n) {
   const fathom::Model model = fathom::load_model(path);
   const fathom::Tokenizer tokenizer = fathom::load_tokenizer(model);
   fathom::ThreadPool pool(0);  // the CPUs of this process
-  fathom::LoadedEngine loaded(pool, model, {});
+  // The arithmetic of `fathom generate`; without it float32, as --arithmetic exact.
+  fathom::LoadedEngine loaded(pool, model, {.engine = {.numerics = fathom::Numerics::quantised()}});
   fathom::Engine& engine = loaded.engine;
 
   // The prompt in one call: the logits after its last token.

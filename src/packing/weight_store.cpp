@@ -9,12 +9,12 @@ namespace fathom {
 
 WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const ModelWeights& stored,
                          const WeightOrigin& origin, const PackingOptions& o)
-    : WeightStore(config, stored) {
+    : weights_(stored) {
   if (o.place == WeightPlace::mapped) return;
   const Zone zone("pack weights");
-  const int64_t needed = PackedWeights::bytes(config_, weights_);
+  const int64_t needed = PackedWeights::bytes(config, weights_);
   if (needed == 0) return;
-  if (o.place != WeightPlace::packed) map_file(pool, origin, o);
+  if (o.place != WeightPlace::packed) map_file(pool, config, origin, o);
   if (file_) {
     packed_bytes_ = needed;
     return;
@@ -26,12 +26,13 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
   if (!fits)
     throw_resource("packed weights need {} of memory, but only {} is available; try --weights mapped",
                    human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
-  in_memory_ = PackedWeights(pool, config_, weights_, o.progress);
+  in_memory_ = PackedWeights(pool, config, weights_, o.progress);
   packed_bytes_ = needed;
 }
 
 // The file of packed weights: opened where there is one, written first for WeightPlace::cached.
-void WeightStore::map_file(ThreadPool& pool, const WeightOrigin& origin, const PackingOptions& o) {
+void WeightStore::map_file(ThreadPool& pool, const ModelConfig& config, const WeightOrigin& origin,
+                           const PackingOptions& o) {
   const bool may_write = o.place == WeightPlace::cached;
   const auto say = [&](const char* what, const char* then) {
     if (o.notice) o.notice(fmt::format("{}; {}", what, then));
@@ -39,7 +40,7 @@ void WeightStore::map_file(ThreadPool& pool, const WeightOrigin& origin, const P
   constexpr const char* kWithout = "weights are packed as without a cache";
   std::error_code ignored;
   if (!may_write && !std::filesystem::exists(o.cache_folder, ignored)) return;  // no file: no need of its name
-  const std::vector<NamedWeight> packed = packable_weights(config_, weights_);
+  const std::vector<NamedWeight> packed = packable_weights(config, weights_);
   const auto fingerprint = packed_fingerprint(origin.source, packed);
   if (o.cache_folder.empty() || !fingerprint) {
     if (may_write)

@@ -38,9 +38,6 @@ struct WeightOrigin {
 
 class WeightStore {
  public:
-  // The weights as they are stored: nothing is packed.
-  WeightStore(const ModelConfig& config, const ModelWeights& stored) : config_(config), weights_(stored) {}
-
   // The weights whose types can be packed, packed as the options say. Nothing is done when there are none. resource
   // Error with the numbers when WeightPlace::packed does not fit this machine's free memory.
   WeightStore(ThreadPool& pool, const ModelConfig& config, const ModelWeights& stored, const WeightOrigin& origin,
@@ -55,9 +52,8 @@ class WeightStore {
   const PackedFile* packed_file() const noexcept { return file_ ? &*file_ : nullptr; }  // that they are mapped from
 
  private:
-  void map_file(ThreadPool& pool, const WeightOrigin& origin, const PackingOptions& options);
+  void map_file(ThreadPool& pool, const ModelConfig& config, const WeightOrigin& origin, const PackingOptions& options);
 
-  const ModelConfig& config_;
   ModelWeights weights_;
   PackedWeights in_memory_;
   std::optional<PackedFile> file_;

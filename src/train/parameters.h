@@ -32,10 +32,12 @@ struct ParameterRange {
 
 // The master copy is float32. With MatmulPrecision::bf16 the matrices (not norms, not the router, which works in
 // float32) are read from a second copy rounded to bfloat16; the weight tree views the one or the other. A third buffer
-// holds the gradients, at the same places.
+// holds the gradients, at the same places. The network and its updates hold its address: it stays where it is made.
 class Parameters {
  public:
   Parameters(const ModelConfig& config, MatmulPrecision precision);
+  Parameters(const Parameters&) = delete;
+  Parameters& operator=(const Parameters&) = delete;
 
   const std::vector<ParameterInfo>& list() const noexcept { return list_; }
   const ParameterInfo& named(const std::string& name) const;  // there must be one (check())
@@ -46,7 +48,8 @@ class Parameters {
   const Gradients& gradient_map() const noexcept { return map_; }  // the gradient of every weight of weights()
   int64_t count() const noexcept { return count_; }                // without padding
 
-  // The tensors whose names it is true for have no gradient from now on, and no update changes them.
+  // The tensors whose names it is true for have no gradient from now on, and no update changes them. An optimiser keeps
+  // the moments of a tensor while it is frozen: one that a later call thaws goes on with them.
   void freeze(const std::function<bool(const std::string& name)>& frozen);
 
   // Every matrix i.i.d. normal with this deviation, gains 1, score biases 0: number i of tensor NAME is a function of

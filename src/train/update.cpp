@@ -23,6 +23,9 @@ double Update::clip(double norm) const { return std::min(1.0, rules_.optimizer.g
 void Update::apply(const AdamW::Step& step) {
   optimizer_.update(ctx_.pool, parameters_, rules_.optimizer, step);
   if (rules_.bias_update_speed > 0) update_score_bias(parameters_, report_.expert_counts, rules_.bias_update_speed);
+  const VecView<float> gradients = parameters_.gradients();
+  std::fill(gradients.begin(), gradients.begin() + optimizer_.range().begin, 0.0f);
+  std::fill(gradients.begin() + optimizer_.range().end, gradients.end(), 0.0f);
   report_ = {};
 }
 

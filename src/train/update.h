@@ -22,6 +22,8 @@ class Update {
   // by reference must outlive it, and so must the pool and the arena.
   Update(const Context& ctx, const Network& network, Parameters& parameters, AdamW& optimizer,
          const UpdateRules& rules);
+  Update(const Update&) = delete;
+  Update& operator=(const Update&) = delete;
 
   // Adds the gradients of one micro-batch to those of the parameters, and its report to the report. When it throws,
   // discard().
@@ -33,7 +35,8 @@ class Update {
   // min(1, grad_clip / norm)
   double clip(double norm) const;
 
-  // New weights and score biases; then gradients and report are zero again.
+  // New weights, of the range of the optimiser, and score biases; then all gradients, also those of other ranges, and
+  // the report are zero again.
   void apply(const AdamW::Step& step);
   // The same without new weights.
   void discard();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <type_traits>
+
 #include "support/errors.h"
 
 namespace fathom {
@@ -23,8 +25,15 @@ TEST(JsonFields, SayWhereWhatWasFoundAndWhatWasNeeded) {
   EXPECT_EQ(refusal([&] { inner.integer("width"); }), "f.json: inner.width is missing; there is a key widht");
   EXPECT_EQ(refusal([&] { deep.maybe_boolean("on"); }), "f.json: inner.deep.on must be true or false, found 1");
   EXPECT_EQ(refusal([&] { entry.text("a"); }), "f.json: list[0].a must be a string, found 1");
-  EXPECT_EQ(refusal([] { JsonFields(json::array(), "g.json"); }), "g.json: must be a JSON object, found an array");
+  const json::value list = json::array();
+  EXPECT_EQ(refusal([&] { JsonFields(list, "g.json"); }), "g.json: must be a JSON object, found an array");
 }
+
+// It keeps the address of the object.
+static_assert(std::is_constructible_v<JsonFields, const json::value&, std::string>);
+static_assert(!std::is_constructible_v<JsonFields, json::value, std::string>);
+static_assert(!std::is_constructible_v<JsonFields, const json::value, std::string>);
+static_assert(!std::is_constructible_v<JsonFields, json::object, std::string>);
 
 TEST(JsonFields, EveryKeyIsReadOrIgnoredOrRefusedByName) {
   const json::value document = parse_json(R"({"a": 1, "b": null, "c": {"wieght": 2}, "d": true})", "f");
@@ -53,6 +62,20 @@ TEST(JsonFields, AKeyThatATerminalWouldObeyIsNotShownAsItIs) {
   JsonFields f(document, "f.json");
   EXPECT_EQ(refusal([&] { f.text("name"); }), "f.json: name is missing");
   EXPECT_EQ(refusal([&] { f.refuse_unread(); }), "f.json: unknown key 'n\\x1Bme'. Did you mean name?");
+  EXPECT_EQ(refusal([&] { f.text("n\x1bme"); }), "f.json: 'n\\x1Bme' must be a string, found 1");
+}
+
+TEST(JsonFields, AKeyOfTheFilesOwnMakingIsQuotedAndCutWhereverItStands) {
+  const std::string key(100000, 'k');
+  const json::value document =
+      parse_json(R"({"a\nb": {"c": 1}, ")" + key + R"(": true, "": 2, "top-k_2": "", "with space": [1]})", "f");
+  JsonFields f(document, "f.json");
+  EXPECT_EQ(f.place("top-k_2"), "f.json: top-k_2");
+  EXPECT_EQ(f.place(""), "f.json: ''");
+  EXPECT_EQ(f.place(key), "f.json: '" + key.substr(0, 60) + "...'");
+  EXPECT_EQ(f.place("with space", 0), "f.json: 'with space'[0]");
+  JsonFields inner = f.fields("a\nb");
+  EXPECT_EQ(refusal([&] { inner.text("c"); }), "f.json: 'a\\x0Ab'.c must be a string, found 1");
 }
 
 }  // namespace

@@ -278,6 +278,9 @@ TEST_P(SpeculationOf, StepsAreNeverLongerThanAChunk) {
   expect_same(narrow, draft_, prompt_, greedy_request(60), {8});
 }
 
+// Thrown after a step, it would leave the sequence with drafts that nobody removes.
+static_assert(noexcept(std::declval<Speculation&>().verified(std::declval<MatView<const float>>(), 0.0)));
+
 TEST(SpeculationCounts, ADraftThatIsTheModelIsAlwaysRight) {
   const RandomModel random(testing::tiny_v2_config(), 3);
   const Model model = model_of(random);

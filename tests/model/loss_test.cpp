@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
 #include "support/training.h"
 
 namespace fathom {
@@ -98,6 +99,7 @@ TEST(Loss, WeightsOfOneAreNoWeightsAndAWeightOfZeroIsNoTarget) {
 TEST(Loss, MeansAreOverTheWeightsOfAllMicroBatches) {
   const RandomModel m(testing::tiny_v2_config(), 3, false, 1.2);
   std::vector<TrainingBatch> micro = {weighted_batch(m.config), make_batch(m.config, 6)};
+  for (float& w : micro[0].weights) w = std::abs(w);
   micro[0].sequences.pop_back();
   double weights = 24;
   for (size_t t = 0; t < 26; ++t)
@@ -108,7 +110,23 @@ TEST(Loss, MeansAreOverTheWeightsOfAllMicroBatches) {
   EXPECT_DOUBLE_EQ(o.sequence_weight, 1.0 / 3);
   for (int32_t& t : micro[1].targets) t = -1;
   o.set_means_over(std::span(micro).subspan(1));
-  EXPECT_EQ(o.token_weight, 1);  // nothing to divide by
+  EXPECT_EQ(o.token_weight, 1);  // nothing to divide
+}
+
+TEST(Loss, NoMeanIsTakenOverWeightsWithSignsOrWithoutASize) {
+  const RandomModel m(testing::tiny_v2_config(), 3, false, 1.2);
+  for (const float weight : {-0.5f, -1e-30f, NAN, INFINITY, -INFINITY}) {
+    std::vector<TrainingBatch> micro = {make_batch(m.config, 5), make_batch(m.config, 6)};
+    micro[1].weights.assign(26, 1.0f);
+    micro[1].weights[3] = weight;
+    StepOptions o;
+    EXPECT_TRUE(test::says(test::error_of([&] { o.set_means_over(micro); }, ErrorKind::bad_input),
+                           {"row 3 ", fmt::format("the weight {};", weight), "set StepOptions::token_weight"}));
+    EXPECT_EQ(o.token_weight, 1);
+    micro[1].targets[3] = -1;  // a weight that nobody reads
+    o.set_means_over(micro);
+    EXPECT_DOUBLE_EQ(o.token_weight, 1.0 / 47);
+  }
 }
 
 TEST(Loss, EvaluationHasTheLossesOfTrainingWeightedOnlyInTheirSum) {

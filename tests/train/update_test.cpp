@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <type_traits>
+
 #include "support/random_model.h"
 
 namespace fathom {
@@ -10,11 +13,11 @@ namespace {
 // A model in training by updates alone: no stream of tokens, no files.
 struct Training {
   explicit Training(ThreadPool& threads, const ModelConfig& c = testing::tiny_v2_config(),
-                    const UpdateRules& rules = {})
+                    const UpdateRules& rules = {}, const std::optional<ParameterRange>& range = {})
       : config(c),
         pool(threads),
         parameters(config, MatmulPrecision::bf16),
-        optimizer(parameters),
+        optimizer(parameters, range.value_or(parameters.all())),
         network(make_network(config, parameters.weights())),
         update({.pool = pool, .arena = arena, .numerics = Numerics::training(MatmulPrecision::bf16)}, network,
                parameters, optimizer, rules) {
@@ -31,6 +34,10 @@ struct Training {
   Network network;
   Update update;
 };
+
+// Networks and updates hold their addresses.
+static_assert(!std::is_move_constructible_v<Parameters> && !std::is_move_assignable_v<Parameters>);
+static_assert(!std::is_move_constructible_v<Update> && !std::is_move_assignable_v<Update>);
 
 // A question of six tokens without weight and an answer of four with it, as in fine-tuning on answers.
 TrainingBatch answer_batch(uint64_t seed) {
@@ -86,6 +93,31 @@ TEST(Update, WhatIsDiscardedLeavesNoTrace) {
     t->update.apply({.rate = 1e-2});
   }
   EXPECT_TRUE(testing::same_bits(with.weights(), without.weights()));
+}
+
+// Two processes that have the same gradients, an optimiser of a range each, and give each other what they updated.
+TEST(Update, UpdatesOfTwoRangesAreOneBitForBit) {
+  ThreadPool pool(1);
+  const ModelConfig c = testing::tiny_v2_config();
+  Training whole(pool, c);
+  const int64_t n = whole.parameters.all().end, border = 3 * kSquaresPiece;  // inside of a tensor
+  Training first(pool, c, {}, ParameterRange{0, border}), second(pool, c, {}, ParameterRange{border, n});
+  const auto give = [](const Training& from, Training& to) {
+    const auto [begin, end] = from.optimizer.range();
+    std::copy_n(from.parameters.master().begin() + begin, end - begin, to.parameters.master().begin() + begin);
+    to.parameters.refresh(begin, end);
+  };
+  for (int64_t t = 1; t <= 3; ++t) {
+    for (Training* one : {&whole, &first, &second}) {
+      one->update.accumulate(answer_batch(static_cast<uint64_t>(t)), {});
+      one->update.apply({.rate = 1e-2, .clip = one->update.clip(one->update.gradient_norm()), .t = t});
+      EXPECT_EQ(one->update.gradient_norm(), 0);
+    }
+    give(first, second);
+    give(second, first);
+  }
+  EXPECT_TRUE(testing::same_bits(first.weights(), whole.weights()));
+  EXPECT_TRUE(testing::same_bits(second.weights(), whole.weights()));
 }
 
 TEST(Update, FrozenTensorsStayAndTheOthersGoOnAsBefore) {

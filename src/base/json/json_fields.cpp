@@ -6,13 +6,28 @@
 #include "base/text/suggest.h"
 
 namespace fathom {
+namespace {
+
+constexpr size_t kLongestKey = 60;  // in messages
+
+// What can stand in a message as it is.
+bool is_plain_word(std::string_view key) {
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  return !key.empty() && key.size() <= kLongestKey && std::all_of(key.begin(), key.end(), is_plain);
+}
+
+}  // namespace
 
 JsonFields::JsonFields(const json::value& document, std::string where)
     : object_(document.if_object()), where_(std::move(where)), separator_(": ") {
   if (object_ == nullptr) throw_bad_input("{}: must be a JSON object, found {}", where_, json_kind_name(document));
 }
 
-std::string JsonFields::place(std::string_view key) const { return where_ + separator_ + std::string(key); }
+std::string JsonFields::place(std::string_view key) const {
+  return where_ + separator_ + (is_plain_word(key) ? std::string(key) : quoted_for_message(key, kLongestKey));
+}
 
 bool JsonFields::has(std::string_view key) const noexcept {
   const json::value* v = object_->if_contains(key);
@@ -106,17 +121,15 @@ std::optional<std::string> JsonFields::unread() const {
 
 void JsonFields::refuse_unread() const {
   if (const auto key = unread())
-    throw_unsupported("{}: unknown key {}.{}", where_, quoted_for_message(*key, 60), did_you_mean(*key, known()));
+    throw_unsupported("{}: unknown key {}.{}", where_, quoted_for_message(*key, kLongestKey),
+                      did_you_mean(*key, known()));
 }
 
 // Where it is probably there in another spelling, that is said.
 void JsonFields::refuse_missing(std::string_view key) const {
-  const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
   std::vector<std::string> others;
   for (const auto& item : *object_)
-    if (const std::string_view other = item.key();
-        !was_read(other) && std::all_of(other.begin(), other.end(), is_plain))
-      others.emplace_back(other);
+    if (const std::string_view other = item.key(); !was_read(other) && is_plain_word(other)) others.emplace_back(other);
   const std::string* other = nearest(key, others);
   throw_bad_input("{} is missing{}{}", place(key), object_->contains(key) ? " (it is null)" : "",
                   other == nullptr ? "" : fmt::format("; there is a key {}", *other));

@@ -19,10 +19,12 @@ class JsonFields {
  public:
   // A document: its keys are told as "where: key", those of an object in it as "where: outer.inner".
   JsonFields(const json::value& document, std::string where);
+  JsonFields(const json::value&& gone, std::string where) = delete;
 
   const json::object& object() const noexcept { return *object_; }
   const std::string& where() const noexcept { return where_; }
-  std::string place(std::string_view key) const;  // where a key lies, for messages
+  // Where a key lies, for messages; one of the file's own making is quoted and cut.
+  std::string place(std::string_view key) const;
   std::string place(std::string_view key, size_t i) const { return fmt::format("{}[{}]", place(key), i); }
   bool has(std::string_view key) const noexcept;  // present and not null; does not count as reading
 

@@ -87,8 +87,8 @@ std::span<const int32_t> Speculation::ids_to_verify(std::span<const int32_t> his
   return next_ids_;
 }
 
-void Speculation::verified(MatView<const float> logits, double seconds) {
-  ids_ = next_ids_;
+void Speculation::verified(MatView<const float> logits, double seconds) noexcept {
+  ids_.swap(next_ids_);
   logits_ = logits;
   n_decided_ = 1;  // the first is the token that was chosen
   speculator_.times_.record(std::ssize(ids_), seconds);

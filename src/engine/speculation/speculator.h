@@ -79,8 +79,9 @@ class Speculation {
   std::optional<std::span<const float>> logits_of_draft(std::span<const int32_t> history);
   // The ids of that step, to be verified by it (Engine::verify): the last of history, and at most `most` - 1 drafts.
   std::span<const int32_t> ids_to_verify(std::span<const int32_t> history, int64_t most);
-  // What that step gave, (ids, vocab_size), which must stay valid until the next one, and the time that it took.
-  void verified(MatView<const float> logits, double seconds);
+  // What that step gave, (ids, vocab_size), which must stay valid until the next one, and the time that it took. It
+  // throws nothing, since the sequence has been extended and only n_undecided() tells what is to be cut off again.
+  void verified(MatView<const float> logits, double seconds) noexcept;
 
   int64_t n_undecided() const noexcept { return std::ssize(ids_) - n_decided_; }
 

@@ -20,8 +20,8 @@ struct TrainingBatch {
   float weight(int64_t row) const noexcept { return weights.empty() ? 1.0f : weights[static_cast<size_t>(row)]; }
 };
 
-// The sum of the weights of rows with a target. A weighted mean of losses is sum(weight * loss) / sum(weight), both
-// over all micro-batches of a step.
+// The sum of the weights of rows with a target. Where none is negative, the weighted mean of losses is
+// sum(weight * loss) / sum(weight), both over all micro-batches of a step.
 double target_weight(const TrainingBatch& batch);
 
 // The logits (rows, vocab_size) of rows [first, first + logits.rows) of a batch, and where the losses of these rows go.

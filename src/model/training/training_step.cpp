@@ -1,7 +1,9 @@
 #include "model/training/training_step.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "base/error.h"
 #include "base/trace.h"
 #include "kernels/matmul/float_matmul.h"
 #include "kernels/rows/backward.h"
@@ -63,6 +65,16 @@ void check_batch(const TrainingBatch& b) {
   check(b.weights.empty() || b.weights.size() == b.targets.size(), "one weight a row, or none");
 }
 
+// Of signed weights the sum may be near 0 or below it: dividing by it would give any size and either direction.
+void refuse_signed_weights(const TrainingBatch& b) {
+  for (size_t t = 0; t < b.weights.size(); ++t)
+    if (b.targets[t] >= 0 && !(b.weights[t] >= 0 && std::isfinite(b.weights[t])))
+      throw_bad_input(
+          "row {} of a training batch has the weight {}; a mean over tokens needs finite weights of at least 0. Where "
+          "weights have signs, set StepOptions::token_weight and sequence_weight instead of calling set_means_over",
+          t, b.weights[t]);
+}
+
 void report_experts(const ModelConfig& c, const MoeSaved& s, StepReport& report) {
   std::vector<int64_t>& counts = report.expert_counts.emplace_back(static_cast<size_t>(c.n_routed_experts));
   for (int64_t t = 0; t < s.routing.experts.rows; ++t)
@@ -82,6 +94,8 @@ void StepOptions::set_means_over(std::span<const TrainingBatch> micro_batches) {
   double weight = 0;
   size_t sequences = 0;
   for (const TrainingBatch& b : micro_batches) {
+    check_batch(b);
+    refuse_signed_weights(b);
     weight += target_weight(b);
     sequences += b.sequences.size();
   }

@@ -1,8 +1,8 @@
 // Loss and gradients of one micro-batch.
 //     objective = token_weight * sum over rows with a target of weight * loss (loss.h)  +  sequence_weight * sum over
 //     layers and sequences of the balance losses
-// With token_weight = 1 / (weights of the whole step) and sequence_weight = 1 / (sequences of the whole step),
-// micro-batches add up to the step's mean losses.
+// With token_weight = 1 / (sum of the weights of the whole step, none of them negative) and sequence_weight = 1 /
+// (sequences of the whole step), micro-batches add up to the step's mean losses.
 //
 // Whatever is recomputed gives the bits that it gave before, so recomputing changes memory and time alone. Routing is
 // saved and never recomputed.
@@ -24,8 +24,10 @@ struct StepOptions {
   int64_t loss_chunk = 256;  // rows whose logits exist at one time
   const LogitLoss* loss = &cross_entropy();
 
-  // Sets the two weights so that these micro-batches add up to means: of losses weighted by the tokens' weights, where
-  // those have a positive sum, and of balance losses over all sequences. They must be known before the first gradient.
+  // Sets the two weights so that these micro-batches add up to means: of losses weighted by the tokens' weights, and of
+  // balance losses over all sequences. They must be known before the first gradient. bad_input when a row with a target
+  // has a weight that is negative or not finite: whose weights have signs (preferences, rewards) knows what to divide
+  // by, and sets both itself. Where all weights are 0 there is nothing to divide, and token_weight is 1.
   void set_means_over(std::span<const TrainingBatch> micro_batches);
 };
 
