@@ -7,9 +7,11 @@
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file/file.h"
 
 namespace fathom {
 namespace {
@@ -106,20 +108,22 @@ void Zone::end() noexcept {
 
 TraceFile::TraceFile(const std::filesystem::path& path) : path_(path) {
   if (path.empty()) return;
-  writer_.emplace(path);
+  check_writable(path);
   Recording& r = recording();
   check(!trace::is_recorded.load(std::memory_order_relaxed), "one recording at a time");
   r.threads.clear();
   ++r.number;
   r.start_ns = now_ns();
   my_zones();  // the caller is thread 0
+  is_recording_ = true;
   trace::is_recorded.store(true, std::memory_order_release);
 }
 
 void TraceFile::finish() {
-  if (!writer_) return;
+  if (!std::exchange(is_recording_, false)) return;
   trace::is_recorded.store(false, std::memory_order_release);
-  FileWriter& out = *writer_;
+  check_writable(path_);  // what is mapped by now is an input
+  FileWriter out(path_);
   Recording& r = recording();
   int64_t n_left_out = 0;
   for (const auto& t : r.threads) n_left_out += t->n_left_out;
@@ -132,16 +136,18 @@ void TraceFile::finish() {
   for (const auto& t : r.threads) write_thread_name(out, t->number, t == r.threads.back());
   out.write("]}\n");
   out.commit();
-  writer_.reset();
 }
 
-TraceFile::~TraceFile() {
+void TraceFile::finish_or_say() noexcept {
   try {
     finish();
   } catch (const std::exception& e) {
-    std::fputs(fmt::format("fathom: {}: the trace could not be written: {}\n", path_.string(), e.what()).c_str(),
-               stderr);
+    std::fputs(fmt::format("fathom: the trace could not be written: {}\n", e.what()).c_str(), stderr);
   }
+}
+
+TraceFile::~TraceFile() {
+  if (is_recording_) trace::is_recorded.store(false, std::memory_order_release);
 }
 
 }  // namespace fathom

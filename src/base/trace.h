@@ -7,10 +7,6 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
-#include <string>
-
-#include "base/file/file.h"
 
 namespace fathom {
 
@@ -46,23 +42,29 @@ class Zone {
 
 inline constexpr int64_t kMostZones = int64_t{1} << 22;  // of one thread: 128 MB
 
-// The recording, from construction to destruction, and the file that it ends in. One thread makes and destroys it, at a
-// time when no other is inside a zone. An empty path records nothing.
+// The recording, from construction to destruction, and the file that finish() writes: a run that is refused, or ends
+// before it, leaves a file that is there alone. One thread makes and destroys it, at a time when no other is inside a
+// zone. An empty path records nothing.
 class TraceFile {
  public:
-  // Opens the file, so that what cannot be written is refused before work begins: errors as of FileWriter.
+  // Errors as of check_writable(), so that what cannot be written is refused before work begins.
   explicit TraceFile(const std::filesystem::path& path);
-  // Writes the file if finish() has not; says on stderr when that fails.
   ~TraceFile();
   TraceFile(const TraceFile&) = delete;
   TraceFile& operator=(const TraceFile&) = delete;
 
-  // Ends the recording and writes it. Errors as of FileWriter. Nothing for an empty path, or a second time.
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+  // Ends the recording and writes it. Errors as of check_writable() and FileWriter. Nothing for an empty path, or a
+  // second time, whether or not the first succeeded.
   void finish();
+  // The same where a run ends by another error or by a signal, which is what it shall end by: an error of the file is
+  // said on stderr.
+  void finish_or_say() noexcept;
 
  private:
   std::filesystem::path path_;
-  std::optional<FileWriter> writer_;
+  bool is_recording_ = false;
 };
 
 }  // namespace fathom

@@ -24,7 +24,8 @@ struct ModelOptions {
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& names = "-m,--model");
 LoadedEngineOptions engine_options(const ModelOptions& options);
 
-// --trace FILE, and what to make a TraceFile (base/trace.h) of: refuses stdout, which other output goes to.
+// --trace FILE, and what to make a TraceFile (base/trace.h) of: refuses stdout, which other output goes to. Whether it
+// is an input is asked by check_output (cli/output.h), once the model is open.
 CLI::Option* add_trace_option(CLI::App& command, std::string& file);
 std::filesystem::path trace_path(const std::string& file);
 

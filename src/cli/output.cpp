@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <vector>
 
 #include "base/error.h"
+#include "base/file/file.h"
 #include "base/text/utf8.h"
 
 namespace fathom {
@@ -69,5 +71,20 @@ std::filesystem::path folder_output(const std::string& name) {
 }
 
 bool is_stdout(const std::filesystem::path& output) { return output == kStdout || output == "/dev/fd/1"; }
+
+void check_output(const std::filesystem::path& output, std::initializer_list<std::filesystem::path> inputs,
+                  std::initializer_list<std::filesystem::path> others) {
+  if (output.empty() || is_stream(output)) return;
+  std::vector<std::filesystem::path> files = inputs;
+  std::error_code unreadable;  // is said by who reads it
+  for (const std::filesystem::path& folder : inputs) {
+    std::filesystem::recursive_directory_iterator entry(folder, unreadable), end;
+    for (; !unreadable && entry != end; entry.increment(unreadable)) files.push_back(entry->path());
+  }
+  check_writable(output, files);
+  for (const std::filesystem::path& other : others)
+    if (!other.empty() && is_same_file(output, other))
+      throw_bad_input("{}: other output of this run goes there; name another file", output.string());
+}
 
 }  // namespace fathom

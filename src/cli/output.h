@@ -2,6 +2,7 @@
 // exit code 0; main() flushes once more at the end, so what goes there by other means is held to the same.
 #pragma once
 #include <filesystem>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -27,5 +28,10 @@ std::filesystem::path model_output(const std::string& name);
 // bad_input for "-": a folder cannot go to stdout.
 std::filesystem::path folder_output(const std::string& name);
 bool is_stdout(const std::filesystem::path& output);
+
+// check_writable (base/file/file.h) of an output, before work begins: it may be none of the inputs, no file in one that
+// is a folder, and nowhere that other output of the run goes. Empty names are none.
+void check_output(const std::filesystem::path& output, std::initializer_list<std::filesystem::path> inputs,
+                  std::initializer_list<std::filesystem::path> others = {});
 
 }  // namespace fathom

@@ -9,16 +9,13 @@
 #include "model/norm.h"
 
 namespace fathom {
-namespace {
 
-void check_ids(const Batch& batch, const ModelConfig& config) {
-  for (int32_t id : batch.tokens)
+void check_ids(std::span<const int32_t> ids, const ModelConfig& config) {
+  for (int32_t id : ids)
     if (id < 0 || id >= config.vocab_size)
       throw_bad_input("token id {} is outside the model's vocabulary of {} ids (0 to {})", id, config.vocab_size,
                       config.vocab_size - 1);
 }
-
-}  // namespace
 
 void add_rows(Context& ctx, MatView<const float> y, MatView<float> x) {
   const KernelTable& k = kernels();
@@ -94,7 +91,7 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
   const int64_t T = batch.rows(), D = n.config->hidden_size, n_logits = static_cast<int64_t>(batch.logit_rows.size());
   const double eps = n.config->rms_norm_eps;
   check(logits.rows == n_logits && logits.cols == n.config->vocab_size, "logits (logit rows, vocab_size)");
-  check_ids(batch, *n.config);
+  check_ids(batch.tokens, *n.config);
   Arena::Scope scope(ctx.arena);
   const Step step{ctx, n, batch, rotary_rows(ctx, n, batch), &cache};
   auto x = scratch(ctx, T, D);

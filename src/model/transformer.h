@@ -11,10 +11,13 @@ CacheLayout cache_layout(const ModelConfig& config, CacheType type);
 
 Network make_network(const ModelConfig& config, const ModelWeights& weights);
 
+// bad_input Error for a token id outside the vocabulary.
+void check_ids(std::span<const int32_t> ids, const ModelConfig& config);
+
 // logits (batch.logit_rows.size(), vocab_size) written. The cache receives the rows of all the batch's tokens.
-// bad_input Error for a token id outside the vocabulary. The logits of a row are the same bits for any number of
-// threads and any other sequences in the batch; splitting one sequence into several steps changes them by rounding only
-// (attention tiles and the form of mla.h differ), and not at all with Batch::Steps::per_token in place of steps of one.
+// Errors as of check_ids. The logits of a row are the same bits for any number of threads and any other sequences in
+// the batch; splitting one sequence into several steps changes them by rounding only (attention tiles and the form of
+// mla.h differ), and not at all with Batch::Steps::per_token in place of steps of one.
 void transformer_forward(Context& ctx, const Network& network, const Batch& batch, KvCache& cache,
                          MatView<float> logits);
 

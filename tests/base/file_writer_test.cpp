@@ -205,6 +205,16 @@ TEST_F(FileWriterTest, AnOutputThatIsAnInputIsRefusedUnderEveryName) {
   EXPECT_EQ(error_of([&] { check_writable("/dev/null", terminal); }), "") << "a device keeps nothing";
 }
 
+TEST_F(FileWriterTest, TwoNamesOfOneFileAreFoundBeforeItIsThere) {
+  std::filesystem::create_symlink("new", folder_ / "link");
+  EXPECT_TRUE(is_same_file(folder_ / "new", folder_ / "link"));
+  EXPECT_TRUE(is_same_file(folder_ / "new", folder_.path() / "." / "new"));
+  EXPECT_FALSE(is_same_file(folder_ / "new", folder_ / "other"));
+  write_text(folder_ / "new", "");
+  std::filesystem::create_hard_link(folder_ / "new", folder_ / "other");
+  EXPECT_TRUE(is_same_file(folder_ / "new", folder_ / "other"));
+}
+
 TEST_F(FileWriterDeathTest, AFileBeyondTheLimitOfItsSizeIsASentenceAndLeavesNothing) {
   EXPECT_EXIT(
       {

@@ -70,7 +70,7 @@ TEST(Trace, NothingIsRecordedWithoutAFileOrAfterIt) {
     const Zone zone("unseen");
     EXPECT_EQ(Zone::current(), nullptr);
   }
-  { TraceFile first(folder / "first.json"); }
+  TraceFile(folder / "first.json").finish();
   TraceFile second(folder / "second.json");
   { const Zone zone("seen"); }
   second.finish();
@@ -84,6 +84,40 @@ TEST(Trace, AFileThatCannotBeWrittenIsRefusedAtOnce) {
   test::TempFolder folder;
   EXPECT_THROW(TraceFile(folder / "missing" / "t.json"), Error);
   EXPECT_EQ(Zone::current(), nullptr);
+}
+
+TEST(Trace, AnOlderFileStaysWhereTheRunEndsBeforeItsTrace) {
+  test::TempFolder folder;
+  test::write_text(folder / "t.json", "older");
+  { const TraceFile trace(folder / "t.json"); }
+  EXPECT_EQ(test::read_text(folder / "t.json"), "older");
+  EXPECT_FALSE(trace::is_recorded);
+}
+
+// What is mapped when the trace is written is an input, whatever it was when the run began.
+TEST(Trace, AnInputIsNotReplaced) {
+  test::TempFolder folder;
+  test::write_text(folder / "model", "weights");
+  TraceFile trace(folder / "model");
+  const MappedFile model(folder / "model");
+  EXPECT_THROW(trace.finish(), Error);
+  EXPECT_EQ(test::read_text(folder / "model"), "weights");
+}
+
+TEST(Trace, WritingIsTriedOnce) {
+  TraceFile trace("/dev/full");
+  EXPECT_THROW(trace.finish(), Error);
+  testing::internal::CaptureStderr();
+  trace.finish();
+  trace.finish_or_say();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(Trace, AnErrorIsSaidWhereTheRunEndsByAnother) {
+  TraceFile trace("/dev/full");
+  testing::internal::CaptureStderr();
+  trace.finish_or_say();
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("/dev/full: "), std::string::npos);
 }
 
 }  // namespace

@@ -99,6 +99,9 @@ class FileWriter {
 // input, under whatever name: one of `inputs`, or mapped by this process. Says nothing of a disk that will be full.
 void check_writable(const std::filesystem::path& path, std::span<const std::filesystem::path> inputs = {});
 
+// Whether two names lead to one file, be it there already or not: links are followed.
+bool is_same_file(const std::filesystem::path& a, const std::filesystem::path& b);
+
 // Whether the descriptor is the file or folder of that name, and no other has taken its place.
 bool is_file_of(int fd, const std::filesystem::path& path) noexcept;
 

@@ -169,6 +169,13 @@ void check_writable(const fs::path& path, std::span<const fs::path> inputs) {
   if (is_input) throw_bad_input("{}: is also an input, which writing would destroy; name another file", path.string());
 }
 
+bool is_same_file(const fs::path& a, const fs::path& b) {
+  std::error_code error;
+  if (fs::equivalent(a, b, error)) return true;
+  const fs::path real = fs::weakly_canonical(fs::absolute(followed(a), error), error);
+  return !error && real == fs::weakly_canonical(fs::absolute(followed(b), error), error) && !error;
+}
+
 FileWriter::FileWriter(const fs::path& path, Partial partial) : path_(path), target_(followed(path)) {
   if (is_stream(target_)) {
     fd_ = open_through(path_, target_);

@@ -38,6 +38,7 @@ Conversation read_conversation(const std::string& path) {
 
 void run_chat(const ChatOptions& o) {
   validate(o.sampling);
+  validate(o.speculation);
   const bool has_messages = !o.messages.empty();
   const Conversation given = has_messages ? read_conversation(o.messages) : Conversation();
   const Model model = open_model(o.model.path);

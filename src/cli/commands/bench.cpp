@@ -64,6 +64,15 @@ void draw(const BenchCommand& o, const BenchReport* own) {
   writer.commit();
 }
 
+// The works of a model, and that no output of the run is one of its files.
+std::vector<Work> checked_works(const BenchCommand& o, const std::filesystem::path& trace) {
+  const Model model = open_model(o.model.path);
+  const std::filesystem::path plot = file_output(o.plot);
+  check_output(plot, {model.path});
+  check_output(trace, {model.path}, {plot});
+  return work_list(o, model.config);
+}
+
 void run_bench_command(const BenchCommand& o) {
   const std::vector<std::filesystem::path> inputs(o.plot_from.begin(), o.plot_from.end());
   if (!o.plot.empty()) check_writable(file_output(o.plot), inputs);
@@ -79,7 +88,7 @@ void run_bench_command(const BenchCommand& o) {
   bench.measure = {.repetitions = o.repetitions, .fill = o.fill == "random" ? Fill::random : Fill::prefill};
   bench.limits = !o.no_limits;
   bench.quiet = o.model.quiet;
-  bench.works = work_list(o, open_model(o.model.path).config);
+  bench.works = checked_works(o, trace.path());
   BenchReport report;
   if (o.against.empty()) {
     report = run_bench(bench);
@@ -92,6 +101,7 @@ void run_bench_command(const BenchCommand& o) {
     for (const std::string& line : report.explanation)
       fmt::print("{}{}\n", &line == report.explanation.data() ? "\n" : "", line);
   if (!o.plot.empty()) draw(o, &report);
+  trace.finish();
 }
 
 void add_work_options(CLI::App& command, BenchCommand& o) {
@@ -150,10 +160,11 @@ void add_bench(CLI::App& app) {
   command.add_flag("--json", o->json, "one JSON object instead of a table");
   auto* plot =
       command.add_option("--plot", o->plot, "also draw tokens/s against depth and batch")->type_name("FILE.svg");
-  add_trace_option(command, o->trace)->excludes(against);
-  command.add_option("--plot-from", o->plot_from, "measure nothing; draw what earlier runs wrote with --json")
-      ->type_name("FILE.json")
-      ->needs(plot);
+  auto* plot_from =
+      command.add_option("--plot-from", o->plot_from, "measure nothing; draw what earlier runs wrote with --json")
+          ->type_name("FILE.json")
+          ->needs(plot);
+  add_trace_option(command, o->trace)->excludes(against)->excludes(plot_from);
   command.footer(
       "Examples:\n  fathom bench\n  fathom bench -m model.gguf --prompt 512,2048 --depth 0,8192 --batch 1,8 --threads "
       "1,2 --explain\n  fathom bench -m model.gguf --against llama.cpp --peer ~/peers --json > speed.json\n"

@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "load/load.h"
+#include "model/transformer.h"
 
 namespace fathom {
 namespace {
@@ -64,6 +65,7 @@ void run_logits(const LogitsOptions& o) {
   const std::vector<int32_t> ids = parse_ids(o.ids);
   if (ids.empty()) throw_bad_input("--ids holds no token id");
   const Model model = open_model(o.model.path);
+  check_ids(ids, model.config);
   if (o.output != "-") check_writable(o.output);  // with the model's files open: it may be none of them
   LoadedEngineOptions options = engine_options(o.model);
   options.engine.chunk_tokens = o.chunk;

@@ -172,21 +172,22 @@ void run_perplexity(PerplexityOptions o) {
   if (o.window == 0) o.window = default_window(model, reference);
   ModelOptions model_options = o.model;
   model_options.ctx = o.window;
-  ThreadPool pool(o.model.threads, numa());
-  LoadedEngine loaded(pool, model, engine_options(model_options));
-  Engine& engine = loaded.engine;
+  // A --ctx that a model does not allow is refused before the text is read.
+  for (const Model* m : {&model, reference ? &*reference : &model})
+    context_tokens(m->config, engine_options(model_options).engine);
   const std::string text = read_joined_documents(o.file);
   std::vector<int32_t> ids = tokenizer.encode(text, {.add_special = true, .parse_special = false});
-  std::optional<SideBySide> both;
-  if (reference) {
-    check_comparable(o, model, *reference, text, ids);
-    both.emplace(pool, *reference, engine_options(model_options));
-  }
+  if (reference) check_comparable(o, model, *reference, text, ids);
   const int64_t n_windows = std::ssize(ids) / o.window;
   if (n_windows < 1)
     throw_bad_input("{}: has {} tokens, fewer than one window of {}; give a longer text or a smaller --ctx", o.file,
                     ids.size(), o.window);
   const int64_t todo = o.max_windows > 0 ? std::min(o.max_windows, n_windows) : n_windows;
+  ThreadPool pool(o.model.threads, numa());
+  LoadedEngine loaded(pool, model, engine_options(model_options));
+  Engine& engine = loaded.engine;
+  std::optional<SideBySide> both;
+  if (reference) both.emplace(pool, *reference, engine_options(model_options));
   Totals totals;
   Progress progress("perplexity", static_cast<uint64_t>(todo), "windows", o.model.quiet);
   for (; totals.windows < todo; progress.set(static_cast<uint64_t>(++totals.windows))) {

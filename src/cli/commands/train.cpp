@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/commands/train_plan.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/values.h"
 #include "model/footprint.h"
 #include "train/config/config_table.h"
@@ -139,6 +140,14 @@ void dry_run(const TrainConfig& c, const TrainOptions& o) {
   print_notes(check);
 }
 
+// That a trace is nothing the run reads, and nothing that it writes. Its checkpoints, and what TensorBoard reads, are
+// in folders of its own.
+void check_trace(const fs::path& trace, const TrainOptions& o, const TrainConfig& c, const fs::path& run) {
+  check_output(trace, {o.config, c.data.path, c.run.continue_from}, {run / "metrics.jsonl", run / "lock"});
+  for (const fs::directory_entry& entry : fs::directory_iterator(run))
+    if (entry.is_directory()) check_output(trace, {entry.path()});
+}
+
 void run_train(const TrainOptions& o) {
   if (o.keys) return fmt::print("{}", config_table());
   if (o.config.empty()) throw CLI::RequiredError("CONFIG");
@@ -147,14 +156,16 @@ void run_train(const TrainOptions& o) {
                     o.config);
   const TrainConfig c = read_train_config(o.config);
   if (o.dry_run) return dry_run(c, o);
-  TraceFile trace(trace_path(o.trace));
+  const fs::path trace_file = trace_path(o.trace);
   const fs::path run = run_folder(o);
   std::error_code error;
   fs::create_directories(run, error);
   if (error) throw_bad_input("{}: cannot be made: {}", run.string(), error.message());
   const RunLock lock(run);
+  TraceFile trace(trace_file);  // may stand in the folder
   const auto data = TokenDataset::open(c.data.path);
   const RunCheck check = check_run(c, data, run);
+  if (!o.trace.empty()) check_trace(trace_file, o, c, run);
   if (check.finished) {
     prune_checkpoints(run, c.run.keep_checkpoints);
     return say(o, "{}: this run is finished: {} steps, {} of {:.0f} tokens; nothing to do. Weights in {}\n",
@@ -166,8 +177,11 @@ void run_train(const TrainOptions& o) {
   ThreadPool pool(o.threads);
   Trainer trainer(c, data, pool, check.checkpoint);
   train_loop(trainer, c, o, run, check.evaluates, stop);
+  if (stop.count() > 0 && !trainer.finished()) {
+    trace.finish_or_say();
+    end_by(stop.signal());
+  }
   trace.finish();
-  if (stop.count() > 0 && !trainer.finished()) end_by(stop.signal());
 }
 
 }  // namespace
@@ -196,8 +210,9 @@ void add_train(CLI::App& app) {
   CLI::Option* dry_run =
       command.add_flag("--dry-run", o->dry_run, "check all that can be known, print memory and work, and do nothing");
   command.add_flag("--json", o->json, "with --dry-run: as JSON")->needs(dry_run);
-  add_trace_option(command, o->trace)->excludes(dry_run);
-  command.add_flag("--keys", o->keys, "print every key of a config, as the Markdown of docs/config.md");
+  CLI::Option* keys =
+      command.add_flag("--keys", o->keys, "print every key of a config, as the Markdown of docs/config.md");
+  add_trace_option(command, o->trace)->excludes(dry_run)->excludes(keys);
   command.add_flag("-q,--quiet", o->quiet, "no progress on stderr; metrics.jsonl is written all the same");
   command.footer(
       "Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end (exit code 128 + signal); the same command resumes.\n"

@@ -16,6 +16,7 @@
 #include "engine/generation.h"
 #include "kernels/peak.h"
 #include "load/text.h"
+#include "model/transformer.h"
 
 namespace fathom {
 namespace {
@@ -24,10 +25,11 @@ struct Timing {
   double load_s = 0, prompt_s = 0, generate_s = 0;
 };
 
-std::vector<int32_t> prompt_ids(const GenerateOptions& o, const Tokenizer* tokenizer) {
+std::vector<int32_t> prompt_ids(const GenerateOptions& o, const ModelConfig& config, const Tokenizer* tokenizer) {
   if (!o.ids.empty()) {
     std::vector<int32_t> ids = parse_ids(o.ids);
     if (ids.empty()) throw_bad_input("--ids holds no token id");
+    check_ids(ids, config);
     return ids;
   }
   if (tokenizer == nullptr)
@@ -38,7 +40,10 @@ std::vector<int32_t> prompt_ids(const GenerateOptions& o, const Tokenizer* token
   if (text.empty())
     throw_bad_input("{}: the prompt is empty; a text from nothing begins at the bos token: --ids {}",
                     source == "-" ? "stdin" : source, tokenizer->bos().value_or(0));
-  return tokenizer->encode(text, {.add_special = true, .parse_special = o.parse_special});
+  std::vector<int32_t> ids = tokenizer->encode(text, {.add_special = true, .parse_special = o.parse_special});
+  if (ids.empty())
+    throw_bad_input("the prompt is empty, and the tokenizer puts no token in front of it; give a prompt with -p");
+  return ids;
 }
 
 // What came of a request. An error in the middle (no memory for more of the cache) or a signal loses none of the text
@@ -117,18 +122,17 @@ void run_generate(const GenerateOptions& o, TraceFile& trace) {
   Timing timing;
   const double start = clock_seconds();
   const Model model = open_model(o.model.path);
+  check_output(trace.path(), {model.path, o.file, o.speculation.draft_model});
   std::optional<Tokenizer> found;
   if (has_tokenizer(model)) found = load_tokenizer(model);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
   GeneratedText text(tokenizer, o.stops);
+  std::vector<int32_t> history = prompt_ids(o, model.config, tokenizer);
+  const size_t n_prompt = history.size();
   ThreadPool pool(o.model.threads, numa());
   LoadedEngine loaded(pool, model, engine_options(o.model));
   Engine& engine = loaded.engine;
   LoadedSpeculator speculator(o.speculation, o.model, pool, engine, tokenizer);
-  std::vector<int32_t> history = prompt_ids(o, tokenizer);
-  if (history.empty())
-    throw_bad_input("the prompt is empty, and the tokenizer puts no token in front of it; give a prompt with -p");
-  const size_t n_prompt = history.size();
   timing.load_s = clock_seconds() - start;
   print_seed(o.sampling, o.model.quiet || o.json);
 
@@ -152,13 +156,14 @@ void run_generate(const GenerateOptions& o, TraceFile& trace) {
   const SpeculationCounts counts = counts_of(speculator.get());
   if (o.json)
     print_generated(history, n_prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
-  trace.finish();
+  if (outcome.error || outcome.signal != 0) trace.finish_or_say();
   if (outcome.error) throw Error(*outcome.error);
   if (outcome.signal != 0) end_by(outcome.signal);
   if (outcome.context_full && !o.model.quiet)
     print_notice(fmt::format("the context is full: {} tokens; a larger --ctx makes room (the model allows {})",
                              history.size(), model.config.max_position_embeddings));
   if (!o.model.quiet && !o.json) print_figures(engine, n_prompt, history.size() - n_prompt, timing, counts);
+  trace.finish();
 }
 
 void add_prompts_options(CLI::App& command, GenerateOptions& o, std::initializer_list<CLI::Option*> of_one_prompt) {
@@ -245,8 +250,9 @@ void add_generate(CLI::App& app) {
     if (o->prompts.empty() && prompt->count() + file->count() + ids->count() == 0)
       throw_bad_input("generate needs a prompt: -p TEXT, -f FILE, -p - for stdin, --ids, or --prompts");
     validate(o->sampling);
+    validate(o->speculation);
     TraceFile trace(trace_path(o->trace));
-    if (!o->prompts.empty()) return run_prompts(*o);
+    if (!o->prompts.empty()) return run_prompts(*o, trace);
     run_generate(*o, trace);
   });
 }

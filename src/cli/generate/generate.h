@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/trace.h"
 #include "cli/generate/speculation.h"
 #include "cli/options.h"
 #include "tokenizer/stop_strings.h"
@@ -58,6 +59,6 @@ class GeneratedText {
 };
 
 // Many prompts in one load (--prompts).
-void run_prompts(const GenerateOptions& options);
+void run_prompts(const GenerateOptions& options, TraceFile& trace);
 
 }  // namespace fathom

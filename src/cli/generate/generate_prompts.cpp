@@ -316,8 +316,9 @@ std::vector<PromptRequest> read_requests(const GenerateOptions& o, const Model& 
 
 }  // namespace
 
-void run_prompts(const GenerateOptions& o) {
+void run_prompts(const GenerateOptions& o, TraceFile& trace) {
   const Model model = open_model(o.model.path);
+  check_output(trace.path(), {model.path, o.prompts, o.chat_template}, {o.output});
   std::optional<Tokenizer> found;
   if (has_tokenizer(model)) found = load_tokenizer(model);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
@@ -333,6 +334,7 @@ void run_prompts(const GenerateOptions& o) {
   ThreadPool pool(o.model.threads, numa());
   LoadedEngine loaded(pool, model, options);
   PromptRun(loaded.engine, tokenizer, requests, o).run(answers);
+  trace.finish();
 }
 
 }  // namespace fathom

@@ -30,12 +30,6 @@ void check_vocabularies(const std::string& draft_path, const ModelConfig& draft_
                          quoted_for_message(tokenizer->token_text(id), 40)));
 }
 
-void check_options(const SpeculationOptions& o) {
-  if (o.how == "draft" && o.draft_model.empty()) throw_bad_input("--speculate draft needs a --draft-model");
-  if ((o.how == "off" || o.how == "lookup") && !o.draft_model.empty())
-    throw_bad_input("--speculate {} uses no --draft-model; leave one of them out", o.how);
-}
-
 }  // namespace
 
 struct LoadedSpeculator::Draft {
@@ -78,9 +72,14 @@ void add_speculation_options(CLI::App& command, SpeculationOptions& o) {
       ->capture_default_str();
 }
 
+void validate(const SpeculationOptions& o) {
+  if (o.how == "draft" && o.draft_model.empty()) throw_bad_input("--speculate draft needs a --draft-model");
+  if ((o.how == "off" || o.how == "lookup") && !o.draft_model.empty())
+    throw_bad_input("--speculate {} uses no --draft-model; leave one of them out", o.how);
+}
+
 LoadedSpeculator::LoadedSpeculator(const SpeculationOptions& o, const ModelOptions& model_options, ThreadPool& pool,
                                    const Engine& engine, const Tokenizer* tokenizer) {
-  check_options(o);
   if (o.how == "off") return;
   std::vector<std::unique_ptr<Proposer>> proposers;
   if (o.how != "draft") proposers.push_back(std::make_unique<PromptLookup>());

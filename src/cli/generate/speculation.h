@@ -13,12 +13,14 @@ struct SpeculationOptions {
   int64_t tokens = 0;
 };
 void add_speculation_options(CLI::App& command, SpeculationOptions& options);
+// bad_input when they contradict each other.
+void validate(const SpeculationOptions& options);
 
 // A speculator with the draft model it may have.
 class LoadedSpeculator {
  public:
   // pool: of the engine; a draft model runs on it too. tokenizer: of the model, or nullptr. bad_input when the draft
-  // model's vocabulary is another, or the options contradict each other.
+  // model's vocabulary is another. options: valid.
   LoadedSpeculator(const SpeculationOptions& options, const ModelOptions& model_options, ThreadPool& pool,
                    const Engine& engine, const Tokenizer* tokenizer);
   Speculator* get() noexcept { return speculator_ ? &*speculator_ : nullptr; }  // nullptr: plain decoding
