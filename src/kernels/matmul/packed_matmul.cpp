@@ -31,8 +31,8 @@ void check_weight(const Weight& w, int64_t cols) noexcept {
 }
 
 // y[t * stride + i] for row i of strips [first, first + n) as far as they exist.
-void multiply_strips(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x,
-                          float* y, int64_t stride) {
+void multiply_strips(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x, float* y,
+                     int64_t stride) {
   const PackedProductFn product = k.packed_product[static_cast<size_t>(w.dtype)];
   const std::byte* packed = w.packed + first * strip_bytes(w.dtype, w.cols);
   const int64_t rows = std::min(n * kStripRows, w.rows - first * kStripRows), whole = rows / kStripRows;
@@ -72,7 +72,7 @@ void run_packed_matmuls(ThreadPool& pool, std::span<const PackedMatmul> jobs) {
   const KernelTable& k = kernels();
   run_jobs(pool, jobs, [&](const PackedMatmul& j, int64_t begin, int64_t end) {
     multiply_strips(k, *j.w, begin * kTaskStrips, (end - begin) * kTaskStrips, j.x,
-                         j.y.data + begin * kTaskStrips * kStripRows, j.y.stride);
+                    j.y.data + begin * kTaskStrips * kStripRows, j.y.stride);
   });
 }
 
