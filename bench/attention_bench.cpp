@@ -39,7 +39,7 @@ struct Setup {
   Arena arena;
   KvCache cache;
   Buffer<uint16_t> kv_b;
-  Buffer<std::byte> codes, packed;
+  Buffer<std::byte> codes, packed_bytes;
   MlaWeights w;
   std::vector<SequenceCache> sequences;
   Batch batch;
@@ -63,9 +63,9 @@ struct Setup {
       codes = Buffer<std::byte>(kv.rows * kv.bytes_per_row());
       encode_row(kv.dtype, weights.data(), weights.size(), codes.data());
       kv.data = codes.data();
-      packed = Buffer<std::byte>(packed_weight_bytes(kv));
-      pack_weight(pool, kv, packed.data());
-      kv.packed = packed.data();
+      packed_bytes = Buffer<std::byte>(packed_weight_bytes(kv));
+      pack_weight(pool, kv, packed_bytes.data());
+      kv.packed = packed_bytes.data();
     }
     const std::vector<int32_t> ids(static_cast<size_t>(n_new));
     for (SequenceCache& s : sequences) {
