@@ -83,25 +83,55 @@ void Engine::check_memory(int64_t n) const {
   unasked_bytes_ = available / 16;
 }
 
-MatView<float> Engine::run(const Batch& batch, const LayerFn& layer_done) {
-  const auto rows = static_cast<int64_t>(batch.logit_rows.size());
+MatView<float> Engine::logits_for(int64_t rows) {
   const int64_t V = config().vocab_size;
   if (logits_.size() < rows * V) logits_ = Buffer<float>(rows * V);
-  const MatView<float> logits = logits_.mat(rows, V);
-  Context ctx{.pool = pool_, .arena = arena_, .numerics = numerics_, .layer_done = layer_done ? &layer_done : nullptr};
-  transformer_forward(ctx, network_, batch, cache_, logits);
-  return logits;
+  return logits_.mat(rows, V);
 }
 
-MatView<const float> Engine::step(std::span<const StepInput> inputs, const LayerFn& layer_done) {
-  int64_t rows = 0;
-  for (const StepInput& in : inputs) rows += std::ssize(in.ids);
-  const Zone zone("step", rows);
+Batch Engine::batch_of(std::span<const StepInput> inputs) {
   check_cache(inputs);
   Batch batch;
   try {
-    for (const StepInput& in : inputs) batch.add(cache_, *in.sequence, in.ids, in.logits, in.steps);
-    return run(batch, layer_done);
+    for (const StepInput& in : inputs)
+      batch.add(cache_, *in.sequence, in.ids, in.logits, in.steps, in.prompt_tokens);
+  } catch (...) {
+    batch.roll_back(cache_);
+    throw;
+  }
+  return batch;
+}
+
+MatView<const float> Engine::step(std::span<const StepInput> inputs, const LayerFn& layer_done) {
+  Batch batch = batch_of(inputs);
+  const Zone zone("step", batch.rows());
+  try {
+    const MatView<float> logits = logits_for(std::ssize(batch.logit_rows));
+    Context ctx{
+        .pool = pool_, .arena = arena_, .numerics = numerics_, .layer_done = layer_done ? &layer_done : nullptr};
+    transformer_forward(ctx, network_, batch, cache_, logits);
+    return logits;
+  } catch (...) {
+    batch.roll_back(cache_);
+    throw;
+  }
+}
+
+Passage Engine::begin(std::span<const StepInput> inputs) {
+  for (const StepInput& in : inputs) check_ids(in.ids, config());
+  return {.batch = batch_of(inputs)};
+}
+
+MatView<const float> Engine::step(std::span<const StepInput> inputs, Passage& passage,
+                                  const std::function<bool(int64_t layer)>& takes_part) {
+  Batch batch = batch_of(inputs);
+  const Zone zone("step", batch.rows());
+  try {
+    const int64_t own = std::ssize(batch.logit_rows), more = std::ssize(passage.batch.logit_rows);
+    const MatView<float> logits = logits_for(own + more);
+    Context ctx{.pool = pool_, .arena = arena_, .numerics = numerics_};
+    transformer_forward(ctx, network_, batch, passage, takes_part, cache_, logits);
+    return logits.sub_rows(0, has_arrived(passage) ? own + more : own);
   } catch (...) {
     batch.roll_back(cache_);
     throw;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "model/attention/mla.h"
 #include "model/transformer.h"
 
 namespace fathom {
@@ -32,6 +33,7 @@ struct StepInput {
   std::span<const int32_t> ids;  // at least one
   Batch::Logits logits = Batch::Logits::last;
   Batch::Steps steps = Batch::Steps::joined;
+  int64_t prompt_tokens = 0;  // of the sequence, for Batch::Steps::pieces
 };
 
 // One thread makes, calls and destroys it (base/machine/threads.h). Pool, config and weights must outlive it.
@@ -51,6 +53,10 @@ class Engine {
   int threads() const noexcept { return pool_.size(); }
   // That the form of attention is chosen by.
   const MlaCosts& costs() const noexcept { return network_.attention.costs; }
+  // Which forms attention takes in a step of this size. Tokens that attended in the same forms have the same bits,
+  // whatever steps they came in.
+  uint64_t attention_forms(StepSize size) const noexcept { return mla_forms(network_, numerics_, size); }
+  ThreadPool& pool() noexcept { return pool_; }
   KvCache& cache() noexcept { return cache_; }
 
   // Appends ids to several sequences, each a different one, in one step: every weight is read once for all of them.
@@ -59,6 +65,18 @@ class Engine {
   // when they do not all fit the context, the cache or this machine's free memory. Whatever is thrown, no sequence is
   // changed.
   MatView<const float> step(std::span<const StepInput> inputs, const LayerFn& layer_done = {});
+
+  // Extends the sequences as a step would, and lets their rows begin to cross the network (Passage, transformer.h):
+  // crossing steps do the rest. Errors as of step(). The sequences are not to be touched until the passage has arrived
+  // or is given up.
+  Passage begin(std::span<const StepInput> inputs);
+  bool has_arrived(const Passage& p) const noexcept { return p.layers == config().num_hidden_layers; }
+  // Takes the tokens of a passage out of its sequences again.
+  void give_up(Passage& passage) noexcept { passage.batch.roll_back(cache_); }
+  // A step of inputs (there may be none), with a passage beside for as many layers as takes_part says. The logits of the
+  // passage's inputs follow when it has arrived. Whatever is thrown, no sequence and no passage is changed.
+  MatView<const float> step(std::span<const StepInput> inputs, Passage& passage,
+                            const std::function<bool(int64_t layer)>& takes_part);
 
   // Appends ids (at least one) to a sequence, chunk by chunk. Returns the logits after the last one, valid until the
   // next call. resource Error when they do not all fit, before anything is run. What else is thrown, by progress too,
@@ -80,7 +98,8 @@ class Engine {
   void check_cache(std::span<const StepInput> inputs) const;
   void check_chunks(SequenceCache& sequence, std::span<const int32_t> ids, int64_t chunk_tokens) const;
   void check_memory(int64_t n) const;
-  MatView<float> run(const Batch& batch, const LayerFn& layer_done);
+  Batch batch_of(std::span<const StepInput> inputs);
+  MatView<float> logits_for(int64_t rows);
 
   Network network_;
   ThreadPool& pool_;

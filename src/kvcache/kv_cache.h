@@ -26,13 +26,28 @@ struct CacheLayout {
 
 inline int64_t blocks_of(int64_t tokens) noexcept { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
-// The blocks of a KvCache that no sequence owns.
-struct FreeBlocks {
-  std::vector<int32_t> numbers;
+// Who holds the blocks of a KvCache: sequences, and the index of prefixes (prefix_index.h). A block that nobody holds is
+// free.
+class BlockPool {
+ public:
+  explicit BlockPool(int64_t n_blocks);
+
+  int64_t n_blocks() const noexcept { return std::ssize(holders_); }
+  int64_t n_free() const noexcept { return std::ssize(free_); }
+  // Takes a free block, with one holder.
+  int32_t take() noexcept;
+  void hold(int32_t block) noexcept { ++holders_[static_cast<size_t>(block)]; }
+  void release(int32_t block) noexcept;
+  int32_t holders(int32_t block) const noexcept { return holders_[static_cast<size_t>(block)]; }
+
+ private:
+  std::vector<int32_t> free_;     // has room for all of them, so that nothing is allocated later
+  std::vector<int32_t> holders_;  // by block
 };
 
-// The cached tokens of one sequence: the blocks that hold them, in order. It gives its blocks back when it is
-// destroyed, before or after the KvCache that they are of. Only a KvCache changes it, always the same one.
+// The cached tokens of one sequence: the blocks that hold them, in order. Whole blocks may be shared with other
+// sequences; a block that is not full yet is its own. It lets go of its blocks when it is destroyed, before or after
+// the KvCache that they are of. Only a KvCache changes it, always the same one.
 class SequenceCache {
  public:
   SequenceCache() = default;
@@ -47,7 +62,7 @@ class SequenceCache {
   friend class KvCache;
   void keep_blocks(size_t n) noexcept;
 
-  std::shared_ptr<FreeBlocks> free_;  // of the cache that the blocks are of; nullptr before the first token
+  std::shared_ptr<BlockPool> pool_;  // of the cache that the blocks are of; nullptr before the first token
   std::vector<int32_t> blocks_;
   int64_t length_ = 0;
 };
@@ -60,12 +75,20 @@ class KvCache {
   KvCache(const CacheLayout& layout, int64_t max_tokens);
 
   const CacheLayout& layout() const noexcept { return layout_; }
-  int64_t free_tokens() const noexcept { return std::ssize(free_->numbers) * kBlockTokens; }
+  int64_t free_tokens() const noexcept { return pool_->n_free() * kBlockTokens; }
+  int64_t n_blocks() const noexcept { return pool_->n_blocks(); }
+  BlockPool& pool() noexcept { return *pool_; }
 
   // Allocates blocks for `n` more tokens and counts them as stored: the caller writes their rows for every layer before
   // they are read. resource Error when there are not enough blocks; then nothing has changed.
   void extend(SequenceCache& sequence, int64_t n);
-  // Forgets all tokens from position `length` on.
+  // Begins an empty sequence with whole blocks that others hold too: their rows are read, never written again.
+  void share(SequenceCache& sequence, std::span<const int32_t> blocks);
+  // Adds a block to a sequence of whole blocks: a copy of the first n rows of every layer of `block`. resource Error as
+  // extend().
+  void append_copy(SequenceCache& sequence, int32_t block, int64_t n);
+  // Forgets all tokens from position `length` on. The block that holds `length` must be the sequence's own, unless
+  // length is a multiple of kBlockTokens.
   void truncate(SequenceCache& sequence, int64_t length);
 
   // Writes the row of one token, rounding to the cache's type.
@@ -84,12 +107,13 @@ class KvCache {
 
  private:
   int64_t slab_bytes() const noexcept;
+  std::byte* block_at(int32_t block) const noexcept;
   std::byte* rows_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept;
 
   CacheLayout layout_;
   int64_t block_bytes_ = 0, slab_blocks_ = 1;
   std::vector<Buffer<std::byte>> slabs_;  // (slab_blocks_, layers) times kBlockTokens rows, empty until first used
-  std::shared_ptr<FreeBlocks> free_ = std::make_shared<FreeBlocks>();
+  std::shared_ptr<BlockPool> pool_;
 };
 
 }  // namespace fathom

@@ -41,7 +41,7 @@ std::string form_of(const LoadedEngine& loaded, const Work& w, bool fast) {
   const bool packed = loaded.weights.packed_bytes() > 0;
   const int64_t n = w.kind == WorkKind::prefill ? std::min(engine.chunk_tokens(), w.tokens) : 1;
   const MlaForm form =
-      fast ? cheaper_int16_form(config, costs, packed, w.depth, n) : cheaper_mla_form(config, w.depth, n);
+      fast ? cheaper_int16_form(config, costs, packed, w.depth, n) : cheaper_mla_form(config, {w.depth, n});
   std::string text =
       fmt::format("attention of {}: {}, which {} for {} new after {}", describe(w),
                   form == MlaForm::naive ? "naive, keys and values expanded" : "absorbed, heads folded into the latent",

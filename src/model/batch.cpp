@@ -2,11 +2,23 @@
 
 namespace fathom {
 
-void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits, Steps steps) {
-  const int64_t first = sequence.length(), n = static_cast<int64_t>(ids.size()),
-                step = steps == Steps::per_token ? 1 : n;
-  for (int64_t i = 0; i < n; i += step)  // before the cache counts them, so that roll_back() knows of all it counts
-    sequences.push_back({.cache = &sequence, .first_row = rows() + i, .n = step, .first_position = first + i});
+void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits, Steps steps,
+                int64_t prompt_tokens) {
+  const int64_t first = sequence.length(), n = static_cast<int64_t>(ids.size());
+  const auto size_at = [&](int64_t position) -> StepSize {
+    return steps == Steps::joined ? StepSize{first, n}
+                                  : piece_of(position, steps == Steps::pieces ? prompt_tokens : 0);
+  };
+  for (int64_t i = 0; i < n;) {  // before the cache counts them, so that roll_back() knows of all it counts
+    const StepSize size = size_at(first + i);
+    const int64_t end = std::min(n, size.n_past + size.n_new - first);
+    sequences.push_back({.cache = &sequence,
+                         .first_row = rows() + i,
+                         .n = end - i,
+                         .first_position = first + i,
+                         .attends_as = size});
+    i = end;
+  }
   cache.extend(sequence, n);
   for (int64_t i = 0; i < n; ++i) {
     if (logits == Logits::all || (logits == Logits::last && i + 1 == n))
@@ -16,13 +28,28 @@ void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t
   }
 }
 
+void Batch::add(const Batch& other) {
+  const int64_t before = rows();
+  for (BatchSequence s : other.sequences) {
+    s.first_row += before;
+    sequences.push_back(s);
+  }
+  for (const int32_t row : other.logit_rows) logit_rows.push_back(row + static_cast<int32_t>(before));
+  tokens.insert(tokens.end(), other.tokens.begin(), other.tokens.end());
+  positions.insert(positions.end(), other.positions.begin(), other.positions.end());
+}
+
 void Batch::roll_back(KvCache& cache) const noexcept {
   for (auto s = sequences.rbegin(); s != sequences.rend(); ++s)
     if (s->cache != nullptr && s->first_position < s->cache->length()) cache.truncate(*s->cache, s->first_position);
 }
 
 void Batch::add_whole(std::span<const int32_t> ids, int64_t first_position) {
-  sequences.push_back({.cache = nullptr, .first_row = rows(), .n = std::ssize(ids), .first_position = 0});
+  sequences.push_back({.cache = nullptr,
+                       .first_row = rows(),
+                       .n = std::ssize(ids),
+                       .first_position = 0,
+                       .attends_as = {0, std::ssize(ids)}});
   for (size_t i = 0; i < ids.size(); ++i)
     positions.push_back(static_cast<int32_t>(first_position + static_cast<int64_t>(i)));
   tokens.insert(tokens.end(), ids.begin(), ids.end());

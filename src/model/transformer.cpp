@@ -87,10 +87,27 @@ Network make_network(const ModelConfig& config, const ModelWeights& weights) {
   return {&config, &weights, make_rotary_table(config), {.scale = static_cast<float>(softmax_scale(config))}};
 }
 
+namespace {
+
+// Logits of those rows of x.
+void head_forward(Context& ctx, const Network& n, std::span<const int32_t> rows, MatView<const float> x,
+                  MatView<float> logits) {
+  if (rows.empty()) return;
+  Arena::Scope scope(ctx.arena);
+  auto last = scratch(ctx, std::ssize(rows), x.cols);
+  for (int64_t r = 0; r < last.rows; ++r) std::copy_n(x.row(rows[static_cast<size_t>(r)]), x.cols, last.row(r));
+  norm_forward(ctx, n.weights->norm, n.config->rms_norm_eps, last, last);
+  const Zone zone("lm_head", last.rows);
+  linear(ctx, last, n.weights->lm_head, logits);
+  round_activations(ctx, logits);
+}
+
+}  // namespace
+
 void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvCache& cache, MatView<float> logits) {
-  const int64_t T = batch.rows(), D = n.config->hidden_size, n_logits = static_cast<int64_t>(batch.logit_rows.size());
-  const double eps = n.config->rms_norm_eps;
-  check(logits.rows == n_logits && logits.cols == n.config->vocab_size, "logits (logit rows, vocab_size)");
+  const int64_t T = batch.rows(), D = n.config->hidden_size;
+  check(logits.rows == std::ssize(batch.logit_rows) && logits.cols == n.config->vocab_size,
+        "logits (logit rows, vocab_size)");
   check_ids(batch.tokens, *n.config);
   Arena::Scope scope(ctx.arena);
   const Step step{ctx, n, batch, rotary_rows(ctx, n, batch), &cache};
@@ -100,12 +117,40 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
     layer_forward(step, i, x, nullptr);
     if (ctx.layer_done != nullptr) (*ctx.layer_done)(i + 1);
   }
-  auto last = scratch(ctx, n_logits, D);
-  for (int64_t r = 0; r < n_logits; ++r) std::copy_n(x.row(batch.logit_rows[static_cast<size_t>(r)]), D, last.row(r));
-  norm_forward(ctx, n.weights->norm, eps, last, last);
-  const Zone zone("lm_head", n_logits);
-  linear(ctx, last, n.weights->lm_head, logits);
-  round_activations(ctx, logits);
+  head_forward(ctx, n, batch.logit_rows, x, logits);
+}
+
+void transformer_forward(Context& ctx, const Network& n, const Batch& batch, Passage& passage,
+                         const std::function<bool(int64_t layer)>& takes_part, KvCache& cache, MatView<float> logits) {
+  const int64_t L = n.config->num_hidden_layers, own = batch.rows(), D = n.config->hidden_size;
+  Batch both = batch;
+  both.add(passage.batch);
+  check_ids(both.tokens, *n.config);
+  Arena::Scope scope(ctx.arena);
+  const Step together{ctx, n, both, rotary_rows(ctx, n, both), &cache};
+  const auto first_rows = [&](MatView<const float> rows) { return rows.sub_rows(0, own); };
+  const Step alone{
+      ctx, n, batch, {first_rows(together.rotary.cosines), first_rows(together.rotary.sines)}, &cache};
+  auto x = scratch(ctx, both.rows(), D);
+  embed_forward(together, x);
+  const auto passing = x.sub_rows(own, passage.batch.rows());
+  if (passage.layers > 0) copy_rows(ctx, passage.x.mat(passing.rows, D), passing);
+  int64_t layers = passage.layers;
+  for (int64_t i = own > 0 ? 0 : layers; i < L; ++i) {
+    if (i == layers && takes_part(i)) {
+      layer_forward(together, i, x, nullptr);
+      ++layers;
+    } else if (own > 0) {
+      layer_forward(alone, i, x.sub_rows(0, own), nullptr);
+    } else {
+      break;
+    }
+  }
+  if (passage.x.size() < passing.rows * D) passage.x = Buffer<float>(passing.rows * D);
+  copy_rows(ctx, passing, passage.x.mat(passing.rows, D));
+  passage.layers = layers;
+  if (layers < L) both.logit_rows.resize(batch.logit_rows.size());
+  head_forward(ctx, n, both.logit_rows, x, logits.sub_rows(0, std::ssize(both.logit_rows)));
 }
 
 }  // namespace fathom

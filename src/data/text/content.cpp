@@ -123,8 +123,9 @@ Controls count_controls(std::string_view head, std::string_view separator) {
   return out;
 }
 
+// A text of a few bytes may have a control or two: that is no share yet.
 bool looks_binary(const Controls& controls, std::string_view head) {
-  return controls.first_nul != std::string_view::npos || controls.n > head.size() / 32;
+  return controls.first_nul != std::string_view::npos || controls.n > 2 + head.size() / 32;
 }
 
 std::string sentence(std::string_view what, std::string_view advice) {

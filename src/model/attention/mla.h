@@ -17,8 +17,12 @@
 
 namespace fathom {
 
-// The form that costs fewer multiply-adds for n_new tokens after n_past.
-MlaForm cheaper_mla_form(const ModelConfig& config, int64_t n_past, int64_t n_new);
+// The form that costs fewer multiply-adds.
+MlaForm cheaper_mla_form(const ModelConfig& config, StepSize size);
+
+// The forms that mla_forward takes over a cache in a step of this size, one bit for layers whose kv_b_proj is packed
+// and one for the others, so that equal numbers mean equal forms everywhere. 0 without latent attention.
+uint64_t mla_forms(const Network& network, Numerics numerics, StepSize size) noexcept;
 
 // Keys k_n (n, H N) and values (n, H V) of n latents (their first C columns). With kv_b_proj whole both are columns of
 // one product.

@@ -190,13 +190,24 @@ ExpandedLatents expand_latents(Context& ctx, const ModelConfig& c, const MlaWeig
   return {key, value, {H, 1, N, N, V, V}};
 }
 
-MlaForm cheaper_mla_form(const ModelConfig& c, int64_t n_past, int64_t n_new) {
-  const auto C = static_cast<double>(c.kv_lora_rank), P = static_cast<double>(n_past), S = static_cast<double>(n_new);
+MlaForm cheaper_mla_form(const ModelConfig& c, StepSize size) {
+  const auto C = static_cast<double>(c.kv_lora_rank), P = static_cast<double>(size.n_past),
+             S = static_cast<double>(size.n_new);
   const auto N = static_cast<double>(c.qk_nope_head_dim), R = static_cast<double>(c.qk_rope_head_dim),
              V = static_cast<double>(c.v_head_dim);
   const double naive = C * (N + V) * (P + S) + (N + R + V) * S * (P + S / 2);
   const double absorbed = C * (N + V) * S + (2 * C + R) * S * (P + S / 2);
   return naive <= absorbed ? MlaForm::naive : MlaForm::absorbed;
+}
+
+uint64_t mla_forms(const Network& network, Numerics numerics, StepSize size) noexcept {
+  const ModelConfig& c = *network.config;
+  const AttentionSettings& settings = network.attention;
+  if (!c.uses_mla() || settings.mla_form != MlaForm::automatic) return 0;
+  const auto bit = [](MlaForm form) { return form == MlaForm::naive ? uint64_t{1} : uint64_t{0}; };
+  if (!numerics.is_quantised()) return bit(cheaper_mla_form(c, size));
+  return bit(cheaper_int16_form(c, settings.costs, true, size.n_past, size.n_new)) |
+         bit(cheaper_int16_form(c, settings.costs, false, size.n_past, size.n_new)) << 1;
 }
 
 AttentionSaved allocate_mla_saved(Context& ctx, const ModelConfig& c, int64_t T) {
@@ -230,7 +241,7 @@ void mla_forward(const Step& step, int64_t layer, const MlaWeights& w, MatView<c
   } else {
     store_latents(layer, step.batch, latents, *step.cache);
     for (const BatchSequence& s : step.batch.sequences) {
-      const bool naive = (settings.mla_form == MlaForm::automatic ? cheaper_mla_form(c, s.first_position, s.n)
+      const bool naive = (settings.mla_form == MlaForm::automatic ? cheaper_mla_form(c, s.attends_as)
                                                                   : settings.mla_form) == MlaForm::naive;
       (naive ? attend_naive : attend_absorbed)({step, w, layer}, s, q.sub_rows(s.first_row, s.n),
                                                o.sub_rows(s.first_row, s.n));

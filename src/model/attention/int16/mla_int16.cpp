@@ -17,8 +17,8 @@ void store_latents(const Int16Attention& a, const Batch& batch, MatView<const fl
 
 namespace {
 
-// Steps of one token that follow each other are attended together: with the form chosen, their bits do not depend on
-// how the sequence is cut.
+// Steps and pieces that follow each other are attended together: with the form chosen, their bits do not depend on how
+// the sequence is cut.
 void add_or_join(const BatchSequence& s, std::vector<BatchSequence>& sequences) {
   if (!sequences.empty() && sequences.back().cache == s.cache &&
       sequences.back().first_row + sequences.back().n == s.first_row)
@@ -39,7 +39,8 @@ void attend_int16(const Int16Attention& a, const Batch& batch, MatView<const flo
   for (const BatchSequence& s : batch.sequences) {
     const MlaForm form =
         a.settings.mla_form == MlaForm::automatic
-            ? cheaper_int16_form(a.c, a.settings.costs, uses_packed(a.ctx, a.w.kv_b_proj), s.first_position, s.n)
+            ? cheaper_int16_form(a.c, a.settings.costs, uses_packed(a.ctx, a.w.kv_b_proj), s.attends_as.n_past,
+                                 s.attends_as.n_new)
             : a.settings.mla_form;
     add_or_join(s, form == MlaForm::naive ? naive : absorbed);
   }
