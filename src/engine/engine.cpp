@@ -93,8 +93,7 @@ Batch Engine::batch_of(std::span<const StepInput> inputs) {
   check_cache(inputs);
   Batch batch;
   try {
-    for (const StepInput& in : inputs)
-      batch.add(cache_, *in.sequence, in.ids, in.logits, in.steps, in.prompt_tokens);
+    for (const StepInput& in : inputs) batch.add(cache_, *in.sequence, in.ids, in.logits, in.steps, in.prompt_tokens);
   } catch (...) {
     batch.roll_back(cache_);
     throw;
@@ -120,6 +119,14 @@ MatView<const float> Engine::step(std::span<const StepInput> inputs, const Layer
 Passage Engine::begin(std::span<const StepInput> inputs) {
   for (const StepInput& in : inputs) check_ids(in.ids, config());
   return {.batch = batch_of(inputs)};
+}
+
+void Engine::leave(Passage& passage, SequenceCache& sequence) {
+  const std::vector<int64_t> kept = passage.batch.remove(cache_, sequence);
+  if (passage.layers == 0) return;
+  const int64_t D = config().hidden_size;
+  for (int64_t row = 0; row < std::ssize(kept); ++row)  // rows move down
+    std::copy_n(passage.x.data() + kept[static_cast<size_t>(row)] * D, D, passage.x.data() + row * D);
 }
 
 MatView<const float> Engine::step(std::span<const StepInput> inputs, Passage& passage,

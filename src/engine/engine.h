@@ -73,8 +73,10 @@ class Engine {
   bool has_arrived(const Passage& p) const noexcept { return p.layers == config().num_hidden_layers; }
   // Takes the tokens of a passage out of its sequences again.
   void give_up(Passage& passage) noexcept { passage.batch.roll_back(cache_); }
-  // A step of inputs (there may be none), with a passage beside for as many layers as takes_part says. The logits of the
-  // passage's inputs follow when it has arrived. Whatever is thrown, no sequence and no passage is changed.
+  // Takes one sequence out of it: its tokens are taken back, the others go on.
+  void leave(Passage& passage, SequenceCache& sequence);
+  // A step of inputs (there may be none), with a passage beside for as many layers as takes_part says. The logits of
+  // the passage's inputs follow when it has arrived. Whatever is thrown, no sequence and no passage is changed.
   MatView<const float> step(std::span<const StepInput> inputs, Passage& passage,
                             const std::function<bool(int64_t layer)>& takes_part);
 

@@ -26,8 +26,8 @@ struct CacheLayout {
 
 inline int64_t blocks_of(int64_t tokens) noexcept { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
-// Who holds the blocks of a KvCache: sequences, and the index of prefixes (prefix_index.h). A block that nobody holds is
-// free.
+// Who holds the blocks of a KvCache: sequences, and the index of prefixes (prefix_index.h). A block that nobody holds
+// is free.
 class BlockPool {
  public:
   explicit BlockPool(int64_t n_blocks);

@@ -31,8 +31,8 @@ class PrefixIndex {
   PrefixIndex(const PrefixIndex&) = delete;
   PrefixIndex& operator=(const PrefixIndex&) = delete;
 
-  // Gives an empty sequence the rows of as many of the first tokens as are stored, at most keys.size(); whole blocks are
-  // shared, the last part of one is copied if a block is free. Returns their number, the sequence's length.
+  // Gives an empty sequence the rows of as many of the first tokens as are stored, at most keys.size(); whole blocks
+  // are shared, the last part of one is copied if a block is free. Returns their number, the sequence's length.
   int64_t take(SequenceCache& sequence, uint64_t salt, std::span<const uint64_t> keys);
   // How many tokens take() would find, without the part of a block.
   int64_t stored(uint64_t salt, std::span<const uint64_t> keys) const;

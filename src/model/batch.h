@@ -52,6 +52,8 @@ struct Batch {
            Steps steps = Steps::joined, int64_t prompt_tokens = 0);
   // Appends the rows of another batch, which has other sequences.
   void add(const Batch& other);
+  // Takes the rows of one sequence out, and its tokens out of the cache. Returns which rows stay, in order.
+  std::vector<int64_t> remove(KvCache& cache, SequenceCache& sequence);
   // Takes back what add() did to the caches, also where it threw in the middle: for a step that failed.
   void roll_back(KvCache& cache) const noexcept;
 

@@ -129,8 +129,7 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, Pas
   Arena::Scope scope(ctx.arena);
   const Step together{ctx, n, both, rotary_rows(ctx, n, both), &cache};
   const auto first_rows = [&](MatView<const float> rows) { return rows.sub_rows(0, own); };
-  const Step alone{
-      ctx, n, batch, {first_rows(together.rotary.cosines), first_rows(together.rotary.sines)}, &cache};
+  const Step alone{ctx, n, batch, {first_rows(together.rotary.cosines), first_rows(together.rotary.sines)}, &cache};
   auto x = scratch(ctx, both.rows(), D);
   embed_forward(together, x);
   const auto passing = x.sub_rows(own, passage.batch.rows());

@@ -25,15 +25,15 @@ void transformer_forward(Context& ctx, const Network& network, const Batch& batc
 // than a layer of it takes. Source: arXiv:2510.08055 (layered prefill).
 struct Passage {
   Batch batch;
-  Buffer<float> x = {};    // (rows, D): their hidden states after `layers` layers
-  int64_t layers = 0;      // done
+  Buffer<float> x = {};  // (rows, D): their hidden states after `layers` layers
+  int64_t layers = 0;    // done
 };
 
-// As transformer_forward for `batch` (which may be empty), with the rows of a passage beside: these take part from layer
-// passage.layers on for as long as takes_part says so, which is asked before every layer. At the end passage.layers is
-// further on, and where it is num_hidden_layers, the logits of the passage's logit_rows are below those of the batch;
-// logits has room for both. No row's bits depend on the others or on where the passage stops. When something is thrown,
-// the passage is where it was.
+// As transformer_forward for `batch` (which may be empty), with the rows of a passage beside: these take part from
+// layer passage.layers on for as long as takes_part says so, which is asked before every layer. At the end
+// passage.layers is further on, and where it is num_hidden_layers, the logits of the passage's logit_rows are below
+// those of the batch; logits has room for both. No row's bits depend on the others or on where the passage stops. When
+// something is thrown, the passage is where it was.
 void transformer_forward(Context& ctx, const Network& network, const Batch& batch, Passage& passage,
                          const std::function<bool(int64_t layer)>& takes_part, KvCache& cache, MatView<float> logits);
 

@@ -37,8 +37,7 @@ void expect_rows(const KvCache& cache, const SequenceCache& sequence, std::span<
   std::vector<float> scratch(kWidth);
   for (int64_t layer = 0; layer < kLayers; ++layer)
     for (int64_t p = 0; p < sequence.length(); ++p)
-      ASSERT_EQ(cache.rows(sequence, layer, p, 1, scratch.data())(0, 0),
-                value_of(keys[static_cast<size_t>(p)], layer))
+      ASSERT_EQ(cache.rows(sequence, layer, p, 1, scratch.data())(0, 0), value_of(keys[static_cast<size_t>(p)], layer))
           << "position " << p;
 }
 

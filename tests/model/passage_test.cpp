@@ -106,7 +106,8 @@ TEST(Passage, ItsRowsAndThoseBesideItAreTheSameBits) {
       for (; passage.layers < L; ++n_steps) {
         Batch one;
         if (decodes)
-          one.add(r.cache, d, std::span(beside).subspan(20 + n_steps, 1), Batch::Logits::last, Batch::Steps::pieces, 20);
+          one.add(r.cache, d, std::span(beside).subspan(20 + n_steps, 1), Batch::Logits::last, Batch::Steps::pieces,
+                  20);
         const int64_t until = passage.layers + 1 + static_cast<int64_t>(n_steps % 2);
         transformer_forward(ctx, network, one, passage, [&](int64_t layer) { return layer < until; }, r.cache,
                             {logits.data(), 3, V});
@@ -137,7 +138,8 @@ TEST(Passage, OneThatIsRefusedALayerStaysWhereItWas) {
   std::vector<float> logits(2 * static_cast<size_t>(model.config.vocab_size));
   Context ctx{.pool = r.pool, .arena = r.arena};
   const MatView<float> rows{logits.data(), 2, model.config.vocab_size};
-  transformer_forward(ctx, model.network, one, passage, [](int64_t) { return false; }, r.cache, rows);
+  transformer_forward(
+      ctx, model.network, one, passage, [](int64_t) { return false; }, r.cache, rows);
   EXPECT_EQ(passage.layers, 0);
   const auto throws = [](int64_t layer) -> bool {
     if (layer == 1) throw 1;

@@ -1,0 +1,82 @@
+#include "engine/scheduler/pace.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/peak.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kFewestRows = 32;  // fewer gain little: weights are read for each of them
+constexpr int64_t kFirstRows = 128;  // when nothing is known
+
+}  // namespace
+
+const DecayedMean* Pace::alone() const noexcept {
+  const size_t n = std::min(kMaxRows, static_cast<size_t>(n_decoding_));
+  for (size_t d = 0; d <= kMaxRows; ++d) {  // the nearest number of sequences that was measured
+    if (n + d <= kMaxRows && alone_[n + d].is_known()) return &alone_[n + d];
+    if (n > d && alone_[n - d].is_known()) return &alone_[n - d];
+  }
+  return nullptr;
+}
+
+DecayedMean& Pace::alone_of(int64_t n) noexcept { return alone_[std::min(kMaxRows, static_cast<size_t>(n))]; }
+
+int64_t Pace::passage_rows(int64_t n_decoding, int64_t most) const noexcept {
+  if (n_decoding == 0) return most;
+  if (!row_.is_known()) return std::min(most, kFirstRows);
+  Pace asked = *this;
+  asked.n_decoding_ = n_decoding;
+  const DecayedMean* layer = asked.alone();
+  if (layer == nullptr) return std::min(most, kFirstRows);
+  const double seconds = (stretch_ - 1) * layers_ * layer->value();
+  return std::clamp(static_cast<int64_t>(std::min(1e9, seconds / row_.value())), std::min(most, kFewestRows), most);
+}
+
+void Pace::begin(int64_t n_decoding, int64_t rows) noexcept {
+  n_decoding_ = n_decoding;
+  rows_ = rows;
+  start_ = last_ = clock_seconds();
+  seconds_alone_ = layers_alone_ = 0;
+  took_part_ = was_asked_ = false;
+  refused_at_ = -1;
+}
+
+bool Pace::allows(int64_t layer) noexcept {
+  const double now = clock_seconds(), taken = now - last_;
+  const DecayedMean* alone_layer = n_decoding_ > 0 ? alone() : nullptr;
+  const double own = alone_layer != nullptr ? alone_layer->value() : 0;
+  if (took_part_) {
+    row_.record(std::max(taken - own, 1e-9) / static_cast<double>(rows_));
+  } else {  // the layers before the passage's first
+    seconds_alone_ += taken;
+    layers_alone_ += static_cast<double>(layer);
+  }
+  last_ = now;
+  const bool is_first = !was_asked_;
+  was_asked_ = true;
+  if (n_decoding_ == 0 || is_first) return took_part_ = true;
+  const double left = (layers_ - static_cast<double>(layer)) * own + row_.value() * static_cast<double>(rows_);
+  took_part_ = now - start_ + left <= stretch_ * layers_ * own;
+  if (!took_part_) refused_at_ = layer;
+  return took_part_;
+}
+
+void Pace::finish() noexcept {
+  const double now = clock_seconds();
+  seconds_ = now - start_;
+  if (n_decoding_ == 0) return;
+  if (!was_asked_) {
+    alone_of(n_decoding_).record(seconds_ / layers_);
+    return;
+  }
+  if (refused_at_ >= 0) {
+    seconds_alone_ += now - last_;
+    layers_alone_ += layers_ - static_cast<double>(refused_at_);
+  }
+  if (layers_alone_ > 0) alone_of(n_decoding_).record(seconds_alone_ / layers_alone_);
+}
+
+}  // namespace fathom

@@ -1,0 +1,57 @@
+// What a caller asks of the scheduler, and what it is told: token ids alone, no text.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/request.h"
+
+namespace fathom {
+
+using RequestId = uint64_t;
+
+// ln(probability) of a token among all usable ids, by the model alone: temperature 1, no penalty, no constraint.
+struct TokenScore {
+  int32_t id = 0;
+  double logprob = 0;
+  std::vector<std::pair<int32_t, double>> top = {};  // the most likely ids, as many as were asked for
+};
+
+enum class EndReason : uint8_t { length, stop_token, stopped_by_caller, cancelled, deadline, error };
+
+struct RequestTimes {  // of clock_seconds(); 0: it never came to that
+  double submitted = 0, admitted = 0, first_token = 0, ended = 0;
+};
+
+struct Ended {
+  EndReason reason = EndReason::length;
+  std::optional<Error> error = {};
+  int64_t n_prompt = 0, n_cached = 0;  // tokens of the prompt; of these found in the cache
+  int64_t n_generated = 0, n_preempted = 0;
+  RequestTimes times = {};
+};
+
+// Called on the thread of Scheduler::step(), which they may call cancel() of, and nothing else.
+struct RequestEvents {
+  std::function<void(int64_t n_done, int64_t n_prompt)> on_prompt = {};        // as the prompt is read
+  std::function<void(int64_t index, const TokenScore&)> on_prompt_token = {};  // index 1 .. n_prompt - 1, in order
+  std::function<bool(const TokenScore&)> on_token = {};                        // false: it ends after this one
+  std::function<void(const Ended&)> on_end = {};                               // once, the last call
+};
+
+struct ScheduledRequest {
+  std::vector<int32_t> prompt;    // at least one id, each below vocab_size
+  GenerateRequest generate = {};  // max_tokens 0: the prompt is read (and scored), nothing is generated
+  int64_t logprobs = -1;          // the chosen tokens' scores with so many of the most likely ids; -1: no scores
+  int64_t prompt_logprobs = -1;   // the same of the prompt, which is then read in full
+  uint64_t salt = 0;              // requests share prefixes with those of equal salt alone
+  uint64_t owner = 0;             // who gets a share of the machine
+  int32_t priority = 0;           // higher ones are admitted first
+  double deadline = 0;            // in clock_seconds(); 0: none
+  RequestEvents events = {};
+};
+
+}  // namespace fathom

@@ -1,0 +1,494 @@
+#include "engine/scheduler/scheduler.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/trace.h"
+#include "kernels/peak.h"
+
+namespace fathom {
+namespace {
+
+constexpr int64_t kScoredRows = 128;  // of one passage whose logits are all wanted: a row has vocab_size numbers
+constexpr int64_t kSharedWorth = kBlockTokens;  // a common prefix that is worth waiting for
+
+TokenScore token_score(std::span<const float> logits, int64_t n_usable, int32_t id, int64_t k) {
+  const auto usable = logits.first(static_cast<size_t>(std::min<int64_t>(n_usable, std::ssize(logits))));
+  const double total = log_sum_exp(usable);
+  TokenScore score{.id = id, .logprob = usable[static_cast<size_t>(id)] - total};
+  std::vector<int32_t> order(usable.size());
+  std::iota(order.begin(), order.end(), 0);
+  k = std::min<int64_t>(k, std::ssize(order));
+  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
+    const float la = usable[static_cast<size_t>(a)], lb = usable[static_cast<size_t>(b)];
+    return la != lb ? la > lb : a < b;
+  });
+  for (int64_t i = 0; i < k; ++i) {
+    const int32_t top = order[static_cast<size_t>(i)];
+    score.top.emplace_back(top, usable[static_cast<size_t>(top)] - total);
+  }
+  return score;
+}
+
+int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
+  return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+}
+
+}  // namespace
+
+Scheduler::Scheduler(Engine& engine, SchedulerOptions options)
+    : engine_(engine),
+      options_(std::move(options)),
+      prefixes_(engine.cache()),
+      pace_(engine.config().num_hidden_layers, options_.stretch) {
+  check(options_.max_running > 0 && options_.passage_tokens > 0 && options_.stretch >= 1, "options of the scheduler");
+}
+
+Scheduler::~Scheduler() {
+  if (passage_) engine_.give_up(*passage_);
+}
+
+int64_t Scheduler::cache_tokens_in_use() const noexcept {
+  KvCache& cache = engine_.cache();
+  return (cache.n_blocks() - cache.pool().n_free() - prefixes_.n_idle()) * kBlockTokens;
+}
+
+// ---- what waits ----
+
+void Scheduler::check_request(const ScheduledRequest& r) const {
+  if (r.prompt.empty()) throw_bad_input("the prompt is empty; a request needs at least one token");
+  check_ids(r.prompt, engine_.config());
+  const int64_t n = std::ssize(r.prompt);
+  if (n > engine_.context_tokens())
+    throw_bad_input("the prompt has {} tokens, and the context has room for {} (the model allows {})", n,
+                    engine_.context_tokens(), engine_.config().max_position_embeddings);
+  if (blocks_of(n) > engine_.cache().n_blocks())
+    throw_bad_input("the prompt has {} tokens, and the cache has room for {}", n, cache_tokens());
+}
+
+bool Scheduler::has_room(int64_t prompt_tokens) const noexcept {
+  return n_queued() < options_.max_queued && queued_tokens_ + prompt_tokens <= options_.max_queued_tokens;
+}
+
+RequestId Scheduler::submit(ScheduledRequest request) {
+  check_request(request);
+  if (!has_room(std::ssize(request.prompt)))
+    throw_resource("the queue is full: {} requests with {} prompt tokens wait", n_queued(), queued_tokens_);
+  auto job = std::make_unique<Job>();
+  job->id = next_id_++;
+  job->history = request.prompt;
+  job->n_prompt = std::ssize(request.prompt);
+  job->ended.n_prompt = job->n_prompt;
+  job->ended.times.submitted = clock_seconds();
+  request.generate.max_tokens = std::min(request.generate.max_tokens, engine_.context_tokens() - job->n_prompt + 1);
+  job->request = std::move(request);
+  queued_tokens_ += job->n_prompt;
+  // Who comes back after a pause has no claim on what was not asked for meanwhile.
+  double least = 0;
+  if (!charged_.contains(job->request.owner)) {
+    if (!charged_.empty())
+      least = std::min_element(charged_.begin(), charged_.end(), [](const auto& a, const auto& b) {
+                return a.second < b.second;
+              })->second;
+    charged_[job->request.owner] = least;
+  }
+  const RequestId id = job->id;
+  queue_.push_back(std::move(job));
+  ++counts_.submitted;
+  return id;
+}
+
+void Scheduler::cancel(RequestId id) {
+  for (Jobs* jobs : {&queue_, &running_})
+    for (const auto& job : *jobs)
+      if (job->id == id) job->is_cancelled = true;
+}
+
+// Cancelled ones, and those whose time is over.
+void Scheduler::drop_ended() {
+  const double now = clock_seconds();
+  std::vector<Job*> over;
+  for (Jobs* jobs : {&queue_, &running_})
+    for (const auto& job : *jobs)
+      if (job->is_cancelled || (job->request.deadline > 0 && now > job->request.deadline)) over.push_back(job.get());
+  for (Job* job : over) {
+    leave_passage(*job);
+    end(*job, job->is_cancelled ? EndReason::cancelled : EndReason::deadline);
+  }
+}
+
+// Of the highest priority; of these the owner's that had the least; of these the first that came.
+Scheduler::Jobs::iterator Scheduler::next_queued() {
+  return std::min_element(queue_.begin(), queue_.end(), [&](const auto& a, const auto& b) {
+    if (a->request.priority != b->request.priority) return a->request.priority > b->request.priority;
+    const double ca = charged_[a->request.owner], cb = charged_[b->request.owner];
+    return ca != cb ? ca < cb : a->id < b->id;
+  });
+}
+
+// Another one reads a prompt that begins in the same way: when it is done, its rows serve this one too.
+bool Scheduler::waits_for_prefix(const Job& job) const {
+  if (job.request.prompt_logprobs >= 0) return false;
+  int64_t stored = -1;
+  for (const auto& other : running_) {
+    if (other->is_decoding() || other->request.salt != job.request.salt) continue;
+    const int64_t n =
+        std::min(common_prefix(other->history, job.history), std::ssize(job.history) - 1) / kBlockTokens * kBlockTokens;
+    if (n < kSharedWorth || other->n_indexed >= n) continue;
+    if (stored < 0) stored = prefixes_.stored(job.request.salt, keys_of(job, std::ssize(job.history) - 1));
+    if (n >= stored + kSharedWorth) return true;
+  }
+  return false;
+}
+
+// All blocks of its prompt, and for each running sequence one more.
+bool Scheduler::fits(const Job& job) const {
+  KvCache& cache = engine_.cache();
+  const int64_t available = cache.pool().n_free() + prefixes_.n_idle();
+  return running_.empty() || blocks_of(std::ssize(job.history)) + n_running() <= available;
+}
+
+void Scheduler::admit() {
+  while (!queue_.empty() && n_running() < options_.max_running) {
+    const auto next = next_queued();
+    Job& job = **next;
+    if (waits_for_prefix(job) || !fits(job)) return;
+    job.ended.times.admitted = job.ended.times.admitted > 0 ? job.ended.times.admitted : clock_seconds();
+    if (job.request.prompt_logprobs < 0) {
+      const int64_t found = prefixes_.take(job.cache, job.request.salt, keys_of(job, std::ssize(job.history) - 1));
+      if (job.n_generated() == 0) job.ended.n_cached = found;
+    }
+    if (!job.is_charged) {
+      charged_[job.request.owner] += static_cast<double>(job.n_prompt - job.ended.n_cached);
+      counts_.prompt_tokens += job.n_prompt;
+      counts_.prompt_tokens_cached += job.ended.n_cached;
+    }
+    job.is_charged = true;
+    queued_tokens_ -= job.n_prompt;
+    const auto place = std::find_if(running_.begin(), running_.end(), [&](const auto& r) { return r->id > job.id; });
+    auto taken = std::move(*next);
+    queue_.erase(next);
+    running_.insert(place, std::move(taken));
+  }
+}
+
+// ---- the passage ----
+
+// Whose prompts go next, and how many tokens of each: the oldest has at least half of the rows, the shortest come first
+// with the others, so that a short prompt need not wait for a long one.
+std::vector<std::pair<Scheduler::Job*, int64_t>> Scheduler::choose_readers(int64_t rows) const {
+  std::vector<std::pair<Job*, int64_t>> chosen;
+  std::vector<Job*> reading;
+  for (const auto& job : running_)
+    if (!job->is_decoding()) reading.push_back(job.get());
+  if (reading.empty()) return chosen;
+  const auto left = [](const Job* job) { return std::ssize(job->history) - job->cache.length(); };
+  const auto take = [&](Job* job, int64_t most) {
+    const int64_t n = std::min(left(job), most);
+    if (n <= 0) return;
+    chosen.emplace_back(job, n);
+    rows -= n;
+  };
+  if (reading.front()->request.prompt_logprobs >= 0) {
+    take(reading.front(), std::min(rows, kScoredRows));
+    return chosen;
+  }
+  take(reading.front(), reading.size() > 1 ? (rows + 1) / 2 : rows);
+  std::stable_sort(reading.begin() + 1, reading.end(), [&](Job* a, Job* b) { return left(a) < left(b); });
+  for (size_t i = 1; i < reading.size(); ++i)
+    if (reading[i]->request.prompt_logprobs < 0) take(reading[i], rows);
+  chosen.front().second += std::min(rows, left(chosen.front().first) - chosen.front().second);
+  return chosen;
+}
+
+// The first reader is the oldest, for which younger ones give way; the others take what is free.
+void Scheduler::start_passage() {
+  const int64_t n_decoding =
+      std::count_if(running_.begin(), running_.end(), [](const auto& j) { return j->is_decoding(); });
+  const auto chosen = choose_readers(pace_.passage_rows(n_decoding, options_.passage_tokens));
+  std::vector<StepInput> inputs;
+  int64_t blocks = 0;
+  for (auto [job, n] : chosen) {
+    const int64_t more = blocks_of(job->cache.length() + n) - std::ssize(job->cache.blocks());
+    const bool is_first = job == chosen.front().first;
+    if (is_first ? !make_room(more, *job) : !is_running(*job) || !prefixes_.make_room(blocks + more)) continue;
+    blocks += more;
+    inputs.push_back(input_of(*job, n));
+    job->n_asked = n;
+    readers_.push_back(job);
+  }
+  if (inputs.empty()) return;
+  try {
+    passage_.emplace(engine_.begin(inputs));
+  } catch (const Error& e) {
+    for (Job* job : std::exchange(readers_, {})) job->n_asked = 0;
+    end(*chosen.front().first, EndReason::error, e);
+  }
+}
+
+StepInput Scheduler::input_of(Job& job, int64_t n) {
+  const bool is_last = job.cache.length() + n == std::ssize(job.history);
+  const Batch::Logits rest = is_last ? Batch::Logits::last : Batch::Logits::none;
+  return {.sequence = &job.cache,
+          .ids = std::span(job.history).subspan(static_cast<size_t>(job.cache.length()), static_cast<size_t>(n)),
+          .logits = job.request.prompt_logprobs >= 0 ? Batch::Logits::all : rest,
+          .steps = Batch::Steps::pieces,
+          .prompt_tokens = job.n_prompt};
+}
+
+bool Scheduler::is_running(const Job& job) const {
+  return std::any_of(running_.begin(), running_.end(), [&](const auto& r) { return r.get() == &job; });
+}
+
+void Scheduler::leave_passage(Job& job) {
+  if (job.n_asked == 0) return;
+  engine_.leave(*passage_, job.cache);
+  job.n_asked = 0;
+  std::erase(readers_, &job);
+  if (readers_.empty()) passage_.reset();
+}
+
+bool Scheduler::takes_part(int64_t layer) {
+  if (options_.poll) options_.poll();
+  const bool is_wanted =
+      std::any_of(readers_.begin(), readers_.end(), [](const Job* job) { return !job->is_cancelled; });
+  return is_wanted && pace_.allows(layer);
+}
+
+// ---- room ----
+
+// Makes `blocks` of the cache free, of prefixes that nobody uses and then of the youngest sequence that is younger than
+// the one that asks.
+bool Scheduler::make_room(int64_t blocks, const Job& asking) {
+  while (!prefixes_.make_room(blocks)) {
+    Job& youngest = *running_.back();
+    if (&youngest == &asking) return false;
+    preempt(youngest);
+  }
+  return true;
+}
+
+// Its rows stay in the index of prefixes while there is room for them; what is gone is computed again, to the same
+// bits.
+void Scheduler::preempt(Job& job) {
+  leave_passage(job);
+  index(job, true);
+  job.cache = {};
+  job.n_indexed = 0;
+  ++job.ended.n_preempted;
+  ++counts_.preempted;
+  queued_tokens_ += job.n_prompt;
+  const auto at = std::find_if(running_.begin(), running_.end(), [&](const auto& r) { return r.get() == &job; });
+  queue_.push_back(std::move(*at));
+  running_.erase(at);
+}
+
+// ---- steps ----
+
+// The sequences that get a token in this step, the oldest first; each has room for it.
+std::vector<Scheduler::Job*> Scheduler::decoding() {
+  std::vector<RequestId> ids;
+  for (const auto& job : running_)
+    if (job->is_decoding()) ids.push_back(job->id);
+  std::vector<Job*> ready;
+  int64_t blocks = 0;
+  for (const RequestId id : ids) {
+    const auto at = std::find_if(running_.begin(), running_.end(), [&](const auto& r) { return r->id == id; });
+    if (at == running_.end()) continue;  // preempted for an older one
+    Job& job = **at;
+    const int64_t more = blocks_of(job.cache.length() + 1) - std::ssize(job.cache.blocks());
+    if (!make_room(blocks + more, job)) {
+      if (n_running() == 1)
+        end(job, EndReason::length);  // the cache is all its own, and full
+      else
+        preempt(job);
+      break;  // all after it are younger
+    }
+    blocks += more;
+    ready.push_back(&job);
+  }
+  return ready;
+}
+
+StepReport Scheduler::step() {
+  StepReport report;
+  if (options_.poll) options_.poll();
+  drop_ended();
+  admit();
+  if (running_.empty()) return report;
+  std::vector<Job*> ready;
+  try {
+    if (!passage_) start_passage();
+    ready = decoding();
+    run(ready, report);
+  } catch (const Error& e) {
+    fail(ready, e);
+  } catch (const std::bad_alloc&) {
+    fail(ready,
+         Error(ErrorKind::resource, "the machine has no memory left for this step; try fewer or shorter requests"));
+  }
+  ++counts_.steps;
+  return report;
+}
+
+void Scheduler::run(const std::vector<Job*>& ready, StepReport& report) {
+  std::vector<StepInput> inputs;
+  for (Job* job : ready) {
+    inputs.push_back(input_of(*job, 1));
+    inputs.back().logits = Batch::Logits::last;
+  }
+  if (inputs.empty() && !passage_) return;
+  const int64_t rows = passage_ ? passage_->batch.rows() : 0, layers = passage_ ? passage_->layers : 0;
+  pace_.begin(std::ssize(ready), rows);
+  const MatView<const float> logits =
+      passage_ ? engine_.step(inputs, *passage_, [&](int64_t layer) { return takes_part(layer); })
+               : engine_.step(inputs);
+  report = {.n_decoded = std::ssize(ready), .passage_rows = rows};
+  if (passage_) report.passage_layers = passage_->layers - layers;
+  std::vector<std::pair<Job*, VecView<const float>>> chosen;
+  int64_t row = 0;
+  for (Job* job : ready) chosen.emplace_back(job, logits.vec(row++));
+  if (passage_ && engine_.has_arrived(*passage_)) {
+    const std::vector<int32_t> logit_rows = passage_->batch.logit_rows;
+    passage_.reset();
+    for (Job* job : std::exchange(readers_, {})) {
+      const int64_t n = std::exchange(job->n_asked, 0);
+      const bool is_read = job->is_read();
+      if (job->request.prompt_logprobs >= 0) {
+        score_prompt(*job, logits.sub_rows(row, n), job->cache.length() - n);
+        row += n;
+        if (is_read) chosen.emplace_back(job, logits.vec(row - 1));
+      } else if (is_read) {
+        chosen.emplace_back(job, logits.vec(row++));
+      }
+      index(*job, false);
+      if (job->request.events.on_prompt)
+        job->request.events.on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt);
+    }
+  }
+  choose(std::move(chosen));
+  pace_.finish();
+  report.seconds = pace_.seconds();
+}
+
+void Scheduler::fail(const std::vector<Job*>& ready, const Error& error) {
+  std::vector<Job*> jobs = ready;
+  if (passage_) {
+    engine_.give_up(*passage_);
+    passage_.reset();
+    for (Job* job : std::exchange(readers_, {})) {
+      job->n_asked = 0;
+      jobs.push_back(job);
+    }
+  }
+  for (Job* job : jobs) {
+    job->cache = {};  // its rows may not be whole
+    end(*job, EndReason::error, error);
+  }
+}
+
+// Logits after positions first, first + 1, ...: the scores of the tokens that follow them in the prompt.
+void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t first) {
+  const int64_t n = std::min(logits.rows, job.n_prompt - 1 - first);
+  std::vector<TokenScore> scores(static_cast<size_t>(std::max<int64_t>(0, n)));
+  engine_.pool().parallel_for_dynamic(n, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto row = logits.vec(i);
+      scores[static_cast<size_t>(i)] =
+          token_score({row.data, static_cast<size_t>(row.size)}, job.request.generate.n_usable_ids,
+                      job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
+    }
+  });
+  for (size_t i = 0; i < scores.size() && job.request.events.on_prompt_token; ++i)
+    job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]);
+}
+
+// One token of every row, chosen by all threads.
+void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) {
+  struct Choice {
+    TokenScore token;
+    std::optional<Error> error;
+  };
+  const Zone zone("sample", std::ssize(rows));
+  std::vector<Choice> choices(rows.size());
+  engine_.pool().parallel_for_dynamic(std::ssize(rows), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Job& job = *rows[static_cast<size_t>(i)].first;
+      const GenerateRequest& g = job.request.generate;
+      if (g.max_tokens <= 0) continue;
+      const VecView<const float> row = rows[static_cast<size_t>(i)].second;
+      const std::span<const float> logits(row.data, static_cast<size_t>(row.size));
+      Choice& choice = choices[static_cast<size_t>(i)];
+      try {
+        const int32_t id = sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling);
+        choice.token = job.request.logprobs >= 0 ? token_score(logits, g.n_usable_ids, id, job.request.logprobs)
+                                                 : TokenScore{.id = id};
+      } catch (const Error& e) {
+        choice.error = e;
+      }
+    }
+  });
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Job& job = *rows[i].first;
+    if (choices[i].error)
+      end(job, EndReason::error, choices[i].error);
+    else if (job.request.generate.max_tokens <= 0)
+      end(job, EndReason::length);
+    else
+      take_token(job, choices[i].token);
+  }
+}
+
+void Scheduler::take_token(Job& job, const TokenScore& token) {
+  const GenerateRequest& g = job.request.generate;
+  if (job.ended.times.first_token == 0) job.ended.times.first_token = clock_seconds();
+  if (std::find(g.stop_ids.begin(), g.stop_ids.end(), token.id) != g.stop_ids.end())
+    return end(job, EndReason::stop_token);
+  job.history.push_back(token.id);
+  ++counts_.generated_tokens;
+  charged_[job.request.owner] += 1;
+  const bool goes_on = !job.request.events.on_token || job.request.events.on_token(token);
+  if (!goes_on) return end(job, EndReason::stopped_by_caller);
+  if (job.n_generated() >= g.max_tokens) end(job, EndReason::length);
+}
+
+void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) {
+  index(job, true);
+  job.cache = {};
+  job.ended.reason = reason;
+  job.ended.error = std::move(error);
+  job.ended.n_generated = job.n_generated();
+  job.ended.times.ended = clock_seconds();
+  ++counts_.ended[static_cast<size_t>(reason)];
+  for (Jobs* jobs : {&queue_, &running_}) {
+    const auto at = std::find_if(jobs->begin(), jobs->end(), [&](const auto& j) { return j.get() == &job; });
+    if (at == jobs->end()) continue;
+    if (jobs == &queue_) queued_tokens_ -= job.n_prompt;
+    const std::unique_ptr<Job> gone = std::move(*at);
+    jobs->erase(at);
+    if (gone->request.events.on_end) gone->request.events.on_end(gone->ended);
+    return;
+  }
+}
+
+// What must be equal for rows of the cache to be those of this request's first n tokens.
+std::vector<uint64_t> Scheduler::keys_of(const Job& job, int64_t n) const {
+  std::vector<uint64_t> keys(job.history.begin(), job.history.begin() + n);
+  if (!options_.exact_prefixes) return keys;
+  for (int64_t at = 0; at < n;) {
+    const StepSize size = piece_of(at, job.n_prompt);
+    const uint64_t forms = engine_.attention_forms(size) << 32;
+    for (const int64_t end = std::min(n, size.n_past + size.n_new); at < end; ++at)
+      keys[static_cast<size_t>(at)] |= forms;
+  }
+  return keys;
+}
+
+void Scheduler::index(Job& job, bool ends) {
+  const int64_t n = ends ? job.cache.length() : job.cache.length() / kBlockTokens * kBlockTokens;
+  if (n <= job.n_indexed) return;
+  prefixes_.add(job.cache, job.request.salt, keys_of(job, n), ends);
+  job.n_indexed = n;
+}
+
+}  // namespace fathom

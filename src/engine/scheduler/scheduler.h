@@ -1,0 +1,136 @@
+// Many requests on one engine: continuous batching with shared prefixes and preemption.
+//
+// Every step is one batch: the next token of every running sequence, and beside it some layers of a passage, in which a
+// piece of waiting prompts crosses the network (model/transformer.h). So a long prompt holds up nobody: the passage
+// takes part for as many layers as keep the step within `stretch` times the time of a step without it.
+//
+// The bits of a request's tokens depend on its ids and options alone, not on its neighbours, their order of arrival or
+// preemption: prompts attend in pieces that depend on positions alone (piece_of). One exception, unless exact_prefixes
+// is set: rows found in the cache may have attended in the other form of latent attention (mla.h), where another
+// request generated what is prompt here, or where its prompt ended within the same piece; the difference is one of
+// rounding.
+#pragma once
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/scheduler/pace.h"
+#include "engine/scheduler/request.h"
+#include "kvcache/prefix_index.h"
+
+namespace fathom {
+
+struct SchedulerOptions {
+  int64_t max_running = 32;  // sequences that have rows in the cache
+  int64_t max_queued = 256;  // requests that wait, and their prompt tokens in all
+  int64_t max_queued_tokens = 1 << 20;
+  double stretch = 2;                     // most time of a step with a passage, in steps without one
+  int64_t passage_tokens = kPieceTokens;  // most rows of a passage
+  bool exact_prefixes = false;            // find only rows whose bits are those that the request itself would compute
+  std::function<void()> poll = {};        // called between two layers of a passage; it may call cancel()
+};
+
+struct SchedulerCounts {
+  int64_t submitted = 0, preempted = 0, steps = 0, ended[6] = {};  // by EndReason
+  int64_t prompt_tokens = 0, prompt_tokens_cached = 0, generated_tokens = 0;
+};
+
+// What one step did, for metrics.
+struct StepReport {
+  int64_t n_decoded = 0;       // sequences that got a token
+  int64_t passage_rows = 0;    // of the passage beside them
+  int64_t passage_layers = 0;  // that it took part in
+  double seconds = 0;
+};
+
+// One thread submits, steps and cancels. The engine must outlive it.
+class Scheduler {
+ public:
+  Scheduler(Engine& engine, SchedulerOptions options);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // bad_input Error for a prompt that can never run: empty, unknown ids, or longer than the context or the cache.
+  void check_request(const ScheduledRequest& request) const;
+  // Whether the queue takes another request with a prompt of so many tokens.
+  bool has_room(int64_t prompt_tokens) const noexcept;
+  // Queues it; errors as of check_request, and resource when there is no room.
+  RequestId submit(ScheduledRequest request);
+  // The request ends with EndReason::cancelled in this step or the next; unknown ids are ignored.
+  void cancel(RequestId id);
+  bool has_work() const noexcept { return !queue_.empty() || !running_.empty(); }
+  // One step; does nothing without work. What the engine throws ends the requests of the step with that error.
+  StepReport step();
+
+  int64_t n_running() const noexcept { return std::ssize(running_); }
+  int64_t n_queued() const noexcept { return std::ssize(queue_); }
+  int64_t queued_tokens() const noexcept { return queued_tokens_; }
+  int64_t cache_tokens() const noexcept { return engine_.cache().n_blocks() * kBlockTokens; }
+  int64_t cache_tokens_in_use() const noexcept;  // without what only the index of prefixes holds
+  const SchedulerCounts& counts() const noexcept { return counts_; }
+  const PrefixCounts& prefix_counts() const noexcept { return prefixes_.counts(); }
+
+ private:
+  // A request from submit() to its end. Its tokens in the cache are the first of history.
+  struct Job {
+    RequestId id = 0;
+    ScheduledRequest request;
+    std::vector<int32_t> history;  // prompt and generated tokens
+    SequenceCache cache;
+    int64_t n_prompt = 0;   // tokens of the request's prompt
+    int64_t n_indexed = 0;  // that the index of prefixes has been told of
+    int64_t n_asked = 0;    // tokens of it that are on their way in the passage
+    bool is_cancelled = false, is_charged = false;
+    Ended ended = {};
+
+    bool is_read() const noexcept { return cache.length() >= std::ssize(history); }
+    bool is_decoding() const noexcept { return n_asked == 0 && cache.length() == std::ssize(history) - 1; }
+    int64_t n_generated() const noexcept { return std::ssize(history) - n_prompt; }
+  };
+  using Jobs = std::vector<std::unique_ptr<Job>>;
+
+  // ---- what waits ----
+  void drop_ended();
+  void admit();
+  Jobs::iterator next_queued();
+  bool waits_for_prefix(const Job& job) const;
+  bool fits(const Job& job) const;
+  bool is_running(const Job& job) const;
+  // ---- the passage ----
+  void start_passage();
+  std::vector<std::pair<Job*, int64_t>> choose_readers(int64_t rows) const;
+  static StepInput input_of(Job& job, int64_t n);
+  void leave_passage(Job& job);
+  bool takes_part(int64_t layer);
+  // ---- room ----
+  bool make_room(int64_t blocks, const Job& asking);
+  void preempt(Job& job);
+  // ---- steps ----
+  std::vector<Job*> decoding();
+  void run(const std::vector<Job*>& decoding, StepReport& report);
+  void fail(const std::vector<Job*>& decoding, const Error& error);
+  void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
+  void choose(std::vector<std::pair<Job*, VecView<const float>>> rows);
+  void take_token(Job& job, const TokenScore& token);
+  void end(Job& job, EndReason reason, std::optional<Error> error = {});
+  std::vector<uint64_t> keys_of(const Job& job, int64_t n) const;
+  void index(Job& job, bool ends);
+
+  Engine& engine_;
+  SchedulerOptions options_;
+  PrefixIndex prefixes_;
+  Jobs queue_, running_;                // running_ in the order of submission
+  std::map<uint64_t, double> charged_;  // tokens that an owner has had, for fair shares
+  int64_t queued_tokens_ = 0;
+  RequestId next_id_ = 1;
+  std::optional<Passage> passage_;
+  std::vector<Job*> readers_;  // of the passage, in its order
+  Pace pace_;
+  SchedulerCounts counts_;
+};
+
+}  // namespace fathom

@@ -1,0 +1,374 @@
+// The scheduler: what a request gets does not depend on what runs beside it, nor on how it was cut, shared or
+// preempted.
+#include "engine/scheduler/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "support/engine.h"
+#include "support/random_model.h"
+
+namespace fathom {
+namespace {
+
+using namespace fathom::testing;
+
+struct Result {
+  std::vector<int32_t> ids;
+  std::vector<TokenScore> scores, prompt_scores;
+  Ended ended;
+  int n_ends = 0;
+};
+
+struct Harness {
+  explicit Harness(const RandomModel& m, SchedulerOptions options = {}, int64_t cache_tokens = 4096, int threads = 2,
+                   Numerics numerics = Numerics::quantised())
+      : model(model_of(m)),
+        engine(model, {.threads = threads, .context_tokens = 2048, .cache_tokens = cache_tokens, .numerics = numerics}),
+        scheduler(engine.engine, std::move(options)) {}
+
+  RequestId submit(std::vector<int32_t> prompt, int64_t n, Result& result, uint64_t seed = 0, uint64_t salt = 0) {
+    ScheduledRequest r = request(std::move(prompt), n, result, seed);
+    r.salt = salt;
+    return scheduler.submit(std::move(r));
+  }
+  ScheduledRequest request(std::vector<int32_t> prompt, int64_t n, Result& result, uint64_t seed) const {
+    ScheduledRequest r{.prompt = std::move(prompt),
+                       .generate = {.max_tokens = n, .n_usable_ids = model.config.vocab_size},
+                       .logprobs = 2};
+    r.generate.sampling.temperature = 1;
+    r.generate.sampling.seed = seed;
+    r.events.on_token = [&result](const TokenScore& t) {
+      result.ids.push_back(t.id);
+      result.scores.push_back(t);
+      return true;
+    };
+    r.events.on_prompt_token = [&result](int64_t index, const TokenScore& t) {
+      EXPECT_EQ(index, std::ssize(result.prompt_scores) + 1);
+      result.prompt_scores.push_back(t);
+    };
+    r.events.on_end = [&result](const Ended& e) {
+      result.ended = e;
+      ++result.n_ends;
+    };
+    return r;
+  }
+  void drain() {
+    for (int i = 0; scheduler.has_work(); ++i) {
+      ASSERT_LT(i, 100000) << "the scheduler makes no progress";
+      scheduler.step();
+    }
+    EXPECT_EQ(scheduler.cache_tokens_in_use(), 0);
+  }
+
+  Model model;
+  TestEngine engine;
+  Scheduler scheduler;
+};
+
+ModelConfig config() {
+  ModelConfig c = packable_v2_config();
+  c.max_position_embeddings = 2048;
+  return c;
+}
+
+Result alone(const RandomModel& m, const std::vector<int32_t>& prompt, int64_t n, uint64_t seed) {
+  Harness h(m, {}, 4096, 1);
+  Result r;
+  h.submit(prompt, n, r, seed);
+  h.drain();
+  return r;
+}
+
+void expect_same(const Result& a, const Result& b) {
+  EXPECT_EQ(a.ids, b.ids);
+  ASSERT_EQ(a.scores.size(), b.scores.size());
+  for (size_t i = 0; i < a.scores.size(); ++i) {
+    EXPECT_EQ(a.scores[i].logprob, b.scores[i].logprob) << "token " << i;
+    EXPECT_EQ(a.scores[i].top, b.scores[i].top);
+  }
+}
+
+struct Asked {
+  std::vector<int32_t> prompt;
+  int64_t n;
+  Result want, got;
+};
+
+std::vector<Asked> many_requests(const RandomModel& m, int count, uint64_t seed, unsigned most = 40) {
+  std::mt19937 random(static_cast<unsigned>(seed));
+  std::vector<Asked> asked;
+  for (int i = 0; i < count; ++i) {
+    const int64_t length =
+        random() % 4 == 0 ? 300 + static_cast<int64_t>(random() % 500) : 1 + static_cast<int64_t>(random() % 60);
+    asked.push_back({random_ids(length, m.config.vocab_size, seed + static_cast<uint64_t>(i)),
+                     1 + static_cast<int64_t>(random() % most),
+                     {},
+                     {}});
+    asked.back().want = alone(m, asked.back().prompt, asked.back().n, static_cast<uint64_t>(i));
+  }
+  return asked;
+}
+
+TEST(Scheduler, GeneratesWhatTheEngineWouldAlone) {
+  const RandomModel m(config());
+  const auto prompt = random_ids(70, m.config.vocab_size, 3);
+  const Result r = alone(m, prompt, 25, 11);
+  EXPECT_EQ(r.ids.size(), 25u);
+  EXPECT_EQ(r.ended.reason, EndReason::length);
+  EXPECT_EQ(r.ended.n_prompt, 70);
+  EXPECT_EQ(r.n_ends, 1);
+  const Model model = model_of(m);
+  TestEngine plain(model, {.numerics = Numerics::quantised()});
+  SequenceCache sequence;
+  std::vector<int32_t> history = prompt;
+  std::span<const float> logits = plain.engine.append(sequence, history);
+  SamplingOptions sampling{.temperature = 1, .seed = 11};
+  for (const int32_t want : r.ids) {
+    const int32_t id = sample(logits, m.config.vocab_size, history, std::ssize(history), sampling);
+    EXPECT_EQ(id, want);
+    history.push_back(id);
+    logits = plain.engine.append(sequence, std::span(history).last(1));
+  }
+}
+
+TEST(Scheduler, NeighboursAndOrderOfArrivalChangeNoBit) {
+  const RandomModel m(config());
+  std::vector<Asked> asked = many_requests(m, 24, 100);
+  for (const double stretch : {1.0, 2.0, 1e9})
+    for (const int64_t running : {2, 7, 32}) {
+      Harness h(m, {.max_running = running, .stretch = stretch, .passage_tokens = 100}, 8192);
+      size_t next = 0;
+      for (Asked& a : asked) a.got = {};
+      while (next < asked.size() || h.scheduler.has_work()) {
+        for (int i = 0; i < 3 && next < asked.size(); ++i, ++next)
+          h.submit(asked[next].prompt, asked[next].n, asked[next].got, next);
+        h.scheduler.step();
+      }
+      for (const Asked& a : asked) {
+        expect_same(a.got, a.want);
+        EXPECT_EQ(a.got.n_ends, 1);
+      }
+      EXPECT_EQ(h.scheduler.cache_tokens_in_use(), 0);
+    }
+}
+
+TEST(Scheduler, APreemptedRequestGoesOnWithTheSameBits) {
+  const RandomModel m(config());
+  std::vector<Asked> asked = many_requests(m, 12, 200, 250);
+  for (const int64_t cache : {832, 1024, 1600}) {
+    Harness h(m, {.max_running = 8, .passage_tokens = 128}, cache);
+    for (size_t i = 0; i < asked.size(); ++i) {
+      asked[i].got = {};
+      h.submit(asked[i].prompt, asked[i].n, asked[i].got, i);
+    }
+    h.drain();
+    for (const Asked& a : asked) expect_same(a.got, a.want);
+    if (cache == 832) {
+      EXPECT_GT(h.scheduler.counts().preempted, 0);
+    }
+  }
+}
+
+TEST(Scheduler, ASharedPrefixIsReadOnceAndGivesTheSameBits) {
+  const RandomModel m(config());
+  const auto prefix = random_ids(400, m.config.vocab_size, 5);
+  std::vector<Asked> asked;
+  for (uint64_t i = 0; i < 8; ++i) {
+    auto prompt = prefix;
+    const auto rest = random_ids(20 + static_cast<int64_t>(i), m.config.vocab_size, 50 + i);
+    prompt.insert(prompt.end(), rest.begin(), rest.end());
+    asked.push_back({prompt, 10, alone(m, prompt, 10, i), {}});
+  }
+  for (const bool exact : {false, true}) {
+    Harness h(m, {.exact_prefixes = exact});
+    for (size_t i = 0; i < asked.size(); ++i) {
+      asked[i].got = {};
+      h.submit(asked[i].prompt, 10, asked[i].got, i);
+    }
+    h.drain();
+    int64_t cached = 0;
+    for (const Asked& a : asked) {
+      if (exact) expect_same(a.got, a.want);
+      EXPECT_EQ(a.got.ids.size(), 10u);
+      cached += a.got.ended.n_cached;
+    }
+    EXPECT_GE(cached, 7 * 384) << (exact ? "exact" : "");  // all but the first find six blocks
+    Result other;                                          // of another salt
+    h.submit(asked[0].prompt, 10, other, 0, 99);
+    h.drain();
+    EXPECT_EQ(other.ended.n_cached, 0);
+    expect_same(other, asked[0].want);
+  }
+}
+
+// The second turn of a conversation: what was generated is prompt now.
+TEST(Scheduler, ATurnFindsTheTurnsBeforeIt) {
+  const RandomModel m(config());
+  for (const bool exact : {false, true}) {
+    Harness h(m, {.exact_prefixes = exact});
+    Result first, second;
+    auto prompt = random_ids(130, m.config.vocab_size, 6);
+    h.submit(prompt, 100, first);
+    h.drain();
+    prompt.insert(prompt.end(), first.ids.begin(), first.ids.end());
+    const auto more = random_ids(15, m.config.vocab_size, 7);
+    prompt.insert(prompt.end(), more.begin(), more.end());
+    h.submit(prompt, 20, second);
+    h.drain();
+    if (exact)
+      expect_same(second, alone(m, prompt, 20, 0));
+    else
+      EXPECT_EQ(second.ended.n_cached, 229);  // all but the last token, which was never run
+  }
+}
+
+TEST(Scheduler, CancelFreesWhateverItHadReached) {
+  const RandomModel m(config());
+  for (int steps = 0; steps < 30; ++steps) {
+    Harness h(m, {.stretch = 1, .passage_tokens = 64});
+    Result keep, gone;
+    h.submit(random_ids(200, m.config.vocab_size, 1), 30, keep);
+    const RequestId id = h.submit(random_ids(300, m.config.vocab_size, 2), 30, gone);
+    for (int i = 0; i < steps; ++i) h.scheduler.step();
+    h.scheduler.cancel(id);
+    h.scheduler.step();
+    if (gone.ids.size() < 30) {
+      EXPECT_EQ(gone.ended.reason, EndReason::cancelled);
+    }
+    h.drain();
+    EXPECT_EQ(gone.n_ends, 1);
+    expect_same(keep, alone(m, random_ids(200, m.config.vocab_size, 1), 30, 0));
+  }
+}
+
+TEST(Scheduler, APollCancelsBetweenTwoLayers) {
+  const RandomModel m(config());
+  Scheduler* scheduler = nullptr;
+  RequestId id = 0;
+  int polls = 0;
+  SchedulerOptions options;
+  options.poll = [&] {
+    if (++polls == 3) scheduler->cancel(id);
+  };
+  Harness h(m, options);
+  scheduler = &h.scheduler;
+  Result r;
+  id = h.submit(random_ids(500, m.config.vocab_size, 1), 5, r);
+  h.scheduler.step();
+  EXPECT_EQ(polls, 3);  // before the step, and before two layers
+  h.scheduler.step();
+  EXPECT_EQ(r.ended.reason, EndReason::cancelled);
+  EXPECT_TRUE(r.ids.empty());
+  EXPECT_FALSE(h.scheduler.has_work());
+}
+
+TEST(Scheduler, PromptScoresAreThoseOfScore) {
+  const RandomModel m(config());
+  const auto prompt = random_ids(300, m.config.vocab_size, 9);
+  Harness h(m);
+  Result r, noise;
+  h.submit(prompt, 3, noise);
+  ScheduledRequest request = h.request(prompt, 0, r, 0);
+  request.prompt_logprobs = 1;
+  h.scheduler.submit(std::move(request));
+  h.drain();
+  ASSERT_EQ(r.prompt_scores.size(), 299u);
+  EXPECT_EQ(r.ended.reason, EndReason::length);
+  const Model model = model_of(m);
+  TestEngine plain(model, {.numerics = Numerics::quantised()});
+  SequenceCache sequence;
+  plain.engine.score(sequence, prompt, 0, [&](int64_t index, VecView<const float> logits) {
+    if (index + 1 == std::ssize(prompt)) return;
+    const std::span<const float> row(logits.data, static_cast<size_t>(logits.size));
+    const TokenScore& got = r.prompt_scores[static_cast<size_t>(index)];
+    EXPECT_NEAR(got.logprob, row[static_cast<size_t>(got.id)] - log_sum_exp(row), 1e-12);
+    EXPECT_EQ(got.id, prompt[static_cast<size_t>(index + 1)]);
+    EXPECT_EQ(got.top.size(), 1u);
+  });
+}
+
+TEST(Scheduler, TheQueueIsBoundedAndWhatCannotRunIsRefused) {
+  const RandomModel m(config());
+  Harness h(m, {.max_running = 1, .max_queued = 3, .max_queued_tokens = 100}, 1024);
+  Result r;
+  EXPECT_THROW(h.submit({}, 1, r), Error);
+  EXPECT_THROW(h.submit({97}, 1, r), Error);
+  EXPECT_THROW(h.submit({-1}, 1, r), Error);
+  EXPECT_THROW(h.submit(random_ids(2049, 97, 1), 1, r), Error);
+  EXPECT_THROW(h.submit(random_ids(1025, 97, 1), 1, r), Error);  // than the cache
+  for (int i = 0; i < 3; ++i) h.submit(random_ids(30, 97, 1), 1, r);
+  EXPECT_FALSE(h.scheduler.has_room(1));
+  EXPECT_THROW(h.submit({1}, 1, r), Error);
+  h.scheduler.step();
+  EXPECT_TRUE(h.scheduler.has_room(10));
+  EXPECT_FALSE(h.scheduler.has_room(41));
+  h.drain();
+  EXPECT_EQ(r.n_ends, 3);
+}
+
+TEST(Scheduler, ASequenceThatFillsTheCacheEndsWithItsLength) {
+  const RandomModel m(config());
+  Harness h(m, {}, 128);
+  Result r;
+  h.submit(random_ids(100, 97, 1), 1000, r);
+  h.drain();
+  EXPECT_EQ(r.ended.reason, EndReason::length);
+  EXPECT_EQ(r.ids.size(), 29u);  // 28 rows, and the last token needs none
+}
+
+// One owner floods; the other's requests are admitted in turn.
+TEST(Scheduler, OwnersShareAndPrioritiesGoFirst) {
+  const RandomModel m(config());
+  Harness h(m, {.max_running = 1});
+  std::vector<uint64_t> order;
+  std::vector<Result> results(13);
+  const auto add = [&](size_t i, uint64_t owner, int32_t priority) {
+    ScheduledRequest r = h.request(random_ids(10, 97, i), 4, results[i], i);
+    r.owner = owner;
+    r.priority = priority;
+    r.events.on_end = [&order, owner, priority](const Ended&) { order.push_back(priority > 0 ? 100 : owner); };
+    h.scheduler.submit(std::move(r));
+  };
+  for (size_t i = 0; i < 8; ++i) add(i, 1, 0);
+  for (size_t i = 8; i < 12; ++i) add(i, 2, 0);
+  add(12, 1, 1);
+  h.drain();
+  ASSERT_EQ(order.size(), 13u);
+  EXPECT_EQ(order[0], 100u);
+  EXPECT_EQ(std::count(order.begin(), order.begin() + 9, 2u), 4) << "the other owner waits for the flood";
+}
+
+TEST(Scheduler, ADeadlineEndsARequestWhereverItIs) {
+  const RandomModel m(config());
+  Harness h(m, {.max_running = 1});
+  Result waiting, running;
+  ScheduledRequest a = h.request(random_ids(10, 97, 1), 1000000, running, 0);
+  a.deadline = 1e-9;
+  ScheduledRequest b = h.request(random_ids(10, 97, 1), 3, waiting, 0);
+  h.scheduler.submit(std::move(a));
+  h.scheduler.submit(std::move(b));
+  h.drain();
+  EXPECT_EQ(running.ended.reason, EndReason::deadline);
+  EXPECT_EQ(waiting.ids.size(), 3u);
+}
+
+// Weights that give NaN end the request with an error, and nothing else.
+TEST(Scheduler, LogitsThatAreNoNumbersEndOneRequest) {
+  RandomModel m(config());
+  const int64_t D = m.config.hidden_size;
+  float* embedding = reinterpret_cast<float*>(const_cast<std::byte*>(m.weights.embed_tokens.row(5)));
+  std::fill_n(embedding, D, NAN);
+  Harness h(m);
+  Result bad, good;
+  h.submit({5, 1, 2}, 5, bad);
+  h.submit({1, 2, 3}, 5, good);
+  h.drain();
+  EXPECT_EQ(bad.ended.reason, EndReason::error);
+  ASSERT_TRUE(bad.ended.error);
+  EXPECT_EQ(good.n_ends, 1);
+}
+
+}  // namespace
+}  // namespace fathom
