@@ -21,6 +21,7 @@ MAY_USE = {
     "base": set(),
     "tensor": BASE,
     "jinja": BASE,
+    "grammar": BASE,
     "tokenizer": BASE | {"jinja"},
     "quant": TENSOR,
     "kvcache": TENSOR,

@@ -1,0 +1,134 @@
+#include "grammar/mask_walk.h"
+
+#include <array>
+#include <bitset>
+
+#include "grammar/limits.h"
+
+namespace fathom::grammar {
+namespace {
+
+constexpr uint32_t kDead = 0;  // the place without threads
+constexpr int64_t kCostOfTable = 256;
+
+// The automaton that positions make of the network, as far as a walk comes: places numbered as they are met.
+class PlaceTable {
+ public:
+  explicit PlaceTable(const Network& network) : network_(network), stepper_(network) {
+    stepper_.set_budget(kMaxMaskWork);
+    places_.emplace_back();
+  }
+
+  uint32_t place_of(Position position) {
+    if (position.threads.empty()) return kDead;
+    const auto [known, is_new] = by_digest_.try_emplace(position.digest, static_cast<uint32_t>(places_.size()));
+    if (is_new) places_.push_back({std::move(position), nullptr});
+    return known->second;
+  }
+
+  // Where each byte leads.
+  const std::array<uint32_t, 256>& next(uint32_t place) {
+    if (places_[place].next == nullptr) expand(place);
+    return *places_[place].next;
+  }
+
+  bool exhausted() const noexcept { return stepper_.exhausted(); }
+
+ private:
+  struct Place {
+    Position position;
+    std::unique_ptr<std::array<uint32_t, 256>> next;
+  };
+  struct Reading {
+    uint8_t first, last;
+    Thread to;
+  };
+
+  void expand(uint32_t place) {
+    auto table = std::make_unique<std::array<uint32_t, 256>>();
+    table->fill(kDead);
+    std::vector<Reading> readings;
+    std::bitset<257> cuts;
+    for (const Thread& t : places_[place].position.threads)
+      for (const ByteEdge& e : network_.bytes(t.state)) {
+        readings.push_back({e.first, e.last, {e.to, t.frame}});
+        cuts.set(e.first);
+        cuts.set(e.last + 1u);
+      }
+    stepper_.spend(kCostOfTable + static_cast<int64_t>(readings.size()));
+    for (unsigned first = 0, end = 0; first < 256; first = end) {
+      for (end = first + 1; end < 256 && !cuts[end]; ++end) continue;
+      const uint32_t to = after(readings, static_cast<uint8_t>(first));
+      std::fill(table->begin() + first, table->begin() + end, to);
+    }
+    places_[place].next = std::move(table);
+  }
+
+  // Bytes that lead to the same threads need not be followed twice.
+  uint32_t after(const std::vector<Reading>& readings, uint8_t byte) {
+    std::vector<Thread> moved;
+    words_.clear();
+    stepper_.spend(static_cast<int64_t>(readings.size()));
+    for (const Reading& r : readings) {
+      if (byte < r.first || byte > r.last) continue;
+      moved.push_back(r.to);
+      words_.insert(words_.end(), {r.to.state, r.to.frame->digest.low, r.to.frame->digest.high});
+    }
+    if (moved.empty() || exhausted()) return kDead;
+    const auto [known, is_new] = by_threads_.try_emplace(digest_of(words_, 3), kDead);
+    if (is_new) {
+      Position position = stepper_.closed(std::move(moved));
+      known->second = position.threads.empty() && position.may_end ? complete() : place_of(std::move(position));
+    }
+    return known->second;
+  }
+
+  // The one place where the text is complete and nothing may follow.
+  uint32_t complete() {
+    if (complete_ == kDead) {
+      complete_ = static_cast<uint32_t>(places_.size());
+      places_.emplace_back();
+    }
+    return complete_;
+  }
+
+  const Network& network_;
+  Stepper stepper_;
+  std::vector<Place> places_;
+  std::unordered_map<Digest, uint32_t, DigestHash> by_digest_, by_threads_;
+  uint32_t complete_ = kDead;
+  std::vector<uint64_t> words_;
+};
+
+void walk(PlaceTable& places, const TokenTrie& trie, uint32_t start, TokenMask& mask) {
+  const auto nodes = trie.nodes();
+  const auto ids = trie.ids();
+  std::vector<const std::array<uint32_t, 256>*> tables(trie.max_depth() + 1);  // by depth
+  tables[0] = &places.next(start);
+  for (uint32_t at = 0; at < nodes.size() && !places.exhausted();) {
+    const TokenTrie::Node& node = nodes[at];
+    const uint32_t place = (*tables[node.depth - 1u])[node.byte];
+    if (place == kDead) {
+      at = node.behind;
+      continue;
+    }
+    for (uint32_t i = at == 0 ? 0 : nodes[at - 1].ids_end; i < node.ids_end; ++i) mask.allow(ids[i]);
+    if (node.behind != at + 1) tables[node.depth] = &places.next(place);
+    ++at;
+  }
+}
+
+}  // namespace
+
+MaskCache::Entry find_mask(const Network& network, const TokenTrie& trie, const Position& position) {
+  TokenMask mask(trie.n_ids());
+  PlaceTable places(network);
+  const uint32_t start = places.place_of(position);
+  if (start != kDead) walk(places, trie, start, mask);
+  if (position.may_end)
+    for (const int32_t id : trie.end_ids()) mask.allow(id);
+  if (places.exhausted()) return {std::make_shared<const TokenMask>(trie.n_ids()), true};
+  return {std::make_shared<const TokenMask>(std::move(mask)), false};
+}
+
+}  // namespace fathom::grammar

@@ -1,0 +1,78 @@
+#include "grammar/token_trie.h"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+
+#include "base/error.h"
+
+namespace fathom {
+namespace {
+
+uint64_t next_serial() {
+  static std::atomic<uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace
+
+TokenTrie::TokenTrie(std::span<const std::string> bytes_by_id, std::span<const int32_t> end_ids)
+    : n_ids_(static_cast<int64_t>(bytes_by_id.size())),
+      serial_(next_serial()),
+      end_ids_(end_ids.begin(), end_ids.end()) {
+  std::sort(end_ids_.begin(), end_ids_.end());
+  end_ids_.erase(std::unique(end_ids_.begin(), end_ids_.end()), end_ids_.end());
+  for (const int32_t id : end_ids_)
+    if (id < 0 || id >= n_ids_) throw_bad_input("end token {} is not in the vocabulary of {} tokens", id, n_ids_);
+  std::vector<int32_t> sorted;
+  begin_.push_back(0);
+  for (int32_t id = 0; id < n_ids_; ++id) {
+    const std::string& bytes = bytes_by_id[static_cast<size_t>(id)];
+    if (bytes.size() > std::numeric_limits<uint16_t>::max())
+      throw_bad_input("token {} has {} bytes; at most {} can be part of a grammar", id, bytes.size(),
+                      std::numeric_limits<uint16_t>::max());
+    if (!is_end(id)) bytes_ += bytes;
+    max_depth_ = std::max(max_depth_, bytes.size());
+    if (bytes_.size() > std::numeric_limits<uint32_t>::max())
+      throw_bad_input("the vocabulary has more than 4 GiB of text in its first {} tokens", id);
+    begin_.push_back(static_cast<uint32_t>(bytes_.size()));
+    if (!this->bytes(id).empty()) sorted.push_back(id);
+  }
+  std::sort(sorted.begin(), sorted.end(), [this](int32_t a, int32_t b) {
+    const auto order = this->bytes(a).compare(this->bytes(b));
+    return order != 0 ? order < 0 : a < b;
+  });
+  add_nodes(sorted);
+}
+
+void TokenTrie::add_nodes(std::span<const int32_t> sorted) {
+  std::vector<uint32_t> path;  // nodes along the token before
+  std::string_view before;
+  auto close_to = [&](size_t depth) {
+    for (; path.size() > depth; path.pop_back()) nodes_[path.back()].behind = static_cast<uint32_t>(nodes_.size());
+  };
+  for (const int32_t id : sorted) {
+    const std::string_view token = bytes(id);
+    const auto differ = std::mismatch(before.begin(), before.end(), token.begin(), token.end());
+    close_to(static_cast<size_t>(differ.first - before.begin()));
+    while (path.size() < token.size()) {
+      const auto depth = static_cast<uint16_t>(path.size() + 1);
+      path.push_back(static_cast<uint32_t>(nodes_.size()));
+      nodes_.push_back({0, static_cast<uint32_t>(ids_.size()), depth, static_cast<uint8_t>(token[depth - 1u])});
+    }
+    ids_.push_back(id);
+    nodes_[path.back()].ids_end = static_cast<uint32_t>(ids_.size());
+    before = token;
+  }
+  close_to(0);
+}
+
+bool TokenTrie::is_end(int32_t id) const noexcept { return std::binary_search(end_ids_.begin(), end_ids_.end(), id); }
+
+std::string_view TokenTrie::bytes(int32_t id) const noexcept {
+  if (id < 0 || id >= n_ids_) return {};
+  const auto at = static_cast<size_t>(id);
+  return std::string_view(bytes_).substr(begin_[at], begin_[at + 1] - begin_[at]);
+}
+
+}  // namespace fathom
