@@ -22,6 +22,7 @@ MAY_USE = {
     "tensor": BASE,
     "jinja": BASE,
     "grammar": BASE,
+    "http": BASE,
     "tokenizer": BASE | {"jinja"},
     "quant": TENSOR,
     "kvcache": TENSOR,

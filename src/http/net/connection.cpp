@@ -1,0 +1,85 @@
+#include "http/net/connection.h"
+
+namespace fathom::http {
+
+Connection::Connection(std::shared_ptr<Core> core, const Strand& strand, std::unique_ptr<Transport> transport,
+                       std::string peer)
+    : core_(std::move(core)),
+      strand_(strand),
+      transport_(std::move(transport)),
+      peer_(std::move(peer)),
+      deadline_(strand),
+      write_deadline_(strand),
+      keep_alive_deadline_(strand) {}
+
+void Connection::begin() {
+  place_ = core_->connections.add(weak_from_this());
+  asio::post(strand_, [self = shared_from_this()] {
+    if (self->phase_ == Phase::closed) return;
+    self->deadline_.set(self->core_->options.limits.head_time, [c = self] {
+      ++c->core_->timeouts;
+      c->close();
+    });
+    self->transport_->handshake([self](const error_code& ec) {
+      if (self->phase_ == Phase::closed) return;
+      if (ec) return self->close();
+      self->move_to(Phase::idle);
+      self->process_input();
+    });
+  });
+}
+
+void Connection::close_soon() {
+  asio::post(strand_, [self = shared_from_this()] { self->close(); });
+}
+
+void Connection::move_to(Phase phase) {
+  phase_ = phase;
+  core_->connections.move(place_,
+                          phase == Phase::answering ? ConnectionTable::Kind::busy : ConnectionTable::Kind::waiting);
+}
+
+// Closing a socket with unread bytes in it makes the system throw away what the client has not yet read of the answer.
+// So we only say that we are done, and read until the client says so too.
+void Connection::linger() {
+  if (client_ended_) return close();
+  move_to(Phase::lingering);
+  deadline_.set(core_->options.limits.linger_time, [c = shared_from_this()] { c->close(); });
+  if (transport_->is_tls() && reading_) return transport_->cancel();  // and on_read() calls say_done()
+  say_done();
+}
+
+void Connection::say_done() {
+  transport_->finish([self = shared_from_this()](const error_code&) {
+    if (self->phase_ != Phase::lingering) return;
+    if (self->transport_->is_tls()) return self->close();
+    self->read_more();
+  });
+}
+
+void Connection::account(int status) {
+  const Current& c = *current_;
+  const auto time = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - c.begun);
+  core_->log.access({c.id, peer_, c.key_name, c.method, c.path, status, c.body_bytes, time});
+  core_->count_answer(c.route, status);
+  if (c.answer) --core_->running;
+}
+
+void Connection::close() {
+  if (phase_ == Phase::closed) return;
+  const bool was_answering = phase_ == Phase::answering;
+  phase_ = Phase::closed;
+  deadline_.clear();
+  write_deadline_.clear();
+  keep_alive_deadline_.clear();
+  transport_->close();
+  if (was_answering && current_) {
+    ++core_->gone;
+    account(499);
+    if (current_->answer) current_->answer->client_is_gone();
+    current_.reset();
+  }
+  core_->connections.remove(place_);
+}
+
+}  // namespace fathom::http

@@ -1,0 +1,109 @@
+// One connection: requests are read, answered in their order, one at a time; then it waits for the next or is closed.
+//
+//     handshake -> idle -> reading -> answering -> idle, or lingering -> closed
+//
+// While it answers, it goes on reading (at most Limits::pipelined_bytes), because only a read tells that the client has
+// left. Everything runs on the connection's strand, but for the functions that say otherwise.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "http/admission.h"
+#include "http/net/answer.h"
+#include "http/net/asio.h"
+#include "http/net/core.h"
+
+namespace fathom::http {
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(std::shared_ptr<Core> core, const Strand& strand, std::unique_ptr<Transport> transport, std::string peer);
+
+  void begin();       // once, when it is in a shared_ptr; from any thread
+  void close_soon();  // from any thread
+  const Strand& strand() const noexcept { return strand_; }
+
+  // Of the handler, in the order of its calls; what comes from another answer than the current one is passed over.
+  using AnswerPtr = std::shared_ptr<Answer>;
+  void reply(const AnswerPtr& answer, Reply reply);
+  void start_stream(const AnswerPtr& answer, Reply head);
+  void write(const AnswerPtr& answer, std::string_view bytes, size_t reserved);
+  void end_stream(const AnswerPtr& answer);
+  void keep_alive(const AnswerPtr& answer, std::chrono::milliseconds interval, const std::string& bytes);
+  void abandoned(const AnswerPtr& answer);
+  void too_slow(const AnswerPtr& answer);
+
+ private:
+  enum class Phase : uint8_t { handshake, idle, reading, answering, lingering, closed };
+
+  // The request that is read or answered now.
+  struct Current {
+    std::string id, method, path, key_name;  // the path as sent, without the query
+    const Route* route = nullptr;
+    Headers cors;
+    Clock::time_point begun;
+    bool http_1_1 = true, keep_alive = false, head_only = false;
+    bool started = false, complete = false;  // of the answer: its head is written; its end is
+    int status = 0;
+    uint64_t body_bytes = 0;
+    AnswerPtr answer;  // null where no handler is asked
+  };
+
+  // connection_read.cpp
+  void read_more();
+  void on_read(const error_code& ec, size_t n);
+  void on_client_end(const error_code& ec);
+  void process_input();
+  void begin_request();
+  void name_request();  // id, method and path, of a head that may be incomplete
+  bool on_head();       // false: it has been answered
+  void refuse_bad_request();
+  void dispatch();
+  void call_handler(Request request);
+  void request_timed_out();
+  std::string_view unread() const noexcept { return std::string_view(in_).substr(in_at_); }
+
+  // connection_write.cpp
+  bool is_current(const AnswerPtr& answer) const noexcept;
+  void refuse(const ErrorInfo& error, bool close);
+  void send_whole(const Reply& reply);
+  void send_head(const Reply& reply, std::optional<uint64_t> length);
+  void send_stream_bytes(std::string_view bytes);
+  void complete_stream();
+  void flush();
+  void on_written(const error_code& ec, size_t n);
+  void finish_answer();
+  void arm_keep_alive(Clock::duration after);
+  void watch_answer();
+
+  // connection.cpp
+  void move_to(Phase phase);
+  void linger();
+  void say_done();
+  void account(int status);
+  void close();
+
+  const std::shared_ptr<Core> core_;  // first: everything below may use its io_context when it is destroyed
+  const Strand strand_;
+  std::unique_ptr<Transport> transport_;
+  const std::string peer_;
+  ConnectionTable::Place place_;
+  Phase phase_ = Phase::handshake;
+  Deadline deadline_, write_deadline_, keep_alive_deadline_;
+
+  std::optional<RequestParser> parser_;
+  std::string in_;  // received; from in_at_ on, not yet parsed
+  size_t in_at_ = 0;
+  std::string piece_;  // what a read fills
+  bool reading_ = false, client_ended_ = false;
+
+  std::optional<Current> current_;
+  Admission admitted_;                              // of its head, until it is handed on
+  std::string out_, writing_;                       // to be written next; being written
+  size_t out_reserved_ = 0, writing_reserved_ = 0;  // of them, counted against Limits::write_bytes
+  Clock::time_point last_bytes_;
+  std::chrono::milliseconds keep_alive_interval_{0};
+  std::string keep_alive_bytes_;
+};
+
+}  // namespace fathom::http

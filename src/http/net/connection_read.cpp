@@ -1,0 +1,183 @@
+#include <boost/asio/error.hpp>
+
+#include "base/error.h"
+#include "http/net/connection.h"
+#include "http/parse/token.h"
+
+namespace fathom::http {
+namespace {
+
+constexpr size_t kSmallPiece = 4 << 10, kLargePiece = 64 << 10, kLongestLoggedPath = 256, kLongestLoggedMethod = 32;
+
+}  // namespace
+
+void Connection::read_more() {
+  if (reading_ || phase_ == Phase::closed || (client_ended_ && phase_ != Phase::lingering)) return;
+  if (phase_ == Phase::answering && in_.size() - in_at_ >= core_->options.limits.pipelined_bytes) return;
+  in_.erase(0, in_at_);
+  in_at_ = 0;
+  const bool large = phase_ == Phase::lingering || (parser_ && parser_->state() == RequestParser::State::body);
+  if (!large && piece_.capacity() > kSmallPiece) std::string().swap(piece_);
+  if (in_.empty() && in_.capacity() > kSmallPiece && !large) std::string().swap(in_);
+  piece_.resize(large ? kLargePiece : kSmallPiece);
+  reading_ = true;
+  transport_->read(piece_.data(), piece_.size(),
+                   [self = shared_from_this()](const error_code& ec, size_t n) { self->on_read(ec, n); });
+}
+
+void Connection::on_read(const error_code& ec, size_t n) {
+  reading_ = false;
+  if (phase_ == Phase::closed) return;
+  core_->received += n;
+  if (phase_ == Phase::lingering) {
+    if (transport_->is_tls()) return say_done();
+    return ec ? close() : read_more();
+  }
+  if (ec) return on_client_end(ec);
+  in_.append(piece_, 0, n);
+  if (phase_ == Phase::answering)
+    read_more();
+  else
+    process_input();
+}
+
+// The end of what the client sends counts as its leaving, unless the answer is complete and only has to be written.
+void Connection::on_client_end(const error_code& ec) {
+  client_ended_ = true;
+  if (phase_ == Phase::answering && current_->complete && ec == asio::error::eof) return;
+  close();
+}
+
+void Connection::process_input() {
+  while (phase_ == Phase::idle || phase_ == Phase::reading) {
+    if (phase_ == Phase::idle) {
+      if (unread().empty()) {
+        if (client_ended_) return close();
+        deadline_.set(core_->options.limits.idle_time, [c = shared_from_this()] { c->close(); });
+        return read_more();
+      }
+      begin_request();
+    }
+    in_at_ += parser_->feed(unread());
+    switch (parser_->state()) {
+      case RequestParser::State::head:
+      case RequestParser::State::body:
+        return client_ended_ ? close() : read_more();
+      case RequestParser::State::head_done:
+        if (!on_head()) return;
+        break;
+      case RequestParser::State::done:
+        return dispatch();
+      case RequestParser::State::bad:
+        return refuse_bad_request();
+    }
+  }
+}
+
+void Connection::begin_request() {
+  move_to(Phase::reading);
+  parser_.emplace(core_->options.limits.request);
+  current_.emplace();
+  current_->begun = Clock::now();
+  deadline_.set(core_->options.limits.head_time, [c = shared_from_this()] { c->request_timed_out(); });
+}
+
+bool Connection::on_head() {
+  Current& now = *current_;
+  const RequestHead& head = parser_->head();
+  name_request();
+  now.http_1_1 = head.http_1_1;
+  now.keep_alive = head.keep_alive && !core_->draining;
+  now.head_only = head.method == "HEAD";
+  deadline_.set(core_->options.limits.request_time - (Clock::now() - now.begun),
+                [c = shared_from_this()] { c->request_timed_out(); });
+
+  const auto keys = core_->keys();
+  Admission admission =
+      admit(head, {core_->options, core_->router, *keys, core_->local_only, core_->unix_socket, core_->draining});
+  now.route = admission.route;
+  now.key_name = std::move(admission.key_name);
+  now.cors = std::move(admission.cors);
+  if (admission.refusal) {
+    now.keep_alive = now.keep_alive && !head.has_body();  // what would follow is a body that nobody reads
+    move_to(Phase::answering);
+    send_whole(*admission.refusal);
+    return false;
+  }
+  admitted_ = std::move(admission);
+  parser_->accept_body(core_->options.limits.body_bytes);
+  if (parser_->state() == RequestParser::State::body && head.http_1_1 && !head.header("expect").empty() &&
+      unread().empty()) {
+    out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    flush();
+  }
+  return true;
+}
+
+void Connection::name_request() {
+  const RequestHead& head = parser_->head();
+  const std::string_view sent_id = head.header("x-request-id");
+  current_->id = is_token_id(sent_id) ? std::string(sent_id) : core_->new_request_id();
+  current_->method = head.method.substr(0, kLongestLoggedMethod);
+  current_->path = head.target.substr(0, std::min(head.target.find('?'), kLongestLoggedPath));
+}
+
+void Connection::refuse_bad_request() {
+  if (current_->id.empty()) name_request();
+  refuse({.status = parser_->status(), .message = parser_->reason()}, true);
+}
+
+void Connection::request_timed_out() {
+  ++core_->timeouts;
+  if (current_->id.empty()) name_request();
+  refuse({.status = 408, .message = "The request did not arrive in time."}, true);
+}
+
+void Connection::dispatch() {
+  deadline_.clear();
+  move_to(Phase::answering);
+  RequestHead& head = parser_->head();
+  Request request;
+  request.id = current_->id;
+  request.method = current_->head_only ? "GET" : std::move(head.method);
+  request.target = std::move(head.target);
+  request.path = std::move(admitted_.target.path);
+  request.query = std::move(admitted_.target.query);
+  request.headers = std::move(head.headers);
+  request.body = parser_->take_body();
+  request.peer = peer_;
+  request.key_name = current_->key_name;
+  request.path_parameters = std::move(admitted_.path_parameters);
+  parser_.reset();
+  call_handler(std::move(request));
+  if (client_ended_) {  // a reply that was given at once is still written
+    asio::post(strand_, [self = shared_from_this()] {
+      if (self->phase_ == Phase::answering && !self->current_->complete) self->close();
+    });
+  }
+  read_more();
+}
+
+void Connection::call_handler(Request request) {
+  current_->answer = std::make_shared<Answer>(weak_from_this(), core_->options.limits.write_bytes);
+  ++core_->running;
+  watch_answer();
+  const AnswerPtr answer = current_->answer;
+  const std::string id = request.id;
+  std::string what = "an exception of unknown type";
+  try {
+    return current_->route->handler(std::move(request), make_exchange(answer));
+  } catch (const std::exception& e) {
+    what = e.what();
+  } catch (...) {  // told below
+  }
+  core_->log.line(LogLevel::error, "a handler failed",
+                  {{"id", id}, {"route", current_->route->pattern}, {"what", what}});
+  answer->finish();
+  if (current_->started) return close();
+  refuse({.status = 500,
+          .message = "The server failed to answer this request. Its log has the reason under the request's id."},
+         false);
+}
+
+}  // namespace fathom::http
