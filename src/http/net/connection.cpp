@@ -58,7 +58,7 @@ void Connection::say_done() {
 }
 
 void Connection::account(int status) {
-  const Current& c = *current_;
+  const CurrentRequest& c = *current_;
   const auto time = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - c.begun);
   core_->log.access({c.id, peer_, c.key_name, c.method, c.path, status, c.body_bytes, time});
   core_->count_answer(c.route, status);

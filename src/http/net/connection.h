@@ -15,6 +15,19 @@
 
 namespace fathom::http {
 
+// The request that is read or answered now.
+struct CurrentRequest {
+  std::string id, method, path, key_name;  // the path as sent, without the query
+  const Route* route = nullptr;
+  Headers cors;
+  Clock::time_point begun;
+  bool http_1_1 = true, keep_alive = false, head_only = false;
+  bool started = false, complete = false;  // of the answer: its head is written; its end is
+  int status = 0;
+  uint64_t body_bytes = 0;
+  std::shared_ptr<Answer> answer;  // null where no handler is asked
+};
+
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<Core> core, const Strand& strand, std::unique_ptr<Transport> transport, std::string peer);
@@ -35,19 +48,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   enum class Phase : uint8_t { handshake, idle, reading, answering, lingering, closed };
-
-  // The request that is read or answered now.
-  struct Current {
-    std::string id, method, path, key_name;  // the path as sent, without the query
-    const Route* route = nullptr;
-    Headers cors;
-    Clock::time_point begun;
-    bool http_1_1 = true, keep_alive = false, head_only = false;
-    bool started = false, complete = false;  // of the answer: its head is written; its end is
-    int status = 0;
-    uint64_t body_bytes = 0;
-    AnswerPtr answer;  // null where no handler is asked
-  };
 
   // connection_read.cpp
   void read_more();
@@ -97,7 +97,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string piece_;  // what a read fills
   bool reading_ = false, client_ended_ = false;
 
-  std::optional<Current> current_;
+  std::optional<CurrentRequest> current_;
   Admission admitted_;                              // of its head, until it is handed on
   std::string out_, writing_;                       // to be written next; being written
   size_t out_reserved_ = 0, writing_reserved_ = 0;  // of them, counted against Limits::write_bytes

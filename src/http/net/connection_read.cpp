@@ -83,7 +83,7 @@ void Connection::begin_request() {
 }
 
 bool Connection::on_head() {
-  Current& now = *current_;
+  CurrentRequest& now = *current_;
   const RequestHead& head = parser_->head();
   name_request();
   now.http_1_1 = head.http_1_1;

@@ -89,7 +89,7 @@ void Connection::send_whole(const Reply& reply) {
 }
 
 void Connection::send_head(const Reply& reply, std::optional<uint64_t> length) {
-  Current& now = *current_;
+  CurrentRequest& now = *current_;
   now.started = true;
   last_bytes_ = Clock::now();
   now.status = reply.status >= 200 && reply.status <= 599 ? reply.status : 500;
