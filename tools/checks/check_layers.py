@@ -37,8 +37,9 @@ MAY_USE = {
     "convert": LOAD | {"data"},
     "train": LOAD | {"data"},
     "plot": BASE,
+    "web_page": BASE,
     "measure": ENGINE | {"plot"},
-    "cli": ENGINE | {"convert", "data", "train", "plot", "measure"},
+    "cli": ENGINE | {"convert", "data", "train", "plot", "measure", "web_page"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
