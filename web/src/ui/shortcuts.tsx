@@ -28,7 +28,9 @@ function showSidebar(shown: boolean): void {
 
 function searchConversations(): void {
   showSidebar(true);
-  requestAnimationFrame(() => document.getElementById("search")?.focus());
+  const field = document.getElementById("search");
+  field?.focus(); // what is typed next belongs to it
+  if (document.activeElement !== field) requestAnimationFrame(() => field?.focus()); // the list was hidden
 }
 
 function another(): void {
