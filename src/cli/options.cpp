@@ -136,35 +136,11 @@ std::filesystem::path cache_folder() {
   return home.is_absolute() ? home / ".cache" / "fathom" : "";
 }
 
-void add_sampling_options(CLI::App& command, SamplingOptions& o) {
-  command.add_option("--temperature,--temp", o.temperature, "0: always the most likely token")
-      ->type_name("T")
-      ->transform(real_number(0, 100))
-      ->capture_default_str();
-  command.add_option("--top-k", o.top_k, "keep the K most likely; 0: all")
-      ->type_name("K")
-      ->transform(whole_number(0, 1'000'000'000))
-      ->capture_default_str();
-  command.add_option("--top-p", o.top_p, "keep the most likely tokens up to probability P; 1: all")
-      ->type_name("P")
-      ->transform(real_number(0, 1))
-      ->capture_default_str();
-  command.add_option("--min-p", o.min_p, "drop tokens below P times the most likely one's probability")
-      ->type_name("P")
-      ->transform(real_number(0, 1))
-      ->capture_default_str();
-  command.add_option("--repeat-penalty", o.repeat_penalty, "weaken tokens among the last 64; 1: off")
-      ->type_name("X")
-      ->transform(real_number(0.01, 100))
-      ->capture_default_str();
-  o.seed = random_seed();  // said by print_seed
-  command.add_option("-s,--seed", o.seed, "same seed, same text; -1, and the default: a random one, which is printed")
-      ->type_name("S")
-      ->transform(seed_or_random(o.seed));
-}
+namespace {
 
-void add_stop_option(CLI::App& command, std::vector<std::string>& stops, const std::string& description) {
-  command.add_option("--stop", stops, description)
+CLI::Option* add_escaped_texts(CLI::App& command, const std::string& names, std::vector<std::string>& texts,
+                               const std::string& description) {
+  return command.add_option(names, texts, description)
       ->type_name("TEXT")
       ->allow_extra_args(false)
       ->transform(CLI::Validator(
@@ -177,6 +153,113 @@ void add_stop_option(CLI::App& command, std::vector<std::string>& stops, const s
             }
           },
           ""));
+}
+
+void add_penalty_options(CLI::App& command, SamplingOptions& o) {
+  const auto add = [&](const char* name, auto& value, const char* description) {
+    return command.add_option(name, value, description)->capture_default_str()->group("Sampling: penalties and biases");
+  };
+  add("--repeat-penalty", o.repeat_penalty, "weaken tokens among the last of prompt and answer; 1: off")
+      ->type_name("X")
+      ->transform(real_number(0.01, 100));
+  add("--repeat-last-n", o.repeat_window, "how many tokens --repeat-penalty looks at; 0: none")
+      ->type_name("N")
+      ->transform(whole_number(0, 1'000'000'000));
+  add("--presence-penalty", o.presence_penalty, "off the score of every token that the answer holds already; 0: off")
+      ->type_name("X")
+      ->transform(real_number(-2, 2));
+  add("--frequency-penalty", o.frequency_penalty, "the same, for each time that it holds it; 0: off")
+      ->type_name("X")
+      ->transform(real_number(-2, 2));
+  add("--dry-multiplier", o.dry_multiplier, "DRY: off the score of what goes on with a repetition; 0: off")
+      ->type_name("X")
+      ->transform(real_number(0, 100));
+  add("--dry-base", o.dry_base, "DRY: times this for each token that the repetition is longer than allowed")
+      ->type_name("X")
+      ->transform(real_number(1, 100));
+  add("--dry-allowed-length", o.dry_allowed_length, "DRY: the shortest repetition that is penalised")
+      ->type_name("N")
+      ->transform(whole_number(1, 1'000'000'000));
+  add("--dry-penalty-last-n", o.dry_penalty_last_n, "DRY: how many tokens are looked at; -1: all")
+      ->type_name("N")
+      ->transform(whole_number(-1, 1'000'000'000));
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--logit-bias",
+          [&o](const std::vector<std::string>& texts) {
+            o.logit_bias.clear();
+            for (const std::string& text : texts) o.logit_bias.push_back(parse_logit_bias(text));
+          },
+          "added to the score of a token, -100 to 100; may be given several times")
+      ->type_name("ID=BIAS")
+      ->allow_extra_args(false)
+      ->check(logit_bias())
+      ->group("Sampling: penalties and biases");
+}
+
+}  // namespace
+
+void add_sampling_options(CLI::App& command, SamplingOptions& o) {
+  const auto add = [&](const char* name, auto& value, const char* description) {
+    return command.add_option(name, value, description)->capture_default_str()->group("Sampling");
+  };
+  add("--temperature,--temp", o.temperature, "0: always the most likely token")
+      ->type_name("T")
+      ->transform(real_number(0, 100));
+  add("--top-k", o.top_k, "keep the K most likely; 0: all")->type_name("K")->transform(whole_number(0, 1'000'000'000));
+  add("--top-p", o.top_p, "keep the most likely tokens up to probability P; 1: all")
+      ->type_name("P")
+      ->transform(real_number(0, 1));
+  add("--min-p", o.min_p, "drop tokens below P times the most likely one's probability")
+      ->type_name("P")
+      ->transform(real_number(0, 1));
+  add("--typical,--typical-p", o.typical_p, "keep tokens about as surprising as expected, up to probability P; 1: all")
+      ->type_name("P")
+      ->transform(real_number(0, 1));
+  add("--xtc-probability", o.xtc_probability, "how often only the least likely of the top choices stays; 0: never")
+      ->type_name("P")
+      ->transform(real_number(0, 1));
+  add("--xtc-threshold", o.xtc_threshold, "the least probability of a top choice")
+      ->type_name("P")
+      ->transform(real_number(0, 1));
+  o.seed = random_seed();  // said by print_seed
+  command.add_option("-s,--seed", o.seed, "same seed, same text; -1, and the default: a random one, which is printed")
+      ->type_name("S")
+      ->transform(seed_or_random(o.seed))
+      ->group("Sampling");
+  add_penalty_options(command, o);
+}
+
+void add_dry_breaker_option(CLI::App& command, std::vector<std::string>& texts) {
+  add_escaped_texts(
+      command, "--dry-sequence-breaker", texts,
+      "DRY: tokens with this text end a repetition; several times if wanted; none; default: line end : \" *")
+      ->group("Sampling: penalties and biases");
+}
+
+std::vector<int32_t> dry_breaker_ids(const Tokenizer* tokenizer, const std::vector<std::string>& texts) {
+  if (texts == std::vector<std::string>{"none"}) return {};
+  if (tokenizer == nullptr && !texts.empty())
+    throw_bad_input("--dry-sequence-breaker: the model has no tokenizer, so that its tokens have no texts");
+  const std::vector<std::string> breakers = texts.empty() ? std::vector<std::string>{"\n", ":", "\"", "*"} : texts;
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; tokenizer != nullptr && id < tokenizer->n_tokens(); ++id) {
+    const std::string_view bytes = tokenizer->token_bytes(id);
+    if (std::any_of(breakers.begin(), breakers.end(),
+                    [&](const std::string& text) { return bytes.find(text) != std::string_view::npos; }))
+      ids.push_back(id);
+  }
+  return ids;
+}
+
+void check_logit_bias(const SamplingOptions& options, int64_t vocab_size) {
+  for (const auto& [id, bias] : options.logit_bias)
+    if (id < 0 || id >= vocab_size)
+      throw_bad_input("--logit-bias names token {}; the model has ids 0 to {}", id, vocab_size - 1);
+}
+
+void add_stop_option(CLI::App& command, std::vector<std::string>& stops, const std::string& description) {
+  add_escaped_texts(command, "--stop", stops, description);
 }
 
 void print_seed(const SamplingOptions& o, bool quiet) {

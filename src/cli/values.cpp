@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <random>
 
 #include "base/error.h"
@@ -35,6 +36,16 @@ CLI::Validator number(T least, T most, std::string needed) {
         return {};
       },
       "");
+}
+
+std::optional<std::pair<int32_t, double>> read_logit_bias(std::string_view text) {
+  const size_t at = text.find_first_of("=+-");
+  if (at == std::string_view::npos) return std::nullopt;
+  std::pair<int32_t, double> read;
+  const std::string_view id = text.substr(0, at), bias = text.substr(text[at] == '=' ? at + 1 : at);
+  if (!read_all(id, read.first) || !read_all(bias, read.second)) return std::nullopt;
+  if (!(read.second >= -100 && read.second <= 100)) return std::nullopt;
+  return read;
 }
 
 std::string list(const std::vector<std::string>& words) {
@@ -118,6 +129,20 @@ CLI::Validator seed_or_random(uint64_t random) {
         return given(text);
       },
       "");
+}
+
+CLI::Validator logit_bias() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        return read_logit_bias(text) ? "" : refusal(text, "ID=BIAS, a token id and a number from -100 to 100");
+      },
+      "");
+}
+
+std::pair<int32_t, double> parse_logit_bias(const std::string& text) {
+  const auto read = read_logit_bias(text);
+  check(read.has_value(), "the validator takes no other texts");
+  return *read;
 }
 
 CLI::Validator one_of(std::vector<std::string> words) {

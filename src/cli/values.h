@@ -19,6 +19,11 @@ CLI::Validator seed_number();
 CLI::Validator seed_or_random(uint64_t random);
 uint32_t random_seed();  // short enough to type
 
+// A token id and what is added to its score, -100 to 100: "15043=-1.5", or "15043-1.5" and "15043+1" as llama.cpp has
+// them. parse_logit_bias is for texts that the validator takes.
+CLI::Validator logit_bias();
+std::pair<int32_t, double> parse_logit_bias(const std::string& text);
+
 // One of these words, in any case.
 CLI::Validator one_of(std::vector<std::string> words);
 

@@ -53,13 +53,15 @@ FinishReason generate(Engine& engine, SequenceCache& sequence, std::vector<int32
     return std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
   };
   std::optional<DraftedSteps> drafted;
+  const int64_t n_prompt = std::ssize(history);
   if (request.speculator != nullptr) drafted.emplace(engine, sequence, history, request);
   for (int64_t i = 0; i < request.max_tokens; ++i) {
     if (i > 0)
       logits = drafted ? drafted->logits_after(history, request.max_tokens - i)
                        : engine.append(sequence, std::span(history).last(1));
     std::optional<Zone> zone(std::in_place, "sample");
-    const int32_t id = sample(logits, request.n_usable_ids, history, std::ssize(history), request.sampling);
+    const int32_t id =
+        sample(logits, request.n_usable_ids, history, std::ssize(history), request.sampling, {}, n_prompt);
     zone.reset();
     if (is_stop(id)) return FinishReason::stop_token;
     history.push_back(id);

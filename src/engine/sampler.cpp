@@ -2,117 +2,100 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "engine/sampling/candidates.h"
+#include "engine/sampling/edits.h"
 
 namespace fathom {
 namespace {
 
-struct Candidate {
-  int32_t id;
-  double score;  // logit, then probability
-};
-
-bool more_likely(const Candidate& a, const Candidate& b) {
-  return a.score != b.score ? a.score > b.score : a.id < b.id;
-}
-
-[[noreturn]] void throw_not_finite(size_t id, float logit) {
+[[noreturn]] void throw_not_finite(std::span<const float> logits, bool (*is_good)(float)) {
+  const auto bad = std::find_if_not(logits.begin(), logits.end(), is_good);
   throw_bad_input(
       "the model's logits are not finite (token {} has {}); its weights hold NaN or infinity, or overflow. "
       "`fathom inspect MODEL --check` names such tensors",
-      id, logit);
+      bad - logits.begin(), *bad);
 }
 
-std::vector<Candidate> candidates(std::span<const float> logits, int64_t n_usable) {
-  std::vector<Candidate> all(static_cast<size_t>(std::min<int64_t>(n_usable, static_cast<int64_t>(logits.size()))));
-  for (size_t i = 0; i < all.size(); ++i) {
-    if (std::isnan(logits[i]) || logits[i] == INFINITY) throw_not_finite(i, logits[i]);
-    all[i] = {static_cast<int32_t>(i), logits[i]};
+constexpr size_t kScanLanes = 32;
+
+// The largest of them, -infinity when there is none, and whether one is NaN or +infinity.
+struct Largest {
+  float value = -INFINITY;
+  bool has_bad = false;
+};
+Largest largest_of(std::span<const float> scores) {
+  float largest[kScanLanes];
+  uint32_t bad[kScanLanes] = {};
+  std::fill(largest, largest + kScanLanes, -INFINITY);
+  const auto see = [&](size_t lane, float score) {
+    largest[lane] = score > largest[lane] ? score : largest[lane];
+    bad[lane] |= score < INFINITY ? 0u : 1u;
+  };
+  size_t i = 0;
+  for (; i + kScanLanes <= scores.size(); i += kScanLanes)
+    for (size_t lane = 0; lane < kScanLanes; ++lane) see(lane, scores[i + lane]);
+  for (; i < scores.size(); ++i) see(0, scores[i]);
+  return {*std::max_element(largest, largest + kScanLanes), std::find(bad, bad + kScanLanes, 1u) != bad + kScanLanes};
+}
+
+// The scores with -infinity for ids that are not allowed.
+void forbid_others(std::vector<float>& scores, std::span<const uint64_t> allowed) {
+  for (size_t begin = 0; begin < scores.size(); begin += 64) {
+    const uint64_t word = begin / 64 < allowed.size() ? allowed[begin / 64] : 0;
+    if (word == ~uint64_t{0}) continue;
+    const size_t n = std::min<size_t>(64, scores.size() - begin);
+    for (size_t i = 0; i < n; ++i)
+      if ((word >> i & 1) == 0) scores[begin + i] = -INFINITY;
   }
-  return all;
 }
 
-void penalise_repeats(std::vector<Candidate>& all, std::span<const int32_t> history, const SamplingOptions& o) {
-  if (o.repeat_penalty == 1.0) return;
-  std::vector<int32_t> recent(history.begin() + std::max<int64_t>(0, std::ssize(history) - o.repeat_window),
-                              history.end());
-  std::sort(recent.begin(), recent.end());
-  recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
-  for (int32_t id : recent) {
-    if (id < 0 || id >= std::ssize(all)) continue;
-    double& score = all[static_cast<size_t>(id)].score;
-    score = score > 0 ? score / o.repeat_penalty : score * o.repeat_penalty;
-  }
+// `share` of the sum, at least 1 and at most the sum.
+uint64_t part_of(uint64_t sum, double share) {
+  return std::min(sum, static_cast<uint64_t>(std::max(1.0, std::ceil(share * static_cast<double>(sum)))));
 }
 
-// Scores (sorted, largest first) become probabilities at this temperature.
-void to_probabilities(std::vector<Candidate>& sorted, double temperature) {
-  const double largest = sorted.front().score;
-  double sum = 0;
-  for (Candidate& c : sorted) sum += c.score = std::exp((c.score - largest) / temperature);
-  for (Candidate& c : sorted) c.score /= sum;
-}
-
-void keep_top_p(std::vector<Candidate>& sorted, double top_p) {
-  double sum = 0;
-  size_t n = 0;
-  while (n < sorted.size() && sum < top_p) sum += sorted[n++].score;
-  sorted.resize(std::max<size_t>(1, n));
-}
-
-void keep_min_p(std::vector<Candidate>& sorted, double min_p) {
-  const double threshold = min_p * sorted.front().score;
-  while (sorted.size() > 1 && sorted.back().score < threshold) sorted.pop_back();
+int32_t draw(std::span<const float> scores, float largest, int64_t position, const SamplingOptions& o) {
+  const auto random = [&](uint64_t stream) { return uniform01(o.seed, stream, static_cast<uint64_t>(position)); };
+  Candidates candidates(scores, largest, o.temperature);
+  if (o.top_k > 0) candidates.keep_top_k(o.top_k);
+  if (o.typical_p < 1) candidates.keep_nearest(candidates.mean_distance(), part_of(candidates.total(), o.typical_p));
+  if (o.top_p < 1) candidates.keep_nearest(0, part_of(candidates.total(), o.top_p));
+  if (o.min_p > 0) candidates.keep_within(static_cast<float>(-std::log(o.min_p)));
+  if (random(1) < o.xtc_probability) candidates.exclude_top_choices(part_of(candidates.total(), o.xtc_threshold));
+  const uint64_t total = candidates.total();
+  return candidates.pick(std::min(total - 1, static_cast<uint64_t>(random(0) * static_cast<double>(total))));
 }
 
 }  // namespace
 
-void validate(const SamplingOptions& o) {
-  const auto in_range = [](const char* name, double value, double low, double high) {
-    if (!(value >= low && value <= high))
-      throw_bad_input("--{} is {}; it must lie between {} and {}", name, value, low, high);
-  };
-  in_range("temperature", o.temperature, 0, 100);
-  in_range("top-p", o.top_p, 0, 1);
-  in_range("min-p", o.min_p, 0, 1);
-  in_range("repeat-penalty", o.repeat_penalty, 0.01, 100);
-  in_range("top-k", static_cast<double>(o.top_k), 0, 1e9);
-}
-
 int32_t sample(std::span<const float> logits, int64_t n_usable, std::span<const int32_t> history, int64_t position,
-               const SamplingOptions& o) {
-  std::vector<Candidate> all = candidates(logits, n_usable);
-  penalise_repeats(all, history, o);
-  if (o.temperature == 0) return std::min_element(all.begin(), all.end(), more_likely)->id;
-  const size_t n = o.top_k > 0 ? std::min(all.size(), static_cast<size_t>(o.top_k)) : all.size();
-  std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(n), all.end(), more_likely);
-  all.resize(n);
-  to_probabilities(all, o.temperature);
-  if (o.top_p < 1) keep_top_p(all, o.top_p);
-  if (o.min_p > 0) keep_min_p(all, o.min_p);
-  const double total =
-      std::accumulate(all.begin(), all.end(), 0.0, [](double s, const Candidate& c) { return s + c.score; });
-  double left = uniform01(o.seed, /*stream=*/0, static_cast<uint64_t>(position)) * total;
-  for (const Candidate& c : all) {
-    if (left < c.score) return c.id;
-    left -= c.score;
+               const SamplingOptions& o, std::span<const uint64_t> allowed, int64_t n_prompt) {
+  std::span<const float> scores =
+      logits.first(static_cast<size_t>(std::clamp<int64_t>(n_usable, 0, std::ssize(logits))));
+  Largest largest = largest_of(scores);
+  if (largest.has_bad) throw_not_finite(scores, [](float l) { return l < INFINITY; });
+  const std::vector<ScoreEdit> edits = edited_scores(scores, history, n_prompt, o);
+  std::vector<float> changed;
+  if (!edits.empty() || !allowed.empty()) {
+    changed.assign(scores.begin(), scores.end());
+    for (const ScoreEdit& e : edits) changed[static_cast<size_t>(e.id)] = e.score;
+    if (!allowed.empty()) forbid_others(changed, allowed);
+    scores = changed;
+    largest = largest_of(scores);
   }
-  return all.back().id;  // rounding left a crumb
+  if (largest.value == -INFINITY)
+    throw_bad_input("no token may be chosen: each is forbidden or has a logit of -infinity");
+  if (o.temperature == 0)
+    return static_cast<int32_t>(std::find(scores.begin(), scores.end(), largest.value) - scores.begin());
+  return draw(scores, largest.value, position, o);
 }
 
 void check_finite_logits(std::span<const float> logits) {
-  for (size_t i = 0; i < logits.size(); ++i)
-    if (!std::isfinite(logits[i])) throw_not_finite(i, logits[i]);
-}
-
-double log_sum_exp(std::span<const float> logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float l : logits) sum += std::exp(l - largest);
-  return largest + std::log(sum);
+  if (!std::all_of(logits.begin(), logits.end(), [](float l) { return std::isfinite(l); }))
+    throw_not_finite(logits, [](float l) { return std::isfinite(l); });
 }
 
 }  // namespace fathom

@@ -47,6 +47,32 @@ assert [t.get("id") for t in together] == [None, {"row": 2}, None, None, "last"]
 assert len(together[4]["ids"]) > 6
 P
 
+# Every sampling option as a field gives what it gives on the command line; what is out of range, or no token, is named.
+cat > "$dir/sampling.jsonl" <<'J'
+{"prompt": "upon a time", "temperature": 1.5, "top_k": 90, "top_p": 0.98, "min_p": 0.001, "typical_p": 0.97, "xtc_probability": 0.5, "xtc_threshold": 0.02, "seed": 3}
+{"prompt": "upon a time", "temperature": 0, "repeat_penalty": 1.3, "repeat_last_n": 4, "presence_penalty": 0.6, "frequency_penalty": 0.4, "logit_bias": {"27": 8, "9": -100}}
+{"prompt": "upon a time", "temperature": 0, "dry_multiplier": 9, "dry_base": 2, "dry_allowed_length": 1, "dry_penalty_last_n": 20, "logit_bias": [[27, 8]]}
+J
+"$fathom" generate -m "$m" -q -c 48 -n 30 --ignore-eos --prompts "$dir/sampling.jsonl" > "$dir/fields"
+{
+  alone -n 30 -p "upon a time" --temperature 1.5 --top-k 90 --top-p 0.98 --min-p 0.001 --typical-p 0.97 --xtc-probability 0.5 --xtc-threshold 0.02 --seed 3
+  alone -n 30 -p "upon a time" --temperature 0 --repeat-penalty 1.3 --repeat-last-n 4 --presence-penalty 0.6 --frequency-penalty 0.4 --logit-bias 27=8 --logit-bias 9-100
+  alone -n 30 -p "upon a time" --temperature 0 --dry-multiplier 9 --dry-base 2 --dry-allowed-length 1 --dry-penalty-last-n 20 --logit-bias 27+8
+  alone -n 30 -p "upon a time" --temperature 0 --logit-bias 27=8
+  alone -n 30 -p "upon a time" --temperature 0
+} > "$dir/alone"
+python3 - "$dir/fields" "$dir/alone" <<'P'
+import json, sys
+fields, (*alone, biased, plain) = ([json.loads(line)["ids"] for line in open(f)] for f in sys.argv[1:])
+assert fields == alone, (fields, alone)
+assert len({str(ids) for ids in (*alone, biased, plain)}) == 5, "an option changes nothing"
+P
+for bad in '"presence_penalty": 3' '"xtc_threshold": -1' '"logit_bias": {"x": 1}' '"logit_bias": {"99999": 1}' '"logit_bias": [5, 1]' '"logit_bias": {"5": 101}' '"dry_base": 0'; do
+  printf '{"ids": [5], %s}\n' "$bad" > "$dir/bad"
+  if "$fathom" generate -m "$m" -q --prompts "$dir/bad" > "$dir/out" 2> "$dir/err"; then fail "$bad is taken"; fi
+  [[ $(wc -l < "$dir/err") = 1 && $(cat "$dir/err") = *"bad:1: "* ]] || fail "$bad: $(cat "$dir/err")"
+done
+
 # Log-probabilities: of the chosen token and of the most likely ones, which greedy decoding chooses from.
 "$fathom" generate -m "$m" -q -c 48 -n 4 --temperature 0 --ignore-eos --prompts "$dir/prompts.jsonl" --logprobs 3 > "$dir/logprobs"
 "$fathom" logits -m "$m" --ids "5 6 7" > "$dir/logits"

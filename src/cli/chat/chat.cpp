@@ -24,7 +24,7 @@ struct ChatOptions {
   SpeculationOptions speculation;
   std::string system, messages, chat_template;
   int64_t n = 0;
-  std::vector<std::string> stops;
+  std::vector<std::string> stops, dry_breakers;
   bool timing = false, json = false;
 };
 
@@ -43,13 +43,16 @@ void run_chat(const ChatOptions& o) {
   const Conversation given = has_messages ? read_conversation(o.messages) : Conversation();
   const Model model = open_model(o.model.path);
   const Tokenizer tokenizer = load_tokenizer(model);
+  check_logit_bias(o.sampling, model.config.vocab_size);
+  SamplingOptions sampling = o.sampling;
+  sampling.dry_breakers = dry_breaker_ids(&tokenizer, o.dry_breakers);  // /set may turn DRY on later
   ThreadPool pool(o.model.threads, numa());
   LoadedEngine loaded(pool, model, engine_options(o.model));
   Engine& engine = loaded.engine;
   LoadedSpeculator speculator(o.speculation, o.model, pool, engine, &tokenizer);
   ChatSession session(engine, tokenizer,
                       choose_chat_template(model, tokenizer, {o.chat_template, !given.tools.empty(), o.model.quiet}),
-                      {.sampling = o.sampling,
+                      {.sampling = std::move(sampling),
                        .stop_ids = stop_ids(model.config, &tokenizer),
                        .stops = o.stops,
                        .max_tokens = o.n,
@@ -88,6 +91,7 @@ void add_chat(CLI::App& app) {
       ->transform(whole_number(-1))
       ->capture_default_str();
   add_sampling_options(command, o->sampling);
+  add_dry_breaker_option(command, o->dry_breakers);
   add_speculation_options(command, o->speculation);
   add_stop_option(command, o->stops, "end an answer before this text; \\n, \\t, \\xNN ...; may be given several times");
   command

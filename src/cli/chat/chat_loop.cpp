@@ -62,7 +62,7 @@ void show_settings(const CLI::App& app, uint64_t seed) {
   for (const CLI::Option* o : app.get_options()) {
     const std::string& name = o->get_lnames().at(0);
     if (name != "help")
-      fmt::print(stderr, "{:<16} {}\n", name, name == "seed" ? std::to_string(seed) : o->get_default_str());
+      fmt::print(stderr, "{:<20} {}\n", name, name == "seed" ? std::to_string(seed) : o->get_default_str());
   }
 }
 

@@ -126,6 +126,9 @@ void run_generate(const GenerateOptions& o, TraceFile& trace) {
   std::optional<Tokenizer> found;
   if (has_tokenizer(model)) found = load_tokenizer(model);
   const Tokenizer* tokenizer = found ? &*found : nullptr;
+  check_logit_bias(o.sampling, model.config.vocab_size);
+  SamplingOptions sampling = o.sampling;
+  if (sampling.dry_multiplier > 0) sampling.dry_breakers = dry_breaker_ids(tokenizer, o.dry_breakers);
   GeneratedText text(tokenizer, o.stops);
   std::vector<int32_t> history = prompt_ids(o, model.config, tokenizer);
   const size_t n_prompt = history.size();
@@ -147,7 +150,7 @@ void run_generate(const GenerateOptions& o, TraceFile& trace) {
 
   const double generate_start = clock_seconds();
   const GenerateRequest request{.max_tokens = o.n,
-                                .sampling = o.sampling,
+                                .sampling = std::move(sampling),
                                 .stop_ids = o.ignore_eos ? std::vector<int32_t>{} : stop_ids(model.config, tokenizer),
                                 .n_usable_ids = usable_ids(model.config, tokenizer),
                                 .speculator = speculator.get()};
@@ -228,6 +231,7 @@ void add_generate(CLI::App& app) {
       ->transform(whole_number(-1))
       ->capture_default_str();
   add_sampling_options(command, o->sampling);
+  add_dry_breaker_option(command, o->dry_breakers);
   const uint64_t random = o->sampling.seed;
   add_speculation_options(command, o->speculation);
   add_stop_option(command, o->stops, "end before this text; \\n, \\t, \\xNN ...; may be given several times");

@@ -18,7 +18,7 @@ struct GenerateOptions {
   SpeculationOptions speculation;
   std::string prompt, file, ids;
   int64_t n = 128;
-  std::vector<std::string> stops;
+  std::vector<std::string> stops, dry_breakers;
   bool json = false, parse_special = false, ignore_eos = false;
   std::string prompts, output = "-", bad_lines = "refuse", chat_template;  // --prompts and what is for it alone
   std::string trace;

@@ -97,23 +97,11 @@ class Answers {
   size_t n_found_ = 0;
 };
 
-// ln(probability) of a chosen token among all usable ids, by the model alone (temperature 1, no penalty), and of the k
-// most likely ones.
-json::object log_probabilities(std::span<const float> logits, int32_t chosen, int64_t k) {
-  const double total = log_sum_exp(logits);
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  k = std::min<int64_t>(k, std::ssize(order));
-  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
-    const float la = logits[static_cast<size_t>(a)], lb = logits[static_cast<size_t>(b)];
-    return la != lb ? la > lb : a < b;
-  });
+// As the answer shows them (engine/sampler.h).
+json::object shown(const TokenLogprobs& logprobs) {
   json::array top;
-  for (int64_t i = 0; i < k; ++i) {
-    const int32_t id = order[static_cast<size_t>(i)];
-    top.push_back(json::array{id, logits[static_cast<size_t>(id)] - total});
-  }
-  return {{"logprob", logits[static_cast<size_t>(chosen)] - total}, {"top", std::move(top)}};
+  for (const TokenLogprob& t : logprobs.top) top.push_back(json::array{t.id, t.logprob});
+  return {{"logprob", logprobs.chosen}, {"top", std::move(top)}};
 }
 
 // A prompt that is being answered.
@@ -204,15 +192,15 @@ class PromptRun {
       a.finish_reason = "length";
       return;
     }
-    const int32_t id = sample(logits, n_usable_, a.history, std::ssize(a.history), a.request.sampling);
+    const int32_t id =
+        sample(logits, n_usable_, a.history, std::ssize(a.history), a.request.sampling, {}, std::ssize(a.request.ids));
     if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) {
       a.finish_reason = "stop";
       return;
     }
     a.history.push_back(id);
     --a.left;
-    if (options_.logprobs >= 0)
-      a.logprobs.push_back(log_probabilities(logits.first(static_cast<size_t>(n_usable_)), id, options_.logprobs));
+    if (options_.logprobs >= 0) a.logprobs.push_back(shown(token_logprobs(logits, n_usable_, id, options_.logprobs)));
     a.text.push(id);
     if (a.text.stopped())
       a.finish_reason = "stop";
@@ -308,7 +296,14 @@ std::vector<PromptRequest> read_requests(const GenerateOptions& o, const Model& 
       .bad = o.bad_lines == "report" ? BadPrompts::report : BadPrompts::refuse,
       .context_tokens = context,
       .vocab_size = model.config.vocab_size};
+  check_logit_bias(o.sampling, model.config.vocab_size);
   std::vector<PromptRequest> requests = read_prompt_lines(read_text(o.prompts), input_name(o.prompts), rules);
+  const auto has_dry = [](const PromptRequest& r) { return r.sampling.dry_multiplier > 0; };
+  if (std::any_of(requests.begin(), requests.end(), has_dry)) {
+    const std::vector<int32_t> breakers = dry_breaker_ids(tokenizer, o.dry_breakers);
+    for (PromptRequest& r : requests)
+      if (has_dry(r)) r.sampling.dry_breakers = breakers;
+  }
   const auto n_bad = std::count_if(requests.begin(), requests.end(), [](const auto& r) { return !r.error.empty(); });
   if (n_bad > 0 && !o.model.quiet) print_notice(fmt::format("{} bad lines, whose answers say why", n_bad));
   return requests;

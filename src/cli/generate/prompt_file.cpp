@@ -1,5 +1,7 @@
 #include "cli/generate/prompt_file.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -70,6 +72,33 @@ const json::value& answer_id(const json::value& v) {
   return v;
 }
 
+std::pair<int32_t, double> one_bias(int64_t id, const json::value& bias, int64_t vocab_size) {
+  if (id < 0 || id >= vocab_size)
+    throw_bad_input("\"logit_bias\" names token {}; the model has ids 0 to {}", id, vocab_size - 1);
+  return {static_cast<int32_t>(id), real(bias, "logit_bias")};
+}
+
+std::vector<std::pair<int32_t, double>> logit_bias(const json::value& v, int64_t vocab_size) {
+  std::vector<std::pair<int32_t, double>> biases;
+  if (const json::object* object = v.if_object()) {
+    for (const auto& [key, bias] : *object) {
+      int64_t id = 0;
+      const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+      if (error != std::errc() || end != key.data() + key.size())
+        throw_bad_input("\"logit_bias\": {} is no token id", quoted_for_message({key.data(), key.size()}));
+      biases.push_back(one_bias(id, bias, vocab_size));
+    }
+    return biases;
+  }
+  const json::array* list = v.if_array();
+  const auto is_pair = [](const json::value& item) { return item.is_array() && item.get_array().size() == 2; };
+  if (list == nullptr || !std::all_of(list->begin(), list->end(), is_pair))
+    throw_bad_input("\"logit_bias\": needed are biases by token id, for example {{\"17464\": -1.5}}");
+  for (const json::value& item : *list)
+    biases.push_back(one_bias(integer(item.at(0), "logit_bias"), item.at(1), vocab_size));
+  return biases;
+}
+
 // A conversation in the ids that the template makes of it, as `chat --messages` has them.
 void read_messages(PromptRequest& r, const json::object& line, const PromptRules& rules, const std::string& where) {
   if (rules.tokenizer == nullptr) throw_bad_input("\"messages\": the model has no tokenizer; give \"ids\"");
@@ -87,8 +116,42 @@ void read_messages(PromptRequest& r, const json::object& line, const PromptRules
 
 using Field = std::function<void(PromptRequest&, const json::value&, const PromptRules&)>;
 
-const std::map<std::string, Field>& fields() {
-  static const std::map<std::string, Field> known = {
+Field number(const char* key, double SamplingOptions::*option) {
+  return [=](PromptRequest& r, const json::value& v, const PromptRules&) { r.sampling.*option = real(v, key); };
+}
+Field number(const char* key, int64_t SamplingOptions::*option) {
+  return [=](PromptRequest& r, const json::value& v, const PromptRules&) { r.sampling.*option = integer(v, key); };
+}
+
+std::map<std::string, Field> sampling_fields() {
+  std::map<std::string, Field> known;
+  for (const auto& [key, option] : std::initializer_list<std::pair<const char*, double SamplingOptions::*>>{
+           {"temperature", &SamplingOptions::temperature},
+           {"top_p", &SamplingOptions::top_p},
+           {"min_p", &SamplingOptions::min_p},
+           {"typical_p", &SamplingOptions::typical_p},
+           {"xtc_probability", &SamplingOptions::xtc_probability},
+           {"xtc_threshold", &SamplingOptions::xtc_threshold},
+           {"repeat_penalty", &SamplingOptions::repeat_penalty},
+           {"presence_penalty", &SamplingOptions::presence_penalty},
+           {"frequency_penalty", &SamplingOptions::frequency_penalty},
+           {"dry_multiplier", &SamplingOptions::dry_multiplier},
+           {"dry_base", &SamplingOptions::dry_base}})
+    known[key] = number(key, option);
+  for (const auto& [key, option] : std::initializer_list<std::pair<const char*, int64_t SamplingOptions::*>>{
+           {"top_k", &SamplingOptions::top_k},
+           {"repeat_last_n", &SamplingOptions::repeat_window},
+           {"dry_allowed_length", &SamplingOptions::dry_allowed_length},
+           {"dry_penalty_last_n", &SamplingOptions::dry_penalty_last_n}})
+    known[key] = number(key, option);
+  known["logit_bias"] = [](PromptRequest& r, const json::value& v, const PromptRules& rules) {
+    r.sampling.logit_bias = logit_bias(v, rules.vocab_size);
+  };
+  return known;
+}
+
+std::map<std::string, Field> all_fields() {
+  std::map<std::string, Field> known = {
       {"id", [](auto&, auto&, auto&) {}},  // these three are read before the others
       {"messages", [](auto&, auto&, auto&) {}},
       {"tools", [](auto&, auto&, auto&) {}},
@@ -100,14 +163,15 @@ const std::map<std::string, Field>& fields() {
        }},
       {"ids", [](auto& r, auto& v, auto& rules) { r.ids = token_ids(v, rules.vocab_size); }},
       {"max_tokens", [](auto& r, auto& v, auto&) { r.max_tokens = max_tokens(v); }},
-      {"temperature", [](auto& r, auto& v, auto&) { r.sampling.temperature = real(v, "temperature"); }},
-      {"top_k", [](auto& r, auto& v, auto&) { r.sampling.top_k = integer(v, "top_k"); }},
-      {"top_p", [](auto& r, auto& v, auto&) { r.sampling.top_p = real(v, "top_p"); }},
-      {"min_p", [](auto& r, auto& v, auto&) { r.sampling.min_p = real(v, "min_p"); }},
-      {"repeat_penalty", [](auto& r, auto& v, auto&) { r.sampling.repeat_penalty = real(v, "repeat_penalty"); }},
       {"seed", [](auto& r, auto& v, auto&) { r.sampling.seed = seed(v), r.seed_given = true; }},
       {"stop", [](auto& r, auto& v, auto&) { r.stops = stop_texts(v); }},
   };
+  known.merge(sampling_fields());
+  return known;
+}
+
+const std::map<std::string, Field>& fields() {
+  static const std::map<std::string, Field> known = all_fields();
   return known;
 }
 

@@ -2,7 +2,10 @@
 //
 //     "prompt": text, or "ids": [token ids]          what is continued; one of the three
 //     "messages": [...], and "tools": [...]          a conversation to answer (tokenizer/chat/chat_messages.h)
-//     "max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", "stop" (a text or several)
+//     "max_tokens", "seed", "stop" (a text or several), and the sampling options: "temperature", "top_k", "top_p",
+//     "min_p", "typical_p", "xtc_probability", "xtc_threshold", "repeat_penalty", "repeat_last_n", "presence_penalty",
+//     "frequency_penalty", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n",
+//     "logit_bias" ({"id": bias} as OpenAI has it, or [[id, bias], ...] as llama.cpp)
 //                                                    instead of what the command line says
 //     "id": anything                                 stands in the answer too
 //

@@ -1,7 +1,6 @@
 #include "engine/scheduler/scheduler.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/trace.h"
 #include "kernels/peak.h"
@@ -13,20 +12,9 @@ constexpr int64_t kScoredRows = 128;  // of one passage whose logits are all wan
 constexpr int64_t kSharedWorth = kBlockTokens;  // a common prefix that is worth waiting for
 
 TokenScore token_score(std::span<const float> logits, int64_t n_usable, int32_t id, int64_t k) {
-  const auto usable = logits.first(static_cast<size_t>(std::min<int64_t>(n_usable, std::ssize(logits))));
-  const double total = log_sum_exp(usable);
-  TokenScore score{.id = id, .logprob = usable[static_cast<size_t>(id)] - total};
-  std::vector<int32_t> order(usable.size());
-  std::iota(order.begin(), order.end(), 0);
-  k = std::min<int64_t>(k, std::ssize(order));
-  std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int32_t a, int32_t b) {
-    const float la = usable[static_cast<size_t>(a)], lb = usable[static_cast<size_t>(b)];
-    return la != lb ? la > lb : a < b;
-  });
-  for (int64_t i = 0; i < k; ++i) {
-    const int32_t top = order[static_cast<size_t>(i)];
-    score.top.emplace_back(top, usable[static_cast<size_t>(top)] - total);
-  }
+  const TokenLogprobs found = token_logprobs(logits, n_usable, id, k);
+  TokenScore score{.id = id, .logprob = found.chosen};
+  for (const TokenLogprob& t : found.top) score.top.emplace_back(t.id, t.logprob);
   return score;
 }
 
@@ -420,7 +408,8 @@ void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) 
       const std::span<const float> logits(row.data, static_cast<size_t>(row.size));
       Choice& choice = choices[static_cast<size_t>(i)];
       try {
-        const int32_t id = sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling);
+        const int32_t id =
+            sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling, {}, job.n_prompt);
         choice.token = job.request.logprobs >= 0 ? token_score(logits, g.n_usable_ids, id, job.request.logprobs)
                                                  : TokenScore{.id = id};
       } catch (const Error& e) {

@@ -7,6 +7,7 @@ namespace fathom {
 void DraftModel::begin(std::span<const int32_t> history, const GenerateRequest& request) {
   sampling_ = request.sampling;
   n_usable_ids_ = request.n_usable_ids;
+  n_prompt_ = std::ssize(history);
   n_agreed_ = n_checked_ = 0;
   is_usable_ = true;
   keep_what_agrees(history);
@@ -38,7 +39,7 @@ std::vector<int32_t> DraftModel::propose(std::span<const int32_t> history, int64
   try {
     while (ids_.size() < end) {
       const auto logits = engine_.append(sequence_, std::span(ids_).subspan(static_cast<size_t>(sequence_.length())));
-      ids_.push_back(sample(logits, n_usable_ids_, ids_, std::ssize(ids_), sampling_));
+      ids_.push_back(sample(logits, n_usable_ids_, ids_, std::ssize(ids_), sampling_, {}, n_prompt_));
     }
   } catch (const Error&) {
     is_usable_ = false;

@@ -30,7 +30,7 @@ class DraftModel final : public Proposer {
   int64_t n_checked_ = 0;     // ids of the history that are known to be in the vocabulary
   bool is_usable_ = true;
   SamplingOptions sampling_;
-  int64_t n_usable_ids_ = 0;
+  int64_t n_usable_ids_ = 0, n_prompt_ = 0;
 };
 
 }  // namespace fathom
