@@ -18,7 +18,7 @@ inline constexpr size_t kMaxNesting = 200;          // groups in groups, of GBNF
 inline constexpr size_t kMaxSchemaDepth = 64;       // of the JSON of a schema
 inline constexpr int64_t kMaxSchemaSteps = 50'000;  // schemas visited, where allOf and $ref make some again
 inline constexpr uint32_t kMaxStackDepth = 512;  // rules in rules while a text is matched; deeper text is not allowed
-inline constexpr int64_t kMaxMaskWork = 10'000'000;  // threads and edges looked at for one mask or one token
+inline constexpr int64_t kMaxMaskWork = 2'000'000;   // threads and edges looked at for one mask or one token
 inline constexpr size_t kMaskCacheBytes = 16 << 20;  // masks that a grammar keeps
 inline constexpr size_t kMaxForcedBytes = 1024;      // of Matcher::forced()
 

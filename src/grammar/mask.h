@@ -16,19 +16,19 @@ namespace fathom {
 // One bit for each token id of the vocabulary: id i is bit i % 64 of word i / 64.
 class TokenMask {
  public:
-  TokenMask() = default;
   explicit TokenMask(int64_t n_ids) : bits_(static_cast<size_t>((n_ids + 63) / 64), 0), words(bits_) {}
   TokenMask(TokenMask&& other) noexcept : bits_(std::move(other.bits_)), words(bits_), count(other.count) {}
 
   bool allows(int32_t id) const noexcept {
-    return id >= 0 && static_cast<size_t>(id) / 64 < words.size() &&
-           (words[static_cast<size_t>(id) / 64] >> (id % 64) & 1);
+    const auto word = static_cast<size_t>(id) / 64;  // a negative id is beyond all words
+    return word < words.size() && (words[word] >> (id % 64) & 1) != 0;
   }
-  void allow(int32_t id) noexcept {
-    uint64_t& word = bits_[static_cast<size_t>(id) / 64];
-    const uint64_t bit = uint64_t{1} << (id % 64);
-    count += (word & bit) == 0;
-    word |= bit;
+
+  // For who makes it: all ids first, then the count.
+  void allow(int32_t id) noexcept { bits_[static_cast<size_t>(id) / 64] |= uint64_t{1} << (id % 64); }
+  void set_count() noexcept {
+    count = 0;
+    for (const uint64_t word : bits_) count += std::popcount(word);
   }
 
  private:

@@ -2,14 +2,18 @@
 
 #include <array>
 #include <bitset>
+#include <optional>
 
+#include "grammar/char_kinds.h"
 #include "grammar/limits.h"
 
 namespace fathom::grammar {
 namespace {
 
 constexpr uint32_t kDead = 0;  // the place without threads
-constexpr int64_t kCostOfTable = 256;
+constexpr int64_t kCostOfTable = 32;
+
+using Table = std::array<uint32_t, 256>;
 
 // The automaton that positions make of the network, as far as a walk comes: places numbered as they are met.
 class PlaceTable {
@@ -22,14 +26,20 @@ class PlaceTable {
   uint32_t place_of(Position position) {
     if (position.threads.empty()) return kDead;
     const auto [known, is_new] = by_digest_.try_emplace(position.digest, static_cast<uint32_t>(places_.size()));
-    if (is_new) places_.push_back({std::move(position), nullptr});
+    if (is_new) places_.push_back({std::move(position), nullptr, {}});
     return known->second;
   }
 
   // Where each byte leads.
-  const std::array<uint32_t, 256>& next(uint32_t place) {
+  const Table& next(uint32_t place) {
     if (places_[place].next == nullptr) expand(place);
     return *places_[place].next;
+  }
+
+  // The kinds of characters that can follow in any number and order and lead back to this place.
+  CharKinds circling(uint32_t place) {
+    if (!places_[place].circling) places_[place].circling = find_circling(place);
+    return *places_[place].circling;
   }
 
   bool exhausted() const noexcept { return stepper_.exhausted(); }
@@ -37,7 +47,8 @@ class PlaceTable {
  private:
   struct Place {
     Position position;
-    std::unique_ptr<std::array<uint32_t, 256>> next;
+    std::unique_ptr<Table> next;
+    std::optional<CharKinds> circling;
   };
   struct Reading {
     uint8_t first, last;
@@ -45,7 +56,7 @@ class PlaceTable {
   };
 
   void expand(uint32_t place) {
-    auto table = std::make_unique<std::array<uint32_t, 256>>();
+    auto table = std::make_unique<Table>();
     table->fill(kDead);
     std::vector<Reading> readings;
     std::bitset<257> cuts;
@@ -83,6 +94,33 @@ class PlaceTable {
     return known->second;
   }
 
+  CharKinds find_circling(uint32_t place) {
+    CharKinds kinds = 0, others = 0;
+    const Table& table = next(place);  // stays where it is
+    for (unsigned byte = 0; byte < 0x80; ++byte) {
+      const CharKinds kind = CharKinds{1} << ascii_kind(static_cast<uint8_t>(byte));
+      (table[byte] == place ? kinds : others) |= kind;
+    }
+    for (unsigned byte = 0xC2; byte <= 0xF4 && kinds != 0; ++byte) {
+      const Continuation at = begin_char(static_cast<uint8_t>(byte));
+      const bool same_as_before =
+          byte > 0xC2 && table[byte] == table[byte - 1] && at == begin_char(static_cast<uint8_t>(byte - 1));
+      if (same_as_before) continue;
+      (leads_back(table[byte], at, place) ? kinds : others) |= CharKinds{1} << at.kind;
+    }
+    return kinds & ~others;
+  }
+
+  // Whether every way to end the character leads to `place`. At most three bytes deep.
+  bool leads_back(uint32_t from, const Continuation& at, uint32_t place) {
+    if (at.left == 0 || from == kDead) return from == place && from != kDead;
+    const Table& table = next(from);
+    const Continuation after = next_in_char(at, at.first);
+    for (unsigned byte = at.first; byte <= at.last; ++byte)
+      if ((byte == at.first || table[byte] != table[byte - 1]) && !leads_back(table[byte], after, place)) return false;
+    return true;
+  }
+
   // The one place where the text is complete and nothing may follow.
   uint32_t complete() {
     if (complete_ == kDead) {
@@ -103,7 +141,8 @@ class PlaceTable {
 void walk(PlaceTable& places, const TokenTrie& trie, uint32_t start, TokenMask& mask) {
   const auto nodes = trie.nodes();
   const auto ids = trie.ids();
-  std::vector<const std::array<uint32_t, 256>*> tables(trie.max_depth() + 1);  // by depth
+  const auto kinds_behind = trie.kinds_behind();
+  std::vector<const Table*> tables(trie.max_depth() + 1);  // by depth
   tables[0] = &places.next(start);
   for (uint32_t at = 0; at < nodes.size() && !places.exhausted();) {
     const TokenTrie::Node& node = nodes[at];
@@ -112,9 +151,15 @@ void walk(PlaceTable& places, const TokenTrie& trie, uint32_t start, TokenMask& 
       at = node.behind;
       continue;
     }
-    for (uint32_t i = at == 0 ? 0 : nodes[at - 1].ids_end; i < node.ids_end; ++i) mask.allow(ids[i]);
-    if (node.behind != at + 1) tables[node.depth] = &places.next(place);
-    ++at;
+    uint32_t next = at + 1;
+    if (node.behind != next) {
+      if ((kinds_behind[at] & ~places.circling(place)) == 0)
+        next = node.behind;  // all that begins like this stays in this place
+      else
+        tables[node.depth] = &places.next(place);
+    }
+    for (uint32_t i = at == 0 ? 0 : nodes[at - 1].ids_end; i < nodes[next - 1].ids_end; ++i) mask.allow(ids[i]);
+    at = next;
   }
 }
 
@@ -127,6 +172,7 @@ MaskCache::Entry find_mask(const Network& network, const TokenTrie& trie, const 
   if (start != kDead) walk(places, trie, start, mask);
   if (position.may_end)
     for (const int32_t id : trie.end_ids()) mask.allow(id);
+  mask.set_count();
   if (places.exhausted()) return {std::make_shared<const TokenMask>(trie.n_ids()), true};
   return {std::make_shared<const TokenMask>(std::move(mask)), false};
 }

@@ -29,6 +29,7 @@ Matcher::Matcher(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const T
   Stepper stepper(grammar_->compiled().network);
   stepper.set_budget(grammar::kMaxMaskWork);
   position_ = stepper.start();
+  if (stepper.exhausted()) entry_ = {std::make_shared<const TokenMask>(vocabulary_->n_ids()), true};
 }
 
 const grammar::MaskCache::Entry& Matcher::entry() {

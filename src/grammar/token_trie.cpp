@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "grammar/char_kinds.h"
 
 namespace fathom {
 namespace {
@@ -43,6 +44,7 @@ TokenTrie::TokenTrie(std::span<const std::string> bytes_by_id, std::span<const i
     return order != 0 ? order < 0 : a < b;
   });
   add_nodes(sorted);
+  find_kinds();
 }
 
 void TokenTrie::add_nodes(std::span<const int32_t> sorted) {
@@ -65,6 +67,24 @@ void TokenTrie::add_nodes(std::span<const int32_t> sorted) {
     before = token;
   }
   close_to(0);
+}
+
+void TokenTrie::find_kinds() {
+  using grammar::CharKinds;
+  std::vector<grammar::Continuation> path(max_depth_ + 1);  // what has been read of a character, by depth
+  std::vector<CharKinds> last(nodes_.size());               // the kind of the character that the last byte is of
+  std::vector<uint8_t> at_end(nodes_.size());               // of a character
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const grammar::Continuation at = path[nodes_[i].depth] = next_in_char(path[nodes_[i].depth - 1u], nodes_[i].byte);
+    last[i] = at.kind < 0 ? grammar::kIllFormed : CharKinds{1} << at.kind;
+    at_end[i] = at.left == 0;
+  }
+  kinds_behind_.assign(nodes_.size(), 0);
+  for (size_t i = nodes_.size(); i-- > 0;)
+    for (uint32_t child = static_cast<uint32_t>(i) + 1; child < nodes_[i].behind; child = nodes_[child].behind)
+      kinds_behind_[i] |= last[child] | kinds_behind_[child];
+  for (size_t i = 0; i < nodes_.size(); ++i)
+    if (!at_end[i]) kinds_behind_[i] |= grammar::kIllFormed;
 }
 
 bool TokenTrie::is_end(int32_t id) const noexcept { return std::binary_search(end_ids_.begin(), end_ids_.end(), id); }

@@ -8,7 +8,7 @@
 
 namespace fathom {
 
-// Built once for a model, immutable: threads share it. About 12 bytes for each distinct prefix of a token.
+// Built once for a model, immutable: threads share it. About 20 bytes for each distinct prefix of a token.
 class TokenTrie {
  public:
   // The bytes of every token id, and the ids that end a text. An id without bytes (a special token) is in no grammar;
@@ -33,10 +33,14 @@ class TokenTrie {
   };
   std::span<const Node> nodes() const noexcept { return nodes_; }
   std::span<const int32_t> ids() const noexcept { return ids_; }
+  // For a node, the kinds of characters that its tokens go on with behind its prefix (bits of grammar/char_kinds.h);
+  // with the bit of ill-formed bytes where the prefix does not end a character.
+  std::span<const uint64_t> kinds_behind() const noexcept { return kinds_behind_; }
   size_t max_depth() const noexcept { return max_depth_; }
 
  private:
   void add_nodes(std::span<const int32_t> sorted);
+  void find_kinds();
 
   int64_t n_ids_ = 0;
   uint64_t serial_;
@@ -45,6 +49,7 @@ class TokenTrie {
   std::vector<uint32_t> begin_;   // (n_ids + 1) in bytes_
   std::vector<Node> nodes_;
   std::vector<int32_t> ids_;
+  std::vector<uint64_t> kinds_behind_;
   size_t max_depth_ = 0;
 };
 

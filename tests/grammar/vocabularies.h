@@ -30,7 +30,7 @@ inline std::shared_ptr<const TokenTrie> byte_vocabulary() {
   return vocabulary;
 }
 
-// The bytes, and pieces of the texts cut anywhere, in the middle of characters too.
+// The bytes, and n pieces of the texts cut anywhere, in the middle of characters too. One text must not be empty.
 inline std::vector<std::string> tokens_cut_from(const std::vector<std::string>& texts, size_t n, uint64_t seed) {
   std::vector<std::string> out = byte_tokens();
   for (uint64_t i = 0; out.size() < 258 + n; ++i) {

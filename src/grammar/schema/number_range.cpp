@@ -12,6 +12,7 @@ namespace fathom::grammar {
 namespace {
 
 constexpr size_t kFreeDigits = 18;
+constexpr size_t kMultipleDigits = 15;  // readers that make doubles of them still see multiples
 
 // An automaton of the magnitudes between two bounds. A state says how many digits are still to come in front of the
 // point (or how many have come behind it), whether the digits so far are those of the lower or upper bound, and the
@@ -24,7 +25,8 @@ class MagnitudeGraph {
 
   Graph run() {
     const size_t longest = high_ ? high_->whole.size() : std::max(kFreeDigits, low_.whole.size());
-    for (size_t length = low_.whole.size(); length <= longest; ++length)
+    const size_t end = range_.multiple_of == 1 ? longest : std::min(longest, kMultipleDigits);
+    for (size_t length = low_.whole.size(); length <= end; ++length)
       for (int digit = length == 1 ? 0 : 1; digit < 10; ++digit)
         read_digit(0, {static_cast<int64_t>(length), length == low_.whole.size(), high_ && length == longest, 0},
                    digit);

@@ -30,7 +30,7 @@ struct NumberRange {
 inline constexpr int64_t kMaxMultiple = 1000;
 
 // The numbers of the range without exponents, leading zeros or "-0"; whole numbers have at most 18 digits where no
-// bound says more. A range in which there is none matches nothing.
+// bound says more, multiples at most 15 in all. A range in which there is none matches nothing.
 Expr number_in(const NumberRange& range, Expressions& out);
 
 }  // namespace fathom::grammar
