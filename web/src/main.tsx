@@ -7,7 +7,11 @@ import "./style/messages.css";
 import "./style/markdown.css";
 import { openLibrary } from "./chat/library";
 import { watchServer } from "./chat/server";
+import { notice } from "./chat/state";
 import { App } from "./ui/app";
+
+// What nobody caught is at least seen.
+window.addEventListener("unhandledrejection", ({ reason }) => (notice.value = { text: `Something went wrong: ${String(reason)}` }));
 
 await openLibrary();
 watchServer();

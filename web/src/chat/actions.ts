@@ -6,9 +6,9 @@ import type { ChatTurn } from "../api/types";
 import { apiKey, defaults } from "../store/preferences";
 import { newId, type Conversation, type Message } from "./conversation";
 import { Generation } from "./generation";
-import { makeConversation, saveConversation, store } from "./library";
+import { makeConversation, saveConversation, store, tellOtherTabs, written } from "./library";
 import { greet, noteFailure } from "./server";
-import { announcement, connection, current, generation, generations, models, path, revision, server, target, tree } from "./state";
+import { announcement, connection, conversations, current, generation, generations, models, path, revision, server, target, tree } from "./state";
 
 const kSaveEvery = 3000; // milliseconds, while an answer arrives
 const kSpokenLength = 1500; // characters of an answer that a screen reader is given at once
@@ -41,7 +41,7 @@ async function ask(conversation: Conversation, question: Message): Promise<void>
     target.value = null;
     putMessage(question);
   });
-  const saved = store.putMessage(question);
+  const saved = written(store.putMessage(question));
   await answer(asked, question);
   await saved;
 }
@@ -53,7 +53,7 @@ export async function regenerate(old: Message): Promise<void> {
   if (!question || !conversation || generation.value) return;
   if (old.content === "") {
     tree.value.removeLeaf(old.id);
-    await store.removeMessage(old.id);
+    await written(store.removeMessage(old.id));
   }
   await answer(conversation, question);
 }
@@ -100,7 +100,7 @@ async function answer(conversation: Conversation, question: Message): Promise<vo
     generations.value = new Map(generations.value).set(conversation.id, running);
     announcement.value = "The answer is being written.";
   });
-  const keep = () => store.putMessage({ ...message, content: running.content.peek(), finish: "stopped" });
+  const keep = () => written(store.putMessage({ ...message, content: running.content.peek(), finish: "stopped" }));
   const saved = Promise.all([keep(), saveConversation({ ...conversation, leaf: message.id }, true)]);
   const saving = setInterval(() => void keep(), kSaveEvery);
   const outcome = await running.run(streamChat(request, apiKey.value, running.signal));
@@ -113,7 +113,7 @@ async function settle(running: Generation, outcome: Awaited<ReturnType<Generatio
   const { tokens, ...rest } = outcome;
   const message: Message = { ...running.message, ...rest, hasTokens: tokens.length > 0 };
   message.model = outcome.model ?? running.message.model;
-  if (await store.conversation(message.conversation)) await store.putMessage(message, tokens);
+  if (conversations.value.some((c) => c.id === message.conversation)) await written(store.putMessage(message, tokens));
   batch(() => {
     const others = new Map(generations.value);
     others.delete(message.conversation);
@@ -121,6 +121,7 @@ async function settle(running: Generation, outcome: Awaited<ReturnType<Generatio
     if (current.value?.id === message.conversation) putMessage(message);
     announcement.value = outcome.error ? "The answer could not be completed." : spoken(message.content);
   });
+  tellOtherTabs(message.conversation);
   noteOutcome(outcome);
 }
 

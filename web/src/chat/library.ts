@@ -12,15 +12,39 @@ export let store: ConversationStore;
 
 const channel = typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel("fathom");
 
+// To the other tabs of this page: the store has changed. `answered` names the conversation whose answer is now complete.
+export function tellOtherTabs(answered = ""): void {
+  channel?.postMessage(answered);
+}
+
 function say(text: string): void {
   notice.value = { text };
+}
+
+// Waits for a write. A browser that has no room left refuses it: what is on the screen goes on, and the user is told.
+export async function written(write: Promise<unknown>): Promise<void> {
+  try {
+    await write;
+  } catch (error) {
+    const full = error instanceof DOMException && error.name === "QuotaExceededError";
+    say(full ? "This browser has no room left: what is new here will not be kept. Export or delete conversations." : `This browser could not store the conversation: ${String(error)}`);
+  }
 }
 
 export async function openLibrary(name = "fathom"): Promise<void> {
   store = await openStore(name, () => say("Another tab has a newer version of this page. Reload this one."));
   persistent.value = store.persistent;
   await refreshList();
-  channel?.addEventListener("message", () => void refreshList());
+  channel?.addEventListener("message", (event: MessageEvent<unknown>) => void followOtherTab(event.data));
+}
+
+// The list changes, and what is open here, unless it is being written here too.
+async function followOtherTab(answered: unknown): Promise<void> {
+  await refreshList();
+  const open = current.value;
+  if (!open || generations.value.has(open.id)) return;
+  if (!conversations.value.some((c) => c.id === open.id)) newConversation();
+  else if (open.id === answered) await openConversation(open.id);
 }
 
 export async function refreshList(): Promise<void> {
@@ -61,8 +85,8 @@ export async function saveConversation(conversation: Conversation, touch = false
     const others = conversations.value.filter((c) => c.id !== saved.id);
     conversations.value = [...others, saved].sort((a, b) => b.updated - a.updated);
   });
-  await store.putConversation(saved);
-  channel?.postMessage(saved.id);
+  await written(store.putConversation(saved));
+  tellOtherTabs();
 }
 
 export function makeConversation(firstText: string): Conversation {
@@ -80,11 +104,11 @@ export async function remove(conversation: Conversation): Promise<void> {
   await store.removeConversation(conversation.id);
   if (current.value?.id === conversation.id) newConversation();
   await refreshList();
-  channel?.postMessage(conversation.id);
+  tellOtherTabs();
   const undo = async () => {
-    if (bundle) await store.putBundle(bundle);
+    if (bundle) await written(store.putBundle(bundle));
     await refreshList();
-    channel?.postMessage(conversation.id);
+    tellOtherTabs();
   };
   notice.value = { text: `\u201c${conversation.title}\u201d was deleted.`, action: { label: "Undo", run: () => void undo() } };
 }
@@ -94,7 +118,7 @@ export async function removeAll(): Promise<void> {
   for (const { id } of conversations.value) await store.removeConversation(id);
   newConversation();
   await refreshList();
-  channel?.postMessage("");
+  tellOtherTabs();
   say("All conversations were deleted.");
 }
 
@@ -123,7 +147,7 @@ export async function importFile(file: File): Promise<void> {
   try {
     const { imported, skipped } = await importBundles(store, parseImport(await file.text()));
     await refreshList();
-    channel?.postMessage("");
+    tellOtherTabs();
     say(`${imported} imported` + (skipped ? `, ${skipped} already here.` : "."));
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));

@@ -144,7 +144,9 @@ class MemoryStore implements ConversationStore {
 
 export async function openStore(name: string, onOutdated: () => void): Promise<ConversationStore> {
   try {
-    return new IndexedStore(await openDatabase(name, onOutdated));
+    const database = await openDatabase(name, onOutdated);
+    await database.count("conversations"); // a damaged store fails here, not later
+    return new IndexedStore(database);
   } catch {
     return new MemoryStore();
   }

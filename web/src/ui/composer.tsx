@@ -4,7 +4,7 @@ import { lastQuestion, send, stop } from "../chat/actions";
 import { current, editing, generation, path, server } from "../chat/state";
 import { whole } from "./format";
 import { Icon } from "./icons";
-import { fitHeight, isComposing } from "./text_area";
+import { directionOf, fitHeight, isComposing } from "./text_area";
 
 // Tokens that the conversation took up when its last answer ended.
 function contextUsed(): number | undefined {
@@ -64,7 +64,7 @@ export function Composer() {
   return (
     <form class="composer" onSubmit={(event) => (event.preventDefault(), submit())}>
       <div class="composer-box">
-        <textarea id="composer" ref={area} rows={1} dir="auto" aria-label="Message" placeholder="Write a message" value={text}
+        <textarea id="composer" ref={area} rows={1} dir={directionOf(text)} aria-label="Message" placeholder="Write a message" value={text}
           onInput={(event) => change(event.currentTarget.value)} onKeyDown={onKeyDown} enterkeyhint="send" />
         {running
           ? <button type="button" class="send-button" aria-label="Stop" title="Stop (Esc)" onClick={stop}><Icon name="stop" /></button>

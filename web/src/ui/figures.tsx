@@ -31,8 +31,12 @@ export function Figures({ message }: { message: Message }) {
     statistics.firstTokenSeconds !== undefined && `first after ${seconds(statistics.firstTokenSeconds)}`,
   ].filter(Boolean);
   if (rows.length === 0) return null;
+  const closeWhenLeft = (event: FocusEvent) => {
+    const card = event.currentTarget as HTMLDetailsElement;
+    if (!card.contains(event.relatedTarget as Node | null)) card.open = false;
+  };
   return (
-    <details class="figures">
+    <details class="figures" onFocusOut={closeWhenLeft}>
       <summary>{short.join(" \u00b7 ") || "Figures"}</summary>
       <dl class="figures-card">
         {rows.map(([label, value]) => <div key={label}><dt>{label}</dt><dd>{value}</dd></div>)}

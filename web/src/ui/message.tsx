@@ -9,7 +9,7 @@ import { CopyButton, IconButton } from "./controls";
 import { ErrorCard } from "./error_card";
 import { Figures } from "./figures";
 import { whole } from "./format";
-import { fitHeight, isComposing } from "./text_area";
+import { directionOf, fitHeight, isComposing } from "./text_area";
 import { TokenView } from "./token_view";
 
 type View = "text" | "raw" | "tokens";
@@ -48,7 +48,7 @@ function Editor({ message }: { message: Message }) {
   };
   return (
     <form class="editor" onSubmit={(event) => (event.preventDefault(), save())}>
-      <textarea ref={area} dir="auto" aria-label="Change the message" value={text} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={onKeyDown} />
+      <textarea ref={area} dir={directionOf(text)} aria-label="Change the message" value={text} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={onKeyDown} />
       <div class="editor-actions">
         <button type="button" class="button" onClick={close}>Cancel</button>
         <button type="submit" class="button is-main" disabled={!text.trim()}>Send as a new version</button>
@@ -105,6 +105,7 @@ const kEndings: Record<string, string> = {
 
 function AnswerFoot({ message, view, show }: { message: Message; view: View; show: (view: View) => void }) {
   const nothing = message.content === "";
+  if (nothing && message.error) return <div class="message-foot"><Branches message={message} /></div>;
   const toggle = (other: View) => show(view === other ? "text" : other);
   return (
     <div class="message-foot">

@@ -43,6 +43,7 @@ export function MessageList() {
 function List() {
   const scroller = useRef<HTMLDivElement>(null);
   const following = useRef(true);
+  const lastTop = useRef(0);
   const kept = useRef<{ id: string; top: number } | null>(null);
   const [away, setAway] = useState(false);
   const messages = path.value;
@@ -81,7 +82,9 @@ function List() {
   // Follows the text as it grows, until the reader scrolls away.
   useEffect(() => {
     const box = scroller.current!;
-    const follow = () => following.current && (box.scrollTop = box.scrollHeight);
+    const follow = () => {
+      if (following.current) box.scrollTop = box.scrollHeight;
+    };
     const observer = new ResizeObserver(follow);
     observer.observe(box);
     observer.observe(box.firstElementChild!);
@@ -91,11 +94,14 @@ function List() {
     if (generation.value && atEnd) following.current = true;
   }, [generation.value]);
 
+  // Away from the end is who went up; text that grew below is followed at its next change.
   const onScroll = () => {
     const box = scroller.current!;
     const near = box.scrollHeight - box.scrollTop - box.clientHeight < kNear && atEnd;
-    following.current = near;
-    setAway(!near);
+    if (near) following.current = true;
+    else if (box.scrollTop < lastTop.current) following.current = false;
+    lastTop.current = box.scrollTop;
+    setAway(!near && !following.current);
   };
   return (
     <div class="scroller" ref={scroller} onScroll={onScroll} tabIndex={-1}>

@@ -15,7 +15,7 @@ function Alternatives({ token, anchor }: { token: Token; anchor: HTMLElement }) 
   useEffect(() => {
     const card = box.current, host = card?.offsetParent;
     if (!card || !host) return;
-    const at = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect(), frame = host.getBoundingClientRect();
+    const at = [...anchor.getClientRects()].at(-1) ?? anchor.getBoundingClientRect(), frame = host.getBoundingClientRect();
     const widest = host.clientWidth - card.offsetWidth;
     card.style.left = `${Math.max(0, Math.min(at.left - frame.left, widest))}px`;
     card.style.top = `${at.bottom - frame.top + 6}px`;

@@ -49,7 +49,7 @@ describe("a conversation", mocked, () => {
     await page.getByLabel("Top-k").fill("40");
     await page.getByLabel("Seed").fill("7");
     await page.getByLabel("Stop strings").fill("\nUser:\n###");
-    await page.getByRole("button", { name: "Close settings" }).click();
+    await page.keyboard.press("Escape"); // what was being typed counts
     await say(page, "one");
     await settled(page);
     await say(page, "two");
@@ -285,6 +285,37 @@ describe("the library", mocked, () => {
     await say(page, "seen by both");
     await settled(page);
     await other.locator(".row", { hasText: "seen by both" }).waitFor();
+  });
+
+  it("shows in one tab what is said in another one", async () => {
+    page = await open();
+    await say(page, "shared");
+    await settled(page);
+    const other = await page.context().newPage();
+    await other.goto(page.url());
+    await other.locator(".row-open", { hasText: "shared" }).click();
+    await other.locator(".answer", { hasText: "You said: shared" }).waitFor();
+    await say(page, "more of it");
+    await other.locator(".answer", { hasText: "You said: more of it" }).waitFor();
+    await page.locator(".row").hover();
+    await page.getByRole("button", { name: /^Delete/ }).click();
+    await other.locator(".welcome").waitFor();
+  });
+
+  it("says that the browser has no room left, and goes on", async () => {
+    page = await open();
+    await page.evaluate(() => {
+      IDBObjectStore.prototype.put = () => {
+        throw new DOMException("full", "QuotaExceededError");
+      };
+    });
+    await say(page, "hello");
+    await settled(page);
+    await page.locator(".notice", { hasText: "no room left" }).waitFor();
+    await say(page, "again");
+    await page.locator(".answer", { hasText: "You said: again" }).waitFor();
+    assert.equal(lastRequest().messages.length, 3);
+    clean();
   });
 
   it("keeps half an answer when the tab closes", async () => {

@@ -121,6 +121,17 @@ describe("sizes", mocked, () => {
     });
   }
 
+  it("a megabyte pasted into the field is taken at once", async () => {
+    page = await open();
+    const begin = Date.now();
+    await page.evaluate((text) => navigator.clipboard.writeText(text), "word and more ".repeat(75_000));
+    await page.locator("#composer").press("Control+v");
+    await page.waitForFunction(() => document.querySelector("#composer").value.length > 1e6);
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    assert.ok(Date.now() - begin < 6000, `${Date.now() - begin} ms`);
+    clean();
+  });
+
   it("5,000 messages open, scroll, search and take another one", async () => {
     page = await open();
     const messages = Array.from({ length: 5000 }, (_, i) => ({ id: `m${i}`, parent: i ? `m${i - 1}` : null, role: i % 2 ? "assistant" : "user", content: i === 2501 ? "the needle in the hay" : `Message **${i}** with \`code\` and $x_{${i}}$.\n\n- one\n- two`, created: 1000 + i }));

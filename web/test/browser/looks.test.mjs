@@ -85,6 +85,7 @@ describe("other forms", mocked, () => {
     await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
     await say(page, "latent attention");
     await settled(page);
+    await page.waitForFunction(() => { const e = document.querySelector(".scroller"); return e.scrollHeight - e.scrollTop - e.clientHeight < 5; });
     await look("large-text", screen);
   });
 
@@ -94,11 +95,10 @@ describe("other forms", mocked, () => {
     const light = await ground();
     await page.getByRole("button", { name: "Settings" }).last().click();
     await page.getByText("Dark", { exact: true }).click();
-    assert.notEqual(await ground(), light);
+    await page.waitForFunction((before) => getComputedStyle(document.body).backgroundColor !== before, light);
     const dark = await ground();
     await page.reload();
-    await page.locator("#composer").waitFor();
-    assert.equal(await ground(), dark);
+    await page.waitForFunction((wanted) => getComputedStyle(document.body).backgroundColor === wanted, dark);
     await page.emulateMedia({ colorScheme: "dark" });
     assert.equal(await ground(), dark);
   });
