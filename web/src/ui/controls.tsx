@@ -52,7 +52,7 @@ export function Dialog({ open, label, class: name, onClose, children }: DialogPr
     if (event.target === dialog.current) onClose();
   };
   return (
-    <dialog ref={dialog} class={name} aria-label={label} onClose={onClose} onClick={onBackdrop}>
+    <dialog ref={dialog} class={name} aria-label={label} onCancel={onClose} onClose={onClose} onClick={onBackdrop}>
       {open && children}
     </dialog>
   );

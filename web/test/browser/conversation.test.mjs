@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, describe, it } from "node:test";
 import { readFile } from "node:fs/promises";
-import { answers, end, mock, open, realUrl, say, settled } from "./harness.mjs";
+import { answers, end, eventually, mock, open, realUrl, say, settled } from "./harness.mjs";
 
 after(end);
 const mocked = { skip: realUrl ? "needs the mock server" : false };
@@ -21,13 +21,13 @@ describe("any server", () => {
     page = await open();
     await say(page, "Say something short.");
     await settled(page, 120_000);
-    assert.equal(await page.locator(".error-card").count(), 0);
+    await eventually(async () => assert.equal(await page.locator(".error-card").count(), 0));
     const text = await answers(page).last().innerText();
     assert.ok(text.length > 0);
     await page.reload();
     await page.getByRole("button", { name: "Say something short." }).first().click();
     await answers(page).last().waitFor();
-    assert.equal((await page.locator(".question-text").innerText()).trim(), "Say something short.");
+    await eventually(async () => assert.equal((await page.locator(".question-text").innerText()).trim(), "Say something short."));
     clean();
   });
 
@@ -69,9 +69,9 @@ describe("a conversation", mocked, () => {
     for (const bad of ["2", "-1", "x", "1e999"]) {
       await field.fill(bad);
       await field.blur();
-      assert.equal(await field.getAttribute("aria-invalid"), "true");
+      await eventually(async () => assert.equal(await field.getAttribute("aria-invalid"), "true"));
     }
-    assert.match(await page.locator("#field-top_p-hint").innerText(), /needs a number from 0 to 1/);
+    await eventually(async () => assert.match(await page.locator("#field-top_p-hint").innerText(), /needs a number from 0 to 1/));
     await field.fill("");
     await field.blur();
     await page.keyboard.press("Escape");
@@ -87,11 +87,11 @@ describe("a conversation", mocked, () => {
     const first = await answers(page).innerText();
     await button("Another answer").click();
     await settled(page);
-    assert.notEqual(await answers(page).innerText(), first);
-    assert.equal(await answers(page).count(), 1);
-    assert.ok(await button("Next version").isDisabled());
+    await eventually(async () => assert.notEqual(await answers(page).innerText(), first));
+    await eventually(async () => assert.equal(await answers(page).count(), 1));
+    await eventually(async () => assert.ok(await button("Next version").isDisabled()));
     await button("Previous version").click();
-    assert.equal((await answers(page).locator(".markdown").innerText()).split("\n").at(-1), first.split("\n").find((l) => l.includes("answer number")));
+    await eventually(async () => assert.equal((await answers(page).locator(".markdown").innerText()).split("\n").at(-1), first.split("\n").find((l) => l.includes("answer number"))));
     assert.deepEqual(lastRequest().messages, [{ role: "user", content: "hello" }]);
     clean();
   });
@@ -109,10 +109,10 @@ describe("a conversation", mocked, () => {
     await page.reload();
     await page.locator(".row-open").first().click();
     await answers(page).waitFor();
-    assert.equal(await page.locator(".question-text").innerText(), "second wording");
+    await eventually(async () => assert.equal(await page.locator(".question-text").innerText(), "second wording"));
     await button("Previous version").first().click();
-    assert.equal(await page.locator(".question-text").innerText(), "first wording");
-    assert.match(await answers(page).innerText(), /You said: first wording/);
+    await eventually(async () => assert.equal(await page.locator(".question-text").innerText(), "first wording"));
+    await eventually(async () => assert.match(await answers(page).innerText(), /You said: first wording/));
   });
 
   it("leaves an edit alone with Escape, and does not stop anything by it", async () => {
@@ -123,7 +123,7 @@ describe("a conversation", mocked, () => {
     const editor = page.getByLabel("Change the message");
     await editor.fill("other");
     await editor.press("Escape");
-    assert.equal(await page.locator(".question-text").innerText(), "hello");
+    await eventually(async () => assert.equal(await page.locator(".question-text").innerText(), "hello"));
   });
 
   it("stops, and the server notices", async () => {
@@ -133,7 +133,7 @@ describe("a conversation", mocked, () => {
     await page.waitForFunction(() => (document.querySelector(".answer .markdown")?.textContent ?? "").length > 30);
     await page.keyboard.press("Escape");
     await settled(page);
-    assert.match(await answers(page).innerText(), /Stopped\./);
+    await eventually(async () => assert.match(await answers(page).innerText(), /Stopped\./));
     await page.waitForTimeout(200);
     assert.equal(mock.state.cancelled, before + 1);
     await say(page, "and now turns");
@@ -149,8 +149,8 @@ describe("a conversation", mocked, () => {
     await page.getByRole("button", { name: "New conversation" }).click();
     await say(page, "hello");
     await settled(page);
-    assert.match(await answers(page).innerText(), /You said: hello/);
-    assert.equal(await page.locator(".row-running").count(), 1);
+    await eventually(async () => assert.match(await answers(page).innerText(), /You said: hello/));
+    await eventually(async () => assert.equal(await page.locator(".row-running").count(), 1));
     await page.locator(".row-open", { hasText: "talk slowly" }).click();
     await page.waitForFunction(() => document.querySelector('.answer[aria-busy="true"] .markdown')?.textContent.length > 60);
     await button("Stop").click();
@@ -161,9 +161,9 @@ describe("a conversation", mocked, () => {
     page = await open();
     await say(page, "read long");
     await page.locator(".waiting progress").waitFor();
-    assert.match(await page.locator(".waiting").innerText(), /Reading the prompt: [\d,]+ of 3,072 tokens/);
+    await eventually(async () => assert.match(await page.locator(".waiting").innerText(), /Reading the prompt: [\d,]+ of 3,072 tokens/));
     await settled(page);
-    assert.match(await answers(page).innerText(), /The prompt was read/);
+    await eventually(async () => assert.match(await answers(page).innerText(), /The prompt was read/));
   });
 
   it("shows speed, time to the first token, context and cache", async () => {
@@ -173,7 +173,7 @@ describe("a conversation", mocked, () => {
     await page.locator("details.figures summary").click();
     const card = await page.locator(".figures-card").innerText();
     for (const label of ["Speed", "First token after", "Prompt", "cached", "Cache in use", "65,536"]) assert.ok(card.includes(label), label);
-    assert.match(await page.locator(".meter").innerText(), /of 32,768 tokens/);
+    await eventually(async () => assert.match(await page.locator(".meter").innerText(), /of 32,768 tokens/));
   });
 
   it("shows the alternatives of a token under the pointer, and by arrow keys", async () => {
@@ -182,12 +182,12 @@ describe("a conversation", mocked, () => {
     await settled(page);
     await button("Tokens and their probabilities").click();
     await page.locator(".token").nth(2).hover();
-    assert.equal(await page.locator(".alternative").count(), 5);
-    assert.match(await page.locator(".alternatives").innerText(), /\d+(\.\d+)? %/);
+    await eventually(async () => assert.equal(await page.locator(".alternative").count(), 5));
+    await eventually(async () => assert.match(await page.locator(".alternatives").innerText(), /\d+(\.\d+)? %/));
     await page.locator(".tokens").focus();
     await page.keyboard.press("ArrowRight");
     await page.keyboard.press("ArrowRight");
-    assert.equal(await page.locator(".token.is-at").count(), 1);
+    await eventually(async () => assert.equal(await page.locator(".token.is-at").count(), 1));
     const total = await page.locator(".alternative-share").allInnerTexts();
     assert.ok(total.map((t) => parseFloat(t.replace("<", ""))).reduce((a, b) => a + b) <= 100.5);
     clean();
@@ -198,7 +198,7 @@ describe("a conversation", mocked, () => {
     await say(page, "latent attention");
     await settled(page);
     await button("As it was written").click();
-    assert.equal(await page.locator(".answer pre.plain-text").evaluate((e) => e.textContent), await readFile(new URL("../samples/markdown.md", import.meta.url), "utf8"));
+    await eventually(async () => assert.equal(await page.locator(".answer pre.plain-text").evaluate((e) => e.textContent), await readFile(new URL("../samples/markdown.md", import.meta.url), "utf8")));
   });
 
   it("copies an answer, and a piece of code", async () => {
@@ -206,9 +206,9 @@ describe("a conversation", mocked, () => {
     await say(page, "latent attention");
     await settled(page);
     await page.locator(".copy-code").click();
-    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^def cache_bytes[^]*MiB"\)$/);
+    await eventually(async () => assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^def cache_bytes[^]*MiB"\)$/));
     await button("Copy the answer").click();
-    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# How latent attention/);
+    await eventually(async () => assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# How latent attention/));
   });
 
   it("chooses a model, and remembers which", async () => {
@@ -218,7 +218,7 @@ describe("a conversation", mocked, () => {
     await settled(page);
     assert.equal(lastRequest().model, "fathom/bundled");
     await page.reload();
-    assert.equal(await page.getByLabel("Model", { exact: true }).inputValue(), "fathom/bundled");
+    await eventually(async () => assert.equal(await page.getByLabel("Model", { exact: true }).inputValue(), "fathom/bundled"));
   });
 });
 
@@ -237,7 +237,7 @@ describe("the library", mocked, () => {
     await page.keyboard.press("Control+k");
     await page.keyboard.type("WHALES");
     await page.locator(".row-excerpt").waitFor();
-    assert.equal(await page.locator(".row").count(), 1);
+    await eventually(async () => assert.equal(await page.locator(".row").count(), 1));
     await page.locator(".row-open").click();
     await page.locator(".question-text", { hasText: "about whales" }).waitFor();
     await page.getByLabel("Search conversations").fill("nowhere");
@@ -246,7 +246,7 @@ describe("the library", mocked, () => {
     await page.locator(".row", { hasText: "Sea mammals" }).hover();
     await page.getByRole("button", { name: /Delete .*Sea/ }).click();
     await page.locator(".notice").waitFor();
-    assert.equal(await page.locator(".row").count(), 1);
+    await eventually(async () => assert.equal(await page.locator(".row").count(), 1));
     await button("Undo").click();
     await page.locator(".row", { hasText: "Sea mammals" }).waitFor();
     clean();
@@ -324,7 +324,7 @@ describe("the library", mocked, () => {
     await page.waitForFunction(() => (document.querySelector(".answer .markdown")?.textContent ?? "").length > 1000);
     await page.reload();
     await page.locator(".row-open").first().click();
-    assert.match(await answers(page).innerText(), /word word[^]*Stopped/);
+    await eventually(async () => assert.match(await answers(page).innerText(), /word word[^]*Stopped/));
   });
 });
 
@@ -335,8 +335,8 @@ describe("the keyboard", mocked, () => {
     await composer.press("a");
     await composer.press("Shift+Enter");
     await composer.press("b");
-    assert.equal(await composer.inputValue(), "a\nb");
-    assert.equal(await answers(page).count(), 0);
+    await eventually(async () => assert.equal(await composer.inputValue(), "a\nb"));
+    await eventually(async () => assert.equal(await answers(page).count(), 0));
   });
 
   it("sends nothing while an input method composes", async () => {
@@ -348,8 +348,8 @@ describe("the keyboard", mocked, () => {
     await composer.evaluate((e) => e.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", isComposing: true, bubbles: true, cancelable: true })));
     await composer.evaluate((e) => e.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", keyCode: 229, bubbles: true, cancelable: true })));
     await session.send("Input.insertText", { text: "\u65e5\u672c" });
-    assert.equal(await composer.inputValue(), "\u65e5\u672c");
-    assert.equal(await answers(page).count(), 0);
+    await eventually(async () => assert.equal(await composer.inputValue(), "\u65e5\u672c"));
+    await eventually(async () => assert.equal(await answers(page).count(), 0));
     await composer.press("Enter");
     await settled(page);
     assert.equal(lastRequest().messages[0].content, "\u65e5\u672c");
@@ -357,6 +357,7 @@ describe("the keyboard", mocked, () => {
 
   it("does everything without a pointer", async () => {
     page = await open();
+    await page.waitForFunction(() => document.activeElement?.id === "composer"); // by itself
     await page.keyboard.type("hello");
     await page.keyboard.press("Enter");
     await settled(page);
@@ -370,7 +371,7 @@ describe("the keyboard", mocked, () => {
     await page.getByRole("dialog", { name: "Settings" }).waitFor();
     await page.keyboard.press("Escape");
     await page.keyboard.press("Control+b");
-    assert.ok(!(await page.locator(".sidebar").isVisible()));
+    await page.locator(".sidebar").waitFor({ state: "hidden" });
     await page.keyboard.press("Control+Shift+o");
     await page.locator(".welcome").waitFor();
     clean();
@@ -381,7 +382,7 @@ describe("the keyboard", mocked, () => {
     page = await open({ path: "?q=hello&prompt=hello&message=hello#q=hello" });
     await page.waitForTimeout(500);
     assert.equal(mock.state.requests.length, before);
-    assert.equal(await page.locator("#composer").inputValue(), "");
+    await eventually(async () => assert.equal(await page.locator("#composer").inputValue(), ""));
   });
 });
 
@@ -394,7 +395,7 @@ describe("trouble", mocked, () => {
     mock.behaviour.fail = null;
     await page.getByRole("button", { name: /^Try again/ }).first().click();
     await page.locator(".answer", { hasText: "You said: hello" }).waitFor();
-    assert.equal(await page.locator(".branches").count(), 0);
+    await eventually(async () => assert.equal(await page.locator(".branches").count(), 0));
     clean();
   };
 
@@ -412,13 +413,13 @@ describe("trouble", mocked, () => {
     await say(page, "hello");
     await page.getByRole("button", { name: "Enter a key" }).click();
     const field = page.getByLabel("Key for this server");
-    assert.ok(await field.evaluate((e) => e === document.activeElement));
+    await eventually(async () => assert.ok(await field.evaluate((e) => e === document.activeElement)));
     await field.fill("secret");
     await field.press("Enter");
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Try again" }).click();
     await page.locator(".answer", { hasText: "You said: hello" }).waitFor();
-    assert.equal(await page.evaluate(() => JSON.stringify(localStorage).includes("secret")), false);
+    await eventually(async () => assert.equal(await page.evaluate(() => JSON.stringify(localStorage).includes("secret")), false));
     await page.reload();
     await page.getByRole("button", { name: "Enter a key" }).click();
     await page.getByLabel("Key for this server").fill("secret");
@@ -426,7 +427,7 @@ describe("trouble", mocked, () => {
     await page.keyboard.press("Escape");
     await page.reload();
     await page.waitForTimeout(200);
-    assert.equal(await page.locator(".error-card").count(), 0);
+    await eventually(async () => assert.equal(await page.locator(".error-card").count(), 0));
     clean();
   });
 
@@ -434,14 +435,14 @@ describe("trouble", mocked, () => {
     page = await open();
     await say(page, "break off");
     await page.locator(".error-card", { hasText: "connection was lost" }).waitFor();
-    assert.match(await answers(page).innerText(), /This answer stops in the mid/);
+    await eventually(async () => assert.match(await answers(page).innerText(), /This answer stops in the mid/));
   });
 
   it("an error in mid stream is shown in the server's words", async () => {
     page = await open();
     await say(page, "fail later");
     await page.locator(".error-card", { hasText: "The engine lost its way." }).waitFor();
-    assert.match(await answers(page).innerText(), /This answer fails/);
+    await eventually(async () => assert.match(await answers(page).innerText(), /This answer fails/));
   });
 
   it("a server that is gone is noticed, and so is its return", async () => {

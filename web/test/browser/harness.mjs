@@ -53,6 +53,17 @@ export async function say(page, text) {
 
 export const answers = (page) => page.locator(".answer");
 
+// What holds now or within five seconds: the page shows a change a moment after what caused it.
+export async function eventually(check, wait = 5000) {
+  for (const end = Date.now() + wait; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+  }
+}
+
 // Waits until no answer is being written.
 export async function settled(page, timeout = 30_000) {
   await page.locator(".answer").last().waitFor();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, describe, it } from "node:test";
 import { readFileSync } from "node:fs";
-import { answers, end, open, realUrl, say, settled } from "./harness.mjs";
+import { answers, end, eventually, open, realUrl, say, settled } from "./harness.mjs";
 
 after(end);
 const mocked = { skip: realUrl ? "needs the mock server" : false };
@@ -12,8 +12,8 @@ const clean = () => assert.deepEqual(page.problems, []);
 
 async function unharmed() {
   await page.waitForTimeout(300);
-  assert.equal(await page.evaluate(() => window.pwned), undefined);
-  assert.equal(await page.locator(":is(.answer, .question) :is(script, iframe, img, object, embed, form, style, link, base, meta, video)").count(), 0);
+  await eventually(async () => assert.equal(await page.evaluate(() => window.pwned), undefined));
+  await eventually(async () => assert.equal(await page.locator(":is(.answer, .question) :is(script, iframe, img, object, embed, form, style, link, base, meta, video)").count(), 0));
   clean();
 }
 
@@ -25,7 +25,7 @@ describe("scripts in an answer", mocked, () => {
     page = await open();
     await say(page, "show hostile");
     await settled(page);
-    assert.match(await answers(page).innerText(), /window\.pwned = 1/);
+    await eventually(async () => assert.match(await answers(page).innerText(), /window\.pwned = 1/));
     for (const link of await page.locator(".answer a").all()) assert.match(await link.getAttribute("href"), /^(https?:\/\/|mailto:)/);
     await page.locator(".answer summary").first().click({ timeout: 500 }).catch(() => undefined);
     await unharmed();
@@ -73,7 +73,7 @@ describe("scripts in an answer", mocked, () => {
       void fetch("https://example.org/").catch(() => undefined);
     });
     await page.waitForTimeout(300);
-    assert.equal(await page.evaluate(() => window.pwned), undefined);
+    await eventually(async () => assert.equal(await page.evaluate(() => window.pwned), undefined));
     for (const directive of ["require-trusted-types-for", "style-src", "connect-src"]) assert.ok(page.problems.some((p) => p.includes(directive)), `${directive}: ${page.problems}`);
   });
 });
@@ -85,11 +85,11 @@ describe("formulas", mocked, () => {
     page = await open();
     await say(page, `echo: $$${kMath}$$`);
     await settled(page);
-    assert.equal(await page.locator(".answer .math-error").count(), 0, await page.locator(".answer .math-error").first().getAttribute("title", { timeout: 500 }).catch(() => ""));
+    await eventually(async () => assert.equal(await page.locator(".answer .math-error").count(), 0, await page.locator(".answer .math-error").first().getAttribute("title", { timeout: 500 }).catch(() => "")));
     // A style that KaTeX set through the DOM has had its effect.
-    assert.equal(await page.locator(".answer .katex-html .colorbox, .answer .katex-html .fcolorbox").first().evaluate((e) => getComputedStyle(e).backgroundColor), "rgb(255, 255, 0)");
-    assert.ok(await page.evaluate(() => document.fonts.check("16px KaTeX_Main")));
-    assert.equal(await page.evaluate(() => [...document.fonts].some((f) => f.status === "error")), false);
+    await eventually(async () => assert.equal(await page.locator(".answer .katex-html .colorbox, .answer .katex-html .fcolorbox").first().evaluate((e) => getComputedStyle(e).backgroundColor), "rgb(255, 255, 0)"));
+    await eventually(async () => assert.ok(await page.evaluate(() => document.fonts.check("16px KaTeX_Main"))));
+    await eventually(async () => assert.equal(await page.evaluate(() => [...document.fonts].some((f) => f.status === "error")), false));
     clean();
   });
 });
@@ -144,13 +144,13 @@ describe("sizes", mocked, () => {
     await page.locator(".message", { hasText: "Message 4999" }).waitFor();
     const atEnd = () => page.locator(".scroller").evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 5);
     await page.waitForTimeout(300);
-    assert.ok(await atEnd());
+    await eventually(async () => assert.ok(await atEnd()));
     // Upwards: older rows come, the rows far below go, and what is read stays in place.
     for (let i = 0; i < 12; ++i) {
       await page.locator(".scroller").evaluate((e) => (e.scrollTop -= 2500));
       await page.waitForTimeout(60);
     }
-    assert.ok((await page.locator(".message").count()) < 260);
+    await eventually(async () => assert.ok((await page.locator(".message").count()) < 260));
     assert.ok(Number(/\d+/.exec(await page.locator(".question-text").first().innerText())[0]) < 4900);
     await page.getByRole("button", { name: "To the end" }).click();
     await page.locator(".message", { hasText: "Message 4999" }).waitFor();
@@ -158,13 +158,13 @@ describe("sizes", mocked, () => {
     await page.locator(".row-open", { hasText: "needle" }).click();
     const found = page.locator(".message", { hasText: "the needle in the hay" });
     await found.waitFor();
-    assert.ok(await found.evaluate((e) => { const r = e.getBoundingClientRect(); return r.bottom > 0 && r.top < innerHeight; }));
+    await eventually(async () => assert.ok(await found.evaluate((e) => { const r = e.getBoundingClientRect(); return r.bottom > 0 && r.top < innerHeight; })));
     await page.getByRole("button", { name: "To the end" }).click();
     await page.locator(".message", { hasText: "Message 4999" }).waitFor();
     await say(page, "one more");
     await page.locator(".answer", { hasText: "You said: one more" }).waitFor();
     await page.waitForTimeout(200);
-    assert.ok(await atEnd());
+    await eventually(async () => assert.ok(await atEnd()));
     clean();
   });
 });
@@ -173,7 +173,7 @@ describe("right to left", mocked, () => {
   it("is set from the text of each paragraph and field", async () => {
     page = await open();
     await page.locator("#composer").fill("\u0645\u0631\u062d\u0628\u0627 show arabic");
-    assert.equal(await page.locator("#composer").evaluate((e) => getComputedStyle(e).direction), "rtl");
+    await eventually(async () => assert.equal(await page.locator("#composer").evaluate((e) => getComputedStyle(e).direction), "rtl"));
     await page.locator("#composer").press("Enter");
     await settled(page);
     for (const what of [".question-text", ".answer p", ".answer li"]) assert.equal(await page.locator(what).first().evaluate((e) => getComputedStyle(e).direction), "rtl", what);

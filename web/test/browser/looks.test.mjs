@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, describe, it } from "node:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { accessibilityProblems, end, mock, open, realUrl, say, settled } from "./harness.mjs";
+import { accessibilityProblems, end, eventually, mock, open, realUrl, say, settled } from "./harness.mjs";
 
 after(end);
 const mocked = { skip: realUrl ? "needs the mock server" : false };
@@ -107,11 +107,11 @@ describe("other forms", mocked, () => {
     page = await open();
     await say(page, "talk slowly");
     const status = page.locator(".visually-hidden[aria-live]");
-    assert.equal(await status.innerText(), "The answer is being written.");
+    await eventually(async () => assert.equal(await status.innerText(), "The answer is being written."));
     await page.keyboard.press("Escape");
     await settled(page);
     await say(page, "hello");
     await settled(page);
-    assert.match(await status.innerText(), /You said: hello/);
+    await eventually(async () => assert.match(await status.innerText(), /You said: hello/));
   });
 });
