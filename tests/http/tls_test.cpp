@@ -27,7 +27,7 @@ struct Certificate {
   }
   // Self-signed, of an elliptic curve.
   void write(const std::string& name) const {
-    EVP_PKEY* pair = EVP_EC_gen("P-256");
+    EVP_PKEY* pair = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
     X509* x = X509_new();
     ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
     X509_gmtime_adj(X509_getm_notBefore(x), -60);
