@@ -64,7 +64,8 @@ class Exchange {
   // A stream of unknown length: its head is sent at once. Unless `headers` say otherwise it has `Cache-Control:
   // no-store` and `X-Accel-Buffering: no` (a proxy must not collect it).
   virtual void start(int status, std::string content_type, Headers headers) noexcept = 0;
-  // Bytes that wait for a slow reader are bounded by Limits::write_bytes: a write beyond it drops the connection.
+  // Bytes that wait for a slow reader are bounded by Limits::write_bytes: a write beyond it drops the connection. A
+  // chunk may be larger when no other waits.
   virtual void write(std::string chunk) noexcept = 0;
   virtual void end() noexcept = 0;
   // From start() to end(), `bytes` are written whenever nothing else was for `interval`. An interval of 0: never.

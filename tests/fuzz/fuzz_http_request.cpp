@@ -28,12 +28,10 @@ std::string outcome(std::string_view input, size_t piece) {
     parser.accept_body(kMaxBody);
     have.erase(0, parser.feed(have));
   }
-  // How much of a request that is too long was seen depends on the cut; that it is refused does not.
-  if (parser.state() == RequestParser::State::bad) return "bad";
-  std::string out = std::to_string(static_cast<int>(parser.state()));
-  if (parser.state() != RequestParser::State::done) return out;
+  // How soon a bad request is seen to be bad depends on the cut; what a whole request says does not.
+  if (parser.state() != RequestParser::State::done) return "not taken";
   const RequestHead& head = parser.head();
-  out += head.method + ' ' + head.target + (head.http_1_1 ? '1' : '0') + (head.keep_alive ? '1' : '0');
+  std::string out = head.method + ' ' + head.target + (head.http_1_1 ? '1' : '0') + (head.keep_alive ? '1' : '0');
   for (const auto& [name, value] : head.headers) out += '\n' + name + ':' + value;
   const std::string body = parser.take_body();
   fathom::check(body.size() <= kMaxBody, "a body is within its limit");

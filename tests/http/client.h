@@ -33,16 +33,13 @@ struct Response {
   }
 };
 
+struct Unconnected {};
+inline constexpr Unconnected unconnected;
+
 class Client {
  public:
-  explicit Client(int port) {
-    fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<uint16_t>(port));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
-  }
+  explicit Client(Unconnected) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {}
+  explicit Client(int port) : Client(unconnected) { connect(port); }
   explicit Client(const std::string& path) {
     fd_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
     sockaddr_un to{};
@@ -54,6 +51,13 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
+  void connect(int port) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+  }
   bool connected() const { return connected_; }
   int descriptor() const { return fd_; }
   void close() {

@@ -2,6 +2,7 @@
 #include "http/server.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <boost/json.hpp>
 
@@ -292,6 +293,23 @@ TEST(Server, ClosesTheOldestIdleConnectionForANewOne) {  // A8
   EXPECT_TRUE(idle.front()->ended());
   EXPECT_TRUE(eventually([&] { return s.server.counts().connections_open <= 8; }));
   EXPECT_GE(s.server.counts().connections_evicted, 52u);
+}
+
+TEST(Server, WaitsWhenThereAreNoDescriptors) {  // A8, G2
+  TestServer s;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  Client late(unconnected);
+  rlimit low = before;
+  low.rlim_cur = static_cast<rlim_t>(late.descriptor()) + 1;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  late.connect(s.port());
+  late.send(get("/hello"));
+  EXPECT_TRUE(eventually([&] { return s.server.counts().accept_errors >= 2; }));
+  EXPECT_FALSE(late.receive(10ms));
+  EXPECT_LT(s.server.counts().accept_errors, 10u);  // it did not spin
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(late.response().status, 200);
 }
 
 TEST(Server, TurnsNewConnectionsAwayWhenAllAreBusy) {
