@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -151,8 +152,12 @@ class Server::Impl {
     });
   }
 
-  // Out of descriptors or memory: trying again at once would spin.
+  // Out of descriptors or memory: trying again at once would spin. Linux says so even where no client waits; then
+  // nobody has to make room yet.
   void accept_later(const error_code& ec) {
+    pollfd pending{acceptor_.native_handle(), POLLIN, 0};
+    if (::poll(&pending, 1, 0) == 0)
+      return acceptor_.async_wait(Acceptor::wait_read, [this](const error_code&) { accept_next(); });
     ++core_->accept_errors;
     if (const auto now = Clock::now(); now >= next_accept_log_) {
       next_accept_log_ = now + kAcceptLogInterval;
