@@ -8,6 +8,7 @@ namespace fathom {
 
 void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_tokenizer(CLI::App& app);
 void add_data(CLI::App& app);

@@ -298,17 +298,4 @@ std::string read_prompt(const std::string& path) {
 
 std::string read_stdin() { return read_text("-"); }
 
-std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
-  std::vector<int32_t> ids;
-  for (int64_t id : config.eos_token_ids) ids.push_back(static_cast<int32_t>(id));
-  if (tokenizer != nullptr && tokenizer->eos()) ids.push_back(*tokenizer->eos());
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
-}
-
-int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
-  return tokenizer == nullptr ? config.vocab_size : std::min<int64_t>(config.vocab_size, tokenizer->n_tokens());
-}
-
 }  // namespace fathom

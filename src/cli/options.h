@@ -71,10 +71,4 @@ std::string read_stdin();
 // write and the prompt does not mean (llama.cpp's tools drop it too).
 std::string read_prompt(const std::string& path);
 
-// The ids after which the model's answers end: those that its files name, and the tokenizer's eos.
-std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer);
-
-// Ids that may be generated: the tokenizer's, or the whole vocabulary when there is none.
-int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer);
-
 }  // namespace fathom

@@ -1,5 +1,7 @@
 #include "load/text.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/file/file.h"
 #include "base/trace.h"
@@ -160,6 +162,19 @@ ChatTemplates load_chat_templates(const Model& model) {
     if (key.starts_with(named)) found.emplace(key.substr(named.size()), *metadata->get_string(key));
   }
   return found;
+}
+
+std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
+  std::vector<int32_t> ids;
+  for (int64_t id : config.eos_token_ids) ids.push_back(static_cast<int32_t>(id));
+  if (tokenizer != nullptr && tokenizer->eos()) ids.push_back(*tokenizer->eos());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
+  return tokenizer == nullptr ? config.vocab_size : std::min<int64_t>(config.vocab_size, tokenizer->n_tokens());
 }
 
 }  // namespace fathom

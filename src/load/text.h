@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "checkpoint/gguf.h"
 #include "load/load.h"
@@ -32,5 +33,11 @@ bool has_tokenizer(const Model& model);
 
 // The chat templates that the model brings, by name; "default" is the one that is used when nobody asks for another.
 ChatTemplates load_chat_templates(const Model& model);
+
+// The ids after which the model's answers end: those that its files name, and the tokenizer's eos.
+std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokenizer);
+
+// Ids that may be generated: the tokenizer's, or the whole vocabulary when there is none.
+int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer);
 
 }  // namespace fathom

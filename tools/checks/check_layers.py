@@ -15,8 +15,8 @@ TENSOR = BASE | {"tensor"}
 QUANT = TENSOR | {"quant"}
 CONFIG = QUANT | {"checkpoint", "config"}
 MODEL = CONFIG | {"kvcache", "kernels", "model"}
-LOAD = MODEL | {"tokenizer", "jinja", "load"}
-ENGINE = LOAD | {"packing", "engine"}
+LOAD = MODEL | {"tokenizer", "jinja", "data", "load"}
+ENGINE = LOAD | {"packing", "grammar", "engine"}
 MAY_USE = {
     "base": set(),
     "tensor": BASE,
@@ -34,12 +34,13 @@ MAY_USE = {
     "load": LOAD,
     "packing": MODEL,
     "engine": ENGINE,
-    "convert": LOAD | {"data"},
-    "train": LOAD | {"data"},
+    "convert": LOAD,
+    "train": LOAD,
     "plot": BASE,
     "web_page": BASE,
     "measure": ENGINE | {"plot"},
-    "cli": ENGINE | {"convert", "data", "train", "plot", "measure", "web_page"},
+    "server": ENGINE | {"http", "web_page"},
+    "cli": ENGINE | {"convert", "data", "train", "plot", "measure", "http", "web_page", "server"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

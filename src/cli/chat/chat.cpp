@@ -6,7 +6,6 @@
 
 #include "base/interrupt.h"
 #include "cli/chat/chat_loop.h"
-#include "cli/chat/chat_template_choice.h"
 #include "cli/commands.h"
 #include "cli/generate/speculation.h"
 #include "cli/open_model.h"
@@ -51,7 +50,7 @@ void run_chat(const ChatOptions& o) {
   Engine& engine = loaded.engine;
   LoadedSpeculator speculator(o.speculation, o.model, pool, engine, &tokenizer);
   ChatSession session(engine, tokenizer,
-                      choose_chat_template(model, tokenizer, {o.chat_template, !given.tools.empty(), o.model.quiet}),
+                      open_chat_template(model, tokenizer, o.chat_template, !given.tools.empty(), o.model.quiet),
                       {.sampling = std::move(sampling),
                        .stop_ids = stop_ids(model.config, &tokenizer),
                        .stops = o.stops,

@@ -6,7 +6,6 @@
 #include "base/json/json.h"
 #include "base/progress.h"
 #include "base/trace.h"
-#include "cli/chat/chat_template_choice.h"
 #include "cli/commands.h"
 #include "cli/generate/generate.h"
 #include "cli/open_model.h"

@@ -11,7 +11,6 @@
 
 #include "base/file/file.h"
 #include "base/progress.h"
-#include "cli/chat/chat_template_choice.h"
 #include "cli/generate/generate.h"
 #include "cli/generate/prompt_file.h"
 #include "cli/open_model.h"
@@ -273,7 +272,7 @@ class ChosenTemplates {
     if (!chosen) {
       const bool said = plain_ || with_tools_;
       chosen =
-          choose_chat_template(model_, *tokenizer_, {options_.chat_template, has_tools, options_.model.quiet || said});
+          open_chat_template(model_, *tokenizer_, options_.chat_template, has_tools, options_.model.quiet || said);
     }
     return *chosen;
   }

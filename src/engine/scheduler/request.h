@@ -2,12 +2,16 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "config/config.h"
 #include "engine/request.h"
+#include "grammar/matcher.h"
 
 namespace fathom {
 
@@ -43,15 +47,20 @@ struct RequestEvents {
 };
 
 struct ScheduledRequest {
-  std::vector<int32_t> prompt;    // at least one id, each below vocab_size
-  GenerateRequest generate = {};  // max_tokens 0: the prompt is read (and scored), nothing is generated
-  int64_t logprobs = -1;          // the chosen tokens' scores with so many of the most likely ids; -1: no scores
-  int64_t prompt_logprobs = -1;   // the same of the prompt, which is then read in full
-  uint64_t salt = 0;              // requests share prefixes with those of equal salt alone
-  uint64_t owner = 0;             // who gets a share of the machine
-  int32_t priority = 0;           // higher ones are admitted first
-  double deadline = 0;            // in clock_seconds(); 0: none
+  std::vector<int32_t> prompt = {};  // at least one id, each below vocab_size
+  GenerateRequest generate = {};     // max_tokens 0: the prompt is read (and scored), nothing is generated
+  int64_t logprobs = -1;             // the chosen tokens' scores with so many of the most likely ids; -1: no scores
+  int64_t prompt_logprobs = -1;      // the same of the prompt, which is then read in full
+  std::shared_ptr<Matcher> constraint = {};  // what may be generated; nullptr: anything
+  uint64_t salt = 0;                         // requests share prefixes with those of equal salt alone
+  uint64_t owner = 0;                        // who gets a share of the machine
+  int32_t priority = 0;                      // higher ones are admitted first
+  double deadline = 0;                       // in clock_seconds(); 0: none
   RequestEvents events = {};
 };
+
+// bad_input Error for a prompt that can never run: empty, ids that are none, longer than the context or the cache.
+void check_prompt(std::span<const int32_t> prompt, const ModelConfig& config, int64_t context_tokens,
+                  int64_t cache_tokens);
 
 }  // namespace fathom

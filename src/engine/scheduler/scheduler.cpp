@@ -43,15 +43,15 @@ int64_t Scheduler::cache_tokens_in_use() const noexcept {
 
 // ---- what waits ----
 
-void Scheduler::check_request(const ScheduledRequest& r) const {
-  if (r.prompt.empty()) throw_bad_input("the prompt is empty; a request needs at least one token");
-  check_ids(r.prompt, engine_.config());
-  const int64_t n = std::ssize(r.prompt);
-  if (n > engine_.context_tokens())
+void check_prompt(std::span<const int32_t> prompt, const ModelConfig& config, int64_t context_tokens,
+                  int64_t cache_tokens) {
+  if (prompt.empty()) throw_bad_input("the prompt is empty; a request needs at least one token");
+  check_ids(prompt, config);
+  const int64_t n = std::ssize(prompt);
+  if (n > context_tokens)
     throw_bad_input("the prompt has {} tokens, and the context has room for {} (the model allows {})", n,
-                    engine_.context_tokens(), engine_.config().max_position_embeddings);
-  if (blocks_of(n) > engine_.cache().n_blocks())
-    throw_bad_input("the prompt has {} tokens, and the cache has room for {}", n, cache_tokens());
+                    context_tokens, config.max_position_embeddings);
+  if (n > cache_tokens) throw_bad_input("the prompt has {} tokens, and the cache has room for {}", n, cache_tokens);
 }
 
 bool Scheduler::has_room(int64_t prompt_tokens) const noexcept {
@@ -59,7 +59,7 @@ bool Scheduler::has_room(int64_t prompt_tokens) const noexcept {
 }
 
 RequestId Scheduler::submit(ScheduledRequest request) {
-  check_request(request);
+  check_prompt(request.prompt, engine_.config(), engine_.context_tokens(), cache_tokens());
   if (!has_room(std::ssize(request.prompt)))
     throw_resource("the queue is full: {} requests with {} prompt tokens wait", n_queued(), queued_tokens_);
   auto job = std::make_unique<Job>();
@@ -90,6 +90,19 @@ void Scheduler::cancel(RequestId id) {
   for (Jobs* jobs : {&queue_, &running_})
     for (const auto& job : *jobs)
       if (job->id == id) job->is_cancelled = true;
+}
+
+void Scheduler::end_all(EndReason reason, const std::optional<Error>& error) {
+  if (passage_) engine_.give_up(*passage_);
+  passage_.reset();
+  readers_.clear();
+  for (Jobs* jobs : {&running_, &queue_})
+    while (!jobs->empty()) {
+      Job& job = *jobs->back();
+      job.n_asked = 0;
+      job.cache = {};
+      end(job, reason, error);
+    }
 }
 
 // Cancelled ones, and those whose time is over.
@@ -409,7 +422,7 @@ void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) 
       Choice& choice = choices[static_cast<size_t>(i)];
       try {
         const int32_t id =
-            sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling, {}, job.n_prompt);
+            sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling, allowed_of(job), job.n_prompt);
         choice.token = job.request.logprobs >= 0 ? token_score(logits, g.n_usable_ids, id, job.request.logprobs)
                                                  : TokenScore{.id = id};
       } catch (const Error& e) {
@@ -428,8 +441,17 @@ void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) 
   }
 }
 
+// The ids that the request's constraint allows; empty: all.
+std::span<const uint64_t> Scheduler::allowed_of(const Job& job) {
+  if (job.request.constraint == nullptr) return {};
+  if (job.request.constraint->is_dead())
+    throw_bad_input("no token goes on as the grammar asks: {}", job.request.constraint->why_dead());
+  return job.request.constraint->allowed().words;
+}
+
 void Scheduler::take_token(Job& job, const TokenScore& token) {
   const GenerateRequest& g = job.request.generate;
+  if (job.request.constraint != nullptr) check(job.request.constraint->accept(token.id), "a token that was allowed");
   if (job.ended.times.first_token == 0) job.ended.times.first_token = clock_seconds();
   if (std::find(g.stop_ids.begin(), g.stop_ids.end(), token.id) != g.stop_ids.end())
     return end(job, EndReason::stop_token);

@@ -54,14 +54,14 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // bad_input Error for a prompt that can never run: empty, unknown ids, or longer than the context or the cache.
-  void check_request(const ScheduledRequest& request) const;
   // Whether the queue takes another request with a prompt of so many tokens.
   bool has_room(int64_t prompt_tokens) const noexcept;
-  // Queues it; errors as of check_request, and resource when there is no room.
+  // Queues it; errors as of check_prompt, and resource when there is no room.
   RequestId submit(ScheduledRequest request);
   // The request ends with EndReason::cancelled in this step or the next; unknown ids are ignored.
   void cancel(RequestId id);
+  // Ends every request, and a passage that is under way: after something that step() does not know.
+  void end_all(EndReason reason, const std::optional<Error>& error);
   bool has_work() const noexcept { return !queue_.empty() || !running_.empty(); }
   // One step; does nothing without work. What the engine throws ends the requests of the step with that error.
   StepReport step();
@@ -115,6 +115,7 @@ class Scheduler {
   void fail(const std::vector<Job*>& decoding, const Error& error);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
   void choose(std::vector<std::pair<Job*, VecView<const float>>> rows);
+  static std::span<const uint64_t> allowed_of(const Job& job);
   void take_token(Job& job, const TokenScore& token);
   void end(Job& job, EndReason reason, std::optional<Error> error = {});
   std::vector<uint64_t> keys_of(const Job& job, int64_t n) const;

@@ -1,6 +1,5 @@
-#include "cli/chat/chat_template_choice.h"
+#include "load/chat_template_choice.h"
 
-#include <cstdio>
 #include <filesystem>
 
 #include "base/error.h"
@@ -13,15 +12,6 @@ namespace {
 constexpr const char* kBuiltIn = "deepseek-v2";
 
 }  // namespace
-
-CLI::Option* add_chat_template_option(CLI::App& command, std::string& asked) {
-  return command
-      .add_option(
-          "--chat-template", asked,
-          "the template by its name in the model, a file with one, or deepseek-v2; default: the model's own, and "
-          "its tool_use where messages come with tools")
-      ->type_name("NAME|FILE");
-}
 
 ChatTemplate choose_chat_template(const Model& model, const Tokenizer& tokenizer, const ChatTemplateChoice& choice) {
   const auto spelling = [&](std::optional<int32_t> id) {
@@ -37,11 +27,10 @@ ChatTemplate choose_chat_template(const Model& model, const Tokenizer& tokenizer
   if (const auto found = own.find(name); found != own.end())
     return ChatTemplate::from_source(found->second, bos, eos, fmt::format("{}: chat_template '{}'", path, name));
   if (asked == kBuiltIn || (asked.empty() && own.empty())) {
-    if (asked.empty() && !choice.quiet)
-      fmt::print(
-          stderr,
-          "{} brings no chat template; that of DeepSeek-V2 is used. A model that was not trained to converse goes "
-          "on with the text instead of answering.\n",
+    if (asked.empty() && choice.notice != nullptr)
+      *choice.notice = fmt::format(
+          "{} brings no chat template; that of DeepSeek-V2 is used. A model that was not trained to converse goes on "
+          "with the text instead of answering.",
           path);
     return ChatTemplate::deepseek_v2(bos, eos);
   }

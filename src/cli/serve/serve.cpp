@@ -1,0 +1,146 @@
+// fathom serve: a model behind OpenAI's API.
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/open_model.h"
+#include "cli/options.h"
+#include "cli/values.h"
+#include "server/service.h"
+
+namespace fathom {
+namespace {
+
+struct ServeOptions {
+  ModelOptions model;
+  SamplingOptions sampling;
+  server::ServiceOptions service;
+  std::string name, chat_template;
+  int64_t cache_tokens = 0, max_running = 32, max_queued = 256, passage_tokens = kPieceTokens;
+  double stretch = 2;
+  bool exact_prefixes = false, lazy = false;
+  int64_t unload_after = 0, keep_alive = 15, drain = 30, watchdog = 300;
+};
+
+// "DeepSeek-V2-Lite" of a folder, "bundled" of bundled.gguf.
+std::string default_name(const std::filesystem::path& path) {
+  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
+  const std::filesystem::path last = whole.has_filename() ? whole.filename() : whole.parent_path().filename();
+  return last.extension() == ".gguf" ? last.stem().string() : last.string();
+}
+
+void run_serve(ServeOptions o) {
+  validate(o.sampling);
+  const server::ServiceSignals signals;
+  Model model = open_model(o.model.path);
+  server::ServiceOptions& s = o.service;
+  s.model.name = o.name.empty() ? default_name(o.model.path) : o.name;
+  s.model.chat_template = o.chat_template;
+  s.model.sampling = o.sampling;
+  server::EngineThreadOptions& e = s.model.engine;
+  e.threads = o.model.threads;
+  e.numa = numa();
+  e.engine = engine_options(o.model);
+  e.engine.engine.cache_tokens = o.cache_tokens;
+  e.scheduler = {.max_running = o.max_running,
+                 .max_queued = o.max_queued,
+                 .stretch = o.stretch,
+                 .passage_tokens = o.passage_tokens,
+                 .exact_prefixes = o.exact_prefixes};
+  e.load_at_once = !o.lazy;
+  e.unload_after = std::chrono::seconds(o.unload_after);
+  s.limits.keep_alive = std::chrono::seconds(o.keep_alive);
+  s.limits.most_choices = o.max_running;
+  s.drain_time = std::chrono::seconds(o.drain);
+  s.watchdog = std::chrono::seconds(o.watchdog);
+  server::Service service(std::move(model), s);
+  if (!service.model().notice().empty() && !o.model.quiet) print_notice(service.model().notice());
+  if (!o.model.quiet)
+    fmt::print(stderr, "serving {} at {} (OpenAI's API below /v1; Ctrl-C stops)\n", s.model.name, service.address());
+  service.run_until_signal(signals);
+}
+
+void add_network_options(CLI::App& command, ServeOptions& o) {
+  http::Options& h = o.service.http;
+  h.port = 8080;
+  command.add_option("--host", h.address, "address to listen on: an IP address, localhost, or unix:/path")
+      ->capture_default_str();
+  command.add_option("--port", h.port, "0: any that is free")->check(CLI::Range(0, 65535))->capture_default_str();
+  command
+      .add_option("--keys", h.keys_file,
+                  "API keys, a line each: NAME: SHA-256 of the key, or the key; read again on SIGHUP")
+      ->type_name("FILE");
+  command.add_option("--tls-certificate", h.tls_certificate, "PEM file, with its chain: the server speaks HTTPS")
+      ->type_name("FILE");
+  command.add_option("--tls-key", h.tls_key, "PEM file of its key")->type_name("FILE");
+  command
+      .add_option("--allow-host", h.hosts, "a name that clients may call the server by; several if wanted, * for any")
+      ->type_name("NAME");
+  command.add_option("--allow-origin", h.origins, "pages of this origin may ask; several if wanted, * for any")
+      ->type_name("URL");
+  command.add_option("--max-connections", h.limits.connections, "most open connections")->capture_default_str();
+  command.add_option("--log", o.service.log.path, "file to log to; default: stderr")->type_name("FILE");
+  command.add_flag("--log-json", o.service.log.json, "log lines as JSON");
+}
+
+void add_scheduling_options(CLI::App& command, ServeOptions& o) {
+  command.add_option("--max-running", o.max_running, "most sequences at a time")
+      ->transform(whole_number(1, 1024))
+      ->type_name("N")
+      ->capture_default_str();
+  command.add_option("--max-queued", o.max_queued, "most requests that wait; more are answered 429")
+      ->transform(whole_number(0, 1 << 20))
+      ->type_name("N")
+      ->capture_default_str();
+  command
+      .add_option("--cache-tokens", o.cache_tokens,
+                  "tokens that the cache has room for, over all sequences; default: what half of the free memory holds")
+      ->transform(whole_number(1))
+      ->type_name("N");
+  command
+      .add_option("--stretch", o.stretch,
+                  "how much longer a step may take while prompts are read beside it, in steps without")
+      ->check(CLI::Range(1.0, 1000.0))
+      ->capture_default_str();
+  command.add_option("--prompt-rows", o.passage_tokens, "most prompt tokens that are read at a time")
+      ->transform(whole_number(1, 1 << 16))
+      ->type_name("N")
+      ->capture_default_str();
+  command.add_flag("--exact-prefixes", o.exact_prefixes,
+                   "reuse of cached tokens only where it changes no bit of an answer");
+  command.add_option("--keep-alive", o.keep_alive, "seconds between comments in a silent stream; 0: none")
+      ->transform(whole_number(0))
+      ->capture_default_str();
+  command.add_option("--timeout", o.service.limits.timeout_seconds, "seconds for a request; 0: as long as it takes")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--drain", o.drain, "seconds that requests under way have when the server stops")
+      ->transform(whole_number(0))
+      ->capture_default_str();
+  command.add_option("--watchdog", o.watchdog, "seconds without progress after which /ready says no")
+      ->transform(whole_number(1))
+      ->capture_default_str();
+  command.add_flag("--lazy", o.lazy, "load the model when the first request comes");
+  command.add_option("--unload-after", o.unload_after, "unload it after so many idle seconds; 0: never")
+      ->transform(whole_number(0))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand("serve", "answer requests over HTTP, as OpenAI's API");
+  const auto o = std::make_shared<ServeOptions>();
+  add_model_options(command, o->model);
+  command.add_option("--name", o->name, "what clients call the model; default: the name of its file or folder")
+      ->type_name("NAME");
+  add_chat_template_option(command, o->chat_template);
+  add_sampling_options(command, o->sampling);
+  add_network_options(command, *o);
+  add_scheduling_options(command, *o);
+  command.footer(
+      "Examples:\n  fathom serve\n  fathom serve -m DeepSeek-V2-Lite-Chat --port 9000 --ctx 16384\n"
+      "  fathom serve -m model.gguf --host 0.0.0.0 --allow-host '*' --keys keys.txt");
+  command.callback([=] { run_serve(*o); });
+}
+
+}  // namespace fathom

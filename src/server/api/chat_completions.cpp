@@ -1,0 +1,217 @@
+// POST /v1/chat/completions: https://platform.openai.com/docs/api-reference/chat
+#include <array>
+
+#include "server/api/constraint.h"
+#include "server/api/request_context.h"
+#include "server/api/sampling_parameters.h"
+#include "server/api/scores_json.h"
+#include "server/prompt.h"
+#include "server/sse.h"
+
+namespace fathom::server {
+namespace {
+
+using Type = Parameter::Type;
+
+constexpr std::array kChat = {
+    Parameter{"messages", Type::array},
+    Parameter{"max_tokens", Type::integer, 0, kNoLimit, "most tokens of an answer"},
+    Parameter{"max_completion_tokens", Type::integer, 0, kNoLimit, "another name of max_tokens"},
+    Parameter{"logprobs", Type::boolean, 0, 0, "the log-probability of each token"},
+    Parameter{"top_logprobs", Type::integer, 0, 20, "and of so many of the most likely ones"},
+    Parameter{"tools", Type::array},
+    Parameter{"add_generation_prompt", Type::boolean},
+    Parameter{"continue_final_message", Type::boolean, 0, 0, "go on with the last message, an assistant's"},
+    Parameter{"modalities", Type::array, 0, 0, "[\"text\"]"},
+    Parameter{"chat_template", Type::refused, 0, 0, "a template is the server's, given with --chat-template"},
+    Parameter{"functions", Type::refused, 0, 0, "use tools"},
+    Parameter{"function_call", Type::refused, 0, 0, "use tool_choice"},
+    Parameter{"audio", Type::refused, 0, 0, "fathom's models write text"},
+    Parameter{"web_search_options", Type::refused, 0, 0, "the server fetches nothing"},
+    Parameter{"reasoning_effort", Type::refused, 0, 0, "models of the V2 family have no such setting"},
+    Parameter{"verbosity", Type::refused, 0, 0, "models of the V2 family have no such setting"},
+};
+
+const char* finish_text(Finish f) { return f == Finish::length ? "length" : "stop"; }
+
+// What chunks and whole answers have in common.
+struct ChatForm {
+  std::string id, model, fingerprint;
+  int64_t created = 0;
+  json::object envelope(const char* object, json::array choices) const {
+    return {{"id", id},
+            {"object", object},
+            {"created", created},
+            {"model", model},
+            {"system_fingerprint", fingerprint},
+            {"choices", std::move(choices)}};
+  }
+};
+
+struct ChatAnswerOptions {
+  ChatForm form;
+  bool scores = false, include_usage = false, progress = false, obfuscate = false;
+};
+
+json::value scores_json(const Tokenizer& tokenizer, bool wanted, const std::vector<TokenScore>& tokens) {
+  if (!wanted) return nullptr;
+  json::array content;
+  for (const TokenScore& t : tokens) content.push_back(chat_score(tokenizer, t));
+  return json::object{{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+class WholeChatAnswer final : public AnswerWriter {
+ public:
+  WholeChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, int64_t n)
+      : model_(model), exchange_(std::move(exchange)), options_(std::move(o)), choices_(static_cast<size_t>(n)) {}
+
+  void delta(int64_t choice, TextDelta d) override {
+    Collected& c = choices_[static_cast<size_t>(choice)];
+    c.text += d.text;
+    for (TokenScore& t : d.tokens) c.tokens.push_back(std::move(t));
+  }
+  void choice_ended(int64_t choice, Finish finish) override { choices_[static_cast<size_t>(choice)].finish = finish; }
+  void all_ended(const Usage& usage, const Ended& first) override {
+    json::array choices;
+    for (size_t i = 0; i < choices_.size(); ++i) {
+      Collected& c = choices_[i];
+      choices.push_back({{"index", i},
+                         {"message", {{"role", "assistant"}, {"content", c.text}, {"refusal", nullptr}}},
+                         {"logprobs", scores_json(model_.tokenizer(), options_.scores, c.tokens)},
+                         {"finish_reason", finish_text(c.finish)}});
+    }
+    json::object out = options_.form.envelope("chat.completion", std::move(choices));
+    out["usage"] = usage_json(usage);
+    out["timings"] = timings_json(first, model_.engine().snapshot());
+    exchange_->reply({.body = json::serialize(out)});
+  }
+  void failed(const http::ErrorInfo& error) override { exchange_->reply(http::error_reply(error)); }
+
+ private:
+  struct Collected {
+    std::string text;
+    std::vector<TokenScore> tokens;
+    Finish finish = Finish::stop;
+  };
+  ServedModel& model_;
+  std::shared_ptr<http::Exchange> exchange_;
+  ChatAnswerOptions options_;
+  std::vector<Collected> choices_;
+};
+
+class StreamedChatAnswer final : public AnswerWriter {
+ public:
+  StreamedChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, int64_t n,
+                     std::chrono::milliseconds keep_alive)
+      : model_(model),
+        stream_(std::move(exchange), keep_alive),
+        options_(std::move(o)),
+        has_role_(static_cast<size_t>(n), false) {}
+
+  void begin() override { stream_.begin(); }
+  void prompt_progress(int64_t done, int64_t n) override {
+    if (!options_.progress) return;
+    json::object out = options_.form.envelope("chat.completion.chunk", {});
+    out["prompt_progress"] = {{"processed", done}, {"total", n}};
+    send(std::move(out));
+  }
+  void delta(int64_t choice, TextDelta d) override {
+    json::object delta = with_role(choice);
+    if (!d.text.empty() || !delta.contains("content")) delta["content"] = d.text;
+    send_choice(choice, std::move(delta), scores_json(model_.tokenizer(), options_.scores, d.tokens), nullptr);
+  }
+  void choice_ended(int64_t choice, Finish finish) override {
+    send_choice(choice, with_role(choice), nullptr, finish_text(finish));
+  }
+  void all_ended(const Usage& usage, const Ended& first) override {
+    json::object out = options_.form.envelope("chat.completion.chunk", {});
+    if (options_.include_usage) {
+      out["usage"] = usage_json(usage);
+      out["timings"] = timings_json(first, model_.engine().snapshot());
+      stream_.send(out);
+    }
+    stream_.send_text("[DONE]");
+    stream_.end();
+  }
+  void failed(const http::ErrorInfo& error) override {
+    stream_.send_text(http::openai_error(error));
+    stream_.end();
+  }
+
+ private:
+  json::object with_role(int64_t choice) {
+    if (has_role_[static_cast<size_t>(choice)]) return {};
+    has_role_[static_cast<size_t>(choice)] = true;
+    return {{"role", "assistant"}, {"content", ""}};
+  }
+  void send_choice(int64_t choice, json::object delta, json::value scores, json::value finish) {
+    json::object out = options_.form.envelope("chat.completion.chunk", {{{"index", choice},
+                                                                         {"delta", std::move(delta)},
+                                                                         {"logprobs", std::move(scores)},
+                                                                         {"finish_reason", std::move(finish)}}});
+    send(std::move(out));
+  }
+  void send(json::object out) {
+    if (options_.include_usage) out["usage"] = nullptr;
+    if (options_.obfuscate) out["obfuscation"] = new_id("").substr(0, 1 + json::serialize(out).size() % 16);
+    stream_.send(out);
+  }
+
+  ServedModel& model_;
+  EventStream stream_;
+  ChatAnswerOptions options_;
+  std::vector<bool> has_role_;
+};
+
+void check_modalities(const Parameters& p) {
+  const json::array* list = p.array("modalities");
+  if (list == nullptr) return;
+  for (const json::value& v : *list)
+    if (!v.is_string() || v.get_string() != "text")
+      refuse("modalities", "modalities: fathom's models write text alone");
+}
+
+}  // namespace
+
+void chat_completions(const ServiceContext& c, const http::Request& request,
+                      const std::shared_ptr<http::Exchange>& exchange) {
+  const std::array lists = {std::span<const Parameter>(kChat), generation_parameters(), sampling_parameters(),
+                            constraint_parameters()};
+  const Parameters p(request.body, lists);
+  ServedModel& model = model_of(c, p);
+  if (!p.has("messages")) refuse("messages", "messages is missing");
+  check_modalities(p);
+  only_keys(p.object("stream_options"), "stream_options", {"include_usage", "include_obfuscation"});
+  const ChatPrompt prompt =
+      chat_prompt(model, *p.find("messages"), p.find("tools"),
+                  {.add_generation_prompt = p.boolean("add_generation_prompt").value_or(true),
+                   .continue_final_message = p.boolean("continue_final_message").value_or(false)});
+  GenerationSpec spec;
+  spec.prompts = {prompt.ids};
+  spec.gap = prompt.gap;
+  spec.grammar = constraint_of(p);
+  if (spec.grammar) spec.gap.clear();
+  apply_generation_parameters(c, p, spec);
+  if (p.has("max_tokens") && p.has("max_completion_tokens"))
+    refuse("max_tokens", "max_tokens and max_completion_tokens are given; they are one thing");
+  spec.request.generate.max_tokens =
+      p.integer("max_completion_tokens").value_or(p.integer("max_tokens").value_or(model.context_tokens()));
+  const bool scores = p.boolean("logprobs").value_or(false);
+  if (p.has("top_logprobs") && !scores) refuse("top_logprobs", "top_logprobs needs logprobs to be true");
+  if (scores) spec.request.logprobs = p.integer("top_logprobs").value_or(0);
+  const json::object* stream_options = p.object("stream_options");
+  ChatAnswerOptions answer{.form = {new_id("chatcmpl-"), model.name(), model.fingerprint(), unix_seconds()},
+                           .scores = scores,
+                           .include_usage = flag_of(stream_options, "stream_options", "include_usage"),
+                           .progress = p.boolean("return_progress").value_or(false),
+                           .obfuscate = flag_of(stream_options, "stream_options", "include_obfuscation")};
+  const int64_t n = spec.n;
+  std::unique_ptr<AnswerWriter> writer;
+  if (p.boolean("stream").value_or(false))
+    writer = std::make_unique<StreamedChatAnswer>(model, exchange, std::move(answer), n, c.limits.keep_alive);
+  else
+    writer = std::make_unique<WholeChatAnswer>(model, exchange, std::move(answer), n);
+  start_generation({model, c.metrics, request.key_name, c.salt_secret}, exchange, std::move(spec), std::move(writer));
+}
+
+}  // namespace fathom::server

@@ -1,0 +1,53 @@
+// What the handlers of all routes share.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "http/log.h"
+#include "server/api/parameters.h"
+#include "server/generation.h"
+#include "server/served_model.h"
+
+namespace fathom::server {
+
+struct ServiceLimits {
+  int64_t most_choices = 16;                    // n, and prompts times n
+  std::chrono::milliseconds keep_alive{15000};  // of streams, when nothing else is sent
+  double timeout_seconds = 0;                   // of a request that names none; 0: none
+};
+
+struct ServiceContext {
+  ServedModel& model;
+  Metrics& metrics;
+  ServiceLimits limits;
+  uint64_t salt_secret = 0;
+  http::Log log;
+};
+
+// The model that a request names (none: the one that is served). ApiError 404 for another.
+ServedModel& model_of(const ServiceContext& context, const Parameters& parameters);
+
+// stream_id("chatcmpl-"): unique, 24 hexadecimal digits after the prefix.
+std::string new_id(std::string_view prefix);
+int64_t unix_seconds();
+
+// max_tokens, n, stop, timeout and the like into a specification; what a request of every API has.
+std::span<const Parameter> generation_parameters();
+void apply_generation_parameters(const ServiceContext& context, const Parameters& p, GenerationSpec& spec);
+
+json::object usage_json(const Usage& usage);
+json::object timings_json(const Ended& first, const EngineSnapshot& engine);
+
+void chat_completions(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void completions(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void list_models(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void show_model(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void tokenize(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void detokenize(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void tokenizer_info(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void apply_template(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void show_properties(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+
+}  // namespace fathom::server

@@ -1,0 +1,33 @@
+// From what a request says to the token ids that are run.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "server/served_model.h"
+#include "tokenizer/chat/chat_messages.h"
+
+namespace fathom::server {
+
+struct ChatPrompt {
+  std::vector<int32_t> ids;
+  std::string gap;   // what the template puts in front of an answer (answer_gap)
+  std::string text;  // as rendered
+};
+
+struct ChatPromptOptions {
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;  // the last message is an assistant's, which the answer goes on with
+};
+
+// ApiError, param "messages" or "tools", for what the template does not take.
+ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, const json::value* tools,
+                       const ChatPromptOptions& options);
+
+// `prompt` of /v1/completions: a text, ids, or an array of either.
+std::vector<std::vector<int32_t>> completion_prompts(const ServedModel& model, const json::value& prompt);
+
+// Prompt and suffix with the markers for fill in the middle of the model's vocabulary. ApiError, param "suffix", when
+// it has none.
+std::vector<int32_t> fill_in_prompt(const ServedModel& model, std::string_view prompt, std::string_view suffix);
+
+}  // namespace fathom::server

@@ -1,0 +1,71 @@
+#include "server/served_model.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "base/file/container.h"
+#include "base/xxh64.h"
+#include "load/chat_template_choice.h"
+#include "load/text.h"
+#include "model/footprint.h"
+
+namespace fathom::server {
+namespace {
+
+ServedModelOptions completed(const Model& model, ServedModelOptions o) {
+  EngineOptions& engine = o.engine.engine.engine;
+  engine.context_tokens = context_tokens(model.config, engine);
+  if (engine.cache_tokens == 0) engine.cache_tokens = default_cache_tokens(model, o.engine);
+  return o;
+}
+
+int64_t file_time(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(path, error);
+  if (error) return 0;
+  const auto since = std::chrono::file_clock::to_sys(time).time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(since).count();
+}
+
+}  // namespace
+
+int64_t default_cache_tokens(const Model& model, const EngineThreadOptions& o) {
+  const int64_t context = context_tokens(model.config, o.engine.engine);
+  const CacheType type = o.engine.engine.cache_type.value_or(
+      model.config.uses_mla() && o.engine.engine.numerics.is_quantised() ? CacheType::q16 : CacheType::f32);
+  const auto per_token = static_cast<double>(cache_layout(model.config, type).bytes_per_token());
+  double weights = 0;
+  for (const TensorInfo& tensor : model.source->tensors()) weights += static_cast<double>(tensor.bytes.size());
+  const auto free = static_cast<double>(available_memory_bytes());
+  const auto fits = static_cast<int64_t>(std::max(0.0, free - weights) / 2 / per_token);
+  return std::clamp(fits, context, context * std::max<int64_t>(1, o.scheduler.max_running));
+}
+
+ServedModel::ServedModel(Model model, ServedModelOptions options)
+    : options_(completed(model, std::move(options))),
+      model_(std::move(model)),
+      tokenizer_(load_tokenizer(model_)),
+      chat_(choose_chat_template(model_, tokenizer_, {options_.chat_template, false, &notice_})),
+      chat_with_tools_(choose_chat_template(model_, tokenizer_, {options_.chat_template, true})),
+      stop_ids_(fathom::stop_ids(model_.config, &tokenizer_)),
+      usable_ids_(fathom::usable_ids(model_.config, &tokenizer_)),
+      context_tokens_(options_.engine.engine.engine.context_tokens),
+      created_(file_time(model_.path)),
+      fingerprint_("fp_" + hash_text(xxh64(fmt::format("{} {} {}", model_.path.string(), created_, usable_ids_)))),
+      engine_(model_, options_.engine) {
+  const ChatTemplates own = load_chat_templates(model_);
+  if (const auto found = own.find("default"); found != own.end()) chat_source_ = found->second;
+}
+
+std::shared_ptr<const TokenTrie> ServedModel::vocabulary() {
+  std::call_once(vocabulary_once_, [this] {
+    std::vector<std::string> bytes(static_cast<size_t>(usable_ids_));
+    for (int32_t id = 0; id < usable_ids_; ++id)
+      if (!tokenizer_.is_special(id)) bytes[static_cast<size_t>(id)] = tokenizer_.token_bytes(id);
+    vocabulary_ = std::make_shared<TokenTrie>(bytes, stop_ids_);
+  });
+  return vocabulary_;
+}
+
+}  // namespace fathom::server

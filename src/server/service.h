@@ -1,0 +1,83 @@
+// The whole service: a model, its routes, and what keeps them alive and in sight.
+//
+//   GET  /live        200 while the process is
+//   GET  /ready       200 when the model is loaded and its engine made progress, or was idle, within the watchdog's
+//   time;
+//                     503 with the reason otherwise. Neither waits for anything that computes. /health is as /ready.
+//   GET  /metrics     Prometheus
+//   /v1/...           OpenAI's API (docs/serving.md); /tokenize, /detokenize, /tokenizer_info, /apply-template, /props
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <string>
+
+#include "http/log.h"
+#include "http/options.h"
+#include "http/router.h"
+#include "server/api/request_context.h"
+#include "server/served_model.h"
+
+namespace fathom::http {
+class Server;
+}
+
+namespace fathom::server {
+
+struct ServiceOptions {
+  http::Options http;
+  http::LogOptions log;
+  ServedModelOptions model;
+  ServiceLimits limits;
+  std::chrono::seconds watchdog{300};           // without progress: not ready
+  std::chrono::milliseconds drain_time{30000};  // for requests under way when the server stops
+};
+
+// SIGTERM, SIGINT and SIGHUP, blocked in this thread and in those that it starts from here on: they come to wait()
+// alone. Made before the Service, whose threads inherit that.
+class ServiceSignals {
+ public:
+  ServiceSignals();
+  ~ServiceSignals();
+  ServiceSignals(const ServiceSignals&) = delete;
+  ServiceSignals& operator=(const ServiceSignals&) = delete;
+  // The signal that came within that time; 0: none.
+  int wait(std::chrono::milliseconds time) const;
+
+ private:
+  sigset_t set_, before_;
+};
+
+class Service {
+ public:
+  // Opens model and port; errors of either come before anything is loaded.
+  Service(Model model, ServiceOptions options);
+  ~Service();
+
+  std::string address() const;
+  void start();
+  // Serves until a signal: SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reads keys and certificates
+  // again. Returns the signal.
+  int run_until_signal(const ServiceSignals& signals);
+  void drain();
+  void stop();
+
+  ServedModel& model() noexcept { return *model_; }
+  http::Server& http() noexcept { return *server_; }
+
+ private:
+  http::Router routes();
+  void add_health(http::Router& router);
+  http::Reply ready() const;
+
+  ServiceOptions options_;
+  http::Log log_;
+  Metrics metrics_;
+  std::unique_ptr<ServedModel> model_;
+  std::unique_ptr<ServiceContext> context_;
+  std::atomic<bool> draining_ = false;
+  std::unique_ptr<http::Server> server_;
+};
+
+}  // namespace fathom::server
