@@ -27,7 +27,7 @@ constexpr Advice kCommands[] = {
     {"ls list", "fathom keeps no list of models: -m names a folder or a .gguf file, wherever it lies"},
     {"pull download",
      "fathom downloads no models; README.md says where to get one, and -m names its folder or .gguf file"},
-    {"serve server", "fathom has no server yet; generate --prompts FILE.jsonl answers many prompts in one load"},
+    {"server llama-server", "that is `fathom serve`"},
     {"rm cp", "a model is a folder or a .gguf file, and is removed or copied as any other"},
     {"create export", "fathom convert and fathom quantize make a .gguf file of a folder"},
     {"ps stop push signin", "that is a command of Ollama's server; fathom runs a model for as long as a command takes"},

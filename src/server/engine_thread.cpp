@@ -145,6 +145,7 @@ void EngineThread::load_and_serve() {
   const double start = clock_seconds();
   std::unique_ptr<Running> running;
   SchedulerOptions scheduler = options_.scheduler;
+  scheduler.max_queued = scheduler.max_queued_tokens = INT64_MAX;  // submit() has kept the bounds
   scheduler.poll = [&] {
     mark_progress();
     if (has_cancels_.load(std::memory_order_relaxed)) take_cancels(*running);

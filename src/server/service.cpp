@@ -6,6 +6,7 @@
 
 #include "http/server.h"
 #include "server/api/api_error.h"
+#include "web_page/page_files.h"
 
 namespace fathom::server {
 namespace {
@@ -92,6 +93,7 @@ http::Router Service::routes() {
   add("POST", "/apply-template", apply_template);
   add("GET", "/props", show_properties);
   add_health(router);
+  add_page(router);
   return router;
 }
 
@@ -108,6 +110,27 @@ void Service::add_health(http::Router& router) {
                exchange->reply({.content_type = "text/plain; version=0.0.4; charset=utf-8",
                                 .body = metrics_.text(model_->name(), model_->engine().snapshot(), server_->counts())});
              });
+}
+
+// Open to all, key or not: a browser sends none before the page is there, and the page says nothing of this server.
+void Service::add_page(http::Router& router) {
+  const auto add = [&](const std::string& path, const PageFile& file) {
+    router.add(
+        "GET", path, Access::open,
+        [&file](const http::Request& request, const std::shared_ptr<http::Exchange>& exchange) {
+          http::Headers headers{{"ETag", std::string(file.etag)}, {"Cache-Control", std::string(file.cache_control)}};
+          for (const PageHeader& h : kPageHeaders) headers.emplace_back(h.name, h.value);
+          if (request.header("if-none-match") == file.etag)
+            return exchange->reply({.status = 304, .content_type = "", .headers = std::move(headers)});
+          exchange->reply({.content_type = std::string(file.content_type),
+                           .headers = std::move(headers),
+                           .body = std::string(file.bytes)});
+        });
+  };
+  for (const PageFile& file : page_files()) {
+    add(std::string(file.path), file);
+    if (file.path == "/index.html") add("/", file);
+  }
 }
 
 http::Reply Service::ready() const {

@@ -69,6 +69,7 @@ class Service {
  private:
   http::Router routes();
   void add_health(http::Router& router);
+  static void add_page(http::Router& router);
   http::Reply ready() const;
 
   ServiceOptions options_;

@@ -45,7 +45,9 @@ def prepare(scratch):
     """What the examples name. Models are small ones with a context long enough for the longest example."""
     (scratch / "bin").mkdir()
     wrapper = scratch / "bin/fathom"  # bench measures once instead of for seconds
-    wrapper.write_text(f'#!/bin/sh\ncase "$1" in bench) exec "{FATHOM}" "$@" --repetitions 1 --no-limits ;; *) exec "{FATHOM}" "$@" ;; esac\n')
+    # serve ends when it has said that it is ready
+    wrapper.write_text(f'#!/bin/sh\ncase "$1" in serve) "{FATHOM}" "$@" 2>log & server=$!; for i in $(seq 200); do grep -q "serving\\|fathom:" log && break; sleep 0.05; done; '
+                       'sleep 0.2; kill -TERM $server; wait $server; code=$?; cat log >&2; exit $code ;; bench) exec "{FATHOM}" "$@" --repetitions 1 --no-limits ;; *) exec "{FATHOM}" "$@" ;; esac\n')
     wrapper.chmod(0o755)
     fathom(scratch, "synth", "-q", "--shape", "tiny", "--type", "bf16", "--seed", "1", "first")
     config = json.loads((scratch / "first/config.json").read_text())
@@ -66,6 +68,8 @@ def prepare(scratch):
         (scratch / name).write_text(TEXT * 30)
     (scratch / "prompt.txt").write_text("Once upon a time\n")
     (scratch / "conversation.json").write_text('{"messages": [{"role": "user", "content": "Once upon a time"}]}\n')
+    (scratch / "keys.txt").write_text("laptop: sk-0123456789abcdef0123\n")
+    (scratch / "keys.txt").chmod(0o600)
     (scratch / "prompts.jsonl").write_text('{"prompt": "Once"}\n{"prompt": "Twice", "max_tokens": 4}\n')
     (scratch / "books").mkdir()
     for i in range(4):

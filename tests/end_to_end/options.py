@@ -117,7 +117,7 @@ def check_other_programs_spellings(model, folder):
 
     refused(["ls"], "keeps no list of models")
     refused(["pull", "deepseek-v2"], "downloads no models")
-    refused(["serve"], "no server")
+    refused(["server"], "fathom serve")
     refused(["generat", "-p", "run"], "Did you mean generate")
     refused(["run"], "fathom chat -m MODEL")
     # A command that there is not, and none at all, is named as such.

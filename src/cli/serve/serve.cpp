@@ -5,6 +5,7 @@
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/values.h"
+#include "load/text.h"
 #include "server/service.h"
 
 namespace fathom {
@@ -15,6 +16,7 @@ struct ServeOptions {
   SamplingOptions sampling;
   server::ServiceOptions service;
   std::string name, chat_template;
+  std::vector<std::string> dry_breakers;
   int64_t cache_tokens = 0, max_running = 32, max_queued = 256, passage_tokens = kPieceTokens;
   double stretch = 2;
   bool exact_prefixes = false, lazy = false;
@@ -36,6 +38,8 @@ void run_serve(ServeOptions o) {
   s.model.name = o.name.empty() ? default_name(o.model.path) : o.name;
   s.model.chat_template = o.chat_template;
   s.model.sampling = o.sampling;
+  const Tokenizer tokenizer = load_tokenizer(model);
+  s.model.sampling.dry_breakers = dry_breaker_ids(&tokenizer, o.dry_breakers);  // a request may turn DRY on
   server::EngineThreadOptions& e = s.model.engine;
   e.threads = o.model.threads;
   e.numa = numa();
@@ -64,7 +68,10 @@ void add_network_options(CLI::App& command, ServeOptions& o) {
   h.port = 8080;
   command.add_option("--host", h.address, "address to listen on: an IP address, localhost, or unix:/path")
       ->capture_default_str();
-  command.add_option("--port", h.port, "0: any that is free")->check(CLI::Range(0, 65535))->capture_default_str();
+  command.add_option("--port", h.port, "0: any that is free")
+      ->transform(whole_number(0, 65535))
+      ->type_name("N")
+      ->capture_default_str();
   command
       .add_option("--keys", h.keys_file,
                   "API keys, a line each: NAME: SHA-256 of the key, or the key; read again on SIGHUP")
@@ -77,7 +84,10 @@ void add_network_options(CLI::App& command, ServeOptions& o) {
       ->type_name("NAME");
   command.add_option("--allow-origin", h.origins, "pages of this origin may ask; several if wanted, * for any")
       ->type_name("URL");
-  command.add_option("--max-connections", h.limits.connections, "most open connections")->capture_default_str();
+  command.add_option("--max-connections", h.limits.connections, "most open connections")
+      ->transform(whole_number(1, 1 << 20))
+      ->type_name("N")
+      ->capture_default_str();
   command.add_option("--log", o.service.log.path, "file to log to; default: stderr")->type_name("FILE");
   command.add_flag("--log-json", o.service.log.json, "log lines as JSON");
 }
@@ -99,7 +109,8 @@ void add_scheduling_options(CLI::App& command, ServeOptions& o) {
   command
       .add_option("--stretch", o.stretch,
                   "how much longer a step may take while prompts are read beside it, in steps without")
-      ->check(CLI::Range(1.0, 1000.0))
+      ->transform(real_number(1, 1000))
+      ->type_name("X")
       ->capture_default_str();
   command.add_option("--prompt-rows", o.passage_tokens, "most prompt tokens that are read at a time")
       ->transform(whole_number(1, 1 << 16))
@@ -108,20 +119,25 @@ void add_scheduling_options(CLI::App& command, ServeOptions& o) {
   command.add_flag("--exact-prefixes", o.exact_prefixes,
                    "reuse of cached tokens only where it changes no bit of an answer");
   command.add_option("--keep-alive", o.keep_alive, "seconds between comments in a silent stream; 0: none")
-      ->transform(whole_number(0))
+      ->transform(whole_number(0, 1 << 30))
+      ->type_name("SECONDS")
       ->capture_default_str();
   command.add_option("--timeout", o.service.limits.timeout_seconds, "seconds for a request; 0: as long as it takes")
-      ->check(CLI::NonNegativeNumber)
+      ->transform(real_number(0, 1e9))
+      ->type_name("SECONDS")
       ->capture_default_str();
   command.add_option("--drain", o.drain, "seconds that requests under way have when the server stops")
-      ->transform(whole_number(0))
+      ->transform(whole_number(0, 1 << 30))
+      ->type_name("SECONDS")
       ->capture_default_str();
   command.add_option("--watchdog", o.watchdog, "seconds without progress after which /ready says no")
-      ->transform(whole_number(1))
+      ->transform(whole_number(1, 1 << 30))
+      ->type_name("SECONDS")
       ->capture_default_str();
   command.add_flag("--lazy", o.lazy, "load the model when the first request comes");
   command.add_option("--unload-after", o.unload_after, "unload it after so many idle seconds; 0: never")
-      ->transform(whole_number(0))
+      ->transform(whole_number(0, 1 << 30))
+      ->type_name("SECONDS")
       ->capture_default_str();
 }
 
@@ -135,6 +151,7 @@ void add_serve(CLI::App& app) {
       ->type_name("NAME");
   add_chat_template_option(command, o->chat_template);
   add_sampling_options(command, o->sampling);
+  add_dry_breaker_option(command, o->dry_breakers);
   add_network_options(command, *o);
   add_scheduling_options(command, *o);
   command.footer(

@@ -421,8 +421,8 @@ void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) 
       const std::span<const float> logits(row.data, static_cast<size_t>(row.size));
       Choice& choice = choices[static_cast<size_t>(i)];
       try {
-        const int32_t id =
-            sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling, allowed_of(job), job.n_prompt);
+        const int32_t id = sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling,
+                                  allowed_of(job), job.n_prompt);
         choice.token = job.request.logprobs >= 0 ? token_score(logits, g.n_usable_ids, id, job.request.logprobs)
                                                  : TokenScore{.id = id};
       } catch (const Error& e) {

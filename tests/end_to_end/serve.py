@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""`fathom serve` as clients see it: the answers of every route, streams, scores, constraints, errors, cancelling, draining.
+
+    python3 tests/end_to_end/serve.py build/release/fathom
+"""
+import concurrent.futures
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+FATHOM = os.path.realpath(sys.argv[1])
+ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("FATHOM_")}, "FATHOM_TUNE": "off"}
+failures = []
+
+
+def claim(holds, what):
+    if not holds:
+        failures.append(what)
+        print("FAILED", what, flush=True)
+
+
+class Server:
+    def __init__(self, *options):
+        self.process = subprocess.Popen([FATHOM, "serve", "--port", "0", *options], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        self.log = []
+        while True:
+            line = self.process.stderr.readline()
+            self.log.append(line)
+            if not line:
+                raise SystemExit(f"the server ended: {self.log}")
+            if found := re.search(r"at http://127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+                break
+        import threading
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+        for _ in range(600):
+            if self.get("/ready")[0] == 200:
+                return
+            time.sleep(0.05)
+        raise SystemExit("the server does not become ready")
+
+    def request(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        connection.request(method, path, data, {"Content-Type": "application/json", **(headers or {})})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, text, answer.headers
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post(self, path, body, **options):
+        status, text, _ = self.request("POST", path, body, **options)
+        return status, json.loads(text)
+
+    def events(self, path, body):
+        """The data of a stream's events, comments left out."""
+        status, text, headers = self.request("POST", path, {**body, "stream": True})
+        claim(status == 200 and headers["Content-Type"].startswith("text/event-stream"), f"{path} streams: {status} {text[:200]}")
+        return [e[6:] for e in text.decode().split("\n\n") if e.startswith("data: ")]
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        code = self.process.wait(60)
+        self.reader.join(10)
+        return code
+
+
+def refused(answer, status, param=None, code=None, words=""):
+    got, body = answer
+    error = body.get("error", {})
+    claim(got == status and set(error) == {"message", "type", "param", "code"} and (param is None or error["param"] == param)
+          and (code is None or error["code"] == code) and words in error["message"], f"{status} {param} {code} {words!r}: {got} {body}")
+
+
+def check_completions(s):
+    ask = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
+    status, whole = s.post("/v1/completions", ask)
+    choice = whole["choices"][0]
+    claim(status == 200 and choice["finish_reason"] == "length" and whole["usage"]["completion_tokens"] == 12, f"completion: {whole}")
+    chunks = [json.loads(e) for e in s.events("/v1/completions", ask)[:-1]]
+    claim("".join(c["choices"][0]["text"] for c in chunks) == choice["text"], "a streamed completion is the whole one")
+    generated = subprocess.run([FATHOM, "generate", "-p", "Once upon a time", "-n", "12", "--temperature", "0", "-q"], capture_output=True, text=True, env=ENVIRONMENT).stdout
+    claim(generated == choice["text"] + "\n", f"as `fathom generate`: {generated!r} {choice['text']!r}")
+    ids = s.post("/tokenize", {"prompt": "Once upon a time"})[1]["tokens"]
+    status, several = s.post("/v1/completions", {**ask, "prompt": [ids, "The king", ids], "n": 1})
+    claim(status == 200 and [c["index"] for c in several["choices"]] == [0, 1, 2] and several["choices"][2]["text"] == choice["text"], f"several prompts: {several}")
+
+
+def check_scores(s):
+    """The contract of evaluation harnesses: echo with logprobs."""
+    prompt = s.post("/tokenize", {"prompt": "The king said: né"})[1]["tokens"]
+    ask = {"prompt": [prompt], "max_tokens": 1, "logprobs": 1, "echo": True, "temperature": 0, "seed": 1234}
+    choice = s.post("/v1/completions", ask)[1]["choices"][0]
+    scores = choice["logprobs"]
+    n = len(prompt)
+    claim(all(len(scores[k]) == n + 1 for k in ("tokens", "token_logprobs", "top_logprobs", "text_offset")), f"{n} + 1 entries: {scores}")
+    claim(scores["token_logprobs"][0] is None and scores["top_logprobs"][0] is None, "the first token has no score")
+    for token, logprob, top in list(zip(scores["tokens"], scores["token_logprobs"], scores["top_logprobs"]))[1:]:
+        claim(top.get(token) == logprob and logprob <= max(top.values()) <= 0, f"{token!r} {logprob} in {top}")
+    claim(scores["top_logprobs"][-1][scores["tokens"][-1]] == max(scores["top_logprobs"][-1].values()), "the greedy token is the most likely one")
+    offsets = scores["text_offset"]
+    claim(offsets[0] == 0 and offsets == sorted(offsets) and offsets[-1] <= len(choice["text"]), f"offsets count characters: {offsets}")
+    perplexity = s.post("/v1/completions", {**ask, "max_tokens": 0})[1]["choices"][0]["logprobs"]
+    claim(perplexity["token_logprobs"] == scores["token_logprobs"][:-1], "max_tokens 0 scores the prompt alone")
+
+
+def check_chat(s):
+    ask = {"messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 10, "temperature": 0}
+    status, whole = s.post("/v1/chat/completions", ask)
+    message = whole["choices"][0]["message"]
+    claim(status == 200 and message["role"] == "assistant" and whole["object"] == "chat.completion", f"chat: {whole}")
+    events = s.events("/v1/chat/completions", {**ask, "stream_options": {"include_usage": True}})
+    claim(events[-1] == "[DONE]", "a stream ends with [DONE]")
+    chunks = [json.loads(e) for e in events[:-1]]
+    claim(len({(c["id"], c["created"]) for c in chunks}) == 1, "one id for all chunks")
+    claim(chunks[0]["choices"][0]["delta"]["role"] == "assistant", "the first chunk has the role")
+    claim(all(c["usage"] is None for c in chunks[:-1]) and chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] == 10, "usage comes last")
+    claim(chunks[-2]["choices"][0]["finish_reason"] == "length" and chunks[-2]["choices"][0]["delta"] == {}, "an empty delta with finish_reason")
+    claim("".join(c["choices"][0]["delta"].get("content", "") for c in chunks[:-1]) == message["content"], "the streamed text is the whole one")
+    status, scored = s.post("/v1/chat/completions", {**ask, "logprobs": True, "top_logprobs": 3, "n": 2, "temperature": 1, "seed": 5})
+    content = scored["choices"][1]["logprobs"]["content"]
+    claim(len(scored["choices"]) == 2 and len(content) == 10 and all(len(t["top_logprobs"]) == 3 and bytes(t["bytes"]) is not None for t in content), f"scores: {scored}")
+    text = message["content"]
+    stop = text[len(text) // 2:len(text) // 2 + 3]
+    status, stopped = s.post("/v1/chat/completions", {**ask, "stop": [stop]})
+    claim(stopped["choices"][0]["finish_reason"] == "stop" and stopped["choices"][0]["message"]["content"] == text[:text.index(stop)], f"stop {stop!r}: {stopped}")
+
+
+def check_constraints(s):
+    ask = {"messages": [{"role": "user", "content": "?"}], "temperature": 1, "max_tokens": 200}
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 8}, "n": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["name", "n"], "additionalProperties": False}
+    for seed in range(4):
+        status, answer = s.post("/v1/chat/completions", {**ask, "seed": seed, "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}})
+        choice = answer["choices"][0]
+        if choice["finish_reason"] == "stop":
+            value = json.loads(choice["message"]["content"])
+            claim(set(value) == {"name", "n"} and 0 <= value["n"] <= 99 and len(value["name"]) <= 8, f"schema: {value}")
+    claim(re.fullmatch(r"[ab]{3}-\d", s.post("/v1/chat/completions", {**ask, "guided_regex": "[ab]{3}-[0-9]"})[1]["choices"][0]["message"]["content"]), "regex")
+    claim(s.post("/v1/chat/completions", {**ask, "guided_choice": ["yes", "no"]})[1]["choices"][0]["message"]["content"] in ("yes", "no"), "choice")
+    claim(s.post("/v1/chat/completions", {**ask, "grammar": 'root ::= "x" [0-9]'})[1]["choices"][0]["message"]["content"][0] == "x", "grammar")
+    refused(s.post("/v1/chat/completions", {**ask, "grammar": "root ::= root"}), 400, "grammar")
+    refused(s.post("/v1/chat/completions", {**ask, "guided_regex": "(a"}), 400, "guided_regex")
+    refused(s.post("/v1/chat/completions", {**ask, "response_format": {"type": "json_schema", "json_schema": {"schema": {"if": {}}}}}), 400, "response_format.json_schema.schema")
+
+
+def check_errors(s):
+    chat = {"messages": [{"role": "user", "content": "x"}]}
+    refused(s.post("/v1/chat/completions", {**chat, "temprature": 1}), 400, "temprature", "unknown_parameter", "temperature")
+    for name, bad in (("temperature", [-0.001, 2.001, "1", True, []]), ("top_p", [-1, 1.1]), ("max_tokens", [-1, 1.5, "5", 2**60]), ("n", [0, 129, 1.5]), ("top_logprobs", [21, -1]),
+                      ("stop", [5, [1], ["a"] * 17, ""]), ("seed", [1.5, 2**64, "1"]), ("logit_bias", [{"x": 1}, {"1": 101}, {"999999": 1}, []]), ("stream", [1, "true"]),
+                      ("messages", [[], {}, "x", [{"role": "king", "content": "x"}], [{"content": "x"}], [{"role": "user", "content": [{"type": "image_url"}]}]]),
+                      ("response_format", ["x", {"type": "xml"}]), ("presence_penalty", [-2.1, 2.1]), ("model", [5])):
+        for value in bad:
+            status, body = s.post("/v1/chat/completions", {**chat, "logprobs": True, name: value})
+            claim(status == 400 and str(body["error"]["param"]).split(".")[0] == name, f"{name} {value!r}: {status} {body}")
+    refused(s.post("/v1/chat/completions", {**chat, "model": "gpt-4"}), 404, "model", "model_not_found")
+    refused(s.post("/v1/chat/completions", {**chat, "functions": []}), 400, "functions")
+    refused(s.post("/v1/completions", {"prompt": [0] * 513}), 400, "prompt", "context_length_exceeded", "513")
+    for raw in (b"", b"{", b"[]", b"{} x", b'{"a":1,"a":2}', b"[" * 100000, b'{"messages":' * 20000, b'{"prompt":"\xff"}', b'{"prompt":NaN}', b'{"seed":1e999}'):
+        status, text, _ = s.request("POST", "/v1/completions", raw)
+        claim(status == 400 and json.loads(text)["error"]["message"], f"{raw[:20]}: {status}")
+    refused(s.post("/detokenize", {"tokens": [-1]}), 400, "tokens")
+    refused(s.post("/v1/nothing", {}), 404)
+    claim(s.get("/v1/completions")[0] == 405, "a wrong method")
+
+
+def check_text_routes(s):
+    models = json.loads(s.get("/v1/models")[1])
+    name = models["data"][0]["id"]
+    claim(json.loads(s.get(f"/v1/models/{name}")[1])["id"] == name and s.get("/v1/models/other")[0] == 404, "models by id")
+    tokens = s.post("/tokenize", {"prompt": "Hello", "add_special_tokens": False})[1]["tokens"]
+    claim(s.post("/detokenize", {"tokens": tokens})[1]["prompt"] == "Hello", "there and back")
+    claim(json.loads(s.get("/tokenizer_info")[1])["eos_token"], "tokenizer_info")
+    claim("User: x" in s.post("/apply-template", {"messages": [{"role": "user", "content": "x"}]})[1]["prompt"], "apply-template")
+    page = s.get("/")
+    claim(page[0] == 200 and b"<!doctype html>" in page[1].lower() and "default-src 'none'" in page[2]["Content-Security-Policy"], "the page")
+    claim(s.get("/", headers={"If-None-Match": page[2]["ETag"]})[0] == 304, "the page is kept by its ETag")
+    metrics = s.get("/metrics")[1].decode()
+    claim("# TYPE time_to_first_token_seconds histogram" in metrics and 'requests_finished_total{reason="length"}' in metrics, "metrics")
+
+
+def check_neighbours(s):
+    """The same seed gives the same text, alone and among many."""
+    def ask(i):
+        return s.post("/v1/completions", {"prompt": f"The king said to the {['man', 'people', 'priest', 'son'][i % 4]}", "max_tokens": 40, "temperature": 1, "seed": i})[1]["choices"][0]["text"]
+    alone = [ask(i) for i in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        claim(list(pool.map(ask, range(12))) == alone, "neighbours change no text")
+
+
+def check_leaving(s):
+    """A client that leaves frees its sequence at once."""
+    body = json.dumps({"prompt": "Once", "max_tokens": 400, "stream": True, "ignore_eos": True, "temperature": 1}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for wait in (0, 0.005, 0.02):
+        connection = socket.create_connection(("127.0.0.1", s.port))
+        connection.sendall(head + body)
+        time.sleep(wait)
+        connection.close()
+    for _ in range(200):
+        metrics = s.get("/metrics")[1].decode()
+        if re.search(r"^requests_running\{.*\} 0$", metrics, re.M) and re.search(r"^kv_cache_usage_ratio\{.*\} 0$", metrics, re.M):
+            break
+        time.sleep(0.02)
+    else:
+        claim(False, "sequences of clients that left stay")
+
+
+def check_draining():
+    s = Server()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = pool.submit(s.post, "/v1/completions", {"prompt": "Once", "max_tokens": 450, "ignore_eos": True, "temperature": 1})
+        time.sleep(0.05)
+        s.process.send_signal(signal.SIGTERM)
+        status, body = running.result()
+    claim(status == 200 and body["usage"]["completion_tokens"] == 450, f"a request under way ends: {status}")
+    claim(s.process.wait(30) == 0, "a drained server ends with 0")
+    for options, words in ((["--port", "99999"], "65535"), (["--keys", "/nonexistent"], "nonexistent"), (["--host", "256.1.1.1"], "256"), (["--tls-certificate", "x"], "TLS")):
+        p = subprocess.run([FATHOM, "serve", *options], capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
+        claim(p.returncode == 2 and words in p.stderr and p.stderr.count("\n") <= 2, f"{options}: {p.returncode} {p.stderr}")
+
+
+def main():
+    s = Server()
+    for check in (check_completions, check_scores, check_chat, check_constraints, check_errors, check_text_routes, check_neighbours, check_leaving):
+        check(s)
+    claim(s.stop() == 0, "the server ends with 0")
+    claim(not any("Who are you" in line for line in s.log), "no prompt in the log")
+    check_draining()
+    print(f"{len(failures)} failures")
+    sys.exit(1 if failures else 0)
+
+
+main()
