@@ -1,5 +1,6 @@
 // Shows a growing Markdown text in an element. Blocks that did not change keep their elements, so that a selection in them stays and a long
 // answer costs what its last block costs.
+import { directionOf } from "./direction";
 import { blockHtml, blocksOf, type Block } from "./markdown";
 import { renderMath } from "./math";
 import { sanitise } from "./sanitise";
@@ -45,7 +46,8 @@ export class MarkdownView {
   }
 }
 
-const kDirected = "p, li, h3, h4, h5, h6, blockquote, td, th, summary";
+const kDirected = "p, h3, h4, h5, h6, td, th, summary";
+const kDirectedWhole = "ul, ol, blockquote, table"; // bullets, bars and columns go with the text
 
 function plainElement(text: string): HTMLElement {
   const plain = document.createElement("pre");
@@ -63,6 +65,7 @@ function elementOf(block: Block): HTMLElement {
   }
   element.append(sanitise(blockHtml(block)));
   for (const node of element.querySelectorAll<HTMLElement>(kDirected)) node.dir = "auto"; // right-to-left scripts
+  for (const node of element.querySelectorAll<HTMLElement>(kDirectedWhole)) node.dir = directionOf(node.textContent ?? "");
   const formulas = [...element.querySelectorAll<HTMLElement>(".math")].slice(0, kMostFormulas);
   for (const node of formulas) renderMath(node, node.classList.contains("math-display"));
   for (const node of element.querySelectorAll<HTMLElement>(".math-display")) makeScrollable(node, "Formula");

@@ -2,9 +2,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { lastQuestion, send, stop } from "../chat/actions";
 import { current, editing, generation, path, server } from "../chat/state";
+import { directionOf } from "../text/direction";
 import { whole } from "./format";
 import { Icon } from "./icons";
-import { directionOf, fitHeight, isComposing } from "./text_area";
+import { fitHeight, isComposing } from "./text_area";
 
 // Tokens that the conversation took up when its last answer ended.
 function contextUsed(): number | undefined {

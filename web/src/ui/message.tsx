@@ -3,13 +3,14 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { chooseBranch, regenerate, resend } from "../chat/actions";
 import type { Message } from "../chat/conversation";
 import { editing, generation, revision, tree } from "../chat/state";
+import { directionOf } from "../text/direction";
 import type { Generation } from "../chat/generation";
 import { AnswerText, PlainText } from "./answer_text";
 import { CopyButton, IconButton } from "./controls";
 import { ErrorCard } from "./error_card";
 import { Figures } from "./figures";
 import { whole } from "./format";
-import { directionOf, fitHeight, isComposing } from "./text_area";
+import { fitHeight, isComposing } from "./text_area";
 import { TokenView } from "./token_view";
 
 type View = "text" | "raw" | "tokens";

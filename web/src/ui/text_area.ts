@@ -7,11 +7,3 @@ export function fitHeight(area: HTMLTextAreaElement | null): void {
   area.style.height = "auto";
   area.style.height = `${area.scrollHeight}px`;
 }
-
-const kFirstLetter = /\p{L}/u;
-const kRightToLeft = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u;
-
-// The direction of a text by its first letter. What dir="auto" does as well, but in Chromium with seconds for every megabyte.
-export function directionOf(text: string): "rtl" | "ltr" {
-  return kRightToLeft.test(kFirstLetter.exec(text.slice(0, 1000))?.[0] ?? "") ? "rtl" : "ltr";
-}

@@ -176,6 +176,6 @@ describe("right to left", mocked, () => {
     await eventually(async () => assert.equal(await page.locator("#composer").evaluate((e) => getComputedStyle(e).direction), "rtl"));
     await page.locator("#composer").press("Enter");
     await settled(page);
-    for (const what of [".question-text", ".answer p", ".answer li"]) assert.equal(await page.locator(what).first().evaluate((e) => getComputedStyle(e).direction), "rtl", what);
+    for (const what of [".question-text", ".answer p", ".answer ul", ".answer li"]) assert.equal(await page.locator(what).first().evaluate((e) => getComputedStyle(e).direction), "rtl", what);
   });
 });
