@@ -14,7 +14,7 @@ class ServerExchange final : public Exchange {
 
   void reply(Reply reply) noexcept override {
     if (!answer_->finish()) return;
-    tell([answer = answer_, r = std::move(reply)](Connection& c) mutable { c.reply(answer, std::move(r)); });
+    tell([answer = answer_, r = std::move(reply)](Connection& c) { c.reply(answer, r); });
   }
   void start(int status, std::string content_type, Headers headers) noexcept override {
     tell([answer = answer_, status, type = std::move(content_type), h = std::move(headers)](Connection& c) mutable {

@@ -38,7 +38,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // Of the handler, in the order of its calls; what comes from another answer than the current one is passed over.
   using AnswerPtr = std::shared_ptr<Answer>;
-  void reply(const AnswerPtr& answer, Reply reply);
+  void reply(const AnswerPtr& answer, const Reply& reply);
   void start_stream(const AnswerPtr& answer, Reply head);
   void write(const AnswerPtr& answer, std::string_view bytes, size_t reserved);
   void end_stream(const AnswerPtr& answer);
@@ -52,7 +52,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // connection_read.cpp
   void read_more();
   void on_read(const error_code& ec, size_t n);
-  void on_client_end(const error_code& ec);
+  void on_client_end();
   void process_input();
   void begin_request();
   void name_request();  // id, method and path, of a head that may be incomplete

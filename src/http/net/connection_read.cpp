@@ -1,5 +1,3 @@
-#include <boost/asio/error.hpp>
-
 #include "base/error.h"
 #include "http/net/connection.h"
 #include "http/parse/token.h"
@@ -33,7 +31,7 @@ void Connection::on_read(const error_code& ec, size_t n) {
     if (transport_->is_tls()) return say_done();
     return ec ? close() : read_more();
   }
-  if (ec) return on_client_end(ec);
+  if (ec) return on_client_end();
   in_.append(piece_, 0, n);
   if (phase_ == Phase::answering)
     read_more();
@@ -41,11 +39,11 @@ void Connection::on_read(const error_code& ec, size_t n) {
     process_input();
 }
 
-// The end of what the client sends counts as its leaving, unless the answer is complete and only has to be written.
-void Connection::on_client_end(const error_code& ec) {
+// The end of what the client sends counts as its leaving, unless the answer is complete and only has to be written:
+// then the write tells whether it came through.
+void Connection::on_client_end() {
   client_ended_ = true;
-  if (phase_ == Phase::answering && current_->complete && ec == asio::error::eof) return;
-  close();
+  if (phase_ != Phase::answering || !current_->complete) close();
 }
 
 void Connection::process_input() {

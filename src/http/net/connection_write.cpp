@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "base/text/suggest.h"
 #include "http/net/connection.h"
 #include "http/response_head.h"
@@ -18,7 +20,7 @@ bool Connection::is_current(const AnswerPtr& answer) const noexcept {
   return phase_ == Phase::answering && current_->answer == answer && !current_->complete;
 }
 
-void Connection::reply(const AnswerPtr& answer, Reply reply) {
+void Connection::reply(const AnswerPtr& answer, const Reply& reply) {
   if (!is_current(answer)) return;
   if (!current_->started) return send_whole(reply);
   core_->log.line(LogLevel::error, "a handler replied within its stream", {{"id", current_->id}});

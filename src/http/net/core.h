@@ -1,5 +1,7 @@
 // What all connections of a server share.
 #pragma once
+#include <fmt/format.h>
+
 #include <atomic>
 #include <map>
 #include <mutex>
