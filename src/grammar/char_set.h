@@ -10,7 +10,8 @@ namespace fathom::grammar {
 
 struct CodeRange {
   uint32_t first, last;  // both included
-  auto operator<=>(const CodeRange&) const = default;
+  bool operator==(const CodeRange&) const = default;
+  bool operator<(const CodeRange& o) const noexcept { return first != o.first ? first < o.first : last < o.last; }
 };
 
 // Always sorted, without overlap or neighbours, without surrogates (which UTF-8 cannot write).
@@ -28,7 +29,8 @@ class CharSet {
   CharSet operator&(const CharSet& other) const;
   bool empty() const noexcept { return ranges_.empty(); }
   const std::vector<CodeRange>& ranges() const noexcept { return ranges_; }
-  auto operator<=>(const CharSet&) const = default;
+  bool operator==(const CharSet&) const = default;
+  bool operator<(const CharSet& o) const noexcept { return ranges_ < o.ranges_; }  // for maps
 
  private:
   std::vector<CodeRange> ranges_;

@@ -4,7 +4,6 @@
 #pragma once
 #include <xxhash.h>
 
-#include <compare>
 #include <cstdint>
 #include <span>
 
@@ -12,7 +11,8 @@ namespace fathom::grammar {
 
 struct Digest {
   uint64_t low = 0, high = 0;
-  auto operator<=>(const Digest&) const = default;
+  bool operator==(const Digest&) const = default;
+  bool operator<(const Digest& o) const noexcept { return low != o.low ? low < o.low : high < o.high; }
 };
 
 inline Digest digest_of(std::span<const uint64_t> words, uint64_t seed) noexcept {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint32_t kDead = 0;  // the place without threads
 constexpr int64_t kCostOfTable = 32;
+constexpr int kLongestSkip = 12;  // characters, from places that do not lead back to themselves
 
 using Table = std::array<uint32_t, 256>;
 
@@ -36,19 +37,33 @@ class PlaceTable {
     return *places_[place].next;
   }
 
-  // The kinds of characters that can follow in any number and order and lead back to this place.
-  CharKinds circling(uint32_t place) {
-    if (!places_[place].circling) places_[place].circling = find_circling(place);
-    return *places_[place].circling;
+  // Whether every text of at most n characters of these kinds can be read from here, as the strides of places show.
+  bool reads_all(uint32_t place, CharKinds kinds, int n) {
+    if ((kinds & kIllFormed) != 0) return false;  // or the way here ends within a character
+    for (int step = 0; step < n; ++step) {
+      if (step == kLongestSkip) return false;
+      const Stride& stride = stride_of(place, kinds);
+      if ((kinds & ~stride.kinds) != 0) return false;
+      if (stride.to == place) return true;
+      place = stride.to;
+    }
+    return true;
   }
 
   bool exhausted() const noexcept { return stepper_.exhausted(); }
 
  private:
+  // Each character of these kinds, whole, leads to the same place. Within strings that is the place itself, or the next
+  // one where characters are counted.
+  struct Stride {
+    uint32_t to = kDead;
+    CharKinds kinds = 0;
+    bool has_wide = false;  // kinds of more than one byte have been looked at
+  };
   struct Place {
     Position position;
     std::unique_ptr<Table> next;
-    std::optional<CharKinds> circling;
+    std::optional<Stride> stride;
   };
   struct Reading {
     uint8_t first, last;
@@ -94,30 +109,49 @@ class PlaceTable {
     return known->second;
   }
 
-  CharKinds find_circling(uint32_t place) {
-    CharKinds kinds = 0, others = 0;
-    const Table& table = next(place);  // stays where it is
-    for (unsigned byte = 0; byte < 0x80; ++byte) {
-      const CharKinds kind = CharKinds{1} << ascii_kind(static_cast<uint8_t>(byte));
-      (table[byte] == place ? kinds : others) |= kind;
+  const Stride& stride_of(uint32_t place, CharKinds kinds) {
+    if (!places_[place].stride) {
+      const Stride narrow = narrow_stride(next(place));  // may move places_
+      places_[place].stride = narrow;
     }
-    for (unsigned byte = 0xC2; byte <= 0xF4 && kinds != 0; ++byte) {
+    const Stride known = *places_[place].stride;
+    const bool asks_wide = (kinds >> kTwoBytes) != 0;
+    if (asks_wide && !known.has_wide && known.to != kDead) {
+      const CharKinds wide = wide_kinds(next(place), known.to);  // as above
+      places_[place].stride = Stride{known.to, known.kinds | wide, true};
+    }
+    return *places_[place].stride;
+  }
+
+  static Stride narrow_stride(const Table& table) {
+    Stride out;
+    for (const unsigned char c : {'a', 'A', '0', ' '})
+      if (out.to == kDead) out.to = table[c];
+    if (out.to == kDead) return out;
+    CharKinds others = 0;
+    for (unsigned byte = 0; byte < 0x80; ++byte)
+      (table[byte] == out.to ? out.kinds : others) |= CharKinds{1} << ascii_kind(static_cast<uint8_t>(byte));
+    out.kinds &= ~others;
+    return out;
+  }
+
+  CharKinds wide_kinds(const Table& table, uint32_t to) {
+    CharKinds kinds = 0, others = 0;
+    for (unsigned byte = 0xC2; byte <= 0xF4; ++byte) {
       const Continuation at = begin_char(static_cast<uint8_t>(byte));
-      const bool same_as_before =
-          byte > 0xC2 && table[byte] == table[byte - 1] && at == begin_char(static_cast<uint8_t>(byte - 1));
-      if (same_as_before) continue;
-      (leads_back(table[byte], at, place) ? kinds : others) |= CharKinds{1} << at.kind;
+      const bool as_before = table[byte] == table[byte - 1] && at == begin_char(static_cast<uint8_t>(byte - 1));
+      if (!as_before) (leads_to(table[byte], at, to) ? kinds : others) |= CharKinds{1} << at.kind;
     }
     return kinds & ~others;
   }
 
-  // Whether every way to end the character leads to `place`. At most three bytes deep.
-  bool leads_back(uint32_t from, const Continuation& at, uint32_t place) {
-    if (at.left == 0 || from == kDead) return from == place && from != kDead;
-    const Table& table = next(from);
+  // Whether every way to end the character leads to that place. At most three bytes deep.
+  bool leads_to(uint32_t from, const Continuation& at, uint32_t to) {
+    if (at.left == 0 || from == kDead) return from == to;
+    const Table& table = next(from);  // a table stays where it is
     const Continuation after = next_in_char(at, at.first);
     for (unsigned byte = at.first; byte <= at.last; ++byte)
-      if ((byte == at.first || table[byte] != table[byte - 1]) && !leads_back(table[byte], after, place)) return false;
+      if ((byte == at.first || table[byte] != table[byte - 1]) && !leads_to(table[byte], after, to)) return false;
     return true;
   }
 
@@ -142,6 +176,7 @@ void walk(PlaceTable& places, const TokenTrie& trie, uint32_t start, TokenMask& 
   const auto nodes = trie.nodes();
   const auto ids = trie.ids();
   const auto kinds_behind = trie.kinds_behind();
+  const auto chars_behind = trie.chars_behind();
   std::vector<const Table*> tables(trie.max_depth() + 1);  // by depth
   tables[0] = &places.next(start);
   for (uint32_t at = 0; at < nodes.size() && !places.exhausted();) {
@@ -153,8 +188,8 @@ void walk(PlaceTable& places, const TokenTrie& trie, uint32_t start, TokenMask& 
     }
     uint32_t next = at + 1;
     if (node.behind != next) {
-      if ((kinds_behind[at] & ~places.circling(place)) == 0)
-        next = node.behind;  // all that begins like this stays in this place
+      if (places.reads_all(place, kinds_behind[at], chars_behind[at]))
+        next = node.behind;
       else
         tables[node.depth] = &places.next(place);
     }

@@ -73,18 +73,25 @@ void TokenTrie::find_kinds() {
   using grammar::CharKinds;
   std::vector<grammar::Continuation> path(max_depth_ + 1);  // what has been read of a character, by depth
   std::vector<CharKinds> last(nodes_.size());               // the kind of the character that the last byte is of
-  std::vector<uint8_t> at_end(nodes_.size());               // of a character
+  std::vector<uint8_t> begins(nodes_.size()), ends(nodes_.size());  // a character, with the last byte
   for (size_t i = 0; i < nodes_.size(); ++i) {
-    const grammar::Continuation at = path[nodes_[i].depth] = next_in_char(path[nodes_[i].depth - 1u], nodes_[i].byte);
+    const grammar::Continuation before = path[nodes_[i].depth - 1u], at = next_in_char(before, nodes_[i].byte);
+    path[nodes_[i].depth] = at;
     last[i] = at.kind < 0 ? grammar::kIllFormed : CharKinds{1} << at.kind;
-    at_end[i] = at.left == 0;
+    begins[i] = before.left == 0;
+    ends[i] = at.left == 0;
   }
   kinds_behind_.assign(nodes_.size(), 0);
-  for (size_t i = nodes_.size(); i-- > 0;)
-    for (uint32_t child = static_cast<uint32_t>(i) + 1; child < nodes_[i].behind; child = nodes_[child].behind)
+  chars_behind_.assign(nodes_.size(), 0);
+  for (size_t i = nodes_.size(); i-- > 0;) {
+    for (uint32_t child = static_cast<uint32_t>(i) + 1; child < nodes_[i].behind; child = nodes_[child].behind) {
       kinds_behind_[i] |= last[child] | kinds_behind_[child];
+      const int chars = chars_behind_[child] + begins[child];
+      chars_behind_[i] = static_cast<uint8_t>(std::clamp<int>(chars, chars_behind_[i], 255));
+    }
+  }
   for (size_t i = 0; i < nodes_.size(); ++i)
-    if (!at_end[i]) kinds_behind_[i] |= grammar::kIllFormed;
+    if (!ends[i]) kinds_behind_[i] |= grammar::kIllFormed;
 }
 
 bool TokenTrie::is_end(int32_t id) const noexcept { return std::binary_search(end_ids_.begin(), end_ids_.end(), id); }

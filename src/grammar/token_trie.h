@@ -36,6 +36,8 @@ class TokenTrie {
   // For a node, the kinds of characters that its tokens go on with behind its prefix (bits of grammar/char_kinds.h);
   // with the bit of ill-formed bytes where the prefix does not end a character.
   std::span<const uint64_t> kinds_behind() const noexcept { return kinds_behind_; }
+  // The most characters of which one of its tokens goes on behind its prefix; 255 for more.
+  std::span<const uint8_t> chars_behind() const noexcept { return chars_behind_; }
   size_t max_depth() const noexcept { return max_depth_; }
 
  private:
@@ -50,6 +52,7 @@ class TokenTrie {
   std::vector<Node> nodes_;
   std::vector<int32_t> ids_;
   std::vector<uint64_t> kinds_behind_;
+  std::vector<uint8_t> chars_behind_;
   size_t max_depth_ = 0;
 };
 

@@ -67,6 +67,50 @@ TEST(GrammarProperty, TheMaskIsWhatAPlainRecogniserAllows) {
   EXPECT_GT(places, 500);
 }
 
+// Branches of the vocabulary that are skipped whole: within strings, with characters counted or not, for tokens that
+// begin and end within characters. Trying a token alone goes another way than the mask.
+TEST(GrammarProperty, TheMaskIsThatOfTryingEveryToken) {
+  const std::vector<std::string> rich = {
+      "The quick brown fox, 12345678901234567890 jumps over the lazy dog\n\t\"and\" \\ more/_-+",
+      "\xE4\xBD\xA0\xE5\xA5\xBD\xE4\xB8\x96\xE7\x95\x8C a\xE6\x95\xB0\xC3\xA9\xC3\xBC\xD0\x96 "
+      "\xF0\x9F\x98\x80\xF0\x9F\x98\x81z",
+      "{\"key\": [\"v\", 1.5e3, null], \"\xED\x9F\xBF\": true}",
+      "ab\xED\xA0\x80"
+      "c\xF4\x90\x80\x80 \xC0\x80 \xFF\x7F\x01 d"};
+  std::vector<std::string> tokens = tokens_cut_from(rich, 600, 1);
+  for (uint64_t i = 0; i < 300; ++i) {  // long ones, of characters of few kinds
+    const std::string& text = rich[i % 2];
+    tokens.push_back(text.substr(philox(3, 1, i)[0] % text.size(), 1 + philox(3, 2, i)[0] % 40));
+  }
+  const auto vocabulary = trie_of(tokens);
+  const std::vector<std::shared_ptr<const Grammar>> grammars = {
+      Grammar::from_json_schema(R"({"type":"string"})"),
+      Grammar::from_json_schema(R"({"type":"string","maxLength":5})"),
+      Grammar::from_json_schema(R"({"type":"string","minLength":7,"maxLength":40})"),
+      Grammar::from_json_schema(R"({"items":{"pattern":"^[^0-9]{3,20}$"}})"),
+      Grammar::from_json_schema(R"({"properties":{"key":{"type":"string"}},"additionalProperties":true})"),
+      Grammar::from_regex("[a-z ,]{2,9}(.|\\n)*"),
+      Grammar::from_regex("[a-m0-4 ]*!|[A-Za-t ]{1,30}"),
+      Grammar::from_regex("([^\\u4e00-\\u9fff]|\\u4f60){0,30}"),
+      Grammar::from_regex("[\\p{L} ]*x|(.{3})*")};
+  for (const auto& grammar : grammars) {
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+      Matcher matcher(grammar, vocabulary);
+      for (uint64_t step = 0; step < 8; ++step) {
+        const Matcher before = matcher;  // has no mask yet
+        std::vector<int32_t> ways;
+        for (int32_t id = 0; id < std::ssize(tokens); ++id) {
+          const bool allowed = matcher.allowed().allows(id);
+          ASSERT_EQ(Matcher(before).accept(id), allowed) << seed << " " << step << " " << tokens[id];
+          if (allowed && id != kEndId) ways.push_back(id);
+        }
+        if (ways.empty()) break;
+        ASSERT_TRUE(matcher.accept(ways[philox(seed, 4, step)[0] % ways.size()]));
+      }
+    }
+  }
+}
+
 // Places that a text reaches by other tokens are the same places: the masks behind are one object.
 TEST(GrammarProperty, AnyCutOfATextIntoTokensIsAcceptedAlike) {
   const std::vector<std::shared_ptr<const Grammar>> grammars = {

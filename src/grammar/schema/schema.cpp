@@ -6,16 +6,13 @@
 
 #include "base/json/json_number.h"
 #include "grammar/json_text.h"
-#include "grammar/regex.h"
-#include "grammar/schema/formats.h"
-#include "grammar/schema/number_range.h"
+#include "grammar/schema/scalars.h"
 #include "grammar/schema/schema_parts.h"
 
 namespace fathom::grammar {
 namespace {
 
 constexpr int kMaxDepth = 2 * static_cast<int>(kMaxSchemaDepth);  // allOf can make schemas deeper than their text
-constexpr int64_t kExactDigits = 15;  // decimals of so many digits are told apart as doubles (DBL_DIG)
 
 class SchemaCompiler {
  public:
@@ -112,8 +109,8 @@ class SchemaCompiler {
     if (types == kAnyType) return json_.any_value();
     if (types & kNull) ways.push_back(json_.null());
     if (types & kBoolean) ways.push_back(json_.boolean());
-    if (types & kString) ways.push_back(compile_string(place, object));
-    if (types & kNumber) ways.push_back(compile_number(place, object, (types & kFraction) == 0));
+    if (types & kString) ways.push_back(string_schema(place, object, json_));
+    if (types & kNumber) ways.push_back(number_schema(place, object, (types & kFraction) == 0, json_, out_));
     if (types & kArray) ways.push_back(compile_array(place, object, depth));
     if (types & kObject) ways.push_back(compile_object(place, object, depth));
     return out_.alternatives(std::move(ways));
@@ -156,99 +153,6 @@ class SchemaCompiler {
       for (const json::value& value : list->get_array()) add(value);
     }
     return out_.alternatives(std::move(ways));
-  }
-
-  // A count that a keyword gives.
-  int64_t count_at(const Place& place, const json::object& object, const char* key, int64_t otherwise) {
-    const json::value* value = object.if_contains(key);
-    if (value == nullptr) return otherwise;
-    const auto n = json_integer(*value);
-    if (!n && !value->is_number()) refuse(place, "'{}' is {}; it must be a whole number", key, json_found(*value));
-    if (!n || *n < 0 || *n > kMaxRepeat)
-      refuse(place, "'{}' is {}; it must be a whole number from 0 to {}", key, json_found(*value), kMaxRepeat);
-    return *n;
-  }
-
-  Expr compile_string(const Place& place, const json::object& object) {
-    const int64_t min = count_at(place, object, "minLength", 0), max = count_at(place, object, "maxLength", -1);
-    const json::value *pattern = object.if_contains("pattern"), *format = object.if_contains("format");
-    if (max >= 0 && max < min)
-      refuse(place, "'minLength' {} is above 'maxLength' {}: no string satisfies both", min, max);
-    if (pattern == nullptr && format == nullptr)
-      return min == 0 && max < 0 ? json_.any_string() : json_.string_of_length(min, max);
-    if (pattern != nullptr && format != nullptr) refuse(place, "'pattern' beside 'format' is not supported");
-    if (!(pattern ? pattern : format)->is_string())
-      refuse(place, "'{}' must be a string", pattern ? "pattern" : "format");
-    const CharAutomaton matching = pattern != nullptr ? automaton_of_pattern(place, pattern->get_string())
-                                                      : automaton_of_format(place, format->get_string());
-    return json_.string_of(min == 0 && max < 0 ? matching : matching.of_length(min, max));
-  }
-
-  static CharAutomaton automaton_of_pattern(const Place& place, std::string_view pattern) {
-    return parse_regex(pattern, fmt::format("JSON schema, {}: 'pattern'", quoted_for_message(place.pointer, 200)))
-        .containing();
-  }
-
-  static CharAutomaton automaton_of_format(const Place& place, std::string_view name) {
-    const auto pattern = format_pattern(name);
-    if (!pattern) refuse(place, "format {} is not supported; there are {}", quoted_for_message(name), format_names());
-    return parse_regex(*pattern, fmt::format("JSON schema, {}: 'format'", quoted_for_message(place.pointer, 200)))
-        .whole();
-  }
-
-  // The tighter of a bound and its exclusive twin.
-  std::optional<Bound> bound_at(const Place& place, const json::object& object, const char* inclusive,
-                                const char* exclusive, bool lower) {
-    auto number = [&](const char* key) -> const json::value* {
-      const json::value* value = object.if_contains(key);
-      if (value != nullptr && !value->is_number())
-        refuse(place, "'{}' is {}; it must be a number (true and false are of older drafts)", key, json_found(*value));
-      return value;
-    };
-    const json::value *with = number(inclusive), *beyond = number(exclusive);
-    if (with == nullptr && beyond == nullptr) return std::nullopt;
-    const bool take_beyond =
-        with == nullptr || (beyond != nullptr && (lower ? beyond->to_number<double>() >= with->to_number<double>()
-                                                        : beyond->to_number<double>() <= with->to_number<double>()));
-    const json::value& value = take_beyond ? *beyond : *with;
-    const auto whole = json_integer(value);
-    const auto bound = whole               ? bound_of(*whole, take_beyond)
-                       : value.is_double() ? bound_of(value.get_double(), take_beyond)
-                                           : std::nullopt;
-    if (!bound)
-      refuse(place, "'{}' is {}, which has more than 18 digits on one side of the point",
-             take_beyond ? exclusive : inclusive, json_found(value));
-    return bound;
-  }
-
-  Expr compile_number(const Place& place, const json::object& object, bool whole) {
-    NumberRange range;
-    range.min = bound_at(place, object, "minimum", "exclusiveMinimum", true);
-    range.max = bound_at(place, object, "maximum", "exclusiveMaximum", false);
-    if (const json::value* multiple = object.if_contains("multipleOf")) {
-      const auto n = json_integer(*multiple);
-      if (!n || *n < 1 || *n > kMaxMultiple)
-        refuse(place, "'multipleOf' is {}; whole numbers from 1 to {} are supported, which hold exactly",
-               json_found(*multiple), kMaxMultiple);
-      range.multiple_of = *n;
-      whole = true;
-    }
-    if (!range.min && !range.max && range.multiple_of == 1) return whole ? json_.integer() : json_.number();
-    if (!whole) range.max_fraction = fraction_digits(place, range);
-    return number_in(range, out_);
-  }
-
-  // So few that no decimal next to a bound is read as the bound itself.
-  static int64_t fraction_digits(const Place& place, const NumberRange& range) {
-    int64_t digits = kExactDigits;
-    for (const auto& bound : {range.min, range.max})
-      if (bound) digits = std::min(digits, kExactDigits - static_cast<int64_t>(bound->whole.size()));
-    digits = std::max<int64_t>(digits, 0);
-    for (const auto& bound : {range.min, range.max})
-      if (bound && static_cast<int64_t>(bound->fraction.size()) > digits)
-        refuse(place, "a bound of the number has more than {} digits, beyond which doubles do not tell decimals apart",
-               kExactDigits);
-    return digits;
   }
 
   Expr compile_array(const Place& place, const json::object& object, int depth) {
@@ -317,6 +221,7 @@ class SchemaCompiler {
     std::optional<Expr> other;
     if (open) {
       std::vector<std::string> names;
+      names.reserve(properties.size());
       for (const Property& p : properties) names.push_back(p.name);
       const Expr value =
           more != nullptr ? compile({more, place.at("additionalProperties")}, depth + 1) : json_.any_value();
