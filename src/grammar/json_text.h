@@ -41,8 +41,7 @@ class JsonText {
   Expr separator();                 // what stands between two members or items
   // '[' items ']' with min to max of them (max -1: any number).
   Expr array_of(Expr item, int64_t min, int64_t max);
-  // Members with such keys, any number of them, behind `before` (which has written a member or not): for the graphs of
-  // objects.
+  // One member: a key, ':' and a value.
   Expr member(Expr key_string, Expr value);
 
  private:
