@@ -55,7 +55,7 @@ function logprobsOf(token, wanted) {
 }
 
 async function stream(request, response, state) {
-  const script = kScripts.find((s) => request.messages.at(-1).content.includes(s.word));
+  let script = kScripts.find((s) => request.messages.at(-1).content.includes(s.word));
   const base = { id: "chatcmpl-mock", object: "chat.completion.chunk", created: 1, model: request.model ?? "mock" };
   const write = (fields) => response.write(`data: ${JSON.stringify({ ...base, usage: null, ...fields })}\n\n`);
   const delta = (delta, finish_reason = null, logprobs = null) => write({ choices: [{ index: 0, delta, logprobs, finish_reason }] });
@@ -67,6 +67,8 @@ async function stream(request, response, state) {
     await pause(60);
   }
   delta({ role: "assistant", content: "" });
+  const last = request.messages.at(-1);
+  if (last.role === "assistant") script = { text: () => " and it goes on.", delay: 5 };
   const tokens = pieces(script.text({ ...request, count: state.answers })).slice(0, request.max_tokens ?? Infinity);
   const batch = script.delay === 0 ? 500 : 1;
   for (let i = 0; i < tokens.length && !response.destroyed; ++i) {
@@ -100,7 +102,7 @@ export async function startMock({ port = 0, dist = join(here, "../dist") } = {})
     const { key, fail: wanted, models } = state.behaviour;
     if (key && request.headers.authorization !== `Bearer ${key}`) return fail(response, 401, { message: "No valid API key was given.", code: "invalid_api_key" });
     if (path === "/v1/models") return void response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ object: "list", data: models.map((id) => ({ id, object: "model" })) }));
-    if (path === "/props") return void response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ model: models[0], context_length: 32768, version: "0.1.0" }));
+    if (path === "/props") return void response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ model: models[0], context_length: 32768, version: "0.1.0", default_generation_settings: { temperature: 0.3, top_p: 0.95 } }));
     if (path !== "/v1/chat/completions") return fail(response, 404, { message: `There is no ${path} here.` });
     const body = await readBody(request);
     state.requests.push(body);

@@ -83,11 +83,16 @@ export function parseModels(json: unknown): string[] {
 
 const fileName = (path: string | undefined) => path?.split("/").pop();
 
+const kDefaults = ["temperature", "top_p", "top_k", "min_p"] as const;
+
 // /props has been spelled in several ways by several servers.
 export function parseProps(json: unknown): ServerInfo {
   const p = fields(json);
-  const contexts = [p.context_length, p.n_ctx, p.max_model_len, fields(p.default_generation_settings).n_ctx];
+  const settings = fields(p.default_generation_settings);
+  const contexts = [p.context_length, p.n_ctx, p.max_model_len, settings.n_ctx];
   return {
+    defaults: Object.fromEntries(kDefaults.flatMap((key) => (count(settings[key]) === undefined ? [] : [[key, count(settings[key])]]))),
+    answers: p.has_chat_template !== false,
     model: text(p.model) ?? text(p.model_name) ?? text(p.model_alias) ?? fileName(text(p.model_path)),
     context: contexts.map(count).find((n) => n !== undefined && n > 0),
     version: text(p.version) ?? text(p.build_info),

@@ -46,6 +46,8 @@ export interface ServerInfo {
   model?: string;
   context?: number; // tokens
   version?: string;
+  defaults: Sampling; // what the server takes where a request says nothing
+  answers: boolean; // false: the model has no chat template, and goes on with a text
 }
 
 // Empty fields are left to the server.

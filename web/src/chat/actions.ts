@@ -2,7 +2,7 @@
 import { batch } from "@preact/signals";
 import { streamChat } from "../api/client";
 import { ServerError } from "../api/server_error";
-import type { ChatTurn } from "../api/types";
+import type { ChatTurn, Token } from "../api/types";
 import { apiKey, defaults } from "../store/preferences";
 import { newId, type Conversation, type Message } from "./conversation";
 import { Generation } from "./generation";
@@ -84,16 +84,30 @@ export function useAsDefaults(conversation: Conversation): void {
   defaults.value = structuredClone({ system, sampling, model });
 }
 
-function turnsOf(conversation: Conversation, question: Message): ChatTurn[] {
+// What was said up to `last`.
+function turnsOf(conversation: Conversation, last: Message): ChatTurn[] {
   const turns: ChatTurn[] = conversation.system.trim() ? [{ role: "system", content: conversation.system }] : [];
-  for (const { role, content } of tree.value.path(question.id)) if (content !== "") turns.push({ role, content });
+  for (const { role, content } of tree.value.path(last.id)) if (content !== "") turns.push({ role, content });
   return turns;
 }
 
 async function answer(conversation: Conversation, question: Message): Promise<void> {
   const message = { ...makeMessage(conversation.id, question.id, "assistant", ""), model: modelOf(conversation) };
-  const running = new Generation(message);
-  const request = { model: message.model, turns: turnsOf(conversation, question), sampling: conversation.sampling };
+  await run(conversation, message, turnsOf(conversation, question));
+}
+
+// More of an answer that was cut: the server goes on with an assistant's message that stands last.
+export async function goOn(old: Message): Promise<void> {
+  const conversation = current.value;
+  if (!conversation || generation.value || conversation.leaf !== old.id) return;
+  const tokens = old.hasTokens ? await store.tokens(old.id) : [];
+  const message = { ...old, model: modelOf(conversation), finish: undefined, error: undefined };
+  await run(conversation, message, turnsOf(conversation, old), tokens);
+}
+
+async function run(conversation: Conversation, message: Message, turns: ChatTurn[], tokens: Token[] = []): Promise<void> {
+  const running = new Generation(message, tokens);
+  const request = { model: message.model ?? "", turns, sampling: conversation.sampling };
   batch(() => {
     putMessage(message);
     current.value = { ...conversation, leaf: message.id };

@@ -27,11 +27,18 @@ export class Generation {
   private readonly begin = seconds();
   private firstAt = 0;
   private lastAt = 0;
-  private text = "";
+  private text: string;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private readonly outcome: Outcome = { content: "", tokens: [], statistics: {} };
+  private readonly outcome: Outcome;
+  private readonly tokensBefore: number;
 
-  constructor(readonly message: Message) {}
+  // What arrives follows the content of `message`, whose tokens are `tokens`: both are empty but for an answer that goes on.
+  constructor(readonly message: Message, tokens: Token[] = []) {
+    this.text = message.content;
+    this.content.value = this.text;
+    this.tokensBefore = tokens.length;
+    this.outcome = { content: "", tokens: [...tokens], statistics: {} };
+  }
 
   get signal(): AbortSignal {
     return this.abort.signal;
@@ -78,7 +85,7 @@ export class Generation {
     const { timings, usage } = this.outcome.statistics;
     const generated = timings?.generated_tokens ?? usage?.completion_tokens;
     if (generated && timings?.generated_seconds) return generated / timings.generated_seconds;
-    const count = generated ?? Math.max(this.outcome.tokens.length, this.pieces.peek());
+    const count = generated ?? Math.max(this.outcome.tokens.length - this.tokensBefore, this.pieces.peek());
     const time = this.lastAt - this.firstAt;
     return count > 1 && time > 0 ? (count - 1) / time : null;
   }

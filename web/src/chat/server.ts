@@ -14,7 +14,7 @@ export async function greet(): Promise<void> {
   clearTimeout(timer);
   try {
     models.value = await fetchModels(apiKey.value);
-    server.value = await fetchServerInfo(apiKey.value).catch(() => ({}));
+    server.value = await fetchServerInfo(apiKey.value).catch(() => server.value);
     connection.value = "good";
     connectionError.value = null;
     wait = kFirstWait;

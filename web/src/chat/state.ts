@@ -23,7 +23,7 @@ export const path = computed(() => {
 export const generation = computed(() => (current.value ? generations.value.get(current.value.id) : undefined));
 
 export const models = signal<string[]>([]);
-export const server = signal<ServerInfo>({});
+export const server = signal<ServerInfo>({ defaults: {}, answers: true });
 export const connection = signal<"unknown" | "good" | "lost">("unknown");
 export const connectionError = signal<ErrorReport | null>(null);
 

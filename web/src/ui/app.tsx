@@ -35,6 +35,7 @@ function Welcome() {
       <Mark />
       <p class="welcome-title">What is on your mind?</p>
       {facts && <p class="welcome-facts">{facts}</p>}
+      {!server.value.answers && <p class="welcome-facts">This model was not trained to converse: it goes on with what you write.</p>}
       {connectionError.value && connection.value !== "good" && <ErrorCard report={connectionError.value} onRetry={() => void greet()} />}
     </div>
   );

@@ -1,8 +1,8 @@
 // One message: its text in one of three views, its branches, and what can be done with it.
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { chooseBranch, regenerate, resend } from "../chat/actions";
+import { chooseBranch, goOn, regenerate, resend } from "../chat/actions";
 import type { Message } from "../chat/conversation";
-import { editing, generation, revision, tree } from "../chat/state";
+import { current, editing, generation, revision, tree } from "../chat/state";
 import { directionOf } from "../text/direction";
 import type { Generation } from "../chat/generation";
 import { AnswerText, PlainText } from "./answer_text";
@@ -104,6 +104,20 @@ const kEndings: Record<string, string> = {
   content_filter: "The server cut the answer.",
 };
 
+// Why an answer is not complete, and the offer to go on with it.
+function Ending({ message }: { message: Message }) {
+  const reason = kEndings[message.finish ?? ""];
+  const cut = message.finish === "length" || message.finish === "stopped" || message.error;
+  if (!message.content || (!reason && !cut)) return null;
+  const last = current.value?.leaf === message.id && !generation.value;
+  return (
+    <p class="remark ending">
+      {!message.error && reason}
+      {cut && last && <button type="button" class="button" onClick={() => goOn(message)}>Go on</button>}
+    </p>
+  );
+}
+
 function AnswerFoot({ message, view, show }: { message: Message; view: View; show: (view: View) => void }) {
   const nothing = message.content === "";
   if (nothing && message.error) return <div class="message-foot"><Branches message={message} /></div>;
@@ -128,7 +142,7 @@ export function Answer({ message }: { message: Message }) {
     <article class="message answer" id={`m-${message.id}`} aria-busy={running !== undefined}>
       <h2 class="visually-hidden">{message.model || "Answer"}</h2>
       {running ? <Growing running={running} /> : <Body message={message} view={view} />}
-      {!running && message.finish && message.content && kEndings[message.finish] && <p class="remark">{kEndings[message.finish]}</p>}
+      {!running && <Ending message={message} />}
       {!running && message.error && <ErrorCard report={message.error} onRetry={retry} />}
       {running ? <RunningFoot running={running} /> : <AnswerFoot message={message} view={view} show={setView} />}
     </article>

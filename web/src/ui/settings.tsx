@@ -52,7 +52,7 @@ function NumberField({ field, value, change }: { field: Field; value: number | u
   return (
     <div class="field">
       <label for={id}>{field.label}</label>
-      <input id={id} type="text" inputMode="decimal" autocomplete="off" value={value ?? ""} placeholder="server default" aria-describedby={`${id}-hint`} aria-invalid={wrong} onChange={onChange} />
+      <input id={id} type="text" inputMode="decimal" autocomplete="off" value={value ?? ""} placeholder={`${server.value.defaults[field.key] ?? "server default"}`} aria-describedby={`${id}-hint`} aria-invalid={wrong} onChange={onChange} />
       <small id={`${id}-hint`} class={wrong ? "is-wrong" : ""}>
         {wrong ? `needs ${field.step === 1 ? "a whole number" : "a number"} from ${field.min} to ${whole(field.max)}` : field.hint}
       </small>

@@ -142,6 +142,26 @@ describe("a conversation", mocked, () => {
     clean();
   });
 
+  it("goes on with an answer that was cut", async () => {
+    page = await open();
+    await button("Settings").last().click();
+    await page.getByLabel("Longest answer").fill("5");
+    await page.keyboard.press("Escape");
+    await say(page, "hello");
+    await settled(page);
+    const begin = await answers(page).locator(".markdown").innerText();
+    await button("Go on").click();
+    await page.locator(".answer", { hasText: "and it goes" }).waitFor();
+    await settled(page);
+    await eventually(async () => assert.equal(await answers(page).locator(".markdown").innerText(), `${begin} and it goes on.`));
+    assert.deepEqual(lastRequest().messages.map((m) => m.role), ["user", "assistant"]);
+    assert.equal(lastRequest().messages[1].content, begin);
+    await button("Tokens and their probabilities").click();
+    await eventually(async () => assert.equal((await page.locator(".tokens-text").innerText()).replaceAll("\u00b7", " ").replaceAll("\u21b5", ""), `${begin} and it goes on.`));
+    assert.equal(await page.locator(".branches").count(), 0);
+    clean();
+  });
+
   it("goes on in the background while another one is open", async () => {
     page = await open();
     await say(page, "talk slowly please");

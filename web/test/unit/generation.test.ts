@@ -24,6 +24,15 @@ describe("Generation", () => {
     expect(generation.progress.value).toBeNull();
   });
 
+  it("goes on after what a message holds", async () => {
+    const token = (name: string) => ({ token: name, logprob: -1, alternatives: [] });
+    const generation = new Generation({ ...message, content: "old " }, [token("old ")]);
+    expect(generation.content.value).toBe("old ");
+    const outcome = await generation.run(give([part({ text: "new", tokens: [token("new")] })]));
+    expect(outcome.content).toBe("old new");
+    expect(outcome.tokens.map((t) => t.token)).toEqual(["old ", "new"]);
+  });
+
   it("takes the server's own speed", async () => {
     const outcome = await new Generation(message).run(give([part({ text: "a" }), part({ timings: { generated_tokens: 30, generated_seconds: 2 } })]));
     expect(outcome.statistics.tokensPerSecond).toBe(15);

@@ -90,8 +90,9 @@ describe("server", () => {
   });
 
   it("finds the context under its several names", () => {
-    expect(parseProps({ model: "m", context_length: 512, version: "1" })).toEqual({ model: "m", context: 512, version: "1" });
+    expect(parseProps({ model: "m", context_length: 512, version: "1" })).toEqual({ model: "m", context: 512, version: "1", defaults: {}, answers: true });
     expect(parseProps({ default_generation_settings: { n_ctx: 99 }, model_path: "/models/x.gguf" })).toMatchObject({ context: 99, model: "x.gguf" });
-    expect(parseProps(null)).toEqual({});
+    expect(parseProps(null)).toEqual({ defaults: {}, answers: true });
+    expect(parseProps({ has_chat_template: false, default_generation_settings: { temperature: 0.3, top_k: "x" } })).toMatchObject({ answers: false, defaults: { temperature: 0.3 } });
   });
 });
