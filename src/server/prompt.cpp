@@ -85,6 +85,23 @@ ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, co
   }
 }
 
+ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, const json::value* tools,
+                       const ToolPlan& plan, const ChatPromptOptions& options) {
+  if (model.knows_tools() || !messages.is_array())
+    return chat_prompt(model, messages, plan.choice == ToolChoice::none ? nullptr : tools, options);
+  json::array plain = without_tool_roles(messages.get_array());
+  if (!plan.wants_calls()) return chat_prompt(model, plain, nullptr, options);
+  const std::string text = tools_as_text(plan);
+  json::object* first = plain.empty() ? nullptr : plain[0].if_object();
+  json::value* role = first != nullptr ? first->if_contains("role") : nullptr;
+  json::value* content = first != nullptr ? first->if_contains("content") : nullptr;
+  if (role != nullptr && *role == "system" && content != nullptr && content->is_string())
+    *content = std::string(content->get_string()) + "\n\n" + text;
+  else
+    plain.insert(plain.begin(), json::object{{"role", "system"}, {"content", text}});
+  return chat_prompt(model, plain, nullptr, options);
+}
+
 std::vector<std::vector<int32_t>> completion_prompts(const ServedModel& model, const json::value& prompt) {
   if (const json::string* text = prompt.if_string()) return {ids_of(model, *text)};
   const json::array* list = prompt.if_array();

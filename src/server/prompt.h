@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "server/api/tools.h"
 #include "server/served_model.h"
 #include "tokenizer/chat/chat_messages.h"
 
@@ -22,6 +23,9 @@ struct ChatPromptOptions {
 // ApiError, param "messages" or "tools", for what the template does not take.
 ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, const json::value* tools,
                        const ChatPromptOptions& options);
+// The same with tools that may be called; where the template does not tell of them, the system message does.
+ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, const json::value* tools,
+                       const ToolPlan& plan, const ChatPromptOptions& options);
 
 // `prompt` of /v1/completions: a text, ids, or an array of either.
 std::vector<std::vector<int32_t>> completion_prompts(const ServedModel& model, const json::value& prompt);

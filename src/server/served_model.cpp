@@ -28,6 +28,18 @@ int64_t file_time(const std::filesystem::path& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(since).count();
 }
 
+// Its text differs when there are tools.
+bool tells_of_tools(const ChatTemplate& chat) {
+  const std::vector<ChatMessage> messages = {{"user", "q"}};
+  const json::object function{{"name", "probe"}, {"description", "probe"}, {"parameters", {{"type", "object"}}}};
+  try {
+    return chat.with_tools({json::object{{"type", "function"}, {"function", function}}}).render(messages, true) !=
+           chat.render(messages, true);
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 int64_t default_cache_tokens(const Model& model, const EngineThreadOptions& o) {
@@ -54,6 +66,7 @@ ServedModel::ServedModel(Model model, ServedModelOptions options)
       created_(file_time(model_.path)),
       fingerprint_("fp_" + hash_text(xxh64(fmt::format("{} {} {}", model_.path.string(), created_, usable_ids_)))),
       engine_(model_, options_.engine) {
+  knows_tools_ = tells_of_tools(chat_with_tools_);
   const ChatTemplates own = load_chat_templates(model_);
   if (const auto found = own.find("default"); found != own.end()) chat_source_ = found->second;
 }

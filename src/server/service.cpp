@@ -21,19 +21,21 @@ uint64_t random_secret() {
 
 // What a handler throws, as an answer.
 http::Handler answering(const ServiceContext& context, Route route) {
-  return [&context, route](const http::Request& request, const std::shared_ptr<http::Exchange>& exchange) {
+  const bool is_anthropic = route == messages || route == count_message_tokens;
+  return [&context, route, form = is_anthropic ? anthropic_error : http::openai_error](
+             const http::Request& request, const std::shared_ptr<http::Exchange>& exchange) {
     try {
       route(context, request, exchange);
     } catch (const ApiError& e) {
       context.metrics.request_rejected(e.info().status == 429   ? "queue_full"
                                        : e.info().status == 503 ? "shutting_down"
                                                                 : "invalid");
-      http::Reply reply = http::error_reply(e.info());
+      http::Reply reply = http::error_reply(e.info(), form);
       if (e.info().status == 429 || e.info().status == 503) reply.headers.emplace_back("Retry-After", "1");
       exchange->reply(std::move(reply));
     } catch (const Error& e) {
       context.metrics.request_rejected("invalid");
-      exchange->reply(http::error_reply({.status = 400, .message = e.what()}));
+      exchange->reply(http::error_reply({.status = 400, .message = e.what()}, form));
     }
   };
 }
@@ -85,6 +87,10 @@ http::Router Service::routes() {
   };
   add("POST", "/v1/chat/completions", chat_completions);
   add("POST", "/v1/completions", completions);
+  add("POST", "/v1/responses", responses);
+  add("POST", "/v1/messages", messages);
+  add("POST", "/v1/messages/count_tokens", count_message_tokens);
+  router.add_error_form("/v1/messages", anthropic_error);
   add("GET", "/v1/models", list_models);
   add("GET", "/v1/models/{id*}", show_model);
   add("POST", "/tokenize", tokenize);

@@ -153,6 +153,58 @@ def check_constraints(s):
     refused(s.post("/v1/chat/completions", {**ask, "response_format": {"type": "json_schema", "json_schema": {"schema": {"if": {}}}}}), 400, "response_format.json_schema.schema")
 
 
+WEATHER = {"name": "weather", "description": "of a city", "parameters": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 6}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
+                                                                          "required": ["city", "days"], "additionalProperties": False}}
+
+
+def check_tools(s):
+    tools = [{"type": "function", "function": WEATHER}, {"type": "function", "function": {"name": "other"}}]
+    ask = {"messages": [{"role": "user", "content": "?"}], "tools": tools, "max_tokens": 150}
+    for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+        for seed in range(3):
+            answer = s.post("/v1/chat/completions", {**ask, "tool_choice": choice, "seed": seed})[1]["choices"][0]
+            if answer["finish_reason"] == "length":
+                continue
+            call = answer["message"]["tool_calls"][0]
+            arguments = json.loads(call["function"]["arguments"])
+            claim(answer["finish_reason"] == "tool_calls" and answer["message"]["content"] is None and call["id"], f"a call: {answer}")
+            claim(call["function"]["name"] == "other" or (set(arguments) == {"city", "days"} and 1 <= arguments["days"] <= 7), f"arguments: {call}")
+    named = {**ask, "tool_choice": {"type": "function", "function": {"name": "weather"}}, "seed": 3}
+    whole = s.post("/v1/chat/completions", named)[1]["choices"][0]
+    deltas = [json.loads(e)["choices"][0]["delta"] for e in s.events("/v1/chat/completions", named)[:-1]]
+    streamed = [d["tool_calls"][0]["function"] for d in deltas if "tool_calls" in d]
+    claim(whole["finish_reason"] == "length" or streamed == [whole["message"]["tool_calls"][0]["function"]], f"a streamed call: {streamed}")
+    conversation = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]},
+                    {"role": "tool", "tool_call_id": "1", "content": "sunny"}]
+    claim(s.post("/v1/chat/completions", {**ask, "messages": conversation, "tool_choice": "none"})[0] == 200, "results of tools are read")
+    for bad in ([{"type": "function", "function": {"name": "x" * 10000}}], [tools[0], tools[0]], [{"type": "function", "function": {"name": "a", "parameters": []}}],
+                [{"type": "function", "function": {"name": f"f{i}"}} for i in range(1000)], [{"type": "web_search"}]):
+        refused(s.post("/v1/chat/completions", {**ask, "tools": bad}), 400, "tools")
+    refused(s.post("/v1/chat/completions", {**ask, "tool_choice": {"type": "function", "function": {"name": "nobody"}}}), 400, "tool_choice")
+
+
+def check_other_apis(s):
+    ask = {"max_tokens": 8, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], "system": [{"type": "text", "text": "Be brief."}], "temperature": 0}
+    status, whole = s.post("/v1/messages", ask)
+    claim(status == 200 and whole["type"] == "message" and whole["stop_reason"] == "max_tokens" and whole["usage"]["output_tokens"] == 8, f"messages: {whole}")
+    events = [json.loads(e.split("data: ", 1)[1]) for e in s.request("POST", "/v1/messages", {**ask, "stream": True})[1].decode().split("\n\n") if "data: " in e]
+    claim([e["type"] for e in events if e["type"] != "content_block_delta"] == ["message_start", "ping", "content_block_start", "content_block_stop", "message_delta", "message_stop"], f"events: {events}")
+    claim("".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == whole["content"][0]["text"], "the streamed message is the whole one")
+    tool = {"name": "weather", "input_schema": WEATHER["parameters"]}
+    called = s.post("/v1/messages", {**ask, "max_tokens": 150, "tools": [tool], "tool_choice": {"type": "tool", "name": "weather"}})[1]
+    claim(called["stop_reason"] in ("tool_use", "max_tokens") and (called["stop_reason"] == "max_tokens" or set(called["content"][0]["input"]) == {"city", "days"}), f"tool_use: {called}")
+    claim(s.post("/v1/messages/count_tokens", {"messages": ask["messages"]})[1]["input_tokens"] > 3, "count_tokens")
+    status, bad = s.post("/v1/messages", {"max_tokens": 5})
+    claim(status == 400 and bad["type"] == "error" and bad["error"]["type"] == "invalid_request_error", f"Anthropic's errors: {bad}")
+    status, response = s.post("/v1/responses", {"input": "Hi", "instructions": "Be brief.", "max_output_tokens": 8, "temperature": 0})
+    text = response["output"][0]["content"][0]["text"]
+    claim(status == 200 and response["status"] == "incomplete" and text == whole["content"][0]["text"], f"responses: {response}")
+    events = [json.loads(e.split("data: ", 1)[1]) for e in s.request("POST", "/v1/responses", {"input": [{"role": "user", "content": "Hi"}], "instructions": "Be brief.", "max_output_tokens": 8, "temperature": 0, "stream": True})[1].decode().split("\n\n") if "data: " in e]
+    claim([e["sequence_number"] for e in events] == list(range(len(events))) and events[-1]["type"] == "response.incomplete", "events of a response")
+    claim("".join(e["delta"] for e in events if e["type"] == "response.output_text.delta") == text, "the streamed response is the whole one")
+    refused(s.post("/v1/responses", {"input": "x", "previous_response_id": "y"}), 400, "previous_response_id")
+
+
 def check_errors(s):
     chat = {"messages": [{"role": "user", "content": "x"}]}
     refused(s.post("/v1/chat/completions", {**chat, "temprature": 1}), 400, "temprature", "unknown_parameter", "temperature")
@@ -232,7 +284,7 @@ def check_draining():
 
 def main():
     s = Server()
-    for check in (check_completions, check_scores, check_chat, check_constraints, check_errors, check_text_routes, check_neighbours, check_leaving):
+    for check in (check_completions, check_scores, check_chat, check_constraints, check_tools, check_other_apis, check_errors, check_text_routes, check_neighbours, check_leaving):
         check(s)
     claim(s.stop() == 0, "the server ends with 0")
     claim(not any("Who are you" in line for line in s.log), "no prompt in the log")

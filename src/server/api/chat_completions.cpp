@@ -2,6 +2,7 @@
 #include <array>
 
 #include "server/api/constraint.h"
+#include "server/api/message_answer.h"
 #include "server/api/request_context.h"
 #include "server/api/sampling_parameters.h"
 #include "server/api/scores_json.h"
@@ -19,7 +20,9 @@ constexpr std::array kChat = {
     Parameter{"max_completion_tokens", Type::integer, 0, kNoLimit, "another name of max_tokens"},
     Parameter{"logprobs", Type::boolean, 0, 0, "the log-probability of each token"},
     Parameter{"top_logprobs", Type::integer, 0, 20, "and of so many of the most likely ones"},
-    Parameter{"tools", Type::array},
+    Parameter{"tools", Type::array, 0, 0, "functions that may be called"},
+    Parameter{"tool_choice", Type::any, 0, 0, "none, auto, required, or a function"},
+    Parameter{"parallel_tool_calls", Type::ignored},  // a model calls as many as it does
     Parameter{"add_generation_prompt", Type::boolean},
     Parameter{"continue_final_message", Type::boolean, 0, 0, "go on with the last message, an assistant's"},
     Parameter{"modalities", Type::array, 0, 0, "[\"text\"]"},
@@ -32,7 +35,20 @@ constexpr std::array kChat = {
     Parameter{"verbosity", Type::refused, 0, 0, "models of the V2 family have no such setting"},
 };
 
-const char* finish_text(Finish f) { return f == Finish::length ? "length" : "stop"; }
+const char* end_text(MessageEnd e) {
+  return e == MessageEnd::calls ? "tool_calls" : e == MessageEnd::length ? "length" : "stop";
+}
+
+json::array calls_json(const std::vector<ToolCall>& calls, bool with_index) {
+  json::array out;
+  for (const ToolCall& call : calls) {
+    json::object o{
+        {"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+    if (with_index) o["index"] = out.size();
+    out.push_back(std::move(o));
+  }
+  return out;
+}
 
 // What chunks and whole answers have in common.
 struct ChatForm {
@@ -60,25 +76,28 @@ json::value scores_json(const Tokenizer& tokenizer, bool wanted, const std::vect
   return json::object{{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-class WholeChatAnswer final : public AnswerWriter {
+class WholeChatAnswer final : public MessageAnswer {
  public:
-  WholeChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, int64_t n)
-      : model_(model), exchange_(std::move(exchange)), options_(std::move(o)), choices_(static_cast<size_t>(n)) {}
+  WholeChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, ToolPlan plan,
+                  int64_t n)
+      : MessageAnswer(std::move(plan), n),
+        model_(model),
+        exchange_(std::move(exchange)),
+        options_(std::move(o)),
+        choices_(static_cast<size_t>(n)) {}
 
-  void delta(int64_t choice, TextDelta d) override {
-    Collected& c = choices_[static_cast<size_t>(choice)];
-    c.text += d.text;
-    for (TokenScore& t : d.tokens) c.tokens.push_back(std::move(t));
-  }
-  void choice_ended(int64_t choice, Finish finish) override { choices_[static_cast<size_t>(choice)].finish = finish; }
   void all_ended(const Usage& usage, const Ended& first) override {
     json::array choices;
     for (size_t i = 0; i < choices_.size(); ++i) {
       Collected& c = choices_[i];
+      const bool is_call = c.text.empty() && !c.calls.empty();
+      json::object message{
+          {"role", "assistant"}, {"content", is_call ? json::value() : json::value(c.text)}, {"refusal", nullptr}};
+      if (!c.calls.empty()) message["tool_calls"] = calls_json(c.calls, false);
       choices.push_back({{"index", i},
-                         {"message", {{"role", "assistant"}, {"content", c.text}, {"refusal", nullptr}}},
+                         {"message", std::move(message)},
                          {"logprobs", scores_json(model_.tokenizer(), options_.scores, c.tokens)},
-                         {"finish_reason", finish_text(c.finish)}});
+                         {"finish_reason", end_text(c.end)}});
     }
     json::object out = options_.form.envelope("chat.completion", std::move(choices));
     out["usage"] = usage_json(usage);
@@ -91,19 +110,29 @@ class WholeChatAnswer final : public AnswerWriter {
   struct Collected {
     std::string text;
     std::vector<TokenScore> tokens;
-    Finish finish = Finish::stop;
+    std::vector<ToolCall> calls;
+    MessageEnd end = MessageEnd::stop;
   };
+  Collected& of(int64_t choice) { return choices_[static_cast<size_t>(choice)]; }
+  void on_text(int64_t choice, std::string text, const std::vector<TokenScore>& tokens) override {
+    of(choice).text += text;
+    of(choice).tokens.insert(of(choice).tokens.end(), tokens.begin(), tokens.end());
+  }
+  void on_calls(int64_t choice, std::vector<ToolCall> calls) override { of(choice).calls = std::move(calls); }
+  void on_choice_end(int64_t choice, MessageEnd end) override { of(choice).end = end; }
+
   ServedModel& model_;
   std::shared_ptr<http::Exchange> exchange_;
   ChatAnswerOptions options_;
   std::vector<Collected> choices_;
 };
 
-class StreamedChatAnswer final : public AnswerWriter {
+class StreamedChatAnswer final : public MessageAnswer {
  public:
-  StreamedChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, int64_t n,
-                     std::chrono::milliseconds keep_alive)
-      : model_(model),
+  StreamedChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, ToolPlan plan,
+                     int64_t n, std::chrono::milliseconds keep_alive)
+      : MessageAnswer(std::move(plan), n),
+        model_(model),
         stream_(std::move(exchange), keep_alive),
         options_(std::move(o)),
         has_role_(static_cast<size_t>(n), false) {}
@@ -114,14 +143,6 @@ class StreamedChatAnswer final : public AnswerWriter {
     json::object out = options_.form.envelope("chat.completion.chunk", {});
     out["prompt_progress"] = {{"processed", done}, {"total", n}};
     send(std::move(out));
-  }
-  void delta(int64_t choice, TextDelta d) override {
-    json::object delta = with_role(choice);
-    if (!d.text.empty() || !delta.contains("content")) delta["content"] = d.text;
-    send_choice(choice, std::move(delta), scores_json(model_.tokenizer(), options_.scores, d.tokens), nullptr);
-  }
-  void choice_ended(int64_t choice, Finish finish) override {
-    send_choice(choice, with_role(choice), nullptr, finish_text(finish));
   }
   void all_ended(const Usage& usage, const Ended& first) override {
     json::object out = options_.form.envelope("chat.completion.chunk", {});
@@ -139,6 +160,21 @@ class StreamedChatAnswer final : public AnswerWriter {
   }
 
  private:
+  void on_text(int64_t choice, std::string text, const std::vector<TokenScore>& tokens) override {
+    if (text.empty() && !options_.scores) return;
+    json::object delta = with_role(choice);
+    delta["content"] = text;
+    send_choice(choice, std::move(delta), scores_json(model_.tokenizer(), options_.scores, tokens), nullptr);
+  }
+  void on_calls(int64_t choice, std::vector<ToolCall> calls) override {
+    json::object delta = with_role(choice);
+    if (delta.contains("content")) delta["content"] = nullptr;
+    delta["tool_calls"] = calls_json(calls, true);
+    send_choice(choice, std::move(delta), nullptr, nullptr);
+  }
+  void on_choice_end(int64_t choice, MessageEnd end) override {
+    send_choice(choice, with_role(choice), nullptr, end_text(end));
+  }
   json::object with_role(int64_t choice) {
     if (has_role_[static_cast<size_t>(choice)]) return {};
     has_role_[static_cast<size_t>(choice)] = true;
@@ -182,14 +218,15 @@ void chat_completions(const ServiceContext& c, const http::Request& request,
   if (!p.has("messages")) refuse("messages", "messages is missing");
   check_modalities(p);
   only_keys(p.object("stream_options"), "stream_options", {"include_usage", "include_obfuscation"});
+  const ToolPlan plan = tool_plan(p.array("tools"), p.find("tool_choice"));
   const ChatPrompt prompt =
-      chat_prompt(model, *p.find("messages"), p.find("tools"),
+      chat_prompt(model, *p.find("messages"), p.find("tools"), plan,
                   {.add_generation_prompt = p.boolean("add_generation_prompt").value_or(true),
                    .continue_final_message = p.boolean("continue_final_message").value_or(false)});
   GenerationSpec spec;
   spec.prompts = {prompt.ids};
   spec.gap = prompt.gap;
-  spec.grammar = constraint_of(p);
+  spec.grammar = constraint_or_call(constraint_of(p), plan);
   if (spec.grammar) spec.gap.clear();
   apply_generation_parameters(c, p, spec);
   if (p.has("max_tokens") && p.has("max_completion_tokens"))
@@ -208,9 +245,9 @@ void chat_completions(const ServiceContext& c, const http::Request& request,
   const int64_t n = spec.n;
   std::unique_ptr<AnswerWriter> writer;
   if (p.boolean("stream").value_or(false))
-    writer = std::make_unique<StreamedChatAnswer>(model, exchange, std::move(answer), n, c.limits.keep_alive);
+    writer = std::make_unique<StreamedChatAnswer>(model, exchange, std::move(answer), plan, n, c.limits.keep_alive);
   else
-    writer = std::make_unique<WholeChatAnswer>(model, exchange, std::move(answer), n);
+    writer = std::make_unique<WholeChatAnswer>(model, exchange, std::move(answer), plan, n);
   start_generation({model, c.metrics, request.key_name, c.salt_secret}, exchange, std::move(spec), std::move(writer));
 }
 

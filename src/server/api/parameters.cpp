@@ -115,10 +115,12 @@ Parameters::Parameters(std::string_view body, std::span<const std::span<const Pa
   }
 }
 
-const json::value* Parameters::find(std::string_view name) const noexcept {
-  const json::value* v = value_.get_object().if_contains(name);
+const json::value* given(const json::object& object, std::string_view name) noexcept {
+  const json::value* v = object.if_contains(name);
   return v == nullptr || v->is_null() ? nullptr : v;
 }
+
+const json::value* Parameters::find(std::string_view name) const noexcept { return given(value_.get_object(), name); }
 
 std::optional<double> Parameters::number(std::string_view name) const {
   const json::value* v = find(name);

@@ -56,6 +56,9 @@ class Parameters {
   json::value value_;
 };
 
+// A field of an object; nullptr: absent or null.
+const json::value* given(const json::object& object, std::string_view name) noexcept;
+
 // {"a": true, ...} of a parameter that is an object: only these keys, all booleans. Absent ones are false.
 bool flag_of(const json::object* object, std::string_view param, std::string_view name);
 void only_keys(const json::object* object, std::string_view param, std::initializer_list<std::string_view> names);

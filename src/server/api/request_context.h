@@ -37,11 +37,17 @@ int64_t unix_seconds();
 std::span<const Parameter> generation_parameters();
 void apply_generation_parameters(const ServiceContext& context, const Parameters& p, GenerationSpec& spec);
 
+// Anthropic's form: {"type": "error", "error": {"type", "message"}}.
+std::string anthropic_error(const http::ErrorInfo& error);
+
 json::object usage_json(const Usage& usage);
 json::object timings_json(const Ended& first, const EngineSnapshot& engine);
 
 void chat_completions(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void completions(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void messages(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void count_message_tokens(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void responses(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void list_models(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void show_model(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void tokenize(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "base/error.h"
+
 namespace fathom::server {
 namespace {
 

@@ -1,0 +1,18 @@
+#include "server/api/chat_request.h"
+
+#include "server/prompt.h"
+
+namespace fathom::server {
+
+void answer_chat(const ServiceContext& c, const http::Request& request, const std::shared_ptr<http::Exchange>& exchange,
+                 const ChatRequest& chat, GenerationSpec spec, std::unique_ptr<AnswerWriter> writer) {
+  const ChatPrompt prompt =
+      chat_prompt(c.model, json::value(chat.messages), chat.tools.is_null() ? nullptr : &chat.tools, chat.plan, {});
+  spec.prompts = {prompt.ids};
+  spec.grammar = constraint_or_call(chat.grammar, chat.plan);
+  spec.gap = spec.grammar ? std::string() : prompt.gap;
+  spec.request.generate.max_tokens = chat.max_tokens > 0 ? chat.max_tokens : c.model.context_tokens();
+  start_generation({c.model, c.metrics, request.key_name, c.salt_secret}, exchange, std::move(spec), std::move(writer));
+}
+
+}  // namespace fathom::server
