@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Installs what building (and, with `test`, testing) fathom needs, on Debian 12+ or Ubuntu 24.04+. Does nothing when all of it is there.
+# Installs what building (and, with `test`, testing; with `clients`, testing with clients from npm and PyPI) fathom needs, on Debian 12+ or Ubuntu 24.04+. Does nothing when all of it is there.
 # Where it may not install, it prints the exact line to run.
 set -euo pipefail
 
 packages=(g++ cmake ninja-build libcli11-dev libfmt-dev libedit-dev libtomlplusplus-dev libcairo2-dev zlib1g-dev libzstd-dev libxxhash-dev libssl-dev libspdlog-dev prometheus-cpp-dev pkgconf libgtest-dev libbenchmark-dev)
 [ "${1:-}" = test ] && packages+=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ccache xz-utils)
+if [ "${1:-}" = clients ]; then
+  packages+=(python3-venv nginx-light haproxy chromium)
+  command -v npm >/dev/null || packages+=(nodejs npm)  # Node's own package brings npm along, and Debian's would conflict with it
+fi
 
 installed() { [ "$(dpkg-query -W -f='${Status}' "$1" 2>/dev/null)" = "install ok installed" ]; }
 

@@ -110,6 +110,10 @@ def check_scores(s):
     claim(scores["top_logprobs"][-1][scores["tokens"][-1]] == max(scores["top_logprobs"][-1].values()), "the greedy token is the most likely one")
     offsets = scores["text_offset"]
     claim(offsets[0] == 0 and offsets == sorted(offsets) and offsets[-1] <= len(choice["text"]), f"offsets count characters: {offsets}")
+    text = "The king said: né"
+    choice = s.post("/v1/completions", {**ask, "prompt": text})[1]["choices"][0]
+    begun = [o for o in choice["logprobs"]["text_offset"] if o < len(text)]
+    claim(choice["text"].startswith(text) and len(begun) == n and begun[:2] == [0, 0], f"a text is echoed without the bos before it: {choice}")
     perplexity = s.post("/v1/completions", {**ask, "max_tokens": 0})[1]["choices"][0]["logprobs"]
     claim(perplexity["token_logprobs"] == scores["token_logprobs"][:-1], "max_tokens 0 scores the prompt alone")
 
@@ -232,7 +236,10 @@ def check_text_routes(s):
     claim(json.loads(s.get(f"/v1/models/{name}")[1])["id"] == name and s.get("/v1/models/other")[0] == 404, "models by id")
     tokens = s.post("/tokenize", {"prompt": "Hello", "add_special_tokens": False})[1]["tokens"]
     claim(s.post("/detokenize", {"tokens": tokens})[1]["prompt"] == "Hello", "there and back")
-    claim(json.loads(s.get("/tokenizer_info")[1])["eos_token"], "tokenizer_info")
+    info = json.loads(s.get("/tokenizer_info")[1])
+    for name in ("bos_token", "eos_token"):  # evaluation harnesses ask for the ids of these spellings
+        ids = s.post("/tokenize", {"prompt": info[name], "add_special_tokens": False})[1]["tokens"]
+        claim(len(ids) == 1 and len(s.post("/tokenize", {"prompt": info[name], "add_special_tokens": False, "parse_special": False})[1]["tokens"]) > 1, f"{name}: {ids}")
     claim("User: x" in s.post("/apply-template", {"messages": [{"role": "user", "content": "x"}]})[1]["prompt"], "apply-template")
     page = s.get("/")
     claim(page[0] == 200 and b"<!doctype html>" in page[1].lower() and "default-src 'none'" in page[2]["Content-Security-Policy"], "the page")

@@ -46,13 +46,16 @@ class CompletionAnswer : public AnswerWriter {
  public:
   CompletionAnswer(ServedModel& model, CompletionForm form, const GenerationSpec& spec)
       : model_(model), form_(std::move(form)) {
+    const Tokenizer& t = model.tokenizer();
     for (const auto& prompt : spec.prompts) {
-      const std::string text = model.tokenizer().decode(prompt, {.replace_invalid = true});
+      // A text does not begin with the token that was put in front of it: its offsets are the client's own.
+      const bool has_bos = t.adds_bos() && t.bos() == prompt[0];
+      const std::string text = t.decode(std::span(prompt).subspan(has_bos ? 1 : 0), {.replace_invalid = true});
       for (int64_t i = 0; i < spec.n; ++i) {
-        Choice& c = choices_.emplace_back(CompletionScores(model.tokenizer(), form_.echo ? 0 : code_points(text)));
+        Choice& c = choices_.emplace_back(CompletionScores(t, form_.echo ? 0 : code_points(text)));
         if (!form_.echo) continue;
         c.text = text;
-        if (form_.scores) c.scores.add_unscored(prompt[0]);
+        if (form_.scores) c.scores.add_unscored(prompt[0], !has_bos);
       }
     }
   }

@@ -41,14 +41,19 @@ json::object chat_score(const Tokenizer& tokenizer, const TokenScore& score) {
   return out;
 }
 
+// A token that goes on with a character has the offset of that one, so that a context of whole characters holds it.
 void CompletionScores::add_token(int32_t id) {
+  const std::string_view bytes = tokenizer_->token_bytes(id);
+  const bool goes_on = !bytes.empty() && code_points_begun(bytes.substr(0, 1)) == 0;
   tokens_.push_back(json::string(token_name(*tokenizer_, id)));
-  offsets_.push_back(offset_);
-  offset_ += code_points_begun(tokenizer_->token_bytes(id));
+  offsets_.push_back(goes_on && offset_ > 0 ? offset_ - 1 : offset_);
+  offset_ += code_points_begun(bytes);
 }
 
-void CompletionScores::add_unscored(int32_t id) {
+void CompletionScores::add_unscored(int32_t id, bool in_text) {
+  const int64_t begin = offset_;
   add_token(id);
+  if (!in_text) offset_ = begin;
   logprobs_.push_back(nullptr);
   top_.push_back(nullptr);
 }

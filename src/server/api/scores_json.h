@@ -21,8 +21,8 @@ class CompletionScores {
  public:
   explicit CompletionScores(const Tokenizer& tokenizer, int64_t first_offset = 0)
       : tokenizer_(&tokenizer), offset_(first_offset) {}
-  // A prompt's first token has no score: nullopt in JSON is null.
-  void add_unscored(int32_t id);
+  // A prompt's first token has no score: null in JSON. in_text is false where the text begins after it.
+  void add_unscored(int32_t id, bool in_text);
   void add(const TokenScore& score);
   // What was added since the last call, as an object.
   json::object take();

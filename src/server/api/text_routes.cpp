@@ -22,7 +22,8 @@ constexpr std::array kTokenize = {
     Parameter{"add_generation_prompt", Type::boolean},
     Parameter{"add_special_tokens", Type::boolean, 0, 0, "bos and eos, as the model's files say"},
     Parameter{"add_special", Type::boolean, 0, 0, "another name of add_special_tokens"},
-    Parameter{"parse_special", Type::boolean, 0, 0, "special tokens that the text spells become those tokens"},
+    Parameter{"parse_special", Type::boolean, 0, 0,
+              "special tokens that the text spells become those tokens; default: true"},
     Parameter{"with_pieces", Type::boolean, 0, 0, "objects with id and piece in place of ids"},
 };
 constexpr std::array kDetokenize = {Parameter{"model", Type::text}, Parameter{"tokens", Type::array},
@@ -62,7 +63,7 @@ std::vector<int32_t> ids_to_tokenize(const ServedModel& model, const Parameters&
   const std::string text = p.has("prompt") ? *p.text("prompt") : *p.text("content");
   return model.tokenizer().encode(
       text, {.add_special = p.boolean("add_special_tokens").value_or(p.boolean("add_special").value_or(true)),
-             .parse_special = p.boolean("parse_special").value_or(false)});
+             .parse_special = p.boolean("parse_special").value_or(true)});
 }
 
 json::value spelling(const Tokenizer& t, std::optional<int32_t> id) {

@@ -1,0 +1,72 @@
+"""A `fathom serve` of the bundled model for a test in Python. FATHOM names the program."""
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+KEY = "sk-0123456789abcdef0123456789abcdef"
+ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("FATHOM_")}, "FATHOM_TUNE": "off"}
+
+
+class Server:
+    """On a free port, and ready. It asks for KEY. Use it in `with`: the server has to end with 0."""
+
+    def __init__(self, *options):
+        self.folder = tempfile.TemporaryDirectory(prefix="fathom-client-")
+        keys = os.path.join(self.folder.name, "keys")
+        with open(os.open(keys, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write(f"tester: {KEY}\n")
+        self.process = subprocess.Popen([os.environ["FATHOM"], "serve", "--port", "0", "--keys", keys, "--log", os.path.join(self.folder.name, "log"), *options],
+                                        stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        said = ""
+        while not (found := re.search(r"at http://127\.0\.0\.1:(\d+)", said)):
+            line = self.process.stderr.readline()
+            if not line:
+                raise RuntimeError(f"the server ended: {said}")
+            said += line
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.port = int(found[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        eventually(self.is_ready, "a server that is ready")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self.folder.cleanup()
+        if kind is None and code != 0:
+            raise AssertionError(f"the server ended with {code}")
+
+    def is_ready(self):
+        try:
+            return urllib.request.urlopen(f"{self.url}/ready").status == 200
+        except urllib.error.HTTPError:
+            return False
+
+    def get(self, path):
+        return urllib.request.urlopen(urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {KEY}"})).read().decode()
+
+    def post(self, path, body):
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"})
+        return json.load(urllib.request.urlopen(request))
+
+    def is_idle(self):
+        """Nothing runs or waits, and nothing holds the cache."""
+        text = self.get("/metrics")
+        return all(re.search(rf"^{name}\{{.*\}} 0$", text, re.M) for name in ("requests_running", "requests_waiting", "kv_cache_usage_ratio"))
+
+
+def eventually(holds, what, seconds=20):
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise AssertionError(f"after {seconds} s still not so: {what}")
+        time.sleep(0.02)
