@@ -25,6 +25,7 @@ class ChoiceText {
   // What was held back and is no stop string. Call it once, at the end.
   TextDelta finish();
   bool stopped() const noexcept { return stops_.stopped(); }  // a stop string has come
+  const std::string& stop() const noexcept { return stops_.found(); }
   int64_t n_tokens() const noexcept { return n_tokens_; }
 
  private:

@@ -52,6 +52,7 @@ struct Generation {
       fail(e);
     } else if (!has_failed) {
       if (TextDelta rest = c.text.finish(); !rest.empty()) writer->delta(static_cast<int64_t>(choice), std::move(rest));
+      if (c.text.stopped()) writer->stopped_by(static_cast<int64_t>(choice), c.text.stop());
       writer->choice_ended(static_cast<int64_t>(choice), e.reason == EndReason::length ? Finish::length : Finish::stop);
     }
     if (++n_ended == std::ssize(choices) && !has_failed) writer->all_ended(usage, *first);

@@ -29,6 +29,7 @@ class AnswerWriter {
   virtual void prompt_progress(int64_t /*n_done*/, int64_t /*n_prompt*/) {}
   virtual void prompt_token(int64_t /*choice*/, int64_t /*index*/, const TokenScore&) {}
   virtual void delta(int64_t choice, TextDelta delta) = 0;
+  virtual void stopped_by(int64_t /*choice*/, const std::string& /*stop*/) {}  // before choice_ended
   virtual void choice_ended(int64_t choice, Finish finish) = 0;
   virtual void all_ended(const Usage& usage, const Ended& first) = 0;
   // In place of all that is missing.

@@ -16,7 +16,11 @@ std::string StopStrings::push(std::string_view text) {
   if (stopped_) return "";
   held_ += text;
   size_t first = std::string::npos;
-  for (const std::string& stop : stops_) first = std::min(first, held_.find(stop));
+  for (const std::string& stop : stops_)
+    if (const size_t at = held_.find(stop); at < first) {
+      first = at;
+      found_ = stop;
+    }
   if (first != std::string::npos) {
     stopped_ = true;
     held_.resize(first);

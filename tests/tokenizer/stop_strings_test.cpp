@@ -17,6 +17,14 @@ std::string run(const std::vector<std::string>& stops, const std::vector<std::st
   return out;
 }
 
+TEST(StopStrings, TellWhichOneCame) {
+  StopStrings s({"later", "b", "bc"});
+  s.push("a");
+  EXPECT_EQ(s.found(), "");
+  s.push("bc later");
+  EXPECT_EQ(s.found(), "b");
+}
+
 TEST(StopStrings, EverySplitOfATextGivesTheTextBeforeTheFirstStop) {
   const std::string text = "one aab aaab\n\nUser: two";
   for (const auto& stops :

@@ -137,9 +137,11 @@ json::value openai_tool_choice(const Parameters& p) {
   refuse("tool_choice", "tool_choice.type is {}; it is auto, any, tool or none", quoted_for_message(type, 40));
 }
 
-const char* stop_reason(MessageEnd e, bool by_stop_text) {
-  if (e == MessageEnd::calls) return "tool_use";
-  return e == MessageEnd::length ? "max_tokens" : by_stop_text ? "stop_sequence" : "end_turn";
+// stop: the stop sequence that came; empty: none.
+json::object ending(MessageEnd e, const std::string& stop) {
+  if (e == MessageEnd::stop && !stop.empty()) return {{"stop_reason", "stop_sequence"}, {"stop_sequence", stop}};
+  const char* reason = e == MessageEnd::calls ? "tool_use" : e == MessageEnd::length ? "max_tokens" : "end_turn";
+  return {{"stop_reason", reason}, {"stop_sequence", nullptr}};
 }
 
 json::object usage_of(const Usage& u) {
@@ -169,14 +171,15 @@ class WholeMessage final : public MessageAnswer {
  public:
   WholeMessage(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ToolPlan plan)
       : MessageAnswer(std::move(plan), 1), model_(model), exchange_(std::move(exchange)) {}
-  void all_ended(const Usage& usage, const Ended& first) override {
+  void stopped_by(int64_t, const std::string& stop) override { stop_ = stop; }
+  void all_ended(const Usage& usage, const Ended&) override {
     json::object out = message_object(new_id("msg_"), model_.name());
     json::array content;
     if (!text_.empty() || calls_.empty()) content.push_back({{"type", "text"}, {"text", text_}});
     for (const ToolCall& c : calls_)
       content.push_back({{"type", "tool_use"}, {"id", c.id}, {"name", c.name}, {"input", input_of(c)}});
     out["content"] = std::move(content);
-    out["stop_reason"] = stop_reason(end_, first.reason == EndReason::stopped_by_caller);
+    for (auto& [key, value] : ending(end_, stop_)) out[key] = std::move(value);
     out["usage"] = usage_of(usage);
     exchange_->reply({.body = json::serialize(out)});
   }
@@ -188,7 +191,7 @@ class WholeMessage final : public MessageAnswer {
   void on_choice_end(int64_t, MessageEnd end) override { end_ = end; }
   ServedModel& model_;
   std::shared_ptr<http::Exchange> exchange_;
-  std::string text_;
+  std::string text_, stop_;
   std::vector<ToolCall> calls_;
   MessageEnd end_ = MessageEnd::stop;
 };
@@ -199,12 +202,10 @@ class StreamedMessage final : public MessageAnswer {
                   std::chrono::milliseconds keep_alive)
       : MessageAnswer(std::move(plan), 1), model_(model), stream_(std::move(exchange), keep_alive) {}
   void begin() override { stream_.begin(); }
-  void all_ended(const Usage& usage, const Ended& first) override {
+  void stopped_by(int64_t, const std::string& stop) override { stop_ = stop; }
+  void all_ended(const Usage& usage, const Ended&) override {
     start();
-    send("message_delta", {{"delta",
-                            {{"stop_reason", stop_reason(end_, first.reason == EndReason::stopped_by_caller)},
-                             {"stop_sequence", nullptr}}},
-                           {"usage", usage_of(usage)}});
+    send("message_delta", {{"delta", ending(end_, stop_)}, {"usage", usage_of(usage)}});
     send("message_stop", {});
     stream_.end();
   }
@@ -260,6 +261,7 @@ class StreamedMessage final : public MessageAnswer {
   ServedModel& model_;
   EventStream stream_;
   int64_t index_ = -1;
+  std::string stop_;
   bool has_started_ = false, is_open_ = false;
   MessageEnd end_ = MessageEnd::stop;
 };

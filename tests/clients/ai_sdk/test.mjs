@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { APICallError, Output, generateText, streamText } from "ai";
+import { APICallError, Output, generateText, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 import { isIdle, kKey, startServer } from "../support/fathom.mjs";
 
@@ -47,6 +47,17 @@ test("an object of a schema, whole and as it arrives", async () => {
   let last;
   for await (const partial of stream.partialOutputStream) last = partial;
   Person.parse(last);
+});
+
+test("a tool is called, its result is sent, and the model goes on", async () => {
+  const seen = [];
+  const weather = tool({ description: "of a city", inputSchema: z.object({ city: z.string().max(6), days: z.number().int().min(1).max(7) }), execute: async (given) => (seen.push(given), "sunny") });
+  const { steps } = await generateText({ ...ask, model: provider("bundled"), maxOutputTokens: 120, tools: { weather }, toolChoice: "required", stopWhen: stepCountIs(2) });
+  assert.ok(seen.length >= 1 && seen[0].days >= 1 && seen[0].days <= 7, JSON.stringify(seen));
+  assert.equal(steps[0].finishReason, "tool-calls");
+  assert.equal(steps.length, 2);
+  const stream = streamText({ ...ask, model: provider("bundled"), maxOutputTokens: 120, tools: { weather }, toolChoice: { type: "tool", toolName: "weather" } });
+  assert.deepEqual((await stream.toolCalls)[0].input, seen[0]);
 });
 
 test("the completion model", async () => {

@@ -4,6 +4,7 @@ import { after, before, test } from "node:test";
 import { HumanMessage, SystemMessage } from "@langchain/core/messages";
 import { StringOutputParser } from "@langchain/core/output_parsers";
 import { ChatPromptTemplate } from "@langchain/core/prompts";
+import { tool } from "@langchain/core/tools";
 import { ChatOpenAI, OpenAI } from "@langchain/openai";
 import { z } from "zod";
 import { isIdle, kKey, startServer } from "../support/fathom.mjs";
@@ -37,6 +38,17 @@ test("a chain, a batch, and events of a stream", async () => {
 
 test("structured output by JSON schema", async () => {
   for (const seed of [0, 1, 2]) Person.parse(await chat({ temperature: 1, maxTokens: 300, modelKwargs: { seed } }).withStructuredOutput(Person, { method: "jsonSchema", name: "person" }).invoke(messages));
+});
+
+test("bound tools: a call, its result, and what the model makes of it", async () => {
+  const weather = tool(async () => "sunny", { name: "weather", description: "of a city", schema: z.object({ city: z.string().max(6), days: z.number().int().min(1).max(7) }) });
+  const called = await chat({ maxTokens: 120 }).bindTools([weather], { tool_choice: "weather" }).invoke(messages);
+  assert.equal(called.tool_calls.length, 1);
+  assert.ok(called.tool_calls[0].args.days >= 1 && called.tool_calls[0].args.days <= 7);
+  const result = await weather.invoke(called.tool_calls[0]);
+  const answer = await chat().bindTools([weather], { tool_choice: "none" }).invoke([...messages, called, result]);
+  assert.ok(answer.content.length > 0);
+  Person.parse(await chat({ maxTokens: 300 }).withStructuredOutput(Person, { method: "functionCalling", name: "person" }).invoke(messages));
 });
 
 test("log-probabilities", async () => {

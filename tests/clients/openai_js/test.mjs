@@ -14,6 +14,19 @@ const versions = [
 ];
 const messages = [{ role: "system", content: "You are a king." }, { role: "user", content: "Who are you?" }];
 const ask = { model: "bundled", messages, max_tokens: 24, temperature: 0 };
+const weather = {
+  type: "function",
+  function: {
+    name: "weather",
+    description: "of a city",
+    strict: true,
+    parameters: { type: "object", properties: { city: { type: "string", maxLength: 6 }, days: { type: "integer", minimum: 1, maximum: 7 } }, required: ["city", "days"], additionalProperties: false },
+  },
+};
+const isWeather = (text) => {
+  const { city, days, ...others } = JSON.parse(text);
+  return typeof city === "string" && Number.isInteger(days) && days >= 1 && days <= 7 && Object.keys(others).length === 0;
+};
 const Person = z.object({ name: z.string().max(8), age: z.number().int().min(0).max(99), friends: z.array(z.enum(["Ann", "Bob"])).max(2) });
 
 for (const { name, OpenAI, format, helpers } of versions) {
@@ -101,6 +114,58 @@ for (const { name, OpenAI, format, helpers } of versions) {
       const stream = helpers(client).stream({ ...ask, max_tokens: 300, response_format: format(Person, "person") });
       Person.parse((await stream.finalChatCompletion()).choices[0].message.parsed);
       await assert.rejects(helpers(client).parse({ ...ask, max_tokens: 3, response_format: format(Person, "person") }), OpenAI.LengthFinishReasonError);
+    });
+
+    test("a call of a tool, whole, streamed, and answered", async () => {
+      const called = { ...ask, max_tokens: 200, tools: [weather], tool_choice: "required" };
+      const whole = (await client.chat.completions.create(called)).choices[0];
+      assert.equal(whole.finish_reason, "tool_calls");
+      const [call] = whole.message.tool_calls;
+      assert.equal(call.function.name, "weather");
+      assert.ok(isWeather(call.function.arguments), call.function.arguments);
+      const streamed = (await helpers(client).stream(called).finalChatCompletion()).choices[0].message;
+      assert.equal(streamed.tool_calls[0].function.arguments, call.function.arguments);
+      const answered = await client.chat.completions.create({ ...ask, tools: [weather], tool_choice: "none",
+        messages: [...messages, whole.message, { role: "tool", tool_call_id: call.id, content: "sunny" }] });
+      assert.ok(answered.choices[0].message.content.length > 0);
+      await assert.rejects(client.chat.completions.create({ ...called, tool_choice: { type: "function", function: { name: "nobody" } } }), OpenAI.BadRequestError);
+    });
+
+    test("the tool runner calls the function and sends its result", async () => {
+      const seen = [];
+      const runner = helpers(client).runTools({ ...ask, max_tokens: 120, tool_choice: { type: "function", function: { name: "weather" } },
+        tools: [{ type: "function", function: { ...weather.function, parse: JSON.parse, function: (given) => (seen.push(given), "sunny") } }] });
+      const messagesSeen = [];
+      runner.on("message", (m) => messagesSeen.push(m.role));
+      await runner.done();
+      assert.ok(seen.length > 0 && isWeather(JSON.stringify(seen[0])), JSON.stringify(seen));
+      assert.ok(messagesSeen.includes("tool"));
+    });
+
+    test("responses: whole and streamed, a schema, a call", async () => {
+      const plain = { model: "bundled", instructions: "You are a king.", input: "Who are you?", max_output_tokens: 24, temperature: 0 };
+      const whole = await client.responses.create(plain);
+      assert.equal(whole.output_text, (await client.chat.completions.create(ask)).choices[0].message.content);
+      let text = "", last;
+      for await (const event of await client.responses.create({ ...plain, stream: true })) {
+        if (event.type === "response.output_text.delta") text += event.delta;
+        last = event;
+      }
+      assert.equal(text, whole.output_text);
+      assert.equal(last.type, whole.status === "completed" ? "response.completed" : "response.incomplete");
+      assert.equal(last.response.usage.output_tokens, whole.usage.output_tokens);
+      const final = await client.responses.stream(plain).finalResponse();
+      assert.equal(final.output[0].content[0].text, whole.output_text);
+      const { schema } = format(Person, "person").json_schema;
+      const made = await client.responses.create({ ...plain, max_output_tokens: 300, text: { format: { type: "json_schema", name: "person", schema, strict: true } } });
+      Person.parse(JSON.parse(made.output_text));
+      const called = await client.responses.create({ ...plain, max_output_tokens: 200, tool_choice: "required", tools: [{ type: "function", ...weather.function }] });
+      const call = called.output.find((item) => item.type === "function_call");
+      assert.ok(isWeather(call.arguments), call.arguments);
+      const next = await client.responses.create({ ...plain, tool_choice: "none", tools: [{ type: "function", ...weather.function }],
+        input: [{ role: "user", content: "Weather?" }, ...called.output, { type: "function_call_output", call_id: call.call_id, output: "sunny" }] });
+      assert.ok(next.output_text.length > 0);
+      await assert.rejects(client.responses.create({ ...plain, previous_response_id: "resp_1" }), (e) => e instanceof OpenAI.BadRequestError && e.param === "previous_response_id");
     });
 
     test("json_object", async () => {

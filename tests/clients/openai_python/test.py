@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import unittest
+from typing import Annotated
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import openai
@@ -17,7 +18,7 @@ LONG = {"model": "bundled", "prompt": "Once", "max_tokens": 300, "extra_body": {
 class Person(BaseModel):
     name: str = Field(max_length=8)
     age: int = Field(ge=0, le=99)
-    friends: list[str] = Field(max_length=2)
+    friends: list[Annotated[str, Field(max_length=8)]] = Field(max_length=2)
 
 
 class OneServer(unittest.TestCase):
@@ -67,6 +68,22 @@ class OneServer(unittest.TestCase):
         answer = self.client.chat.completions.create(**{**ASK, "max_tokens": 400, "temperature": 1}, seed=1, response_format={"type": "json_object"})
         if answer.choices[0].finish_reason == "stop":
             self.assertIsInstance(json.loads(answer.choices[0].message.content), dict)
+
+    def test_tools_and_responses(self):
+        function = {"name": "person", "parameters": {**Person.model_json_schema(), "additionalProperties": False}, "strict": True}
+        called = {**ASK, "max_tokens": 300, "tools": [{"type": "function", "function": function}], "tool_choice": "required"}
+        choice = self.client.chat.completions.create(**called).choices[0]
+        self.assertEqual(choice.finish_reason, "tool_calls")
+        Person.model_validate_json(choice.message.tool_calls[0].function.arguments)
+        arguments = "".join(call.function.arguments or "" for chunk in self.client.chat.completions.create(**called, stream=True)
+                            for c in chunk.choices for call in c.delta.tool_calls or [])
+        self.assertEqual(arguments, choice.message.tool_calls[0].function.arguments)
+        plain = {"model": "bundled", "instructions": "You are a king.", "input": "Who are you?", "max_output_tokens": 24, "temperature": 0}
+        whole = self.client.responses.create(**plain)
+        self.assertEqual(whole.output_text, self.client.chat.completions.create(**ASK).choices[0].message.content)
+        self.assertEqual("".join(e.delta for e in self.client.responses.create(**plain, stream=True) if e.type == "response.output_text.delta"), whole.output_text)
+        parsed = self.client.responses.parse(**{**plain, "max_output_tokens": 400}, text_format=Person)
+        self.assertIsInstance(parsed.output_parsed, Person)
 
     def test_completions(self):
         ask = {"model": "bundled", "prompt": "Once upon a time", "max_tokens": 8, "temperature": 0}
