@@ -49,7 +49,8 @@ def rolling(folder, ids, bos, longest):
     return total
 
 
-def run_harness(server, concurrent, batch):
+def run_harness(model, names, arguments, *options):
+    """The samples of each task, in order, and the results."""
     with tempfile.TemporaryDirectory() as folder:
         tasks = shutil.copytree(os.path.join(HERE, "tasks"), os.path.join(folder, "tasks"))
         for name in os.listdir(tasks):  # the harness wants whole paths
@@ -57,21 +58,41 @@ def run_harness(server, concurrent, batch):
                 path = os.path.join(tasks, name)
                 text = open(path).read().replace("data_files: ", f"data_files: {tasks}/")
                 open(path, "w").write(text)
-        arguments = {"model": "bundled", "base_url": f"{server.url}/v1/completions", "tokenizer_backend": "remote", "auth_token": KEY, "max_length": CONTEXT,
-                     "num_concurrent": concurrent, "tokenized_requests": True}
-        command = [sys.executable, "-m", "lm_eval", "--model", "local-completions", "--tasks", ",".join(TASKS), "--include_path", tasks, "--log_samples", "--output_path", folder,
-                   "--batch_size", str(batch), "--model_args", ",".join(f"{k}={v}" for k, v in arguments.items())]
+        command = [sys.executable, "-m", "lm_eval", "--model", model, "--tasks", ",".join(names), "--include_path", tasks, "--log_samples", "--output_path", folder,
+                   "--model_args", ",".join(f"{k}={v}" for k, v in arguments.items()), *options]
         environment = {**os.environ, "OPENAI_API_KEY": KEY, "HF_HOME": os.path.join(folder, "hf"), "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
         if done.returncode != 0:
             raise SystemExit(done.stdout[-2000:] + done.stderr[-4000:])
         files = [os.path.join(d, name) for d, _, names in os.walk(folder) for name in names]
         samples = {}
-        for task in TASKS:
+        for task in names:
             path, = (f for f in files if os.path.basename(f).startswith(f"samples_{task}"))
             samples[task] = sorted((json.loads(line) for line in open(path)), key=lambda s: s["doc_id"])
         results, = (json.load(open(f)) for f in files if os.path.basename(f).startswith("results_"))
         return samples, results["results"]
+
+
+def run_with_ids(server, concurrent, batch):
+    arguments = {"model": "bundled", "base_url": f"{server.url}/v1/completions", "tokenizer_backend": "remote", "auth_token": KEY, "max_length": CONTEXT,
+                 "num_concurrent": concurrent, "tokenized_requests": True}
+    return run_harness("local-completions", TASKS, arguments, "--batch_size", str(batch))
+
+
+def compare_with_offsets(folder, bos):
+    """The harness's other way: it sends texts, and finds where the continuation begins by text_offset."""
+    with Server(is_open=True) as server:
+        samples, _ = run_harness("gguf", TASKS[:1], {"base_url": server.url})
+    worst = 0.0
+    for sample in samples[TASKS[0]]:
+        context = [bos, *ids_of(sample["doc"]["context"])]
+        for response, choice in zip(sample["resps"], sample["doc"]["choices"], strict=True):
+            whole = [bos, *ids_of(sample["doc"]["context"] + choice)]
+            assert whole[:len(context)] == context
+            want, _ = log_likelihood(folder, context, whole[len(context):])
+            worst = max(worst, abs(float(response[0][0]) - want) / (len(whole) - len(context)))
+    assert worst <= TOLERANCE, f"{worst:.2e} nats a token apart"
+    return worst
 
 
 def expected(folder, bos):
@@ -131,10 +152,11 @@ def main():
         bos = int(fathom("tokenize", "--ids", "").split()[0])
         choices, texts = expected(folder, bos)
         for concurrent, batch in ((1, 4), (8, 1)):
-            samples, results = run_harness(server, concurrent, batch)
+            samples, results = run_with_ids(server, concurrent, batch)
             worst = compare(samples, results, choices, texts)
             print(f"  {concurrent} at a time, batches of {batch}: acc {results['fathom_choices']['acc,none']:.3f}, {results['fathom_texts']['bits_per_byte,none']:.6f} bits a byte; "
                   f"at most {worst:.1e} nats a token from fathom logits")
+        print(f"  texts, cut by text_offset: at most {compare_with_offsets(folder, bos):.1e} nats a token from fathom logits")
         print(f"  perplexity of the longest text {compare_with_perplexity(server, folder, bos):.6f}, as fathom perplexity")
 
 

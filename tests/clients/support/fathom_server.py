@@ -15,15 +15,15 @@ ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("FATHO
 
 
 class Server:
-    """On a free port, and ready. It asks for KEY. Use it in `with`: the server has to end with 0."""
+    """On a free port, and ready. It asks for KEY, unless it is open. Use it in `with`: the server has to end with 0."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, is_open=False):
         self.folder = tempfile.TemporaryDirectory(prefix="fathom-client-")
         keys = os.path.join(self.folder.name, "keys")
         with open(os.open(keys, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             file.write(f"tester: {KEY}\n")
-        self.process = subprocess.Popen([os.environ["FATHOM"], "serve", "--port", "0", "--keys", keys, "--log", os.path.join(self.folder.name, "log"), *options],
-                                        stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        command = [os.environ["FATHOM"], "serve", "--port", "0", "--log", os.path.join(self.folder.name, "log"), *([] if is_open else ["--keys", keys]), *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
         said = ""
         while not (found := re.search(r"at http://127\.0\.0\.1:(\d+)", said)):
             line = self.process.stderr.readline()
