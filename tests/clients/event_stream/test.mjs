@@ -64,9 +64,13 @@ for (const [path, body] of requests)
 
 test("comments while a request waits for others, and nothing but them", async () => {
   const long = { prompt: "Once", max_tokens: 500, ignore_eos: true };
-  const busy = Array.from({ length: 4 }, () => post("/v1/completions", long, narrow).then((a) => a.json()));
-  const text = (await bytesOf("/v1/completions", { ...long, max_tokens: 4, priority: -1 }, narrow)).toString();
-  for (const answer of await Promise.all(busy)) assert.equal(answer.usage.completion_tokens, 500);
+  const end = Date.now() + 2500;
+  const busy = [0, 1].map(async () => {  // one runs and one waits, both before the stream
+    while (Date.now() < end) assert.equal((await (await post("/v1/completions", { ...long, priority: 10 }, narrow)).json()).usage.completion_tokens, 500);
+  });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const text = (await bytesOf("/v1/completions", { ...long, max_tokens: 4 }, narrow)).toString();
+  await Promise.all(busy);
   const read = parse([text]);
   assert.equal(read.form, text);
   assert.ok(read.comments > 0, "no keep-alive came");

@@ -69,7 +69,7 @@ def check_one_by_one(port, name):
     events = b"".join(p for _, p in got).count(b"data: ")
     text = b"".join(p for _, p in got)
     assert text.endswith(b"data: [DONE]\n\n"), f"{name}: the stream is not whole"
-    assert len(got) > events / 4, f"{name}: {events} events in {len(got)} pieces"
+    assert len(got) > events / 10, f"{name}: {events} events in {len(got)} pieces"
     assert got[0][0] - start < (got[-1][0] - start) / 2, f"{name}: the first token came {got[0][0] - start:.2f} s after the request, the last {got[-1][0] - start:.2f} s"
     return events, len(got)
 
