@@ -3,7 +3,7 @@
 # Where it may not install, it prints the exact line to run.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build libcli11-dev libfmt-dev libedit-dev libtomlplusplus-dev libcairo2-dev zlib1g-dev libzstd-dev libxxhash-dev libssl-dev libspdlog-dev prometheus-cpp-dev pkgconf libgtest-dev libbenchmark-dev)
+packages=(g++ cmake ninja-build libcli11-dev libfmt-dev libedit-dev libtomlplusplus-dev libcairo2-dev zlib1g-dev libzstd-dev libxxhash-dev libssl-dev libcurl4-openssl-dev libspdlog-dev prometheus-cpp-dev pkgconf libgtest-dev libbenchmark-dev)
 [ "${1:-}" = test ] && packages+=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ccache xz-utils)
 if [ "${1:-}" = clients ]; then
   packages+=(python3-venv nginx-light haproxy chromium)
@@ -14,7 +14,7 @@ installed() { [ "$(dpkg-query -W -f='${Status}' "$1" 2>/dev/null)" = "install ok
 
 if ! command -v dpkg-query >/dev/null; then
   echo "setup: this is not a Debian or Ubuntu system. Install a C++20 compiler, CMake >= 3.22, Ninja, Boost >= 1.75 (headers), CLI11, fmt," >&2
-  echo "setup: libedit, cairo, zlib, libzstd, libxxhash, OpenSSL 3, spdlog, prometheus-cpp, GoogleTest and Google Benchmark with your package manager; then: cmake --preset release && cmake --build --preset release" >&2
+  echo "setup: libedit, cairo, zlib, libzstd, libxxhash, OpenSSL 3, libcurl, spdlog, prometheus-cpp, GoogleTest and Google Benchmark with your package manager; then: cmake --preset release && cmake --build --preset release" >&2
   exit 2
 fi
 

@@ -20,6 +20,7 @@ void add_logits(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_plot(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_serve(CLI::App& bench);  // `fathom bench serve`
 void add_convert(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_synth(CLI::App& app);

@@ -46,3 +46,35 @@ refused "npm install" --against llama.cpp --peer "$dir"
 refused "max_position_embeddings\|context" --depth 10000000 --prompt 8
 refused "is no work" --work walk:5
 refused "\-\-threads" --threads 1,none
+
+# A server under load: the bundled model's.
+export FATHOM_TUNE=off
+"$fathom" bench serve --clients 1,3 --mix 40:6*2,90:3 --shared-prefix 64 --requests 6 --timeout 120 --json --plot "$dir/load.svg" > "$dir/load.json" 2> "$dir/progress"
+grep -q "3 clients: 6 answered, 0 failed" "$dir/progress" || fail "no progress: $(cat "$dir/progress")"
+grep -q "<svg" "$dir/load.svg" || fail "no picture of the load"
+python3 - "$dir/load.json" <<'P'
+import json, sys
+report = json.load(open(sys.argv[1]))
+assert [load["clients"] for load in report["loads"]] == [1, 3]
+for load in report["loads"]:
+    server = load["servers"][0]
+    assert server["answered"] == 6 and server["errors"] == {} and server["output_tokens"] == 4 * 6 + 2 * 3, server
+    assert server["prompt_tokens"] == 6 * 64 + 4 * 40 + 2 * 90, server
+    assert [k["answered"] for k in server["kinds"]] == [4, 2]
+    for times in ("first_token_seconds", "between_tokens_seconds", "request_seconds"):
+        assert 0 < server[times]["p50"] <= server[times]["p90"] <= server[times]["p99"] <= server[times]["max"], server
+P
+"$fathom" bench serve -q --rate 50 --requests 5 --chat --prompt-tokens 30 --max-tokens 4 --timeout 120 --json > "$dir/open.json"
+python3 -c 'import json, sys; s = json.load(open(sys.argv[1]))["loads"][0]["servers"][0]; assert s["answered"] == 5 and s["output_tokens"] == 20, s' "$dir/open.json"
+refused_load() {
+  local wanted=$1 code=0
+  shift
+  "$fathom" bench serve -q "$@" > "$dir/out" 2> "$dir/error" || code=$?
+  [ "$code" = 2 ] && [ "$(wc -l < "$dir/error")" = 1 ] && grep -q -e "$wanted" "$dir/error" || fail "serve $* gives $code: $(cat "$dir/error")"
+}
+refused_load "PROMPT:OUTPUT" --mix 5
+refused_load "requests a second" --rate 0
+refused_load "URL of a server" --url localhost
+refused_load "127.0.0.1:1" --url http://127.0.0.1:1
+refused_load "chosen by the measurement" --serve-options "--port 80"
+refused_load "ended before it was ready" --serve-options "--keys $dir/none"

@@ -173,7 +173,9 @@ void add_bench(CLI::App& app) {
       isa_names("|") +
       " forces an instruction set; FATHOM_NUMA=auto|off|N: memory nodes as "
       "the system has them, one, or N pretended; FATHOM_TUNE=off|large|always: see `fathom tune --help`.");
+  add_bench_serve(command);
   command.callback([o, &command] {
+    if (!command.get_subcommands().empty()) return;  // which measures something else
     o->depths_given = command.get_option("--depth")->count() > 0;
     run_bench_command(*o);
   });
