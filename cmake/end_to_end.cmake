@@ -5,7 +5,8 @@ if(TARGET fathom)
   foreach(script ${end_to_end_scripts} ${CMAKE_SOURCE_DIR}/tests/end_to_end/kill_training.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/train_errors.py
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/chat_terminal.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/train_begin_and_end.py
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/options.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/examples.py
-          ${CMAKE_SOURCE_DIR}/tests/end_to_end/trace.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve.py)
+          ${CMAKE_SOURCE_DIR}/tests/end_to_end/trace.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve.py
+          ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_load.py)
     get_filename_component(name ${script} NAME_WE)
     if(script MATCHES "\\.py$")
       set(interpreter python3)
