@@ -21,6 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CANNOT_RUN = {
     "--shape v2-lite": "writes 9 GB",
     "--against llama.cpp": "needs node-llama-cpp",
+    "--against llama=": "needs another server",
+    "bench serve --url": "needs another server",
 }
 
 TEXT = "In the beginning was a sentence. And another one followed it, longer than the first. Then the king said to the people what he had seen.\n"
@@ -47,7 +49,8 @@ def prepare(scratch):
     wrapper = scratch / "bin/fathom"  # bench measures once instead of for seconds
     # serve ends when it has said that it is ready
     wrapper.write_text(f'#!/bin/sh\ncase "$1" in serve) "{FATHOM}" "$@" 2>log & server=$!; for i in $(seq 200); do grep -q "serving\\|fathom:" log && break; sleep 0.05; done; '
-                       'sleep 0.2; kill -TERM $server; wait $server; code=$?; cat log >&2; exit $code ;; bench) exec "{FATHOM}" "$@" --repetitions 1 --no-limits ;; *) exec "{FATHOM}" "$@" ;; esac\n')
+                       'sleep 0.2; kill -TERM $server; wait $server; code=$?; cat log >&2; exit $code ;; '
+                       f'bench) case "$2" in serve) exec "{FATHOM}" "$@" --requests 2 --warmup 0 ;; esac; exec "{FATHOM}" "$@" --repetitions 1 --no-limits ;; *) exec "{FATHOM}" "$@" ;; esac\n')
     wrapper.chmod(0o755)
     fathom(scratch, "synth", "-q", "--shape", "tiny", "--type", "bf16", "--seed", "1", "first")
     config = json.loads((scratch / "first/config.json").read_text())
