@@ -5,6 +5,7 @@
 #include "base/file/container.h"
 #include "base/progress.h"
 #include "base/trace.h"
+#include "model/norm.h"
 
 namespace fathom {
 namespace {
@@ -119,6 +120,17 @@ MatView<const float> Engine::step(std::span<const StepInput> inputs, const Layer
 Passage Engine::begin(std::span<const StepInput> inputs) {
   for (const StepInput& in : inputs) check_ids(in.ids, config());
   return {.batch = batch_of(inputs)};
+}
+
+MatView<const float> Engine::last_states(const Passage& passage, int64_t first, int64_t n) {
+  check(has_arrived(passage), "the states of a passage that has arrived");
+  const int64_t D = config().hidden_size;
+  if (states_.size() < n * D) states_ = Buffer<float>(n * D);
+  const MatView<float> states = states_.mat(n, D);
+  std::copy_n(passage.x.data() + first * D, n * D, states_.data());
+  Context ctx{.pool = pool_, .arena = arena_, .numerics = numerics_};
+  norm_forward(ctx, network_.weights->norm, config().rms_norm_eps, states, states);
+  return states;
 }
 
 void Engine::leave(Passage& passage, SequenceCache& sequence) {

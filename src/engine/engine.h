@@ -71,6 +71,9 @@ class Engine {
   // or is given up.
   Passage begin(std::span<const StepInput> inputs);
   bool has_arrived(const Passage& p) const noexcept { return p.layers == config().num_hidden_layers; }
+  // Rows [first, first + n) of a passage that has arrived, after the last norm: (n, hidden_size), valid until the next
+  // call of this function.
+  MatView<const float> last_states(const Passage& passage, int64_t first, int64_t n);
   // Takes the tokens of a passage out of its sequences again.
   void give_up(Passage& passage) noexcept { passage.batch.roll_back(cache_); }
   // Takes one sequence out of it: its tokens are taken back, the others go on.
@@ -110,7 +113,7 @@ class Engine {
   Numerics numerics_;
   KvCache cache_;
   mutable double unasked_bytes_ = 0;  // of the cache: taken without asking again how much memory is left
-  Buffer<float> logits_;
+  Buffer<float> logits_, states_;
 };
 
 }  // namespace fathom

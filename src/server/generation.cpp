@@ -73,8 +73,10 @@ struct Generation {
 
 uint64_t salt_of(const GenerationContext& c) { return xxh64(c.key_name, c.salt_secret); }
 
-void check_prompts(const ServedModel& model, const GenerationSpec& spec) {
-  for (const std::vector<int32_t>& ids : spec.prompts) {
+}  // namespace
+
+void check_prompts(const ServedModel& model, std::span<const std::vector<int32_t>> prompts) {
+  for (const std::vector<int32_t>& ids : prompts) {
     try {
       check_prompt(ids, model.config(), model.context_tokens(), model.cache_tokens());
     } catch (const Error& e) {
@@ -87,7 +89,7 @@ void check_prompts(const ServedModel& model, const GenerationSpec& spec) {
   }
 }
 
-[[noreturn]] void throw_not_taken(EngineThread::Submitted why, ServedModel& model) {
+void throw_not_taken(EngineThread::Submitted why, ServedModel& model) {
   if (why == EngineThread::Submitted::queue_full)
     throw ApiError({.status = 429,
                     .message = "too many requests wait already; try again later",
@@ -98,12 +100,10 @@ void check_prompts(const ServedModel& model, const GenerationSpec& spec) {
   throw ApiError({.status = 503, .message = "the server is stopping; try again later", .code = "shutting_down"});
 }
 
-}  // namespace
-
 void start_generation(const GenerationContext& c, const std::shared_ptr<http::Exchange>& exchange, GenerationSpec spec,
                       std::unique_ptr<AnswerWriter> writer) {
   ServedModel& model = c.model;
-  check_prompts(model, spec);
+  check_prompts(model, spec.prompts);
   auto shared = std::make_shared<Generation>(model, c.metrics, std::move(writer));
   shared->per_prompt = spec.n;
   std::vector<ScheduledRequest> requests;

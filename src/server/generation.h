@@ -52,8 +52,13 @@ struct GenerationContext {
   uint64_t salt_secret;  // of this process
 };
 
+// ApiError for a prompt that can never run: 400, context_length_exceeded where it is too long.
+void check_prompts(const ServedModel& model, std::span<const std::vector<int32_t>> prompts);
+// ApiError for requests that the engine did not take: 429 with a full queue, 503 while the server stops.
+[[noreturn]] void throw_not_taken(EngineThread::Submitted why, ServedModel& model);
+
 // Checks the prompts, queues the request and answers it through `writer`; a client that goes away cancels it. Throws
-// ApiError before anything is queued: 400 context_length_exceeded, 429 with a full queue, 503 while the server stops.
+// ApiError before anything is queued, as these two.
 void start_generation(const GenerationContext& context, const std::shared_ptr<http::Exchange>& exchange,
                       GenerationSpec spec, std::unique_ptr<AnswerWriter> writer);
 

@@ -31,7 +31,7 @@ class ServedModel {
   const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
   const SamplingOptions& sampling() const noexcept { return options_.sampling; }
   const ChatTemplate& chat(bool has_tools) const noexcept { return has_tools ? chat_with_tools_ : chat_; }
-  bool knows_tools() const noexcept { return knows_tools_; }  // the template tells of them
+  bool knows_tools() const noexcept { return knows_tools_; }                // the template tells of them
   const std::string& chat_source() const noexcept { return chat_source_; }  // of the template; empty: the built-in one
   const std::vector<int32_t>& stop_ids() const noexcept { return stop_ids_; }
   int64_t usable_ids() const noexcept { return usable_ids_; }

@@ -87,6 +87,7 @@ http::Router Service::routes() {
   };
   add("POST", "/v1/chat/completions", chat_completions);
   add("POST", "/v1/completions", completions);
+  add("POST", "/v1/embeddings", embeddings);
   add("POST", "/v1/responses", responses);
   add("POST", "/v1/messages", messages);
   add("POST", "/v1/messages/count_tokens", count_message_tokens);

@@ -212,6 +212,17 @@ def check_other_apis(s):
     refused(s.post("/v1/responses", {"input": "x", "previous_response_id": "y"}), 400, "previous_response_id")
 
 
+def check_embeddings(s):
+    import base64
+    import struct
+    status, body = s.post("/v1/embeddings", {"input": ["The king said", "The king spoke", "x"]})
+    vectors = [d["embedding"] for d in body["data"]]
+    claim(status == 200 and [d["index"] for d in body["data"]] == [0, 1, 2] and all(abs(sum(x * x for x in v) - 1) < 1e-5 for v in vectors), f"embeddings: {str(body)[:200]}")
+    packed = base64.b64decode(s.post("/v1/embeddings", {"input": "The king said", "encoding_format": "base64"})[1]["data"][0]["embedding"])
+    claim(all(abs(a - b) < 1e-7 for a, b in zip(struct.unpack(f"<{len(packed) // 4}f", packed), vectors[0])), "base64 holds the same numbers")
+    refused(s.post("/v1/embeddings", {"input": "x", "dimensions": 7}), 400, "dimensions")
+
+
 def check_errors(s):
     chat = {"messages": [{"role": "user", "content": "x"}]}
     refused(s.post("/v1/chat/completions", {**chat, "temprature": 1}), 400, "temprature", "unknown_parameter", "temperature")
@@ -294,7 +305,7 @@ def check_draining():
 
 def main():
     s = Server()
-    for check in (check_completions, check_scores, check_chat, check_constraints, check_tools, check_other_apis, check_errors, check_text_routes, check_neighbours, check_leaving):
+    for check in (check_completions, check_scores, check_chat, check_constraints, check_tools, check_other_apis, check_embeddings, check_errors, check_text_routes, check_neighbours, check_leaving):
         check(s)
     claim(s.stop() == 0, "the server ends with 0")
     claim(not any("Who are you" in line for line in s.log), "no prompt in the log")

@@ -289,6 +289,30 @@ TEST(Scheduler, PromptScoresAreThoseOfScore) {
   });
 }
 
+// However the prompt is cut, and whatever else runs.
+TEST(Scheduler, TheMeanStateOfAPromptIsTheSame) {
+  const RandomModel m(config());
+  for (const int64_t n : {1, 2, 63, 300}) {
+    const auto prompt = random_ids(n, m.config.vocab_size, 12);
+    std::vector<double> want;
+    for (const int64_t rows : {512, 7, 64}) {
+      Harness h(m, {.passage_tokens = rows}, rows == 7 ? 448 : 4096);
+      Result r, noise, more;
+      h.submit(random_ids(40, m.config.vocab_size, 13), 60, noise);
+      ScheduledRequest request = h.request(prompt, 0, r, 0);
+      std::vector<double> got;
+      request.events.on_mean_state = [&](std::span<const double> state) { got.assign(state.begin(), state.end()); };
+      h.scheduler.submit(std::move(request));
+      h.submit(prompt, 30, more);
+      h.drain();
+      EXPECT_EQ(r.n_ends, 1);
+      ASSERT_EQ(std::ssize(got), m.config.hidden_size);
+      if (want.empty()) want = got;
+      EXPECT_EQ(got, want) << n << " tokens, " << rows << " rows";
+    }
+  }
+}
+
 TEST(Scheduler, TheQueueIsBoundedAndWhatCannotRunIsRefused) {
   const RandomModel m(config());
   Harness h(m, {.max_running = 1, .max_queued = 3, .max_queued_tokens = 100}, 1024);

@@ -42,8 +42,10 @@ struct Ended {
 struct RequestEvents {
   std::function<void(int64_t n_done, int64_t n_prompt)> on_prompt = {};        // as the prompt is read
   std::function<void(int64_t index, const TokenScore&)> on_prompt_token = {};  // index 1 .. n_prompt - 1, in order
-  std::function<bool(const TokenScore&)> on_token = {};                        // false: it ends after this one
-  std::function<void(const Ended&)> on_end = {};                               // once, the last call
+  // The mean of the prompt's hidden states after the last norm (hidden_size numbers), before on_end.
+  std::function<void(std::span<const double> state)> on_mean_state = {};
+  std::function<bool(const TokenScore&)> on_token = {};  // false: it ends after this one
+  std::function<void(const Ended&)> on_end = {};         // once, the last call
 };
 
 struct ScheduledRequest {

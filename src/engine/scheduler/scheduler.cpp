@@ -129,7 +129,7 @@ Scheduler::Jobs::iterator Scheduler::next_queued() {
 
 // Another one reads a prompt that begins in the same way: when it is done, its rows serve this one too.
 bool Scheduler::waits_for_prefix(const Job& job) const {
-  if (job.request.prompt_logprobs >= 0) return false;
+  if (job.reads_all()) return false;
   int64_t stored = -1;
   for (const auto& other : running_) {
     if (other->is_decoding() || other->request.salt != job.request.salt) continue;
@@ -155,7 +155,7 @@ void Scheduler::admit() {
     Job& job = **next;
     if (waits_for_prefix(job) || !fits(job)) return;
     job.ended.times.admitted = job.ended.times.admitted > 0 ? job.ended.times.admitted : clock_seconds();
-    if (job.request.prompt_logprobs < 0) {
+    if (!job.reads_all()) {
       const int64_t found = prefixes_.take(job.cache, job.request.salt, keys_of(job, std::ssize(job.history) - 1));
       if (job.n_generated() == 0) job.ended.n_cached = found;
     }
@@ -350,26 +350,47 @@ void Scheduler::run(const std::vector<Job*>& ready, StepReport& report) {
   int64_t row = 0;
   for (Job* job : ready) chosen.emplace_back(job, logits.vec(row++));
   if (passage_ && engine_.has_arrived(*passage_)) {
-    const std::vector<int32_t> logit_rows = passage_->batch.logit_rows;
+    const Passage arrived = std::move(*passage_);
     passage_.reset();
-    for (Job* job : std::exchange(readers_, {})) {
-      const int64_t n = std::exchange(job->n_asked, 0);
-      const bool is_read = job->is_read();
-      if (job->request.prompt_logprobs >= 0) {
-        score_prompt(*job, logits.sub_rows(row, n), job->cache.length() - n);
-        row += n;
-        if (is_read) chosen.emplace_back(job, logits.vec(row - 1));
-      } else if (is_read) {
-        chosen.emplace_back(job, logits.vec(row++));
-      }
-      index(*job, false);
-      if (job->request.events.on_prompt)
-        job->request.events.on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt);
-    }
+    take_arrived(arrived, logits, row, chosen);
   }
   choose(std::move(chosen));
   pace_.finish();
   report.seconds = pace_.seconds();
+}
+
+// The readers of a passage that has arrived; logits from row `row` on are theirs.
+int64_t Scheduler::take_arrived(const Passage& passage, MatView<const float> logits, int64_t row,
+                                std::vector<std::pair<Job*, VecView<const float>>>& chosen) {
+  int64_t first_row = 0;
+  for (Job* job : std::exchange(readers_, {})) {
+    const int64_t n = std::exchange(job->n_asked, 0), first = job->cache.length() - n;
+    if (job->request.events.on_mean_state) add_states(*job, passage, first_row, n, first);
+    first_row += n;
+    if (job->request.prompt_logprobs >= 0) {
+      score_prompt(*job, logits.sub_rows(row, n), first);
+      row += n;
+      if (job->is_read()) chosen.emplace_back(job, logits.vec(row - 1));
+    } else if (job->is_read()) {
+      chosen.emplace_back(job, logits.vec(row++));
+    }
+    if (job->reads_all()) job->n_scored = std::max(job->n_scored, std::min(job->cache.length(), job->n_prompt));
+    index(*job, false);
+    if (job->request.events.on_prompt)
+      job->request.events.on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt);
+  }
+  return row;
+}
+
+// Of positions from n_scored on: one that was preempted reads its prompt again.
+void Scheduler::add_states(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position) {
+  job.state_sum.resize(static_cast<size_t>(engine_.config().hidden_size));
+  const MatView<const float> states = engine_.last_states(passage, first_row, n);
+  for (int64_t i = 0; i < n; ++i) {
+    if (first_position + i < job.n_scored || first_position + i >= job.n_prompt) continue;
+    for (int64_t d = 0; d < states.cols; ++d)
+      job.state_sum[static_cast<size_t>(d)] += static_cast<double>(states(i, d));
+  }
 }
 
 void Scheduler::fail(const std::vector<Job*>& ready, const Error& error) {
@@ -400,7 +421,8 @@ void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t firs
                       job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
     }
   });
-  for (size_t i = 0; i < scores.size() && job.request.events.on_prompt_token; ++i)
+  const auto seen = static_cast<size_t>(std::max<int64_t>(0, job.n_scored - 1 - first));  // before it was preempted
+  for (size_t i = seen; i < scores.size() && job.request.events.on_prompt_token; ++i)
     job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]);
 }
 
@@ -464,6 +486,10 @@ void Scheduler::take_token(Job& job, const TokenScore& token) {
 }
 
 void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) {
+  if (job.request.events.on_mean_state && job.n_scored == job.n_prompt && !error) {
+    for (double& x : job.state_sum) x /= static_cast<double>(job.n_prompt);
+    job.request.events.on_mean_state(job.state_sum);
+  }
   index(job, true);
   job.cache = {};
   job.ended.reason = reason;

@@ -87,8 +87,14 @@ class Scheduler {
     bool is_cancelled = false, is_charged = false;
     Ended ended = {};
 
+    int64_t n_scored = 0;                // tokens of the prompt whose scores and states have been used
+    std::vector<double> state_sum = {};  // of the prompt's last hidden states
+
+    bool reads_all() const noexcept { return request.prompt_logprobs >= 0 || request.events.on_mean_state; }
     bool is_read() const noexcept { return cache.length() >= std::ssize(history); }
-    bool is_decoding() const noexcept { return n_asked == 0 && cache.length() == std::ssize(history) - 1; }
+    bool is_decoding() const noexcept {
+      return n_asked == 0 && cache.length() == std::ssize(history) - 1 && (!reads_all() || cache.length() >= n_prompt);
+    }
     int64_t n_generated() const noexcept { return std::ssize(history) - n_prompt; }
   };
   using Jobs = std::vector<std::unique_ptr<Job>>;
@@ -113,7 +119,10 @@ class Scheduler {
   std::vector<Job*> decoding();
   void run(const std::vector<Job*>& decoding, StepReport& report);
   void fail(const std::vector<Job*>& decoding, const Error& error);
+  int64_t take_arrived(const Passage& passage, MatView<const float> logits, int64_t row,
+                       std::vector<std::pair<Job*, VecView<const float>>>& chosen);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
+  void add_states(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position);
   void choose(std::vector<std::pair<Job*, VecView<const float>>> rows);
   static std::span<const uint64_t> allowed_of(const Job& job);
   void take_token(Job& job, const TokenScore& token);

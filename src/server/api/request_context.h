@@ -45,6 +45,7 @@ json::object timings_json(const Ended& first, const EngineSnapshot& engine);
 
 void chat_completions(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void completions(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void embeddings(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void messages(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void count_message_tokens(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void responses(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
