@@ -1,6 +1,6 @@
 # What `cmake --install` gives to programs outside the tree (docs/library.md): the layers that load, tokenize and run a model as one static library, the headers of its
 # public surface, and the package by which find_package(fathom) names both fathom::fathom. Component `library`: cmake --install build/release --component library.
-set(FATHOM_LIBRARY_LAYERS base tensor jinja tokenizer quant kvcache kernels checkpoint config model load packing engine)
+set(FATHOM_LIBRARY_LAYERS base tensor jinja grammar tokenizer quant data kvcache kernels checkpoint config model load packing engine)
 set(FATHOM_PUBLIC_HEADERS load/load.h load/text.h tokenizer/tokenizer.h tokenizer/chat/chat_template.h tokenizer/stop_strings.h engine/engine.h engine/loaded_engine.h engine/generation.h)
 
 include(GNUInstallDirs)
@@ -15,7 +15,7 @@ endforeach()
 add_library(fathom_library STATIC ${objects})
 set_target_properties(fathom_library PROPERTIES OUTPUT_NAME fathom EXPORT_NAME fathom LINKER_LANGUAGE CXX)
 target_compile_features(fathom_library PUBLIC cxx_std_20)
-target_link_libraries(fathom_library PUBLIC fmt::fmt Threads::Threads Boost::headers PkgConfig::XXHASH)
+target_link_libraries(fathom_library PUBLIC fmt::fmt Threads::Threads Boost::headers PkgConfig::XXHASH PkgConfig::ZLIB PkgConfig::ZSTD)
 target_include_directories(fathom_library INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/fathom)

@@ -271,8 +271,7 @@ class ChosenTemplates {
     std::optional<ChatTemplate>& chosen = has_tools ? with_tools_ : plain_;
     if (!chosen) {
       const bool said = plain_ || with_tools_;
-      chosen =
-          open_chat_template(model_, *tokenizer_, options_.chat_template, has_tools, options_.model.quiet || said);
+      chosen = open_chat_template(model_, *tokenizer_, options_.chat_template, has_tools, options_.model.quiet || said);
     }
     return *chosen;
   }
