@@ -3,6 +3,7 @@
 // is computed.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace fathom {
@@ -34,7 +35,7 @@ class Pace {
   double seconds() const noexcept { return seconds_; }  // of the last step
 
  private:
-  static constexpr size_t kMaxRows = 64;
+  static constexpr std::size_t kMaxRows = 64;
   const DecayedMean* alone() const noexcept;  // seconds of a layer without a passage; nullptr: not known
   DecayedMean& alone_of(int64_t n) noexcept;
 

@@ -12,7 +12,7 @@ namespace {
 
 using Type = Parameter::Type;
 
-constexpr std::array kParameters = {
+constexpr std::array kSampling = {
     Parameter{"temperature", Type::number, 0, 2, "0 is greedy"},
     Parameter{"top_p", Type::number, 0, 1, "the fewest most likely tokens whose probabilities reach p"},
     Parameter{"top_k", Type::integer, -1, kNoLimit, "the k most likely; 0 or -1: all"},
@@ -59,7 +59,7 @@ uint64_t random_seed() {
 
 }  // namespace
 
-std::span<const Parameter> sampling_parameters() { return kParameters; }
+std::span<const Parameter> sampling_parameters() { return kSampling; }
 
 SamplingOptions sampling_of(const Parameters& p, const SamplingOptions& defaults, int64_t usable_ids) {
   SamplingOptions o = defaults;
