@@ -216,10 +216,10 @@ class PromptRun {
     });
   }
 
-  static json::object with_id(const PromptRequest& r, json::object more) {
+  static json::object with_id(const PromptRequest& r, const json::object& more) {
     json::object out;
     if (!r.id.is_null()) out["id"] = r.id;
-    for (auto& [key, value] : more) out[key] = std::move(value);
+    for (const auto& [key, value] : more) out[key] = value;
     return out;
   }
 

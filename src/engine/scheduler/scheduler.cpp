@@ -347,6 +347,7 @@ void Scheduler::run(const std::vector<Job*>& ready, StepReport& report) {
   report = {.n_decoded = std::ssize(ready), .passage_rows = rows};
   if (passage_) report.passage_layers = passage_->layers - layers;
   std::vector<std::pair<Job*, VecView<const float>>> chosen;
+  chosen.reserve(ready.size() + readers_.size());
   int64_t row = 0;
   for (Job* job : ready) chosen.emplace_back(job, logits.vec(row++));
   if (passage_ && engine_.has_arrived(*passage_)) {
