@@ -59,7 +59,8 @@ constexpr Advice kOptions[] = {
     {"--mirostat --samplers --top-nsigma --dynatemp-range",
      "fathom samples by --temperature, --top-k, --top-p, --min-p, --typical and --xtc-probability, in a fixed order"},
     {"-l", "it is --logit-bias ID=BIAS"},
-    {"--grammar --grammar-file --json-schema -j", "fathom does not constrain what is written by a grammar"},
+    {"--grammar --grammar-file --json-schema -j",
+     "`fathom serve` takes grammars and schemas with each request; see docs/constrained.md"},
     {"--max_new_tokens --max-new-tokens --max_tokens --n_predict", "it is -n, --max-tokens N"},
     {"-md --model-draft", "it is --draft-model MODEL"},
     {"-ppl", "it is the command fathom perplexity"},
@@ -216,10 +217,10 @@ std::string given_twice(const CLI::App& command, const CLI::ParseError& e, const
 int report_usage_error(const CLI::App& root, const CLI::ParseError& e, const std::vector<std::string>& arguments) {
   const auto [command, name] = active_command(root);
   const bool extras = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
-  const std::string what = !command->get_subcommands({}).empty() ? without_command(root, *command, arguments)
-                           : extras                              ? unexpected(*command, arguments)
-                           : e.get_name() == "ArgumentMismatch"  ? given_twice(*command, e, arguments)
-                                                                 : sentence(e) + hint(*command, arguments);
+  const std::string what = command->get_require_subcommand_min() > 0 ? without_command(root, *command, arguments)
+                           : extras                                  ? unexpected(*command, arguments)
+                           : e.get_name() == "ArgumentMismatch"      ? given_twice(*command, e, arguments)
+                                                                     : sentence(e) + hint(*command, arguments);
   fmt::print(stderr, "{}\n", shown_on(STDERR_FILENO, fmt::format("{}: {} See {} --help", name, what, name)));
   return 2;
 }
