@@ -40,7 +40,8 @@ struct Request {
   const std::string* query_parameter(std::string_view name) const noexcept;
 };
 
-// Headers that the server writes itself (Content-Length, Transfer-Encoding, Connection, Date, Server, X-Request-Id) are
+// Headers that the server writes itself (Content-Length, Transfer-Encoding, Connection, Date, Server, X-Request-Id,
+// X-Content-Type-Options) are
 // passed over, and so is a header whose name or value may not stand in one: nothing in a value can begin another
 // header or another answer.
 struct Reply {

@@ -12,8 +12,9 @@
 namespace fathom::http {
 namespace {
 
-constexpr std::array kOurs = {"content-length", "transfer-encoding", "connection",   "date",
-                              "server",         "x-request-id",      "content-type", "keep-alive"};
+constexpr std::array kOurs = {
+    "content-length", "transfer-encoding",     "connection", "date", "server", "x-request-id", "content-type",
+    "keep-alive",     "x-content-type-options"};
 
 bool is_ours(std::string_view name) {
   return std::any_of(kOurs.begin(), kOurs.end(), [&](std::string_view ours) { return equal_in_any_case(ours, name); });
