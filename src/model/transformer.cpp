@@ -131,9 +131,13 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, Pas
   const auto first_rows = [&](MatView<const float> rows) { return rows.sub_rows(0, own); };
   const Step alone{ctx, n, batch, {first_rows(together.rotary.cosines), first_rows(together.rotary.sines)}, &cache};
   auto x = scratch(ctx, both.rows(), D);
-  embed_forward(together, x);
   const auto passing = x.sub_rows(own, passage.batch.rows());
-  if (passage.layers > 0) copy_rows(ctx, passage.x.mat(passing.rows, D), passing);
+  if (passage.layers == 0) {
+    embed_forward(together, x);
+  } else {
+    if (own > 0) embed_forward(alone, x.sub_rows(0, own));
+    copy_rows(ctx, passage.x.mat(passing.rows, D), passing);
+  }
   int64_t layers = passage.layers;
   for (int64_t i = own > 0 ? 0 : layers; i < L; ++i) {
     if (i == layers && takes_part(i)) {

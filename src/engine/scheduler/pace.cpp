@@ -13,9 +13,9 @@ constexpr int64_t kFirstRows = 128;  // when nothing is known
 
 }  // namespace
 
-const DecayedMean* Pace::alone() const noexcept {
-  const size_t n = std::min(kMaxRows, static_cast<size_t>(n_decoding_));
-  for (size_t d = 0; d <= kMaxRows; ++d) {  // the nearest number of sequences that was measured
+const DecayedMean* Pace::alone(int64_t n_decoding) const noexcept {
+  const size_t n = std::min(kMaxRows, static_cast<size_t>(n_decoding));
+  for (size_t d = 0; d <= kMaxRows; ++d) {
     if (n + d <= kMaxRows && alone_[n + d].is_known()) return &alone_[n + d];
     if (n > d && alone_[n - d].is_known()) return &alone_[n - d];
   }
@@ -27,9 +27,7 @@ DecayedMean& Pace::alone_of(int64_t n) noexcept { return alone_[std::min(kMaxRow
 int64_t Pace::passage_rows(int64_t n_decoding, int64_t most) const noexcept {
   if (n_decoding == 0) return most;
   if (!row_.is_known()) return std::min(most, kFirstRows);
-  Pace asked = *this;
-  asked.n_decoding_ = n_decoding;
-  const DecayedMean* layer = asked.alone();
+  const DecayedMean* layer = alone(n_decoding);
   if (layer == nullptr) return std::min(most, kFirstRows);
   const double seconds = (stretch_ - 1) * layers_ * layer->value();
   return std::clamp(static_cast<int64_t>(std::min(1e9, seconds / row_.value())), std::min(most, kFewestRows), most);
@@ -46,7 +44,7 @@ void Pace::begin(int64_t n_decoding, int64_t rows) noexcept {
 
 bool Pace::allows(int64_t layer) noexcept {
   const double now = clock_seconds(), taken = now - last_;
-  const DecayedMean* alone_layer = n_decoding_ > 0 ? alone() : nullptr;
+  const DecayedMean* alone_layer = n_decoding_ > 0 ? alone(n_decoding_) : nullptr;
   const double own = alone_layer != nullptr ? alone_layer->value() : 0;
   if (took_part_) {
     row_.record(std::max(taken - own, 1e-9) / static_cast<double>(rows_));

@@ -36,7 +36,8 @@ class Pace {
 
  private:
   static constexpr std::size_t kMaxRows = 64;
-  const DecayedMean* alone() const noexcept;  // seconds of a layer without a passage; nullptr: not known
+  // Seconds of a layer of so many sequences without a passage, of the nearest number that is known; nullptr: none is.
+  const DecayedMean* alone(int64_t n_decoding) const noexcept;
   DecayedMean& alone_of(int64_t n) noexcept;
 
   double layers_, stretch_;

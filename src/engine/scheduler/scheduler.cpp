@@ -155,11 +155,9 @@ void Scheduler::admit() {
     Job& job = **next;
     if (waits_for_prefix(job) || !fits(job)) return;
     job.ended.times.admitted = job.ended.times.admitted > 0 ? job.ended.times.admitted : clock_seconds();
-    if (!job.reads_all()) {
-      const int64_t found = prefixes_.take(job.cache, job.request.salt, keys_of(job, std::ssize(job.history) - 1));
-      if (job.n_generated() == 0) job.ended.n_cached = found;
-    }
-    if (!job.is_charged) {
+    if (!job.reads_all()) prefixes_.take(job.cache, job.request.salt, keys_of(job, std::ssize(job.history) - 1));
+    if (!job.is_charged) {  // what it finds after it was preempted is its own
+      job.ended.n_cached = job.cache.length();
       charged_[job.request.owner] += static_cast<double>(job.n_prompt - job.ended.n_cached);
       counts_.prompt_tokens += job.n_prompt;
       counts_.prompt_tokens_cached += job.ended.n_cached;
@@ -353,17 +351,17 @@ void Scheduler::run(const std::vector<Job*>& ready, StepReport& report) {
   if (passage_ && engine_.has_arrived(*passage_)) {
     const Passage arrived = std::move(*passage_);
     passage_.reset();
-    take_arrived(arrived, logits, row, chosen);
+    take_arrived(arrived, logits.sub_rows(row, logits.rows - row), chosen);
   }
   choose(std::move(chosen));
   pace_.finish();
   report.seconds = pace_.seconds();
 }
 
-// The readers of a passage that has arrived; logits from row `row` on are theirs.
-int64_t Scheduler::take_arrived(const Passage& passage, MatView<const float> logits, int64_t row,
-                                std::vector<std::pair<Job*, VecView<const float>>>& chosen) {
-  int64_t first_row = 0;
+// The readers of a passage that has arrived, whose logits these are.
+void Scheduler::take_arrived(const Passage& passage, MatView<const float> logits,
+                             std::vector<std::pair<Job*, VecView<const float>>>& chosen) {
+  int64_t first_row = 0, row = 0;
   for (Job* job : std::exchange(readers_, {})) {
     const int64_t n = std::exchange(job->n_asked, 0), first = job->cache.length() - n;
     if (job->request.events.on_mean_state) add_states(*job, passage, first_row, n, first);
@@ -380,7 +378,6 @@ int64_t Scheduler::take_arrived(const Passage& passage, MatView<const float> log
     if (job->request.events.on_prompt)
       job->request.events.on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt);
   }
-  return row;
 }
 
 // Of positions from n_scored on: one that was preempted reads its prompt again.

@@ -10,7 +10,6 @@
 // request generated what is prompt here, or where its prompt ended within the same piece; the difference is one of
 // rounding.
 #pragma once
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -119,8 +118,8 @@ class Scheduler {
   std::vector<Job*> decoding();
   void run(const std::vector<Job*>& decoding, StepReport& report);
   void fail(const std::vector<Job*>& decoding, const Error& error);
-  int64_t take_arrived(const Passage& passage, MatView<const float> logits, int64_t row,
-                       std::vector<std::pair<Job*, VecView<const float>>>& chosen);
+  void take_arrived(const Passage& passage, MatView<const float> logits,
+                    std::vector<std::pair<Job*, VecView<const float>>>& chosen);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
   void add_states(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position);
   void choose(std::vector<std::pair<Job*, VecView<const float>>> rows);
