@@ -48,10 +48,6 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options);
 // --dry-sequence-breaker, several times if wanted: texts, or "none".
 void add_dry_breaker_option(CLI::App& command, std::vector<std::string>& texts);
 
-// The ids whose text holds one of these, ascending. Without texts those of llama.cpp: line end, colon, quotation mark
-// and asterisk. Empty without a tokenizer, which is bad_input where there are texts.
-std::vector<int32_t> dry_breaker_ids(const Tokenizer* tokenizer, const std::vector<std::string>& texts);
-
 // bad_input for ids that the model does not have.
 void check_logit_bias(const SamplingOptions& options, int64_t vocab_size);
 

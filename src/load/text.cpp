@@ -177,4 +177,19 @@ int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
   return tokenizer == nullptr ? config.vocab_size : std::min<int64_t>(config.vocab_size, tokenizer->n_tokens());
 }
 
+std::vector<int32_t> dry_breaker_ids(const Tokenizer* tokenizer, const std::vector<std::string>& texts) {
+  if (texts == std::vector<std::string>{"none"}) return {};
+  if (tokenizer == nullptr && !texts.empty())
+    throw_bad_input("--dry-sequence-breaker: the model has no tokenizer, so that its tokens have no texts");
+  const std::vector<std::string> breakers = texts.empty() ? std::vector<std::string>{"\n", ":", "\"", "*"} : texts;
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; tokenizer != nullptr && id < tokenizer->n_tokens(); ++id) {
+    const std::string_view bytes = tokenizer->token_bytes(id);
+    if (std::any_of(breakers.begin(), breakers.end(),
+                    [&](const std::string& text) { return bytes.find(text) != std::string_view::npos; }))
+      ids.push_back(id);
+  }
+  return ids;
+}
+
 }  // namespace fathom

@@ -40,4 +40,8 @@ std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer* tokeni
 // Ids that may be generated: the tokenizer's, or the whole vocabulary when there is none.
 int64_t usable_ids(const ModelConfig& config, const Tokenizer* tokenizer);
 
+// The ids whose text holds one of these, ascending. Without texts those of llama.cpp: line end, colon, quotation mark
+// and asterisk. Empty without a tokenizer, which is bad_input where there are texts.
+std::vector<int32_t> dry_breaker_ids(const Tokenizer* tokenizer, const std::vector<std::string>& texts);
+
 }  // namespace fathom

@@ -12,11 +12,12 @@ int64_t now_ns() noexcept {
       .count();
 }
 
-void end_with(ScheduledRequest& request, EndReason reason, std::optional<Error> error) {
-  if (!request.events.on_end) return;
+// Of a request that the scheduler never had.
+void end_with(const RequestEvents& events, int64_t n_prompt, EndReason reason, std::optional<Error> error) {
+  if (!events.on_end) return;
   Ended ended{.reason = reason, .error = std::move(error)};
-  ended.n_prompt = std::ssize(request.prompt);
-  request.events.on_end(ended);
+  ended.n_prompt = n_prompt;
+  events.on_end(ended);
 }
 
 }  // namespace
@@ -233,9 +234,7 @@ void EngineThread::take_posts(Running& running) {
     try {
       ids_.emplace(post.ticket, running.scheduler.submit(std::move(request)));
     } catch (const Error& e) {
-      Ended ended{.reason = EndReason::error, .error = e};
-      ended.n_prompt = n_prompt;
-      events.on_end(ended);
+      end_with(events, n_prompt, EndReason::error, e);
     }
   }
   if (!posts.empty()) publish(&running, EngineState::ready);
@@ -262,7 +261,7 @@ void EngineThread::take_cancels(Running& running) {
       posts_.erase(at);
     }
   }
-  for (Posted& post : dropped) end_with(post.request, EndReason::cancelled, {});
+  for (Posted& post : dropped) end_with(post.request.events, std::ssize(post.request.prompt), EndReason::cancelled, {});
 }
 
 void EngineThread::end_all_posts(const Error& error) {
@@ -272,7 +271,7 @@ void EngineThread::end_all_posts(const Error& error) {
     posts.swap(posts_);
     posted_tokens_ = 0;
   }
-  for (Posted& post : posts) end_with(post.request, EndReason::error, error);
+  for (Posted& post : posts) end_with(post.request.events, std::ssize(post.request.prompt), EndReason::error, error);
 }
 
 }  // namespace fathom::server

@@ -2,6 +2,7 @@
 
 #include "base/xxh64.h"
 #include "engine/scheduler/request.h"
+#include "kernels/peak.h"
 #include "server/api/api_error.h"
 
 namespace fathom::server {
@@ -9,7 +10,7 @@ namespace {
 
 struct Choice {
   ChoiceText text;
-  bool has_ended = false;
+  double last_token = 0;  // when it came, of clock_seconds()
 };
 
 // Shared by the events of all choices, which come on the engine's thread, and by the exchange's on_gone.
@@ -33,6 +34,9 @@ struct Generation {
 
   bool token(size_t choice, const TokenScore& score) {
     Choice& c = choices[choice];
+    const double now = clock_seconds();
+    if (c.last_token > 0) metrics.token_interval(now - c.last_token);
+    c.last_token = now;
     TextDelta delta = c.text.push(score);
     if (!delta.empty() && !has_failed) writer->delta(static_cast<int64_t>(choice), std::move(delta));
     return !c.text.stopped();
@@ -41,7 +45,6 @@ struct Generation {
   void ended(size_t choice, const Ended& e) {
     metrics.request_ended(e);
     Choice& c = choices[choice];
-    c.has_ended = true;
     if (!first) first = e;
     if (choice % static_cast<size_t>(per_prompt) == 0) {
       usage.prompt_tokens += e.n_prompt;

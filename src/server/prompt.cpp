@@ -34,9 +34,9 @@ std::vector<int32_t> ids_of(const ServedModel& model, const json::string& text) 
 constexpr std::string_view kFillInBegin = "<｜fim▁begin｜>", kFillInHole = "<｜fim▁hole｜>",
                            kFillInEnd = "<｜fim▁end｜>";
 
-Conversation conversation_of(const json::value& messages, const json::value* tools) {
-  if (const json::array* list = messages.if_array(); list != nullptr && list->size() > kMostMessages)
-    refuse("messages", "messages has {} entries; at most {} are taken", list->size(), kMostMessages);
+Conversation conversation_of(const json::array& messages, const json::value* tools) {
+  if (messages.size() > kMostMessages)
+    refuse("messages", "messages has {} entries; at most {} are taken", messages.size(), kMostMessages);
   json::object request{{"messages", messages}};
   if (tools != nullptr) request["tools"] = *tools;
   Conversation c = conversation_from_json(request, "the request");
@@ -65,10 +65,8 @@ ChatPrompt render(const ServedModel& model, const Conversation& given, const Cha
   return prompt;
 }
 
-}  // namespace
-
-ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, const json::value* tools,
-                       const ChatPromptOptions& options) {
+ChatPrompt render_messages(const ServedModel& model, const json::array& messages, const json::value* tools,
+                           const ChatPromptOptions& options) {
   try {
     Conversation c = conversation_of(messages, tools);
     ChatPromptOptions o = options;
@@ -85,12 +83,19 @@ ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, co
   }
 }
 
-ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, const json::value* tools,
+}  // namespace
+
+ChatPromptOptions prompt_options(const Parameters& p) {
+  return {.add_generation_prompt = p.boolean("add_generation_prompt").value_or(true),
+          .continue_final_message = p.boolean("continue_final_message").value_or(false)};
+}
+
+ChatPrompt chat_prompt(const ServedModel& model, const json::array& messages, const json::value* tools,
                        const ToolPlan& plan, const ChatPromptOptions& options) {
-  if (model.knows_tools() || !messages.is_array())
-    return chat_prompt(model, messages, plan.choice == ToolChoice::none ? nullptr : tools, options);
-  json::array plain = without_tool_roles(messages.get_array());
-  if (!plan.wants_calls()) return chat_prompt(model, plain, nullptr, options);
+  if (model.knows_tools())
+    return render_messages(model, messages, plan.choice == ToolChoice::none ? nullptr : tools, options);
+  json::array plain = without_tool_roles(messages);
+  if (!plan.wants_calls()) return render_messages(model, plain, nullptr, options);
   const std::string text = tools_as_text(plan);
   json::object* first = plain.empty() ? nullptr : plain[0].if_object();
   json::value* role = first != nullptr ? first->if_contains("role") : nullptr;
@@ -99,7 +104,7 @@ ChatPrompt chat_prompt(const ServedModel& model, const json::value& messages, co
     *content = std::string(content->get_string()) + "\n\n" + text;
   else
     plain.insert(plain.begin(), json::object{{"role", "system"}, {"content", text}});
-  return chat_prompt(model, plain, nullptr, options);
+  return render_messages(model, plain, nullptr, options);
 }
 
 std::vector<std::vector<int32_t>> completion_prompts(const ServedModel& model, const json::value& prompt) {
@@ -123,9 +128,12 @@ std::vector<std::vector<int32_t>> completion_prompts(const ServedModel& model, c
   return prompts;
 }
 
+bool can_fill_in(const ServedModel& model) {
+  return model.token(kFillInBegin) && model.token(kFillInHole) && model.token(kFillInEnd);
+}
+
 std::vector<int32_t> fill_in_prompt(const ServedModel& model, std::string_view prompt, std::string_view suffix) {
-  const auto begin = model.token(kFillInBegin), hole = model.token(kFillInHole), end = model.token(kFillInEnd);
-  if (!begin || !hole || !end)
+  if (!can_fill_in(model))
     refuse("suffix", "this model's vocabulary has no markers for filling in the middle, so it takes no suffix");
   const Tokenizer& t = model.tokenizer();
   std::vector<int32_t> ids;
@@ -134,11 +142,11 @@ std::vector<int32_t> fill_in_prompt(const ServedModel& model, std::string_view p
     const std::vector<int32_t> more = t.encode(text, {.add_special = false});
     ids.insert(ids.end(), more.begin(), more.end());
   };
-  ids.push_back(*begin);
+  ids.push_back(*model.token(kFillInBegin));
   append(prompt);
-  ids.push_back(*hole);
+  ids.push_back(*model.token(kFillInHole));
   append(suffix);
-  ids.push_back(*end);
+  ids.push_back(*model.token(kFillInEnd));
   return ids;
 }
 

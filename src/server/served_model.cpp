@@ -66,6 +66,7 @@ ServedModel::ServedModel(Model model, ServedModelOptions options)
       created_(file_time(model_.path)),
       fingerprint_("fp_" + hash_text(xxh64(fmt::format("{} {} {}", model_.path.string(), created_, usable_ids_)))),
       engine_(model_, options_.engine) {
+  options_.sampling.dry_breakers = dry_breaker_ids(&tokenizer_, options_.dry_breakers);
   knows_tools_ = tells_of_tools(chat_with_tools_);
   const ChatTemplates own = load_chat_templates(model_);
   if (const auto found = own.find("default"); found != own.end()) chat_source_ = found->second;

@@ -13,9 +13,10 @@
 namespace fathom::server {
 
 struct ServedModelOptions {
-  std::string name;               // what clients call it
-  std::string chat_template;      // as of choose_chat_template
-  SamplingOptions sampling = {};  // where a request says nothing
+  std::string name;                            // what clients call it
+  std::string chat_template;                   // as of choose_chat_template
+  SamplingOptions sampling = {};               // where a request says nothing
+  std::vector<std::string> dry_breakers = {};  // their texts (dry_breaker_ids); a request may turn DRY on
   EngineThreadOptions engine = {};
 };
 

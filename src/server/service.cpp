@@ -1,8 +1,6 @@
 #include "server/service.h"
 
-#include <csignal>
 #include <random>
-#include <thread>
 
 #include "http/server.h"
 #include "server/api/api_error.h"
@@ -55,8 +53,7 @@ Service::Service(Model model, ServiceOptions options) : options_(std::move(optio
   const bool load_at_once = std::exchange(engine.load_at_once, false);
   // The port is taken before the model is loaded: who cannot have it is told at once.
   model_ = std::make_unique<ServedModel>(std::move(model), options_.model);
-  context_ =
-      std::make_unique<ServiceContext>(ServiceContext{*model_, metrics_, options_.limits, random_secret(), log_});
+  context_ = std::make_unique<ServiceContext>(ServiceContext{*model_, metrics_, options_.limits, random_secret()});
   server_ = std::make_unique<http::Server>(options_.http, routes(), log_);
   if (load_at_once) model_->engine().load();
 }

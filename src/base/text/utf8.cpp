@@ -1,5 +1,7 @@
 #include "base/text/utf8.h"
 
+#include <algorithm>
+
 namespace fathom {
 namespace {
 
@@ -74,6 +76,10 @@ void append_utf8(std::string& out, uint32_t c) {
     out += static_cast<char>(0x80 | (c >> 6 & 0x3F));
     out += static_cast<char>(0x80 | (c & 0x3F));
   }
+}
+
+int64_t characters_begun(std::string_view text) noexcept {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 size_t unfinished_utf8_tail(std::string_view text) noexcept {

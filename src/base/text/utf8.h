@@ -22,6 +22,9 @@ size_t find_invalid_utf8(std::string_view text) noexcept;
 // Appends the UTF-8 form of a code point <= U+10FFFF that is no surrogate; anything else appends U+FFFD.
 void append_utf8(std::string& out, uint32_t code_point);
 
+// How many characters begin in valid UTF-8: one that is spread over two texts counts where it begins.
+int64_t characters_begun(std::string_view text) noexcept;
+
 // How many bytes at the end of `text` are the unfinished start of a character (0 to 3).
 size_t unfinished_utf8_tail(std::string_view text) noexcept;
 

@@ -5,7 +5,6 @@
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/values.h"
-#include "load/text.h"
 #include "server/service.h"
 
 namespace fathom {
@@ -38,8 +37,7 @@ void run_serve(ServeOptions o) {
   s.model.name = o.name.empty() ? default_name(o.model.path) : o.name;
   s.model.chat_template = o.chat_template;
   s.model.sampling = o.sampling;
-  const Tokenizer tokenizer = load_tokenizer(model);
-  s.model.sampling.dry_breakers = dry_breaker_ids(&tokenizer, o.dry_breakers);  // a request may turn DRY on
+  s.model.dry_breakers = o.dry_breakers;
   server::EngineThreadOptions& e = s.model.engine;
   e.threads = o.model.threads;
   e.numa = numa();

@@ -1,13 +1,11 @@
 // POST /v1/chat/completions: https://platform.openai.com/docs/api-reference/chat
 #include <array>
 
+#include "server/api/chat_request.h"
 #include "server/api/constraint.h"
-#include "server/api/message_answer.h"
-#include "server/api/request_context.h"
+#include "server/api/openai_answer.h"
 #include "server/api/sampling_parameters.h"
 #include "server/api/scores_json.h"
-#include "server/prompt.h"
-#include "server/sse.h"
 
 namespace fathom::server {
 namespace {
@@ -50,25 +48,6 @@ json::array calls_json(const std::vector<ToolCall>& calls, bool with_index) {
   return out;
 }
 
-// What chunks and whole answers have in common.
-struct ChatForm {
-  std::string id, model, fingerprint;
-  int64_t created = 0;
-  json::object envelope(const char* object, json::array choices) const {
-    return {{"id", id},
-            {"object", object},
-            {"created", created},
-            {"model", model},
-            {"system_fingerprint", fingerprint},
-            {"choices", std::move(choices)}};
-  }
-};
-
-struct ChatAnswerOptions {
-  ChatForm form;
-  bool scores = false, include_usage = false, progress = false, obfuscate = false;
-};
-
 json::value scores_json(const Tokenizer& tokenizer, bool wanted, const std::vector<TokenScore>& tokens) {
   if (!wanted) return nullptr;
   json::array content;
@@ -78,12 +57,12 @@ json::value scores_json(const Tokenizer& tokenizer, bool wanted, const std::vect
 
 class WholeChatAnswer final : public MessageAnswer {
  public:
-  WholeChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, ToolPlan plan,
-                  int64_t n)
+  WholeChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, bool scores, ToolPlan plan, int64_t n)
       : MessageAnswer(std::move(plan), n),
         model_(model),
         exchange_(std::move(exchange)),
-        options_(std::move(o)),
+        form_(answer_form(model, "chatcmpl-", "chat.completion")),
+        scores_(scores),
         choices_(static_cast<size_t>(n)) {}
 
   void all_ended(const Usage& usage, const Ended& first) override {
@@ -96,13 +75,10 @@ class WholeChatAnswer final : public MessageAnswer {
       if (!c.calls.empty()) message["tool_calls"] = calls_json(c.calls, false);
       choices.push_back({{"index", i},
                          {"message", std::move(message)},
-                         {"logprobs", scores_json(model_.tokenizer(), options_.scores, c.tokens)},
+                         {"logprobs", scores_json(model_.tokenizer(), scores_, c.tokens)},
                          {"finish_reason", end_text(c.end)}});
     }
-    json::object out = options_.form.envelope("chat.completion", std::move(choices));
-    out["usage"] = usage_json(usage);
-    out["timings"] = timings_json(first, model_.engine().snapshot());
-    exchange_->reply({.body = json::serialize(out)});
+    reply_whole(*exchange_, form_, std::move(choices), model_, usage, first);
   }
   void failed(const http::ErrorInfo& error) override { exchange_->reply(http::error_reply(error)); }
 
@@ -123,79 +99,65 @@ class WholeChatAnswer final : public MessageAnswer {
 
   ServedModel& model_;
   std::shared_ptr<http::Exchange> exchange_;
-  ChatAnswerOptions options_;
+  AnswerForm form_;
+  bool scores_;
   std::vector<Collected> choices_;
+};
+
+struct ChatStreamOptions {
+  StreamOptions stream;
+  bool scores = false, progress = false;
 };
 
 class StreamedChatAnswer final : public MessageAnswer {
  public:
-  StreamedChatAnswer(ServedModel& model, std::shared_ptr<http::Exchange> exchange, ChatAnswerOptions o, ToolPlan plan,
-                     int64_t n, std::chrono::milliseconds keep_alive)
+  StreamedChatAnswer(const ServiceContext& c, std::shared_ptr<http::Exchange> exchange,
+                     const ChatStreamOptions& options, ToolPlan plan, int64_t n)
       : MessageAnswer(std::move(plan), n),
-        model_(model),
-        stream_(std::move(exchange), keep_alive),
-        options_(std::move(o)),
+        tokenizer_(c.model.tokenizer()),
+        stream_(c.model, std::move(exchange), answer_form(c.model, "chatcmpl-", "chat.completion.chunk"),
+                options.stream, c.limits.keep_alive),
+        options_(options),
         has_role_(static_cast<size_t>(n), false) {}
 
   void begin() override { stream_.begin(); }
   void prompt_progress(int64_t done, int64_t n) override {
-    if (!options_.progress) return;
-    json::object out = options_.form.envelope("chat.completion.chunk", {});
-    out["prompt_progress"] = {{"processed", done}, {"total", n}};
-    send(std::move(out));
+    if (options_.progress) stream_.send({}, {{"prompt_progress", {{"processed", done}, {"total", n}}}});
   }
-  void all_ended(const Usage& usage, const Ended& first) override {
-    json::object out = options_.form.envelope("chat.completion.chunk", {});
-    if (options_.include_usage) {
-      out["usage"] = usage_json(usage);
-      out["timings"] = timings_json(first, model_.engine().snapshot());
-      stream_.send(out);
-    }
-    stream_.send_text("[DONE]");
-    stream_.end();
-  }
-  void failed(const http::ErrorInfo& error) override {
-    stream_.send_text(http::openai_error(error));
-    stream_.end();
-  }
+  void all_ended(const Usage& usage, const Ended& first) override { stream_.finish(usage, first); }
+  void failed(const http::ErrorInfo& error) override { stream_.fail(error); }
 
  private:
   void on_text(int64_t choice, std::string text, const std::vector<TokenScore>& tokens) override {
     if (text.empty() && !options_.scores) return;
     json::object delta = with_role(choice);
     delta["content"] = text;
-    send_choice(choice, std::move(delta), scores_json(model_.tokenizer(), options_.scores, tokens), nullptr);
+    send(choice, std::move(delta), scores_json(tokenizer_, options_.scores, tokens), nullptr);
   }
   void on_calls(int64_t choice, std::vector<ToolCall> calls) override {
     json::object delta = with_role(choice);
     if (delta.contains("content")) delta["content"] = nullptr;
     delta["tool_calls"] = calls_json(calls, true);
-    send_choice(choice, std::move(delta), nullptr, nullptr);
+    send(choice, std::move(delta), nullptr, nullptr);
   }
   void on_choice_end(int64_t choice, MessageEnd end) override {
-    send_choice(choice, with_role(choice), nullptr, end_text(end));
+    send(choice, with_role(choice), nullptr, end_text(end));
   }
   json::object with_role(int64_t choice) {
     if (has_role_[static_cast<size_t>(choice)]) return {};
     has_role_[static_cast<size_t>(choice)] = true;
     return {{"role", "assistant"}, {"content", ""}};
   }
-  void send_choice(int64_t choice, json::object delta, json::value scores, json::value finish) {
-    json::object out = options_.form.envelope("chat.completion.chunk", {{{"index", choice},
-                                                                         {"delta", std::move(delta)},
-                                                                         {"logprobs", std::move(scores)},
-                                                                         {"finish_reason", std::move(finish)}}});
-    send(std::move(out));
-  }
-  void send(json::object out) {
-    if (options_.include_usage) out["usage"] = nullptr;
-    if (options_.obfuscate) out["obfuscation"] = new_id("").substr(0, 1 + json::serialize(out).size() % 16);
-    stream_.send(out);
+  void send(int64_t choice, json::object delta, json::value scores, json::value finish) {
+    stream_.send({{{"index", choice},
+                   {"delta", std::move(delta)},
+                   {"logprobs", std::move(scores)},
+                   {"finish_reason", std::move(finish)}}});
   }
 
-  ServedModel& model_;
-  EventStream stream_;
-  ChatAnswerOptions options_;
+  const Tokenizer& tokenizer_;
+  ChunkStream stream_;
+  ChatStreamOptions options_;
   std::vector<bool> has_role_;
 };
 
@@ -205,6 +167,13 @@ void check_modalities(const Parameters& p) {
   for (const json::value& v : *list)
     if (!v.is_string() || v.get_string() != "text")
       refuse("modalities", "modalities: fathom's models write text alone");
+}
+
+// max_tokens has two names.
+std::optional<int64_t> most_tokens(const Parameters& p) {
+  if (p.has("max_tokens") && p.has("max_completion_tokens"))
+    refuse("max_tokens", "max_tokens and max_completion_tokens are given; they are one thing");
+  return p.has("max_tokens") ? p.integer("max_tokens") : p.integer("max_completion_tokens");
 }
 
 }  // namespace
@@ -217,38 +186,26 @@ void chat_completions(const ServiceContext& c, const http::Request& request,
   ServedModel& model = model_of(c, p);
   if (!p.has("messages")) refuse("messages", "messages is missing");
   check_modalities(p);
-  only_keys(p.object("stream_options"), "stream_options", {"include_usage", "include_obfuscation"});
-  const ToolPlan plan = tool_plan(p.array("tools"), p.find("tool_choice"));
-  const ChatPrompt prompt =
-      chat_prompt(model, *p.find("messages"), p.find("tools"), plan,
-                  {.add_generation_prompt = p.boolean("add_generation_prompt").value_or(true),
-                   .continue_final_message = p.boolean("continue_final_message").value_or(false)});
+  const StreamOptions stream = stream_options(p);
+  ChatRequest chat{.messages = *p.array("messages"),
+                   .tools = p.has("tools") ? *p.find("tools") : json::value(),
+                   .plan = tool_plan(p.array("tools"), p.find("tool_choice")),
+                   .grammar = constraint_of(p),
+                   .max_tokens = most_tokens(p),
+                   .prompt = prompt_options(p)};
   GenerationSpec spec;
-  spec.prompts = {prompt.ids};
-  spec.gap = prompt.gap;
-  spec.grammar = constraint_or_call(constraint_of(p), plan);
-  if (spec.grammar) spec.gap.clear();
   apply_generation_parameters(c, p, spec);
-  if (p.has("max_tokens") && p.has("max_completion_tokens"))
-    refuse("max_tokens", "max_tokens and max_completion_tokens are given; they are one thing");
-  spec.request.generate.max_tokens =
-      p.integer("max_completion_tokens").value_or(p.integer("max_tokens").value_or(model.context_tokens()));
   const bool scores = p.boolean("logprobs").value_or(false);
   if (p.has("top_logprobs") && !scores) refuse("top_logprobs", "top_logprobs needs logprobs to be true");
   if (scores) spec.request.logprobs = p.integer("top_logprobs").value_or(0);
-  const json::object* stream_options = p.object("stream_options");
-  ChatAnswerOptions answer{.form = {new_id("chatcmpl-"), model.name(), model.fingerprint(), unix_seconds()},
-                           .scores = scores,
-                           .include_usage = flag_of(stream_options, "stream_options", "include_usage"),
-                           .progress = p.boolean("return_progress").value_or(false),
-                           .obfuscate = flag_of(stream_options, "stream_options", "include_obfuscation")};
   const int64_t n = spec.n;
   std::unique_ptr<AnswerWriter> writer;
   if (p.boolean("stream").value_or(false))
-    writer = std::make_unique<StreamedChatAnswer>(model, exchange, std::move(answer), plan, n, c.limits.keep_alive);
+    writer = std::make_unique<StreamedChatAnswer>(
+        c, exchange, ChatStreamOptions{stream, scores, p.boolean("return_progress").value_or(false)}, chat.plan, n);
   else
-    writer = std::make_unique<WholeChatAnswer>(model, exchange, std::move(answer), plan, n);
-  start_generation({model, c.metrics, request.key_name, c.salt_secret}, exchange, std::move(spec), std::move(writer));
+    writer = std::make_unique<WholeChatAnswer>(model, exchange, scores, chat.plan, n);
+  answer_chat(c, request, exchange, chat, std::move(spec), std::move(writer));
 }
 
 }  // namespace fathom::server

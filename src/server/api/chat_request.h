@@ -2,16 +2,20 @@
 #pragma once
 #include "server/api/message_answer.h"
 #include "server/api/request_context.h"
+#include "server/prompt.h"
 
 namespace fathom::server {
 
 struct ChatRequest {
-  json::array messages;  // in OpenAI's form
-  json::value tools;     // the same, or null
-  ToolPlan plan;
-  std::shared_ptr<const Grammar> grammar;
-  int64_t max_tokens = 0;  // 0: as many as the context holds
+  json::array messages = {};  // in OpenAI's form
+  json::value tools = {};     // the same, or null
+  ToolPlan plan = {};
+  std::shared_ptr<const Grammar> grammar = {};
+  std::optional<int64_t> max_tokens = {};  // nullopt: as many as the context holds
+  ChatPromptOptions prompt = {};
 };
+
+ChatPrompt chat_prompt(const ServedModel& model, const ChatRequest& chat);
 
 // spec with sampling and stops set already; the rest is set here, and the request begins.
 void answer_chat(const ServiceContext& context, const http::Request& request,

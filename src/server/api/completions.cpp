@@ -4,11 +4,10 @@
 
 #include "base/text/utf8.h"
 #include "server/api/constraint.h"
-#include "server/api/request_context.h"
+#include "server/api/openai_answer.h"
 #include "server/api/sampling_parameters.h"
 #include "server/api/scores_json.h"
 #include "server/prompt.h"
-#include "server/sse.h"
 
 namespace fathom::server {
 namespace {
@@ -27,35 +26,19 @@ constexpr std::array kCompletions = {
     Parameter{"best_of", Type::integer, 1, kMostChoices, "as n"},
 };
 
-struct CompletionForm {
-  std::string id, model, fingerprint;
-  int64_t created = 0;
-  bool scores = false, echo = false, include_usage = false;
-  json::object envelope(json::array choices) const {
-    return {{"id", id},       {"object", "text_completion"},       {"created", created},
-            {"model", model}, {"system_fingerprint", fingerprint}, {"choices", std::move(choices)}};
-  }
-};
-
-int64_t code_points(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-}
-
 // Text and scores of every choice, the prompt's in front where it is echoed.
 class CompletionAnswer : public AnswerWriter {
  public:
-  CompletionAnswer(ServedModel& model, CompletionForm form, const GenerationSpec& spec)
-      : model_(model), form_(std::move(form)) {
-    const Tokenizer& t = model.tokenizer();
+  CompletionAnswer(const Tokenizer& t, const GenerationSpec& spec, bool echo) : scores_(spec.request.logprobs >= 0) {
     for (const auto& prompt : spec.prompts) {
       // A text does not begin with the token that was put in front of it: its offsets are the client's own.
       const bool has_bos = t.adds_bos() && t.bos() == prompt[0];
       const std::string text = t.decode(std::span(prompt).subspan(has_bos ? 1 : 0), {.replace_invalid = true});
       for (int64_t i = 0; i < spec.n; ++i) {
-        Choice& c = choices_.emplace_back(CompletionScores(t, form_.echo ? 0 : code_points(text)));
-        if (!form_.echo) continue;
+        Choice& c = choices_.emplace_back(CompletionScores(t, echo ? 0 : characters_begun(text)));
+        if (!echo) continue;
         c.text = text;
-        if (form_.scores) c.scores.add_unscored(prompt[0], !has_bos);
+        if (scores_) c.scores.add_unscored(prompt[0], !has_bos);
       }
     }
   }
@@ -63,7 +46,7 @@ class CompletionAnswer : public AnswerWriter {
   void delta(int64_t choice, TextDelta d) override {
     Choice& c = of(choice);
     c.text += d.text;
-    if (form_.scores)
+    if (scores_)
       for (const TokenScore& t : d.tokens) c.scores.add(t);
     progressed(choice);
   }
@@ -81,67 +64,56 @@ class CompletionAnswer : public AnswerWriter {
   json::object take(int64_t choice) {
     Choice& c = of(choice);
     json::object out{{"index", choice}, {"text", std::exchange(c.text, {})}, {"logprobs", nullptr}};
-    if (form_.scores) out["logprobs"] = c.scores.take();
+    if (scores_) out["logprobs"] = c.scores.take();
     out["finish_reason"] = c.finish != nullptr ? json::value(c.finish) : json::value(nullptr);
     return out;
   }
 
-  ServedModel& model_;
-  CompletionForm form_;
+  bool scores_;
   std::vector<Choice> choices_;
 };
 
+const char* end_text(Finish f) { return f == Finish::length ? "length" : "stop"; }
+
 class WholeCompletion final : public CompletionAnswer {
  public:
-  WholeCompletion(ServedModel& m, std::shared_ptr<http::Exchange> e, CompletionForm f, const GenerationSpec& s)
-      : CompletionAnswer(m, std::move(f), s), exchange_(std::move(e)) {}
-  void choice_ended(int64_t choice, Finish f) override { of(choice).finish = f == Finish::length ? "length" : "stop"; }
+  WholeCompletion(ServedModel& model, std::shared_ptr<http::Exchange> exchange, const GenerationSpec& spec, bool echo)
+      : CompletionAnswer(model.tokenizer(), spec, echo),
+        model_(model),
+        exchange_(std::move(exchange)),
+        form_(answer_form(model, "cmpl-", "text_completion")) {}
+  void choice_ended(int64_t choice, Finish f) override { of(choice).finish = end_text(f); }
   void all_ended(const Usage& usage, const Ended& first) override {
     json::array choices;
     for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(take(static_cast<int64_t>(i)));
-    json::object out = form_.envelope(std::move(choices));
-    out["usage"] = usage_json(usage);
-    out["timings"] = timings_json(first, model_.engine().snapshot());
-    exchange_->reply({.body = json::serialize(out)});
+    reply_whole(*exchange_, form_, std::move(choices), model_, usage, first);
   }
   void failed(const http::ErrorInfo& error) override { exchange_->reply(http::error_reply(error)); }
 
  private:
+  ServedModel& model_;
   std::shared_ptr<http::Exchange> exchange_;
+  AnswerForm form_;
 };
 
 class StreamedCompletion final : public CompletionAnswer {
  public:
-  StreamedCompletion(ServedModel& m, std::shared_ptr<http::Exchange> e, CompletionForm f, const GenerationSpec& s,
-                     std::chrono::milliseconds keep_alive)
-      : CompletionAnswer(m, std::move(f), s), stream_(std::move(e), keep_alive) {}
+  StreamedCompletion(const ServiceContext& c, std::shared_ptr<http::Exchange> exchange, const GenerationSpec& spec,
+                     bool echo, StreamOptions options)
+      : CompletionAnswer(c.model.tokenizer(), spec, echo),
+        stream_(c.model, std::move(exchange), answer_form(c.model, "cmpl-", "text_completion"), options,
+                c.limits.keep_alive) {}
   void begin() override { stream_.begin(); }
   void choice_ended(int64_t choice, Finish f) override {
-    of(choice).finish = f == Finish::length ? "length" : "stop";
+    of(choice).finish = end_text(f);
     progressed(choice);
   }
-  void all_ended(const Usage& usage, const Ended& first) override {
-    if (form_.include_usage) {
-      json::object out = form_.envelope({});
-      out["usage"] = usage_json(usage);
-      out["timings"] = timings_json(first, model_.engine().snapshot());
-      stream_.send(out);
-    }
-    stream_.send_text("[DONE]");
-    stream_.end();
-  }
-  void failed(const http::ErrorInfo& error) override {
-    stream_.send_text(http::openai_error(error));
-    stream_.end();
-  }
+  void all_ended(const Usage& usage, const Ended& first) override { stream_.finish(usage, first); }
+  void failed(const http::ErrorInfo& error) override { stream_.fail(error); }
 
  private:
-  void progressed(int64_t choice) override {
-    json::object out = form_.envelope({take(choice)});
-    if (form_.include_usage) out["usage"] = nullptr;
-    stream_.send(out);
-  }
-  EventStream stream_;
+  void progressed(int64_t choice) override { stream_.send({take(choice)}); }
+  ChunkStream stream_;
 };
 
 std::vector<std::vector<int32_t>> prompts_of(const ServedModel& model, const Parameters& p) {
@@ -161,7 +133,7 @@ void completions(const ServiceContext& c, const http::Request& request,
                             constraint_parameters()};
   const Parameters p(request.body, lists);
   ServedModel& model = model_of(c, p);
-  only_keys(p.object("stream_options"), "stream_options", {"include_usage", "include_obfuscation"});
+  const StreamOptions stream = stream_options(p);
   GenerationSpec spec;
   spec.prompts = prompts_of(model, p);
   spec.grammar = constraint_of(p);
@@ -176,18 +148,11 @@ void completions(const ServiceContext& c, const http::Request& request,
       p.integer("max_tokens").value_or(p.integer("max_completion_tokens").value_or(kDefaultTokens));
   if (logprobs) spec.request.logprobs = *logprobs;
   if (logprobs && echo) spec.request.prompt_logprobs = *logprobs;
-  CompletionForm form{.id = new_id("cmpl-"),
-                      .model = model.name(),
-                      .fingerprint = model.fingerprint(),
-                      .created = unix_seconds(),
-                      .scores = logprobs.has_value(),
-                      .echo = echo,
-                      .include_usage = flag_of(p.object("stream_options"), "stream_options", "include_usage")};
   std::unique_ptr<AnswerWriter> writer;
   if (p.boolean("stream").value_or(false))
-    writer = std::make_unique<StreamedCompletion>(model, exchange, std::move(form), spec, c.limits.keep_alive);
+    writer = std::make_unique<StreamedCompletion>(c, exchange, spec, echo, stream);
   else
-    writer = std::make_unique<WholeCompletion>(model, exchange, std::move(form), spec);
+    writer = std::make_unique<WholeCompletion>(model, exchange, spec, echo);
   start_generation({model, c.metrics, request.key_name, c.salt_secret}, exchange, std::move(spec), std::move(writer));
 }
 

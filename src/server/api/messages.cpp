@@ -3,7 +3,6 @@
 
 #include "server/api/chat_request.h"
 #include "server/api/sampling_parameters.h"
-#include "server/prompt.h"
 #include "server/sse.h"
 
 namespace fathom::server {
@@ -31,10 +30,9 @@ constexpr std::array kMessages = {
     Parameter{"mcp_servers", Type::refused, 0, 0, "the server fetches nothing"},
 };
 
+// Anthropic's errors name the place itself.
 std::string text_field(const json::object& o, std::string_view key, const std::string& place) {
-  const json::value* v = given(o, key);
-  if (v == nullptr || !v->is_string()) refuse(place, "{} has no {} that is a text", place, key);
-  return std::string(v->get_string());
+  return needed_text(o, key, place, place);
 }
 
 // The texts of blocks, joined by line ends; anything but text is refused.
@@ -299,7 +297,7 @@ void messages(const ServiceContext& c, const http::Request& request, const std::
   ServedModel& model = model_of(c, p);
   ChatRequest chat = chat_of(p);
   if (!p.has("max_tokens")) refuse("max_tokens", "max_tokens is missing");
-  chat.max_tokens = *p.integer("max_tokens");
+  chat.max_tokens = p.integer("max_tokens");
   GenerationSpec spec;
   spec.n = 1;
   spec.stops = p.texts("stop_sequences", kMostStops);
@@ -320,8 +318,7 @@ void count_message_tokens(const ServiceContext& c, const http::Request& request,
   const Parameters p(request.body, std::array{std::span<const Parameter>(kMessages)});
   const ServedModel& model = model_of(c, p);
   const ChatRequest chat = chat_of(p);
-  const ChatPrompt prompt =
-      chat_prompt(model, json::value(chat.messages), chat.tools.is_null() ? nullptr : &chat.tools, chat.plan, {});
+  const ChatPrompt prompt = chat_prompt(model, chat);
   exchange->reply({.body = json::serialize(json::object{{"input_tokens", prompt.ids.size()}})});
 }
 

@@ -120,6 +120,13 @@ const json::value* given(const json::object& object, std::string_view name) noex
   return v == nullptr || v->is_null() ? nullptr : v;
 }
 
+std::string needed_text(const json::object& object, std::string_view name, const std::string& place,
+                        const std::string& param) {
+  const json::value* v = given(object, name);
+  if (v == nullptr || !v->is_string()) refuse(param, "{} has no {} that is a text", place, name);
+  return std::string(v->get_string());
+}
+
 const json::value* Parameters::find(std::string_view name) const noexcept { return given(value_.get_object(), name); }
 
 std::optional<double> Parameters::number(std::string_view name) const {
@@ -169,8 +176,8 @@ std::vector<std::string> Parameters::texts(std::string_view name, size_t most) c
 }
 
 bool flag_of(const json::object* object, std::string_view param, std::string_view name) {
-  const json::value* v = object == nullptr ? nullptr : object->if_contains(name);
-  if (v == nullptr || v->is_null()) return false;
+  const json::value* v = object == nullptr ? nullptr : given(*object, name);
+  if (v == nullptr) return false;
   if (!v->is_bool())
     refuse(fmt::format("{}.{}", param, name), "{}.{} is {}; needed is true or false", param, name, json_kind_name(*v));
   return v->get_bool();

@@ -59,6 +59,10 @@ class Parameters {
 // A field of an object; nullptr: absent or null.
 const json::value* given(const json::object& object, std::string_view name) noexcept;
 
+// The same, a text that must be there; `place` names the object in the message, `param` is refused.
+std::string needed_text(const json::object& object, std::string_view name, const std::string& place,
+                        const std::string& param);
+
 // {"a": true, ...} of a parameter that is an object: only these keys, all booleans. Absent ones are false.
 bool flag_of(const json::object* object, std::string_view param, std::string_view name);
 void only_keys(const json::object* object, std::string_view param, std::initializer_list<std::string_view> names);

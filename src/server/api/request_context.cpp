@@ -36,14 +36,17 @@ constexpr std::array kGeneration = {
 
 std::span<const Parameter> generation_parameters() { return kGeneration; }
 
+void throw_no_model(const ServiceContext& c, std::string_view name) {
+  throw ApiError(
+      {.status = 404,
+       .message = fmt::format("there is no model {}; this server has {}", quoted_for_message(name, 80), c.model.name()),
+       .param = "model",
+       .code = "model_not_found"});
+}
+
 ServedModel& model_of(const ServiceContext& c, const Parameters& p) {
   const auto name = p.text("model");
-  if (name && *name != c.model.name())
-    throw ApiError({.status = 404,
-                    .message = fmt::format("there is no model {}; this server has {}", quoted_for_message(*name, 80),
-                                           c.model.name()),
-                    .param = "model",
-                    .code = "model_not_found"});
+  if (name && *name != c.model.name()) throw_no_model(c, *name);
   return c.model;
 }
 

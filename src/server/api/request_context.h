@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "http/log.h"
 #include "server/api/parameters.h"
 #include "server/generation.h"
 #include "server/served_model.h"
@@ -23,13 +22,13 @@ struct ServiceContext {
   Metrics& metrics;
   ServiceLimits limits;
   uint64_t salt_secret = 0;
-  http::Log log;
 };
 
 // The model that a request names (none: the one that is served). ApiError 404 for another.
 ServedModel& model_of(const ServiceContext& context, const Parameters& parameters);
+[[noreturn]] void throw_no_model(const ServiceContext& context, std::string_view name);
 
-// stream_id("chatcmpl-"): unique, 24 hexadecimal digits after the prefix.
+// new_id("chatcmpl-"): unique, 24 hexadecimal digits after the prefix.
 std::string new_id(std::string_view prefix);
 int64_t unix_seconds();
 

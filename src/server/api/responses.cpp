@@ -42,12 +42,6 @@ constexpr std::array kResponses = {
     Parameter{"prompt", Type::refused, 0, 0, kNoMemory},
 };
 
-std::string needed_text(const json::object& o, std::string_view key, const std::string& place) {
-  const json::value* v = given(o, key);
-  if (v == nullptr || !v->is_string()) refuse("input", "{} has no {} that is a text", place, key);
-  return std::string(v->get_string());
-}
-
 std::string text_of_parts(const json::value& v, const std::string& place) {
   if (v.is_string()) return std::string(v.get_string());
   const json::array* parts = v.if_array();
@@ -55,10 +49,10 @@ std::string text_of_parts(const json::value& v, const std::string& place) {
   std::string text;
   for (const json::value& part : *parts) {
     const json::object* o = part.if_object();
-    const std::string type = o != nullptr ? needed_text(*o, "type", place) : "";
+    const std::string type = o != nullptr ? needed_text(*o, "type", place, "input") : "";
     if (type != "input_text" && type != "output_text" && type != "text")
       refuse("input", "{} holds a part that is no text; fathom's models read text alone", place);
-    text += (text.empty() ? "" : "\n") + needed_text(*o, "text", place);
+    text += (text.empty() ? "" : "\n") + needed_text(*o, "text", place, "input");
   }
   return text;
 }
@@ -72,17 +66,18 @@ void add_item(const json::value& v, size_t i, json::array& out) {
   if (type == "message") {
     const json::value* content = given(*o, "content");
     if (content == nullptr) refuse("input", "{} has no content", place);
-    out.push_back({{"role", needed_text(*o, "role", place)}, {"content", text_of_parts(*content, place)}});
+    out.push_back({{"role", needed_text(*o, "role", place, "input")}, {"content", text_of_parts(*content, place)}});
   } else if (type == "function_call") {
-    json::object call{
-        {"id", needed_text(*o, "call_id", place)},
-        {"type", "function"},
-        {"function", {{"name", needed_text(*o, "name", place)}, {"arguments", needed_text(*o, "arguments", place)}}}};
+    json::object call{{"id", needed_text(*o, "call_id", place, "input")},
+                      {"type", "function"},
+                      {"function",
+                       {{"name", needed_text(*o, "name", place, "input")},
+                        {"arguments", needed_text(*o, "arguments", place, "input")}}}};
     out.push_back({{"role", "assistant"}, {"content", ""}, {"tool_calls", {std::move(call)}}});
   } else if (type == "function_call_output") {
     const json::value* output = given(*o, "output");
     out.push_back({{"role", "tool"},
-                   {"tool_call_id", needed_text(*o, "call_id", place)},
+                   {"tool_call_id", needed_text(*o, "call_id", place, "input")},
                    {"content", output == nullptr ? "" : text_of_parts(*output, place)}});
   } else if (type != "reasoning") {
     refuse("input", "{} is of type {}; messages, function calls and their outputs are read", place,
@@ -130,7 +125,7 @@ std::shared_ptr<const Grammar> format_of(const Parameters& p) {
   const json::value* format = text != nullptr ? given(*text, "format") : nullptr;
   if (format == nullptr) return nullptr;
   const json::object* o = format->if_object();
-  const std::string type = o != nullptr ? needed_text(*o, "type", "text.format") : "";
+  const std::string type = o != nullptr ? needed_text(*o, "type", "text.format", "input") : "";
   if (type == "text") return nullptr;
   if (type == "json_object") return Grammar::json_object();
   const json::value* schema = type == "json_schema" ? given(*o, "schema") : nullptr;
@@ -307,7 +302,7 @@ void responses(const ServiceContext& c, const http::Request& request, const std:
   chat.tools = tools_of(p);
   chat.plan = tool_plan(chat.tools.if_array(), p.find("tool_choice"));
   chat.grammar = format_of(p);
-  chat.max_tokens = p.integer("max_output_tokens").value_or(0);
+  chat.max_tokens = p.integer("max_output_tokens");
   GenerationSpec spec;
   spec.n = 1;
   spec.request.generate = {.max_tokens = 0,
@@ -319,7 +314,7 @@ void responses(const ServiceContext& c, const http::Request& request, const std:
                     .model = model.name(),
                     .created = unix_seconds(),
                     .instructions = instructions ? json::value(*instructions) : json::value(),
-                    .max_output_tokens = chat.max_tokens > 0 ? json::value(chat.max_tokens) : json::value()};
+                    .max_output_tokens = chat.max_tokens ? json::value(*chat.max_tokens) : json::value()};
   std::optional<std::chrono::milliseconds> keep_alive;
   if (p.boolean("stream").value_or(false)) keep_alive = c.limits.keep_alive;
   answer_chat(c, request, exchange, chat, std::move(spec),

@@ -84,7 +84,7 @@ SamplingOptions sampling_of(const Parameters& p, const SamplingOptions& defaults
   number("xtc_threshold", o.xtc_threshold);
   if (const json::object* biases = p.object("logit_bias")) o.logit_bias = biases_of(*biases, usable_ids);
   const auto seed = p.integer("seed");
-  o.seed = seed ? static_cast<uint64_t>(*seed) : random_seed() & ((uint64_t{1} << 53) - 1);
+  o.seed = seed ? static_cast<uint64_t>(*seed) : random_seed();
   return o;
 }
 

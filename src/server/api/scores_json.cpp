@@ -1,17 +1,9 @@
 #include "server/api/scores_json.h"
 
-#include <algorithm>
-
 #include "base/text/utf8.h"
 
 namespace fathom::server {
 namespace {
-
-// Characters whose first byte is in the token: a character that is spread over tokens counts where it begins.
-int64_t code_points_begun(std::string_view bytes) {
-  return std::count_if(bytes.begin(), bytes.end(),
-                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-}
 
 json::array bytes_of(std::string_view bytes) {
   json::array out;
@@ -44,10 +36,10 @@ json::object chat_score(const Tokenizer& tokenizer, const TokenScore& score) {
 // A token that goes on with a character has the offset of that one, so that a context of whole characters holds it.
 void CompletionScores::add_token(int32_t id) {
   const std::string_view bytes = tokenizer_->token_bytes(id);
-  const bool goes_on = !bytes.empty() && code_points_begun(bytes.substr(0, 1)) == 0;
+  const bool goes_on = !bytes.empty() && characters_begun(bytes.substr(0, 1)) == 0;
   tokens_.push_back(json::string(token_name(*tokenizer_, id)));
   offsets_.push_back(goes_on && offset_ > 0 ? offset_ - 1 : offset_);
-  offset_ += code_points_begun(bytes);
+  offset_ += characters_begun(bytes);
 }
 
 void CompletionScores::add_unscored(int32_t id, bool in_text) {

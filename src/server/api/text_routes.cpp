@@ -52,14 +52,16 @@ json::value piece_of_token(const Tokenizer& t, int32_t id) {
   return out;
 }
 
+ChatPrompt conversation_prompt(const ServedModel& model, const Parameters& p) {
+  return chat_prompt(model, *p.array("messages"), p.find("tools"), tool_plan(p.array("tools"), nullptr),
+                     prompt_options(p));
+}
+
 std::vector<int32_t> ids_to_tokenize(const ServedModel& model, const Parameters& p) {
   const bool has_messages = p.has("messages");
   if (p.has("prompt") + p.has("content") + has_messages != 1)
     refuse("prompt", "needed is one of prompt (a text), content and messages");
-  if (has_messages)
-    return chat_prompt(model, *p.find("messages"), p.find("tools"),
-                       {.add_generation_prompt = p.boolean("add_generation_prompt").value_or(true)})
-        .ids;
+  if (has_messages) return conversation_prompt(model, p).ids;
   const std::string text = p.has("prompt") ? *p.text("prompt") : *p.text("content");
   return model.tokenizer().encode(
       text, {.add_special = p.boolean("add_special_tokens").value_or(p.boolean("add_special").value_or(true)),
@@ -78,12 +80,7 @@ void list_models(const ServiceContext& c, const http::Request&, const std::share
 
 void show_model(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
   const std::string& id = r.path_parameters.at("id");
-  if (id != c.model.name())
-    throw ApiError(
-        {.status = 404,
-         .message = fmt::format("there is no model {}; this server has {}", quoted_for_message(id, 80), c.model.name()),
-         .param = "model",
-         .code = "model_not_found"});
+  if (id != c.model.name()) throw_no_model(c, id);
   reply(exchange, model_object(c.model));
 }
 
@@ -139,10 +136,7 @@ void apply_template(const ServiceContext& c, const http::Request& r, const std::
   const Parameters p(r.body, std::array{std::span<const Parameter>(kTemplate)});
   const ServedModel& model = model_of(c, p);
   if (!p.has("messages")) refuse("messages", "messages is missing");
-  const ChatPrompt prompt =
-      chat_prompt(model, *p.find("messages"), p.find("tools"),
-                  {.add_generation_prompt = p.boolean("add_generation_prompt").value_or(true),
-                   .continue_final_message = p.boolean("continue_final_message").value_or(false)});
+  const ChatPrompt prompt = conversation_prompt(model, p);
   reply(exchange, {{"prompt", prompt.text}, {"tokens", prompt.ids.size()}});
 }
 
@@ -155,7 +149,7 @@ void show_properties(const ServiceContext& c, const http::Request&, const std::s
                    {"context_length", m.context_tokens()},
                    {"vocab_size", m.config().vocab_size},
                    {"has_chat_template", !m.chat_source().empty()},
-                   {"fill_in_the_middle", m.token("<｜fim▁hole｜>").has_value()},
+                   {"fill_in_the_middle", can_fill_in(m)},
                    {"kv_cache_tokens", e.cache_tokens_in_use},
                    {"kv_cache_capacity", e.cache_tokens},
                    {"default_generation_settings",

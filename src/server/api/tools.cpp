@@ -130,9 +130,8 @@ std::string tools_as_text(const ToolPlan& plan) {
     text += json::serialize(o) + "\n";
   }
   return text +
-         "To call one, answer with nothing but a JSON object: {\"name\": NAME, \"arguments\": {...}}. Otherwise answer "
-         "in "
-         "words.";
+         "To call one, answer with nothing but a JSON object: {\"name\": NAME, \"arguments\": {...}}. "
+         "Otherwise answer in words.";
 }
 
 json::array without_tool_roles(const json::array& messages) {
