@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file/file.h"
 #include "base/text/utf8.h"
+#include "plot/figure.h"
 
 namespace fathom {
 namespace {
@@ -85,6 +86,20 @@ void check_output(const std::filesystem::path& output, std::initializer_list<std
   for (const std::filesystem::path& other : others)
     if (!other.empty() && is_same_file(output, other))
       throw_bad_input("{}: other output of this run goes there; name another file", output.string());
+}
+
+void check_plot(const std::string& name, std::span<const std::filesystem::path> inputs) {
+  if (name.empty()) return;
+  check_writable(file_output(name), inputs);
+  if (is_stdout(file_output(name)))
+    throw_bad_input("--plot {}: figures and the drawing both go to stdout; name a file", name);
+}
+
+void write_plot(const std::string& name, const Figure& figure) {
+  const std::filesystem::path output = file_output(name);
+  FileWriter writer(output);
+  writer.write(draw_figure(figure, output.extension() == ".png" ? ImageFormat::png : ImageFormat::svg, {}));
+  writer.commit();
 }
 
 }  // namespace fathom

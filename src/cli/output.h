@@ -3,12 +3,15 @@
 #pragma once
 #include <filesystem>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/json/json.h"
 
 namespace fathom {
+
+struct Figure;
 
 // Written and flushed: for text that somebody watches as it comes.
 void write_stdout(std::string_view text);
@@ -33,5 +36,10 @@ bool is_stdout(const std::filesystem::path& output);
 // is a folder, and nowhere that other output of the run goes. Empty names are none.
 void check_output(const std::filesystem::path& output, std::initializer_list<std::filesystem::path> inputs,
                   std::initializer_list<std::filesystem::path> others = {});
+
+// --plot of a measurement: before work begins, that it can be written and is not stdout, where figures go; then the
+// figure, PNG where the name says so, else SVG. An empty name is none.
+void check_plot(const std::string& name, std::span<const std::filesystem::path> inputs);
+void write_plot(const std::string& name, const Figure& figure);
 
 }  // namespace fathom

@@ -57,11 +57,7 @@ void draw(const BenchCommand& o, const BenchReport* own) {
   for (const std::string& path : o.plot_from)
     reports.push_back({o.plot_from.size() == 1 ? "fathom" : std::filesystem::path(path).stem().string(),
                        report_from_json(parse_json(read_text(path), path), path)});
-  const std::filesystem::path output = file_output(o.plot);
-  const bool png = output.extension() == ".png";
-  FileWriter writer(output);
-  writer.write(draw_figure(speed_figure(reports), png ? ImageFormat::png : ImageFormat::svg, {}));
-  writer.commit();
+  write_plot(o.plot, speed_figure(reports));
 }
 
 // The works of a model, and that no output of the run is one of its files.
@@ -75,10 +71,11 @@ std::vector<Work> checked_works(const BenchCommand& o, const std::filesystem::pa
 
 void run_bench_command(const BenchCommand& o) {
   const std::vector<std::filesystem::path> inputs(o.plot_from.begin(), o.plot_from.end());
-  if (!o.plot.empty()) check_writable(file_output(o.plot), inputs);
-  if (o.plot_from.empty() && is_stdout(file_output(o.plot)))
-    throw_bad_input("--plot {}: figures and the drawing both go to stdout; name a file", o.plot);
-  if (!o.plot_from.empty()) return draw(o, nullptr);
+  if (!o.plot_from.empty()) {  // stdout is free for the drawing
+    check_writable(file_output(o.plot), inputs);
+    return draw(o, nullptr);
+  }
+  check_plot(o.plot, inputs);
   TraceFile trace(trace_path(o.trace));
   BenchOptions bench;
   bench.model = o.model.path;

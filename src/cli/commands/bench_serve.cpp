@@ -92,9 +92,7 @@ std::vector<std::string> serve_command(const BenchServeCommand& o) {
 }
 
 void run_bench_serve(const BenchServeCommand& o) {
-  if (!o.plot.empty()) check_writable(file_output(o.plot), {});
-  if (!o.plot.empty() && is_stdout(file_output(o.plot)))
-    throw_bad_input("--plot {}: figures and the drawing both go to stdout; name a file", o.plot);
+  check_plot(o.plot, {});
   serve_bench::ServeBenchOptions bench{
       .targets = {},
       .workload = workload_of(o),
@@ -121,12 +119,7 @@ void run_bench_serve(const BenchServeCommand& o) {
   for (const std::string& peer : o.against) bench.targets.push_back(peer_of(peer, o.api_key));
   const serve_bench::ServeBenchReport report = run_serve_bench(bench);
   write_stdout(o.json ? to_pretty_json(to_json(report)) : to_table(report));
-  if (o.plot.empty()) return;
-  const std::filesystem::path output = file_output(o.plot);
-  FileWriter writer(output);
-  writer.write(
-      draw_figure(serve_figure(report), output.extension() == ".png" ? ImageFormat::png : ImageFormat::svg, {}));
-  writer.commit();
+  if (!o.plot.empty()) write_plot(o.plot, serve_figure(report));
 }
 
 void add_server_options(CLI::App& command, BenchServeCommand& o) {
