@@ -17,6 +17,9 @@ if(TARGET fathom)
     if(name STREQUAL kill_training AND FATHOM_SANITIZE)
       set(options --kills 6)  # a sanitised program takes seconds to start
     endif()
+    if(name STREQUAL serve_load AND FATHOM_SANITIZE)
+      set(options --sanitized)
+    endif()
     if(name STREQUAL examples AND FATHOM_SANITIZE)
       continue()  # a hundred runs of programs that the other scripts run as well
     endif()

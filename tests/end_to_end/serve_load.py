@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """`fathom serve` under load and faults, in short: the rows D and G of docs/reliability.md. The long form is tests/soak/soak.py.
 
-    python3 tests/end_to_end/serve_load.py build/release/fathom
+    python3 tests/end_to_end/serve_load.py build/release/fathom [--sanitized]
+
+--sanitized: of a program with UndefinedBehaviorSanitizer, which opens a pipe to look at a type that it has not met and calls the type wrong where there is no
+descriptor for that; so the check without descriptors is left out.
 """
 import concurrent.futures
 import http.client
@@ -241,8 +244,10 @@ def main():
     with Server() as server:
         for check in (check_streams, check_preemption, check_leaving, check_half_closed, check_unread, check_probes):
             check(server)
-    for check in (check_queue, check_deadlines, check_keys_share, check_signals, check_output_that_fails, check_descriptors):
+    for check in (check_queue, check_deadlines, check_keys_share, check_signals, check_output_that_fails):
         check()
+    if "--sanitized" not in sys.argv:
+        check_descriptors()
     print(f"{len(failures)} failures")
     sys.exit(1 if failures else 0)
 
