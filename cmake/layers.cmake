@@ -7,6 +7,7 @@ function(fathom_layer name)
     add_library(fathom_${name} STATIC ${sources})
     target_include_directories(fathom_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(fathom_${name} PUBLIC ${L_LAYERS} ${L_LIBS} PRIVATE fathom_flags)
+    target_compile_options(fathom_${name} PRIVATE ${FATHOM_LAYER_OPTIONS})
     if(NOT name STREQUAL kernels)  # compiled for several instruction sets, and of no headers that cost time
       target_precompile_headers(fathom_${name} REUSE_FROM fathom_layer_headers)
       target_compile_options(fathom_${name} PRIVATE ${FATHOM_HEADER_OPTIONS})
@@ -56,7 +57,7 @@ function(fathom_tests name)
   target_link_libraries(${name}_tests PRIVATE fathom_${name} fathom_flags GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name}_tests PRIVATE FATHOM_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
   target_precompile_headers(${name}_tests REUSE_FROM fathom_test_headers)
-  target_compile_options(${name}_tests PRIVATE ${FATHOM_HEADER_OPTIONS} ${FATHOM_TEST_OPTIONS})
+  target_compile_options(${name}_tests PRIVATE ${FATHOM_HEADER_OPTIONS} ${FATHOM_OUTER_OPTIONS})
   if(NOT name STREQUAL kernels)  # whose files have the same names for other things
     # Four files at a time, but for those whose helpers have names of another file's.
     foreach(file base/json_test grammar/schema_test tokenizer/chat_template_test)
