@@ -6,6 +6,10 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
 #include "base/progress.h"
 
 namespace fathom::server {
@@ -17,7 +21,8 @@ const Buckets kSeconds = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 const Buckets kIntervals = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4};
 const Buckets kTokens = {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 131072};
 
-constexpr const char* kReasons[] = {"length", "stop_token", "stop_string", "cancelled", "deadline", "error"};
+constexpr std::array kReasons = {"length", "stop_token", "stop_string", "cancelled", "deadline", "error"};
+constexpr std::array kRejections = {"queue_full", "shutting_down", "invalid"};
 
 // Figures that others count, told as they are at the moment of a scrape.
 class Figures {
@@ -75,12 +80,19 @@ struct Metrics::Impl {
   prometheus::Histogram& generated = histogram("request_generation_tokens", "Tokens generated for a request.", kTokens);
   prometheus::Histogram& step = histogram("engine_step_seconds", "Of one step of the engine.", kIntervals);
   prometheus::Histogram& batch = histogram("engine_step_sequences", "Sequences that got a token in a step.", kTokens);
-  prometheus::Family<prometheus::Counter>& finished =
-      prometheus::BuildCounter().Name("requests_finished_total").Help("Requests by how they ended.").Register(registry);
-  prometheus::Family<prometheus::Counter>& rejected = prometheus::BuildCounter()
-                                                          .Name("requests_rejected_total")
-                                                          .Help("Requests that were not queued, by reason.")
-                                                          .Register(registry);
+  // By reason. Made here, so that counting needs no memory.
+  template <size_t n>
+  std::array<prometheus::Counter*, n> counters(const char* name, const char* help,
+                                               const std::array<const char*, n>& reasons) {
+    auto& family = prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+    std::array<prometheus::Counter*, n> made{};
+    for (size_t i = 0; i < n; ++i) made[i] = &family.Add({{"reason", reasons[i]}});
+    return made;
+  }
+  std::array<prometheus::Counter*, kReasons.size()> finished =
+      counters("requests_finished_total", "Requests by how they ended.", kReasons);
+  std::array<prometheus::Counter*, kRejections.size()> rejected =
+      counters("requests_rejected_total", "Requests that were not queued, by reason.", kRejections);
   prometheus::Gauge& last_step = prometheus::BuildGauge()
                                      .Name("engine_last_step_timestamp_seconds")
                                      .Help("When the engine last made a step, in seconds since 1970.")
@@ -88,15 +100,12 @@ struct Metrics::Impl {
                                      .Add({});
 };
 
-Metrics::Metrics() : impl_(std::make_unique<Impl>()) {
-  for (const char* reason : kReasons) impl_->finished.Add({{"reason", reason}});
-  for (const char* reason : {"queue_full", "shutting_down", "invalid"}) impl_->rejected.Add({{"reason", reason}});
-}
+Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
 Metrics::~Metrics() = default;
 
 void Metrics::request_ended(const Ended& e) noexcept {
   const RequestTimes& t = e.times;
-  impl_->finished.Add({{"reason", kReasons[static_cast<size_t>(e.reason)]}}).Increment();
+  impl_->finished[static_cast<size_t>(e.reason)]->Increment();
   impl_->whole.Observe(t.ended - t.submitted);
   impl_->prompt.Observe(static_cast<double>(e.n_prompt));
   impl_->generated.Observe(static_cast<double>(e.n_generated));
@@ -109,7 +118,11 @@ void Metrics::request_ended(const Ended& e) noexcept {
 
 void Metrics::token_interval(double seconds) noexcept { impl_->interval.Observe(seconds); }
 
-void Metrics::request_rejected(const char* reason) noexcept { impl_->rejected.Add({{"reason", reason}}).Increment(); }
+void Metrics::request_rejected(std::string_view reason) noexcept {
+  const auto at = std::find(kRejections.begin(), kRejections.end(), reason);
+  check(at != kRejections.end(), "a reason that is counted");
+  impl_->rejected[static_cast<size_t>(at - kRejections.begin())]->Increment();
+}
 
 void Metrics::step(const StepReport& report) noexcept {
   impl_->step.Observe(report.seconds);

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "engine/scheduler/scheduler.h"
 #include "http/server.h"
@@ -17,7 +18,7 @@ class Metrics {
   ~Metrics();
   void request_ended(const Ended& ended) noexcept;
   void token_interval(double seconds) noexcept;
-  void request_rejected(const char* reason) noexcept;
+  void request_rejected(std::string_view reason) noexcept;
   void step(const StepReport& report) noexcept;
   // The text for one scrape.
   std::string text(const std::string& model, const EngineSnapshot& engine, const http::ServerCounts& http) const;

@@ -187,6 +187,103 @@ def check_tools(s):
     refused(s.post("/v1/chat/completions", {**ask, "tool_choice": {"type": "function", "function": {"name": "nobody"}}}), 400, "tool_choice")
 
 
+def function(name="f", **more):
+    return {"type": "function", "function": {"name": name, **more}}
+
+
+def check_ill_tools(s):
+    """C6: what is no tool, and choices of what is not there; each refused by the parameter at fault."""
+    ask = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(a"}}}
+    for bad in (*(function(name) for name in ("", 5, None, "a b", "a\n", "é", "a/b", "x" * 65, "x" * 10240)), function(parameters="x"), function(parameters=[]), function(description=5),
+                {"type": "function"}, {"type": "function", "function": []}, {"type": 5}, {"type": "file_search"}, {}, 5, None, []):
+        refused(s.post("/v1/chat/completions", {**ask, "tools": [function("good"), bad]}), 400, "tools", words="tools[1]")
+    for bad in ({}, "x", 5, [function(f"f{i}") for i in range(129)], [function(f"f{i}") for i in range(100000)], [function()] * 2):
+        refused(s.post("/v1/chat/completions", {**ask, "tools": bad}), 400, "tools")
+    for choice in ("required", {"type": "function", "function": {"name": "f"}}):
+        for parameters in (schema, {"$ref": "http://localhost/schema"}, {"if": {}}, {"$ref": "#/nowhere"}):
+            refused(s.post("/v1/chat/completions", {**ask, "tools": [function(parameters=parameters)], "tool_choice": choice}), 400, "tools", words="JSON schema")
+        refused(s.post("/v1/chat/completions", {**ask, "tools": [function()], "tool_choice": choice, "response_format": {"type": "json_object"}}), 400, "tool_choice")
+        for tools in ({}, {"tools": []}):
+            refused(s.post("/v1/chat/completions", {**ask, **tools, "tool_choice": choice}), 400, "tool_choice", words="without tools")
+    for bad in ("sometimes", "", 5, True, [], {}, {"type": "function"}, {"type": "function", "function": {}}, {"type": "function", "function": {"name": 5}}, {"type": "function", "function": {"name": "F"}},
+                {"type": "function", "function": {"name": "x" * 100000}}):
+        refused(s.post("/v1/chat/completions", {**ask, "tools": [function()], "tool_choice": bad}), 400, "tool_choice")
+    for good in ("auto", "none"):
+        claim(s.post("/v1/chat/completions", {**ask, "tools": [function("x" * 64), function(parameters=None)], "tool_choice": good})[0] == 200, f"tools with tool_choice {good}")
+
+
+def check_ill_conversations(s):
+    """C8: each refused with the message at fault; and long ones."""
+    user = {"role": "user", "content": "x"}
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    for bad in (5, None, [], {}, {"role": 5}, {"role": "king", "content": "x"}, {"role": "user"}, {"role": "user", "content": None}, {"role": "user", "content": 5}, {"role": "user", "content": {}},
+                {"role": "user", "content": [{"type": "text"}]}, {"role": "user", "content": [{"type": "text", "text": 5}]}, {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
+                {"role": "user", "content": [{"type": "input_audio"}]}, {"role": "user", "content": [5]}, {"role": "assistant", "content": None}, {"role": "assistant", "content": None, "tool_calls": []},
+                {"role": "assistant", "tool_calls": {}}):
+        refused(s.post("/v1/chat/completions", {"messages": [user, bad, user], "max_tokens": 2}), 400, "messages", words="messages[1]")
+    for bad in ([], [{"role": "system", "content": "x"}], [user, {"role": "assistant", "tool_calls": [{"id": 1}]}, user], [user] * 100000):
+        refused(s.post("/v1/chat/completions", {"messages": bad, "max_tokens": 2}), 400, "messages")
+    refused(s.post("/v1/chat/completions", {"messages": [user] * 4096}), 400, "prompt", "context_length_exceeded", "512")
+    for good in ([user, user], [{"role": "system", "content": "a"}, {"role": "system", "content": "b"}, user], [user, {"role": "tool", "tool_call_id": "z", "content": "5"}], [{"role": "user", "content": []}],
+                 [user, {"role": "assistant", "content": "The k"}], [user, {"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "1", "content": "5"}]):
+        claim(s.post("/v1/chat/completions", {"messages": good, "max_tokens": 2})[0] == 200, f"a conversation that is taken: {good}")
+
+
+def check_hard_text(s):
+    """B6: what is valid UTF-8 comes back as it was sent, however odd; a mark in front of the body says how it is encoded."""
+    for text in ("\ufeff", "\ufeffa\ufeff", "\u202ea\u2066b\u2069\u200f", "\ufffe\uffff\U0001ffff\U0010ffff", "\0\x01\x7f", "e" + "\u0301" * 60, "\u200d" * 60, "\u2028\u2029\x85", "\u0430\u0435 \u0645\u0631", "👩‍👩‍👧‍👦"):
+        echoed = s.post("/v1/completions", {"prompt": text, "echo": True, "max_tokens": 0})
+        claim(echoed[0] == 200 and echoed[1]["choices"][0]["text"] == text, f"echo of {text!r}: {echoed}")
+        ids = s.post("/tokenize", {"prompt": text, "add_special_tokens": False})[1]["tokens"]
+        claim(s.post("/detokenize", {"tokens": ids})[1]["prompt"] == text, f"there and back: {text!r}")
+        claim(text in s.post("/apply-template", {"messages": [{"role": "user", "content": text}]})[1]["prompt"], f"in a conversation: {text!r}")
+    claim(len(s.post("/tokenize", {"prompt": "e" + "\u0301" * 10000})[1]["tokens"]) > 10, "10,000 combining marks")
+    body = b'{"prompt":"x","max_tokens":1}'
+    claim(s.request("POST", "/v1/completions", b"\xef\xbb\xbf" + body)[0] == 200, "a byte order mark in front")
+    for bad in (b"\xef\xbb\xbf\xef\xbb\xbf" + body, body.decode().encode("utf-16"), body.decode().encode("utf-16-be"), body.decode().encode("utf-32"), b'{"prompt":"\xed\xa0\x80"}', b'{"prompt":"\xc0\x80"}',
+                b'{"prompt":"\xf4\x90\x80\x80"}', b'{"prompt":"\\udc00"}', b'{"prompt":"\0"}', b'{"\xff":1}'):
+        status, text, _ = s.request("POST", "/v1/completions", bad)
+        claim(status == 400 and json.loads(text)["error"]["code"] == "invalid_json", f"{bad[:30]}: {status} {text[:200]}")
+
+
+def check_many_ids(s):
+    """B10: ids that are none, and a million that are some."""
+    vocabulary = json.loads(s.get("/tokenizer_info")[1])["vocab_size"]
+    for route, name, param in (("/detokenize", "tokens", "tokens"), ("/v1/completions", "prompt", "prompt"), ("/v1/embeddings", "input", "prompt")):
+        for bad in (-1, vocabulary, 2**31, 2**32, 2**63, 2**64, 1.5, 1e300, None, "5", True, [5]):
+            refused(s.post(route, {name: [5, bad]}), 400, param)
+    claim(s.post("/detokenize", {"tokens": [64] * 1000000})[1]["prompt"] == s.post("/detokenize", {"tokens": [64]})[1]["prompt"] * 1000000, "a million ids are read")
+    claim(s.post("/detokenize", {"tokens": list(range(vocabulary))})[0] == 200, "every id is read, also those that make no UTF-8")
+    refused(s.post("/detokenize", {"tokens": [64] * (2**20 + 1)}), 400, "tokens")
+    refused(s.post("/v1/completions", {"prompt": [5] * 1000000}), 400, "prompt", "context_length_exceeded", "1000000")
+    refused(s.post("/v1/completions", {"prompt": [[5]] * 1000000}), 400, "prompt")
+
+
+def check_ends_of_constraints(s):
+    """C3: too few tokens for a schema give a prefix of its text and `length`. C5: where no token goes on, that request alone fails."""
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 8}, "n": {"type": "array", "items": {"type": "integer", "maximum": 99, "minimum": 0}, "maxItems": 3}},
+              "required": ["name", "n"], "additionalProperties": False}
+    ask = {"messages": [{"role": "user", "content": "?"}], "temperature": 1, "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}
+    for seed in range(3):
+        whole = s.post("/v1/chat/completions", {**ask, "seed": seed, "max_tokens": 300})[1]
+        text, n = whole["choices"][0]["message"]["content"], whole["usage"]["completion_tokens"]
+        claim(whole["choices"][0]["finish_reason"] == "stop" and set(json.loads(text)) == {"name", "n"}, f"a whole answer: {whole}")
+        for most in range(1, n - 1, max(1, n // 8)):
+            cut = s.post("/v1/chat/completions", {**ask, "seed": seed, "max_tokens": most})[1]["choices"][0]
+            begun = cut["message"]["content"].rstrip("\ufffd")  # a character that was cut
+            claim(cut["finish_reason"] == "length" and text.startswith(begun) and len(begun) < len(text), f"after {most} of {n} tokens: {cut} {text!r}")
+    ended = s.post("/v1/completions", {"prompt": "a", "grammar": 'root ::= "xyz"', "ignore_eos": True, "max_tokens": 50})[1]["choices"][0]
+    claim((ended["text"], ended["finish_reason"]) == ("xyz", "stop"), f"the end of a grammar ends the text, whatever ignore_eos says: {ended}")
+    dead = {"prompt": "a", "grammar": "root ::= " + "(" * 150 + '"a"?' + "){100}" * 150, "max_tokens": 50}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        beside = pool.submit(s.post, "/v1/completions", {"prompt": "a", "max_tokens": 200, "ignore_eos": True})
+        refused(s.post("/v1/completions", dead), 500, words="ambiguous")
+        claim(beside.result()[1]["usage"]["completion_tokens"] == 200, "the request beside one that fails")
+    status, text, _ = s.request("POST", "/v1/completions", {**dead, "stream": True})
+    claim(b'"error"' in text and b"ambiguous" in text and b"[DONE]" not in text, f"a stream that fails says so: {status} {text}")
+
+
 def check_other_apis(s):
     ask = {"max_tokens": 8, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], "system": [{"type": "text", "text": "Be brief."}], "temperature": 0}
     status, whole = s.post("/v1/messages", ask)
@@ -307,7 +404,7 @@ def check_draining():
 
 def main():
     s = Server()
-    for check in (check_completions, check_scores, check_chat, check_constraints, check_tools, check_other_apis, check_embeddings, check_errors, check_text_routes, check_neighbours, check_leaving):
+    for check in (check_completions, check_scores, check_chat, check_constraints, check_tools, check_ill_tools, check_ill_conversations, check_hard_text, check_many_ids, check_ends_of_constraints, check_other_apis, check_embeddings, check_errors, check_text_routes, check_neighbours, check_leaving):
         check(s)
     claim(s.stop() == 0, "the server ends with 0")
     claim(not any("Who are you" in line for line in s.log), "no prompt in the log")

@@ -378,6 +378,64 @@ TEST(Scheduler, ADeadlineEndsARequestWhereverItIs) {
   EXPECT_EQ(waiting.ids.size(), 3u);
 }
 
+// While a long prompt is read, each step gives every sequence that decodes its next token, and carries no more rows
+// than it may; pace_test.cpp bounds the time of such a step.
+TEST(Scheduler, ALongPromptTakesNoTokenFromTheOthers) {
+  const RandomModel m(config());
+  Harness h(m, {.passage_tokens = 128}, 8192);
+  std::vector<Result> shorts(8);
+  for (size_t i = 0; i < shorts.size(); ++i) h.submit({static_cast<int32_t>(i), 1, 2}, 400, shorts[i], i);
+  while (shorts.back().ids.empty()) h.scheduler.step();
+  Result whole_context;
+  h.submit(random_ids(1900, m.config.vocab_size, 9), 5, whole_context);
+  int64_t rows = 0;
+  for (int step = 0; whole_context.ids.empty(); ++step) {
+    ASSERT_LT(step, 380);
+    const StepReport report = h.scheduler.step();
+    ASSERT_EQ(report.n_decoded, std::ssize(shorts));
+    ASSERT_LE(report.passage_rows, 128);
+    if (report.passage_layers > 0) rows = std::max(rows, report.passage_rows);
+  }
+  EXPECT_GE(rows, 32);
+  h.drain();
+}
+
+// The end of a constrained text is its end, also where no id is to stop it.
+TEST(Scheduler, AConstraintThatEndsEndsTheText) {
+  const RandomModel m(config());
+  Harness h(m);
+  std::vector<std::string> tokens(97, "b");
+  tokens[5] = "a";
+  const std::vector<int32_t> ends = {7};
+  const auto vocabulary = std::make_shared<const TokenTrie>(tokens, ends);
+  Result r;
+  ScheduledRequest request = h.request({1, 2, 3}, 50, r, 4);
+  request.constraint = std::make_shared<Matcher>(Grammar::from_gbnf("root ::= \"a\" \"a\""), vocabulary);
+  h.scheduler.submit(std::move(request));
+  h.drain();
+  EXPECT_EQ(r.ids, (std::vector<int32_t>{5, 5}));
+  EXPECT_EQ(r.ended.reason, EndReason::stop_token);
+}
+
+// Where no token goes on, that request ends with an error that says so; the one beside it gets all it asked for.
+TEST(Scheduler, AConstraintWithoutAWayOnEndsOneRequest) {
+  const RandomModel m(config());
+  Harness h(m);
+  std::vector<std::string> tokens(97, "b");
+  const auto vocabulary = std::make_shared<const TokenTrie>(tokens, std::span<const int32_t>{});
+  Result dead, good;
+  ScheduledRequest request = h.request({1, 2, 3}, 50, dead, 4);
+  request.constraint = std::make_shared<Matcher>(Grammar::from_gbnf("root ::= \"bb\" \"c\""), vocabulary);
+  h.scheduler.submit(std::move(request));
+  h.submit({3, 2, 1}, 20, good);
+  h.drain();
+  EXPECT_EQ(dead.ids.size(), 2u);
+  EXPECT_EQ(dead.ended.reason, EndReason::error);
+  ASSERT_TRUE(dead.ended.error);
+  EXPECT_NE(std::string(dead.ended.error->what()).find("no token of the vocabulary"), std::string::npos);
+  EXPECT_EQ(good.ids.size(), 20u);
+}
+
 // Weights that give NaN end the request with an error, and nothing else.
 TEST(Scheduler, LogitsThatAreNoNumbersEndOneRequest) {
   RandomModel m(config());

@@ -12,11 +12,13 @@
 #include <functional>
 #include <mutex>
 #include <numeric>
+#include <random>
 #include <set>
 #include <thread>
 
 #include "measure/serve/event_reader.h"
 #include "support/errors.h"
+#include "support/strict_event_reader.h"
 
 namespace fathom::serve_bench {
 namespace {
@@ -169,20 +171,41 @@ TEST(ServeTally, ARequestIsGoodWithinBothLimits) {
   EXPECT_TRUE(is_good(answered(0, 1, 2, {}), {.token_seconds = 1e-9}));  // one token has no time between
 }
 
+std::vector<std::string> events_of(std::string_view stream, std::initializer_list<size_t> cuts) {
+  std::vector<std::string> got;
+  EventReader reader;
+  size_t at = 0;
+  for (const size_t cut : cuts) {
+    reader.read(stream.substr(at, cut - at), [&](std::string_view data) { got.emplace_back(data); });
+    at = cut;
+  }
+  reader.read(stream.substr(at), [&](std::string_view data) { got.emplace_back(data); });
+  return got;
+}
+
 TEST(ServeEvents, EveryCutGivesTheSameEvents) {
   const std::string text =
-      ": ping\r\n\r\nevent: x\ndata: {\"a\":1}\n\ndata:two\ndata: lines\n\n\ndata: [DONE]\r\n\r\ndata: cut";
-  const std::vector<std::string> wanted = {"{\"a\":1}", "two\nlines", "[DONE]"};
+      "\xEF\xBB\xBF"
+      "data: first\n\n: ping\r\n\r\nevent: x\ndata: {\"a\":1}\n\ndata:two\ndata: lines\n\n\ndata: a\r\rdata\r\n\ndata: "
+      " "
+      "b\r\n\rdata: [DONE]\r\n\r\ndata: cut";
+  const std::vector<std::string> wanted = {"first", "{\"a\":1}", "two\nlines", "a", "", " b", "[DONE]"};
   for (size_t first = 0; first <= text.size(); ++first)
-    for (size_t second = first; second <= text.size(); ++second) {
-      std::vector<std::string> got;
-      EventReader reader;
-      const auto take = [&](std::string_view data) { got.emplace_back(data); };
-      reader.read(text.substr(0, first), take);
-      reader.read(text.substr(first, second - first), take);
-      reader.read(text.substr(second), take);
-      ASSERT_EQ(got, wanted) << first << " " << second;
-    }
+    for (size_t second = first; second <= text.size(); ++second)
+      ASSERT_EQ(events_of(text, {first, second}), wanted) << first << " " << second;
+}
+
+TEST(ServeEvents, AreThoseOfTheStandard) {
+  std::mt19937 random(1);
+  const std::string_view pieces[] = {"data",         ":",     " ",      "\r", "\n", "\r\n", "x", "event",
+                                     "\xEF\xBB\xBF", "id: 5", "data: y"};
+  for (int round = 0; round < 20000; ++round) {
+    std::string stream;
+    for (size_t n = random() % 12; n-- > 0;) stream += pieces[random() % std::size(pieces)];
+    std::vector<std::string> wanted;
+    for (testing::ServerSentEvent& event : testing::read_events_strictly(stream)) wanted.push_back(event.data);
+    ASSERT_EQ(events_of(stream, {random() % (stream.size() + 1)}), wanted) << ::testing::PrintToString(stream);
+  }
 }
 
 TEST(ServeEvents, ChunksOfBothRoutes) {

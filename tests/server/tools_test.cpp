@@ -82,6 +82,13 @@ TEST(CallParser, CallsAreReadAndNothingElse) {
     EXPECT_EQ(parse(p, text, {}), (Parsed{text, {}}));
   const std::string cut = kMarked.substr(0, kMarked.size() - 60);  // in the middle of the second call
   EXPECT_EQ(parse(p, cut, {}), (Parsed{cut, {}}));
+  const std::string invented = std::string(kMarked).replace(kMarked.find("get_weather"), 11, "get_money");
+  EXPECT_EQ(parse(p, invented, {}), (Parsed{invented, {}}));
+  // What looks like a call within the arguments of one is a part of them.
+  const std::string nested =
+      "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n{\"a\": "
+      "\"<｜tool▁call▁begin｜>x\"}<｜tool▁call▁end｜>";
+  EXPECT_EQ(parse(p, nested, {}), (Parsed{"", Calls{{"f", "{\"a\": \"<｜tool▁call▁begin｜>x\"}"}}}));
   ToolPlan none = plan();
   none.choice = ToolChoice::none;
   EXPECT_EQ(parse(none, kMarked, {}), (Parsed{kMarked, {}}));

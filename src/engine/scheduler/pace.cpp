@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/peak.h"
-
 namespace fathom {
 namespace {
 
@@ -36,14 +34,14 @@ int64_t Pace::passage_rows(int64_t n_decoding, int64_t most) const noexcept {
 void Pace::begin(int64_t n_decoding, int64_t rows) noexcept {
   n_decoding_ = n_decoding;
   rows_ = rows;
-  start_ = last_ = clock_seconds();
+  start_ = last_ = clock_();
   seconds_alone_ = layers_alone_ = 0;
   took_part_ = was_asked_ = false;
   refused_at_ = -1;
 }
 
 bool Pace::allows(int64_t layer) noexcept {
-  const double now = clock_seconds(), taken = now - last_;
+  const double now = clock_(), taken = now - last_;
   const DecayedMean* alone_layer = n_decoding_ > 0 ? alone(n_decoding_) : nullptr;
   const double own = alone_layer != nullptr ? alone_layer->value() : 0;
   if (took_part_) {
@@ -63,7 +61,7 @@ bool Pace::allows(int64_t layer) noexcept {
 }
 
 void Pace::finish() noexcept {
-  const double now = clock_seconds();
+  const double now = clock_();
   seconds_ = now - start_;
   if (n_decoding_ == 0) return;
   if (!was_asked_) {

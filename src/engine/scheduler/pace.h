@@ -5,6 +5,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+
+#include "kernels/peak.h"
 
 namespace fathom {
 
@@ -22,7 +25,10 @@ class DecayedMean {
 
 class Pace {
  public:
-  Pace(int64_t layers, double stretch) : layers_(static_cast<double>(layers)), stretch_(stretch) {}
+  // clock: seconds that never go back.
+  Pace(
+      int64_t layers, double stretch, std::function<double()> clock = [] { return clock_seconds(); })
+      : layers_(static_cast<double>(layers)), stretch_(stretch), clock_(std::move(clock)) {}
 
   // Rows of a passage that is to run beside n_decoding sequences: so many that a layer of it fits, at most `most`.
   int64_t passage_rows(int64_t n_decoding, int64_t most) const noexcept;
@@ -41,6 +47,7 @@ class Pace {
   DecayedMean& alone_of(int64_t n) noexcept;
 
   double layers_, stretch_;
+  std::function<double()> clock_;
   std::array<DecayedMean, kMaxRows + 1> alone_ = {};  // by sequences that decode
   DecayedMean row_;                                   // seconds that a row of a passage takes in one layer
   int64_t n_decoding_ = 0, rows_ = 0;

@@ -1,6 +1,8 @@
 #include "engine/scheduler/scheduler.h"
 
 #include <algorithm>
+#include <atomic>
+#include <new>
 
 #include "base/trace.h"
 #include "kernels/peak.h"
@@ -16,6 +18,10 @@ TokenScore token_score(std::span<const float> logits, int64_t n_usable, int32_t 
   TokenScore score{.id = id, .logprob = found.chosen};
   for (const TokenLogprob& t : found.top) score.top.emplace_back(t.id, t.logprob);
   return score;
+}
+
+Error no_memory() {
+  return {ErrorKind::resource, "the machine has no memory left for this request; try fewer or shorter ones"};
 }
 
 int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
@@ -210,7 +216,7 @@ void Scheduler::start_passage() {
   for (auto [job, n] : chosen) {
     const int64_t more = blocks_of(job->cache.length() + n) - std::ssize(job->cache.blocks());
     const bool is_first = job == chosen.front().first;
-    if (is_first ? !make_room(more, *job) : !is_running(*job) || !prefixes_.make_room(blocks + more)) continue;
+    if (is_first ? !make_room(more, *job) : !is_running(job) || !prefixes_.make_room(blocks + more)) continue;
     blocks += more;
     inputs.push_back(input_of(*job, n));
     job->n_asked = n;
@@ -235,8 +241,8 @@ StepInput Scheduler::input_of(Job& job, int64_t n) {
           .prompt_tokens = job.n_prompt};
 }
 
-bool Scheduler::is_running(const Job& job) const {
-  return std::any_of(running_.begin(), running_.end(), [&](const auto& r) { return r.get() == &job; });
+bool Scheduler::is_running(const Job* job) const {
+  return std::any_of(running_.begin(), running_.end(), [&](const auto& r) { return r.get() == job; });
 }
 
 void Scheduler::leave_passage(Job& job) {
@@ -315,16 +321,16 @@ StepReport Scheduler::step() {
   drop_ended();
   admit();
   if (running_.empty()) return report;
-  std::vector<Job*> ready;
+  std::vector<Job*> ready, at_stake;
   try {
     if (!passage_) start_passage();
-    ready = decoding();
+    ready = at_stake = decoding();
+    at_stake.insert(at_stake.end(), readers_.begin(), readers_.end());
     run(ready, report);
   } catch (const Error& e) {
-    fail(ready, e);
+    fail(std::move(at_stake), e);
   } catch (const std::bad_alloc&) {
-    fail(ready,
-         Error(ErrorKind::resource, "the machine has no memory left for this step; try fewer or shorter requests"));
+    fail(std::move(at_stake), no_memory());
   }
   ++counts_.steps;
   return report;
@@ -391,17 +397,15 @@ void Scheduler::add_states(Job& job, const Passage& passage, int64_t first_row, 
   }
 }
 
-void Scheduler::fail(const std::vector<Job*>& ready, const Error& error) {
-  std::vector<Job*> jobs = ready;
-  if (passage_) {
-    engine_.give_up(*passage_);
-    passage_.reset();
-    for (Job* job : std::exchange(readers_, {})) {
-      job->n_asked = 0;
-      jobs.push_back(job);
-    }
-  }
+// Of a step's jobs, and of those that read, the ones that had not come to their end when it failed.
+void Scheduler::fail(std::vector<Job*> jobs, const Error& error) {
+  jobs.insert(jobs.end(), readers_.begin(), readers_.end());
+  if (passage_) engine_.give_up(*passage_);
+  passage_.reset();
+  readers_.clear();
   for (Job* job : jobs) {
+    if (!is_running(job)) continue;
+    job->n_asked = 0;
     job->cache = {};  // its rows may not be whole
     end(*job, EndReason::error, error);
   }
@@ -411,14 +415,18 @@ void Scheduler::fail(const std::vector<Job*>& ready, const Error& error) {
 void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t first) {
   const int64_t n = std::min(logits.rows, job.n_prompt - 1 - first);
   std::vector<TokenScore> scores(static_cast<size_t>(std::max<int64_t>(0, n)));
+  std::atomic<bool> has_failed = false;
   engine_.pool().parallel_for_dynamic(n, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const auto row = logits.vec(i);
-      scores[static_cast<size_t>(i)] =
-          token_score({row.data, static_cast<size_t>(row.size)}, job.request.generate.n_usable_ids,
-                      job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
-    }
+    for (int64_t i = begin; i < end; ++i) try {
+        const auto row = logits.vec(i);
+        scores[static_cast<size_t>(i)] =
+            token_score({row.data, static_cast<size_t>(row.size)}, job.request.generate.n_usable_ids,
+                        job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
+      } catch (const std::bad_alloc&) {
+        has_failed = true;
+      }
   });
+  if (has_failed) throw std::bad_alloc();
   const auto seen = static_cast<size_t>(std::max<int64_t>(0, job.n_scored - 1 - first));  // before it was preempted
   for (size_t i = seen; i < scores.size() && job.request.events.on_prompt_token; ++i)
     job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]);
@@ -447,6 +455,8 @@ void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) 
                                                  : TokenScore{.id = id};
       } catch (const Error& e) {
         choice.error = e;
+      } catch (const std::bad_alloc&) {
+        choice.error = no_memory();
       }
     }
   });
@@ -471,10 +481,11 @@ std::span<const uint64_t> Scheduler::allowed_of(const Job& job) {
 
 void Scheduler::take_token(Job& job, const TokenScore& token) {
   const GenerateRequest& g = job.request.generate;
-  if (job.request.constraint != nullptr) check(job.request.constraint->accept(token.id), "a token that was allowed");
+  Matcher* constraint = job.request.constraint.get();
+  if (constraint != nullptr) check(constraint->accept(token.id), "a token that was allowed");
   if (job.ended.times.first_token == 0) job.ended.times.first_token = clock_seconds();
-  if (std::find(g.stop_ids.begin(), g.stop_ids.end(), token.id) != g.stop_ids.end())
-    return end(job, EndReason::stop_token);
+  const bool is_stop = std::find(g.stop_ids.begin(), g.stop_ids.end(), token.id) != g.stop_ids.end();
+  if (is_stop || (constraint != nullptr && constraint->ended())) return end(job, EndReason::stop_token);
   job.history.push_back(token.id);
   ++counts_.generated_tokens;
   charged_[job.request.owner] += 1;

@@ -104,7 +104,7 @@ class Scheduler {
   Jobs::iterator next_queued();
   bool waits_for_prefix(const Job& job) const;
   bool fits(const Job& job) const;
-  bool is_running(const Job& job) const;
+  bool is_running(const Job* job) const;
   // ---- the passage ----
   void start_passage();
   std::vector<std::pair<Job*, int64_t>> choose_readers(int64_t rows) const;
@@ -117,7 +117,7 @@ class Scheduler {
   // ---- steps ----
   std::vector<Job*> decoding();
   void run(const std::vector<Job*>& decoding, StepReport& report);
-  void fail(const std::vector<Job*>& decoding, const Error& error);
+  void fail(std::vector<Job*> jobs, const Error& error);
   void take_arrived(const Passage& passage, MatView<const float> logits,
                     std::vector<std::pair<Job*, VecView<const float>>>& chosen);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);

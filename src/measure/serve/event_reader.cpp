@@ -1,7 +1,11 @@
 #include "measure/serve/event_reader.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/error.h"
 #include "base/json/json.h"
+#include "base/text/utf8.h"
 
 namespace fathom::serve_bench {
 namespace {
@@ -38,22 +42,27 @@ constexpr size_t kMostWords = 300;  // bytes of an answer in another form
 
 void EventReader::read(std::string_view bytes, const std::function<void(std::string_view)>& on_data) {
   for (const char c : bytes) {
-    if (c != '\n') {
+    const bool ends_cr_lf = std::exchange(after_cr_, c == '\r') && c == '\n';
+    if (c != '\n' && c != '\r')
       line_ += c;
-      continue;
-    }
-    if (!line_.empty() && line_.back() == '\r') line_.pop_back();
-    if (line_.empty() && has_data_) {
-      on_data(data_);
-      data_.clear();
-      has_data_ = false;
-    } else if (line_.starts_with("data:")) {
-      if (has_data_) data_ += '\n';
-      data_.append(line_, line_.starts_with("data: ") ? 6 : 5);
-      has_data_ = true;
-    }
-    line_.clear();
+    else if (!ends_cr_lf)
+      end_line(on_data);
   }
+}
+
+void EventReader::end_line(const std::function<void(std::string_view)>& on_data) {
+  std::string_view line = line_;
+  if (std::exchange(is_first_line_, false)) line = without_byte_order_mark(line);
+  if (line.empty()) {
+    if (std::exchange(has_data_, false)) on_data(data_);
+    data_.clear();
+  } else if (line == "data" || line.starts_with("data:")) {
+    line.remove_prefix(std::min<size_t>(line.size(), 5));
+    if (line.starts_with(' ')) line.remove_prefix(1);
+    if (std::exchange(has_data_, true)) data_ += '\n';
+    data_ += line;
+  }
+  line_.clear();
 }
 
 Chunk read_chunk(std::string_view data) {

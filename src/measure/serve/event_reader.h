@@ -8,15 +8,16 @@
 
 namespace fathom::serve_bench {
 
-// The data of each event; comments and fields other than data are passed over. Lines end with LF or CR LF.
+// The data of each event; comments and fields other than data are passed over. Lines end with LF, CR LF or CR.
 class EventReader {
  public:
   // on_data is called for every event that a call completes.
   void read(std::string_view bytes, const std::function<void(std::string_view data)>& on_data);
 
  private:
+  void end_line(const std::function<void(std::string_view data)>& on_data);
   std::string line_, data_;
-  bool has_data_ = false;
+  bool has_data_ = false, after_cr_ = false, is_first_line_ = true;
 };
 
 // What one chunk of OpenAI's completions or chat completions says. The text counts, not its form: `text`, or `content`

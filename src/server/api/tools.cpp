@@ -195,26 +195,31 @@ std::optional<std::vector<ToolCall>> CallParser::object_call() const {
   const json::value* name = o ? given(*o, "name") : nullptr;
   if (name == nullptr || !name->is_string()) return {};
   const std::string called(name->get_string());
-  if (std::none_of(plan_->tools.begin(), plan_->tools.end(), [&](const Tool& t) { return t.name == called; }))
-    return {};
+  if (!is_tool(called)) return {};
   const json::value* arguments = given(*o, "arguments");
   if (arguments == nullptr || !arguments->is_object()) return {};
   return std::vector<ToolCall>{{new_id("call_"), called, json::serialize(*arguments)}};
 }
 
-// Whole calls alone: what the model had no time to end stays text.
+bool CallParser::is_tool(std::string_view name) const {
+  return std::any_of(plan_->tools.begin(), plan_->tools.end(), [&](const Tool& t) { return t.name == name; });
+}
+
+// Whole calls of tools that there are: what the model had no time to end, or has invented, stays text.
 std::optional<std::vector<ToolCall>> CallParser::marked_calls(std::string& before) const {
   const size_t begin = held_.find(kCallsBegin);
   if (begin == std::string::npos) return {};
   before = held_.substr(0, begin);
   std::vector<ToolCall> calls;
-  for (size_t at = held_.find(kCallBegin, begin); at != std::string::npos; at = held_.find(kCallBegin, at + 1)) {
-    const size_t end = held_.find(kCallEnd, at);
+  size_t end = begin;
+  for (size_t at = held_.find(kCallBegin, end); at != std::string::npos; at = held_.find(kCallBegin, end)) {
+    end = held_.find(kCallEnd, at);
     if (end == std::string::npos) return {};
     const std::string_view call = std::string_view(held_).substr(at + kCallBegin.size(), end - at - kCallBegin.size());
     const size_t separator = call.find(kSeparator), line = call.find('\n');
     if (separator == std::string_view::npos || line == std::string_view::npos || line < separator) return {};
     const std::string_view name = call.substr(separator + kSeparator.size(), line - separator - kSeparator.size());
+    if (!is_tool(name)) return {};
     const size_t open = call.find('{', line), close = call.rfind('}');
     if (open == std::string_view::npos || close == std::string_view::npos || close < open) return {};
     calls.push_back({new_id("call_"), std::string(name), std::string(call.substr(open, close - open + 1))});

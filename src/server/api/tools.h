@@ -70,6 +70,7 @@ class CallParser {
   Rest finish();
 
  private:
+  bool is_tool(std::string_view name) const;
   std::optional<std::vector<ToolCall>> object_call() const;
   std::optional<std::vector<ToolCall>> marked_calls(std::string& before) const;
   const ToolPlan* plan_;
