@@ -6,7 +6,8 @@ if(TARGET fathom)
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/chat_terminal.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/train_begin_and_end.py
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/options.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/examples.py
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/trace.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve.py
-          ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_load.py)
+          ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_load.py
+          ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_models.py)
     get_filename_component(name ${script} NAME_WE)
     if(script MATCHES "\\.py$")
       set(interpreter python3)

@@ -25,6 +25,10 @@ void add_model_options(CLI::App& command, ModelOptions& o, const std::string& na
                   "folder with config.json and safetensors, or a .gguf file; default: the model that comes with fathom")
       ->required(o.path.empty())
       ->type_name("MODEL");
+  add_engine_options(command, o);
+}
+
+void add_engine_options(CLI::App& command, ModelOptions& o) {
   command.add_option("-t,--threads", o.threads, "threads; default: the CPUs of this process")
       ->type_name("N")
       ->transform(whole_number(1, kMostThreads));

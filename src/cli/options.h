@@ -19,9 +19,10 @@ struct ModelOptions {
   int threads = 0;
   bool quiet = false;
 };
-// -m, and what running it needs: --threads --ctx --cache-type --activations --arithmetic --weights
-// --quiet. With "-m,--model,model" as names the model may also stand alone.
+// -m, and what running it needs (add_engine_options). With "-m,--model,model" as names the model may also stand alone.
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& names = "-m,--model");
+// --threads --ctx --cache-type --activations --arithmetic --weights --quiet
+void add_engine_options(CLI::App& command, ModelOptions& options);
 LoadedEngineOptions engine_options(const ModelOptions& options);
 
 // --trace FILE, and what to make a TraceFile (base/trace.h) of: refuses stdout, which other output goes to. Whether it

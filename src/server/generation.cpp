@@ -15,11 +15,11 @@ struct Choice {
 
 // Shared by the events of all choices, which come on the engine's thread, and by the exchange's on_gone.
 struct Generation {
-  Generation(ServedModel& m, Metrics& told, std::unique_ptr<AnswerWriter> w)
+  Generation(ServedModel& m, ModelMetrics& told, std::unique_ptr<AnswerWriter> w)
       : model(m), metrics(told), writer(std::move(w)) {}
 
   ServedModel& model;
-  Metrics& metrics;
+  ModelMetrics& metrics;
   std::unique_ptr<AnswerWriter> writer;
   std::vector<Choice> choices;
   std::vector<EngineThread::Ticket> tickets;  // written by submit() before the engine's thread can read them

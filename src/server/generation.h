@@ -47,7 +47,7 @@ struct GenerationSpec {
 
 struct GenerationContext {
   ServedModel& model;
-  Metrics& metrics;
+  ModelMetrics& metrics;
   std::string key_name;  // whose request it is: prefixes are shared, and the machine is, by key
   uint64_t salt_secret;  // of this process
 };

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/scheduler/scheduler.h"
 #include "http/server.h"
@@ -11,17 +12,36 @@
 
 namespace fathom::server {
 
-// Thread-safe.
-class Metrics {
+// Of one model, whose name is the label `model`. Thread-safe.
+class ModelMetrics {
  public:
-  Metrics();
-  ~Metrics();
+  ~ModelMetrics();
+  ModelMetrics(ModelMetrics&& other) noexcept;
   void request_ended(const Ended& ended) noexcept;
   void token_interval(double seconds) noexcept;
-  void request_rejected(std::string_view reason) noexcept;
   void step(const StepReport& report) noexcept;
+
+ private:
+  friend class Metrics;
+  struct Impl;
+  explicit ModelMetrics(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct ModelFigures {
+  std::string name;
+  EngineSnapshot engine;
+};
+
+// Thread-safe once it is made.
+class Metrics {
+ public:
+  explicit Metrics(const std::vector<std::string>& models);
+  ~Metrics();
+  ModelMetrics& of(const std::string& model) const;  // one of these
+  void request_rejected(std::string_view reason) noexcept;
   // The text for one scrape.
-  std::string text(const std::string& model, const EngineSnapshot& engine, const http::ServerCounts& http) const;
+  std::string text(const std::vector<ModelFigures>& models, const http::ServerCounts& http) const;
 
  private:
   struct Impl;

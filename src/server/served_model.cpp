@@ -4,7 +4,6 @@
 #include <chrono>
 #include <filesystem>
 
-#include "base/file/container.h"
 #include "base/xxh64.h"
 #include "load/chat_template_choice.h"
 #include "load/text.h"
@@ -16,8 +15,14 @@ namespace {
 ServedModelOptions completed(const Model& model, ServedModelOptions o) {
   EngineOptions& engine = o.engine.engine.engine;
   engine.context_tokens = context_tokens(model.config, engine);
-  if (engine.cache_tokens == 0) engine.cache_tokens = default_cache_tokens(model, o.engine);
   return o;
+}
+
+// Of the cache, for a token.
+double token_bytes(const Model& model, const EngineOptions& o) {
+  const CacheType type =
+      o.cache_type.value_or(model.config.uses_mla() && o.numerics.is_quantised() ? CacheType::q16 : CacheType::f32);
+  return static_cast<double>(cache_layout(model.config, type).bytes_per_token());
 }
 
 int64_t file_time(const std::filesystem::path& path) {
@@ -42,16 +47,21 @@ bool tells_of_tools(const ChatTemplate& chat) {
 
 }  // namespace
 
-int64_t default_cache_tokens(const Model& model, const EngineThreadOptions& o) {
+int64_t default_cache_tokens(const Model& model, const EngineThreadOptions& o, double bytes_left) {
   const int64_t context = context_tokens(model.config, o.engine.engine);
-  const CacheType type = o.engine.engine.cache_type.value_or(
-      model.config.uses_mla() && o.engine.engine.numerics.is_quantised() ? CacheType::q16 : CacheType::f32);
-  const auto per_token = static_cast<double>(cache_layout(model.config, type).bytes_per_token());
-  double weights = 0;
-  for (const TensorInfo& tensor : model.source->tensors()) weights += static_cast<double>(tensor.bytes.size());
-  const auto free = static_cast<double>(available_memory_bytes());
-  const auto fits = static_cast<int64_t>(std::max(0.0, free - weights) / 2 / per_token);
+  const auto fits = static_cast<int64_t>(std::max(0.0, bytes_left) / 2 / token_bytes(model, o.engine.engine));
   return std::clamp(fits, context, context * std::max<int64_t>(1, o.scheduler.max_running));
+}
+
+double stored_bytes(const Model& model) {
+  double bytes = 0;
+  for (const TensorInfo& tensor : model.source->tensors()) bytes += static_cast<double>(tensor.bytes.size());
+  return bytes;
+}
+
+double ServedModel::loaded_bytes() const {
+  return stored_bytes(model_) +
+         static_cast<double>(cache_tokens()) * token_bytes(model_, options_.engine.engine.engine);
 }
 
 ServedModel::ServedModel(Model model, ServedModelOptions options)

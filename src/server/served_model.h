@@ -23,7 +23,8 @@ struct ServedModelOptions {
 // Everything but the engine is immutable: any thread may use it.
 class ServedModel {
  public:
-  // Opens the files and checks them; the engine loads when it is wanted. Errors as of load_model and load_tokenizer.
+  // Opens the files and checks them; the engine loads when it is wanted. engine.engine.engine.cache_tokens is set.
+  // Errors as of load_model and load_tokenizer.
   ServedModel(Model model, ServedModelOptions options);
 
   const std::string& name() const noexcept { return options_.name; }
@@ -47,6 +48,8 @@ class ServedModel {
   std::shared_ptr<const TokenTrie> vocabulary();
 
   EngineThread& engine() noexcept { return engine_; }
+  const EngineThread& engine() const noexcept { return engine_; }
+  double loaded_bytes() const;  // that it takes in memory when it is loaded: weights, and the cache when it is full
   EngineSnapshot engine_snapshot() const { return engine_.snapshot(); }
 
  private:
@@ -65,8 +68,11 @@ class ServedModel {
   EngineThread engine_;
 };
 
-// Tokens that the caches of a server should hold: contexts for max_running sequences, as far as half of the memory that
-// is left beside the weights goes, and at least one context.
-int64_t default_cache_tokens(const Model& model, const EngineThreadOptions& options);
+// Tokens that the cache should have room for: contexts for max_running sequences, as far as half of the memory that is
+// left beside the weights goes, and at least one context.
+int64_t default_cache_tokens(const Model& model, const EngineThreadOptions& options, double bytes_left);
+
+// Of all tensors, as they are stored.
+double stored_bytes(const Model& model);
 
 }  // namespace fathom::server

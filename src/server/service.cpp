@@ -38,6 +38,12 @@ http::Handler answering(const ServiceContext& context, Route route) {
   };
 }
 
+std::vector<std::string> names_of(const std::vector<NamedModel>& models) {
+  std::vector<std::string> names;
+  for (const NamedModel& m : models) names.push_back(m.name);
+  return names;
+}
+
 std::string json_state(const char* state, const std::string& reason = {}) {
   json::object out{{"status", state}};
   if (!reason.empty()) out["reason"] = reason;
@@ -46,16 +52,20 @@ std::string json_state(const char* state, const std::string& reason = {}) {
 
 }  // namespace
 
-Service::Service(Model model, ServiceOptions options) : options_(std::move(options)), log_(options_.log) {
-  EngineThreadOptions& engine = options_.model.engine;
-  engine.on_step = [this](const StepReport& report) { metrics_.step(report); };
-  engine.log = [log = log_](const std::string& sentence) { log.line(http::LogLevel::info, sentence); };
-  const bool load_at_once = std::exchange(engine.load_at_once, false);
-  // The port is taken before the model is loaded: who cannot have it is told at once.
-  model_ = std::make_unique<ServedModel>(std::move(model), options_.model);
-  context_ = std::make_unique<ServiceContext>(ServiceContext{*model_, metrics_, options_.limits, random_secret()});
+Service::Service(std::vector<NamedModel> models, ServiceOptions options)
+    : options_(std::move(options)), log_(options_.log), metrics_(names_of(models)) {
+  const auto on_step = [this](size_t model, const StepReport& report) {
+    metrics_.of((*models_)[model].name()).step(report);
+  };
+  const auto log = [this, log = log_](size_t model, const std::string& sentence) {
+    log.line(http::LogLevel::info, sentence, {{"model", (*models_)[model].name()}});
+  };
+  const bool load_at_once = options_.model.engine.load_at_once;
+  // The port is taken before a model is loaded: who cannot have it is told at once.
+  models_ = std::make_unique<ServedModels>(std::move(models), options_.model, options_.model_memory, on_step, log);
+  context_ = std::make_unique<ServiceContext>(ServiceContext{*models_, metrics_, options_.limits, random_secret()});
   server_ = std::make_unique<http::Server>(options_.http, routes(), log_);
-  if (load_at_once) model_->engine().load();
+  if (load_at_once) models_->load_all();
 }
 
 Service::~Service() { stop(); }
@@ -67,13 +77,13 @@ void Service::start() { server_->start(); }
 void Service::drain() {
   draining_ = true;
   server_->drain();
-  model_->engine().drain(options_.drain_time);
+  models_->drain(options_.drain_time);
 }
 
 void Service::stop() {
   draining_ = true;
-  model_->engine().drain(std::chrono::milliseconds(0));
-  model_->engine().join();
+  models_->drain(std::chrono::milliseconds(0));
+  models_->join();
   server_->stop();
 }
 
@@ -111,8 +121,7 @@ void Service::add_health(http::Router& router) {
         [this](const http::Request&, const std::shared_ptr<http::Exchange>& exchange) { exchange->reply(ready()); });
   router.add("GET", "/metrics", Access::key,
              [this](const http::Request&, const std::shared_ptr<http::Exchange>& exchange) {
-               exchange->reply({.content_type = "text/plain; version=0.0.4; charset=utf-8",
-                                .body = metrics_.text(model_->name(), model_->engine().snapshot(), server_->counts())});
+               exchange->reply({.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text()});
              });
 }
 
@@ -138,17 +147,34 @@ void Service::add_page(http::Router& router) {
 }
 
 http::Reply Service::ready() const {
-  const EngineSnapshot e = model_->engine().snapshot();
-  const auto not_ready = [](const std::string& reason) {
-    return http::Reply{.status = 503, .headers = {{"Retry-After", "1"}}, .body = json_state("unavailable", reason)};
-  };
-  if (draining_) return not_ready("the server is stopping");
-  if (e.state == EngineState::loading) return not_ready("the model is loading");
-  if (e.state == EngineState::failed) return not_ready("the model could not be loaded");
-  const double stuck = model_->engine().seconds_without_progress();
-  if (stuck > static_cast<double>(options_.watchdog.count()))
-    return not_ready(fmt::format("the engine has made no progress for {:.0f} s", stuck));
-  return {.body = json_state("ok")};
+  const std::string reason = why_not_ready();
+  if (reason.empty()) return {.body = json_state("ok")};
+  return {.status = 503, .headers = {{"Retry-After", "1"}}, .body = json_state("unavailable", reason)};
+}
+
+std::string Service::why_not_ready() const {
+  if (draining_) return "the server is stopping";
+  std::string reason;
+  size_t n_unable = 0;
+  for (size_t i = 0; i < models_->size(); ++i) {
+    const EngineThread& engine = (*models_)[i].engine();
+    const EngineState state = engine.snapshot().state;
+    const double stuck = engine.seconds_without_progress();
+    if (stuck > std::chrono::duration<double>(options_.watchdog).count())
+      return fmt::format("the engine of {} has made no progress for {:.0f} s", (*models_)[i].name(), stuck);
+    if (state == EngineState::failed || state == EngineState::loading) {
+      ++n_unable;
+      reason = (*models_)[i].name() + (state == EngineState::loading ? " is loading" : " could not be loaded");
+    }
+  }
+  return n_unable == models_->size() ? reason : "";
+}
+
+std::string Service::metrics_text() const {
+  std::vector<ModelFigures> figures;
+  for (size_t i = 0; i < models_->size(); ++i)
+    figures.push_back({(*models_)[i].name(), (*models_)[i].engine_snapshot()});
+  return metrics_.text(figures, server_->counts());
 }
 
 }  // namespace fathom::server

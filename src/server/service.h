@@ -1,9 +1,9 @@
-// The whole service: a model, its routes, and what keeps them alive and in sight.
+// The whole service: models, their routes, and what keeps them alive and in sight.
 //
 //   GET  /live        200 while the process is
-//   GET  /ready       200 when the model is loaded and its engine made progress, or was idle, within the watchdog's
-//   time;
-//                     503 with the reason otherwise. Neither waits for anything that computes. /health is as /ready.
+//   GET  /ready       200 when requests can be answered: every engine made progress, or was idle, within the watchdog's
+//                     time, and not all models are loading or could not be loaded; 503 with the reason otherwise.
+//                     Neither waits for anything that computes. /health is as /ready.
 //   GET  /metrics     Prometheus
 //   /v1/...           OpenAI's API (docs/serving.md); /tokenize, /detokenize, /tokenizer_info, /apply-template, /props
 #pragma once
@@ -17,7 +17,7 @@
 #include "http/options.h"
 #include "http/router.h"
 #include "server/api/request_context.h"
-#include "server/served_model.h"
+#include "server/served_models.h"
 
 namespace fathom::http {
 class Server;
@@ -28,7 +28,8 @@ namespace fathom::server {
 struct ServiceOptions {
   http::Options http;
   http::LogOptions log;
-  ServedModelOptions model;
+  ServedModelOptions model;  // of each; its name is set here, and load_at_once is of all
+  double model_memory = 0;   // bytes that loaded models may take together; 0: what is free
   ServiceLimits limits;
   std::chrono::seconds watchdog{300};           // without progress: not ready
   std::chrono::milliseconds drain_time{30000};  // for requests under way when the server stops
@@ -51,8 +52,8 @@ class ServiceSignals {
 
 class Service {
  public:
-  // Opens model and port; errors of either come before anything is loaded.
-  Service(Model model, ServiceOptions options);
+  // Opens models and port; errors of either come before anything is loaded. As of ServedModels.
+  Service(std::vector<NamedModel> models, ServiceOptions options);
   ~Service();
 
   std::string address() const;
@@ -63,7 +64,7 @@ class Service {
   void drain();
   void stop();
 
-  ServedModel& model() noexcept { return *model_; }
+  ServedModels& models() noexcept { return *models_; }
   http::Server& http() noexcept { return *server_; }
 
  private:
@@ -71,11 +72,13 @@ class Service {
   void add_health(http::Router& router);
   static void add_page(http::Router& router);
   http::Reply ready() const;
+  std::string why_not_ready() const;  // empty: it is
+  std::string metrics_text() const;
 
   ServiceOptions options_;
   http::Log log_;
   Metrics metrics_;
-  std::unique_ptr<ServedModel> model_;
+  std::unique_ptr<ServedModels> models_;
   std::unique_ptr<ServiceContext> context_;
   std::atomic<bool> draining_ = false;
   std::unique_ptr<http::Server> server_;

@@ -39,7 +39,7 @@ int Service::run_until_signal(const ServiceSignals& signals) {
   }
   log_.line(http::LogLevel::info, "stopping: requests under way may end; a second signal ends at once");
   drain();
-  while (model_->engine().snapshot().state != EngineState::stopped || server_->counts().requests_running > 0) {
+  while (!models_->all_stopped() || server_->counts().requests_running > 0) {
     const int signal = signals.wait(std::chrono::milliseconds(20));
     if (signal == SIGTERM || signal == SIGINT) break;
   }

@@ -356,9 +356,9 @@ def check_text_routes(s):
     claim(page[0] == 200 and b"<!doctype html>" in page[1].lower() and "default-src 'none'" in page[2]["Content-Security-Policy"], "the page")
     claim(s.get("/", headers={"If-None-Match": page[2]["ETag"]})[0] == 304, "the page is kept by its ETag")
     metrics = s.get("/metrics")[1].decode()
-    intervals = re.search(r"^inter_token_latency_seconds_count (\d+)", metrics, re.M)
+    intervals = re.search(r"^inter_token_latency_seconds_count\{.*\} (\d+)", metrics, re.M)
     claim(intervals and int(intervals[1]) > 0, "intervals between tokens are counted")
-    claim("# TYPE time_to_first_token_seconds histogram" in metrics and 'requests_finished_total{reason="length"}' in metrics, "metrics")
+    claim("# TYPE time_to_first_token_seconds histogram" in metrics and 'requests_finished_total{model="bundled",reason="length"}' in metrics, "metrics")
 
 
 def check_neighbours(s):

@@ -4,6 +4,7 @@
 
 #include <future>
 
+#include "kernels/peak.h"
 #include "support/random_model.h"
 
 namespace fathom::server {
@@ -12,14 +13,15 @@ namespace {
 using namespace fathom::testing;
 
 struct Fixture {
-  explicit Fixture(SchedulerOptions scheduler = {}, std::chrono::seconds unload_after = {})
-      : weights(config()), model(model_of(weights)), engine(model, options(std::move(scheduler), unload_after)) {}
+  explicit Fixture(SchedulerOptions scheduler = {}, std::chrono::milliseconds unload_after = {})
+      : Fixture(options(std::move(scheduler), unload_after)) {}
+  explicit Fixture(EngineThreadOptions o) : weights(config()), model(model_of(weights)), engine(model, std::move(o)) {}
   static ModelConfig config() {
     ModelConfig c = packable_v2_config();
     c.max_position_embeddings = 2048;
     return c;
   }
-  static EngineThreadOptions options(SchedulerOptions scheduler, std::chrono::seconds unload_after) {
+  static EngineThreadOptions options(SchedulerOptions scheduler, std::chrono::milliseconds unload_after) {
     EngineThreadOptions o;
     o.scheduler = std::move(scheduler);
     o.threads = 2;
@@ -30,12 +32,14 @@ struct Fixture {
   }
   // The reason of its end comes through the future.
   std::pair<EngineThread::Submitted, std::future<EndReason>> ask(int64_t n_prompt, int64_t n,
-                                                                 std::vector<EngineThread::Ticket>& tickets) {
+                                                                 std::vector<EngineThread::Ticket>& tickets,
+                                                                 double deadline = 0) {
     auto promise = std::make_shared<std::promise<EndReason>>();
     ScheduledRequest r;
     r.prompt = random_ids(n_prompt, 97, 1);
     r.generate.max_tokens = n;
     r.generate.n_usable_ids = 97;
+    r.deadline = deadline;
     r.events.on_end = [promise](const Ended& e) { promise->set_value(e.reason); };
     std::vector<ScheduledRequest> requests;
     requests.push_back(std::move(r));
@@ -113,13 +117,65 @@ TEST(EngineThread, APatienceThatEndsCancels) {
 }
 
 TEST(EngineThread, AnIdleModelIsUnloadedAndComesBack) {
-  Fixture f({}, std::chrono::seconds(1));
+  Fixture f({}, std::chrono::milliseconds(100));
   std::vector<EngineThread::Ticket> tickets;
   EXPECT_EQ(f.ask(10, 3, tickets).second.get(), EndReason::length);
   for (int i = 0; i < 200 && f.engine.snapshot().state != EngineState::unloaded; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_EQ(f.engine.snapshot().state, EngineState::unloaded);
   EXPECT_EQ(f.ask(10, 3, tickets).second.get(), EndReason::length);
+  f.engine.drain(std::chrono::seconds(10));
+  f.engine.join();
+  EXPECT_EQ(f.engine.snapshot().loads, 2);
+  EXPECT_EQ(f.engine.snapshot().counts.generated_tokens, 6) << "figures go on over loads";
+}
+
+TEST(EngineThread, OneThatIsToGoEndsWhatItBeganAndServesTheRestLater) {
+  Fixture f;
+  std::vector<EngineThread::Ticket> tickets;
+  auto begun = f.ask(30, 300, tickets).second;
+  while (f.engine.snapshot().running == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  f.engine.unload();
+  auto later = f.ask(30, 5, tickets).second;
+  EXPECT_EQ(begun.get(), EndReason::length);
+  EXPECT_EQ(later.get(), EndReason::length);
+  EXPECT_EQ(f.engine.snapshot().loads, 2);
+}
+
+// What waits for room may be cancelled, runs out of time, and has an end when the server stops.
+TEST(EngineThread, RequestsThatWaitForRoomHaveTheirEnds) {
+  auto options = Fixture::options({}, {});
+  std::atomic<bool> has_room = false;
+  options.make_room = [&](const std::function<bool()>& wanted) {
+    while (!has_room && wanted()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return has_room.load();
+  };
+  Fixture f(options);
+  std::vector<EngineThread::Ticket> tickets;
+  auto cancelled = f.ask(10, 3, tickets).second;
+  f.engine.cancel(tickets[0]);
+  EXPECT_EQ(cancelled.get(), EndReason::cancelled);
+  auto late = f.ask(10, 3, tickets, clock_seconds() + 0.02).second;
+  EXPECT_EQ(late.get(), EndReason::deadline);
+  auto patient = f.ask(10, 3, tickets).second;
+  has_room = true;
+  EXPECT_EQ(patient.get(), EndReason::length);
+  has_room = false;
+  f.engine.unload();
+  auto stopped = f.ask(10, 3, tickets).second;
+  f.engine.drain(std::chrono::milliseconds(20));
+  f.engine.join();
+  EXPECT_EQ(stopped.get(), EndReason::cancelled);
+}
+
+TEST(EngineThread, AModelThatCannotBeLoadedSaysWhyAndStopsNothing) {
+  auto options = Fixture::options({}, {});
+  options.make_room = [](const std::function<bool()>&) -> bool { throw std::bad_alloc(); };
+  Fixture f(options);
+  std::vector<EngineThread::Ticket> tickets;
+  while (f.engine.snapshot().state != EngineState::failed) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(f.ask(10, 3, tickets).first, EngineThread::Submitted::failed) << "not tried again at once";
+  EXPECT_EQ(f.engine.snapshot().error, "std::bad_alloc");
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
-// fathom serve: a model behind OpenAI's API.
-#include <filesystem>
+// fathom serve: models behind OpenAI's API.
+#include <cmath>
+#include <optional>
 
+#include "cli/bundled_model.h"
 #include "cli/commands.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
+#include "cli/serve/model_names.h"
 #include "cli/values.h"
 #include "server/service.h"
 
@@ -14,27 +17,30 @@ struct ServeOptions {
   ModelOptions model;
   SamplingOptions sampling;
   server::ServiceOptions service;
-  std::string name, chat_template;
+  std::vector<std::string> models;  // PATH or NAME=PATH
+  std::string name, chat_template, model_memory;
   std::vector<std::string> dry_breakers;
   int64_t cache_tokens = 0, max_running = 32, max_queued = 256, passage_tokens = kPieceTokens;
   double stretch = 2;
   bool exact_prefixes = false, lazy = false;
-  int64_t unload_after = 0, keep_alive = 15, drain = 30, watchdog = 300;
+  int64_t keep_alive = 15, drain = 30, watchdog = 300;
+  std::optional<double> unload_after;  // minutes
 };
 
-// "DeepSeek-V2-Lite" of a folder, "bundled" of bundled.gguf.
-std::string default_name(const std::filesystem::path& path) {
-  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
-  const std::filesystem::path last = whole.has_filename() ? whole.filename() : whole.parent_path().filename();
-  return last.extension() == ".gguf" ? last.stem().string() : last.string();
+constexpr double kUnloadAfter = 10;  // minutes, of several models
+
+std::vector<server::NamedModel> open_models(const std::vector<NamedPath>& paths) {
+  std::vector<server::NamedModel> models;
+  for (const NamedPath& p : paths) models.push_back({p.name, open_model(p.path)});
+  return models;
 }
 
 void run_serve(ServeOptions o) {
   validate(o.sampling);
   const server::ServiceSignals signals;
-  Model model = open_model(o.model.path);
+  std::vector<server::NamedModel> models = open_models(named_paths(o.models, o.name));
+  const bool is_one = models.size() == 1;
   server::ServiceOptions& s = o.service;
-  s.model.name = o.name.empty() ? default_name(o.model.path) : o.name;
   s.model.chat_template = o.chat_template;
   s.model.sampling = o.sampling;
   s.model.dry_breakers = o.dry_breakers;
@@ -48,16 +54,19 @@ void run_serve(ServeOptions o) {
                  .stretch = o.stretch,
                  .passage_tokens = o.passage_tokens,
                  .exact_prefixes = o.exact_prefixes};
-  e.load_at_once = !o.lazy;
-  e.unload_after = std::chrono::seconds(o.unload_after);
+  e.load_at_once = !o.lazy && is_one;
+  e.unload_after = std::chrono::milliseconds(std::llround(o.unload_after.value_or(is_one ? 0 : kUnloadAfter) * 60e3));
   s.limits.keep_alive = std::chrono::seconds(o.keep_alive);
   s.limits.most_choices = o.max_running;
   s.drain_time = std::chrono::seconds(o.drain);
   s.watchdog = std::chrono::seconds(o.watchdog);
-  server::Service service(std::move(model), s);
-  if (!service.model().notice().empty() && !o.model.quiet) print_notice(service.model().notice());
+  if (!o.model_memory.empty()) s.model_memory = std::stod(o.model_memory);
+  server::Service service(std::move(models), s);
+  const server::ServedModels& served = service.models();
+  for (size_t i = 0; i < served.size() && !o.model.quiet; ++i)
+    if (!served[i].notice().empty()) print_notice(served[i].notice());
   if (!o.model.quiet)
-    fmt::print(stderr, "serving {} at {} (OpenAI's API below /v1; Ctrl-C stops)\n", s.model.name, service.address());
+    fmt::print(stderr, "serving {} at {} (OpenAI's API below /v1; Ctrl-C stops)\n", served.names(), service.address());
   service.run_until_signal(signals);
 }
 
@@ -132,11 +141,33 @@ void add_scheduling_options(CLI::App& command, ServeOptions& o) {
       ->transform(whole_number(1, 1 << 30))
       ->type_name("SECONDS")
       ->capture_default_str();
-  command.add_flag("--lazy", o.lazy, "load the model when the first request comes");
-  command.add_option("--unload-after", o.unload_after, "unload it after so many idle seconds; 0: never")
-      ->transform(whole_number(0, 1 << 30))
-      ->type_name("SECONDS")
-      ->capture_default_str();
+}
+
+void add_served_model_options(CLI::App& command, ServeOptions& o) {
+  if (const std::string bundled = bundled_model(); !bundled.empty()) o.models = {bundled};
+  command
+      .add_option(
+          "-m,--model", o.models,
+          "folder with config.json and safetensors, or a .gguf file; several if wanted, each under its name and "
+          "loaded when a request asks for it; default: the model that comes with fathom")
+      ->required(o.models.empty())
+      ->allow_extra_args(false)
+      ->type_name("[NAME=]MODEL");
+  command.add_option("--name", o.name, "what clients call a single model; default: the name of its file or folder")
+      ->type_name("NAME");
+  command.add_flag("--lazy", o.lazy, "load a single model when the first request comes, as several are");
+  command
+      .add_option("--unload-after", o.unload_after,
+                  fmt::format("unload a model that was idle for so long; 0: never; default: 0, or {} with several",
+                              kUnloadAfter))
+      ->transform(real_number(0, 1e6))
+      ->type_name("MINUTES");
+  command
+      .add_option("--model-memory", o.model_memory,
+                  "what loaded models may take together, weights and cache: one that is idle makes room for another; "
+                  "default: what is free at the start")
+      ->transform(byte_size())
+      ->type_name("SIZE");
 }
 
 }  // namespace
@@ -144,9 +175,8 @@ void add_scheduling_options(CLI::App& command, ServeOptions& o) {
 void add_serve(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("serve", "answer requests over HTTP, as OpenAI's API");
   const auto o = std::make_shared<ServeOptions>();
-  add_model_options(command, o->model);
-  command.add_option("--name", o->name, "what clients call the model; default: the name of its file or folder")
-      ->type_name("NAME");
+  add_served_model_options(command, *o);
+  add_engine_options(command, o->model);
   add_chat_template_option(command, o->chat_template);
   add_sampling_options(command, o->sampling);
   add_dry_breaker_option(command, o->dry_breakers);
@@ -154,6 +184,7 @@ void add_serve(CLI::App& app) {
   add_scheduling_options(command, *o);
   command.footer(
       "Examples:\n  fathom serve\n  fathom serve -m DeepSeek-V2-Lite-Chat --port 9000 --ctx 16384\n"
+      "  fathom serve --model chat=DeepSeek-V2-Lite-Chat --model code=DeepSeek-Coder-V2-Lite.gguf\n"
       "  fathom serve -m model.gguf --host 0.0.0.0 --allow-host '*' --keys keys.txt");
   command.callback([=] { run_serve(*o); });
 }

@@ -111,7 +111,7 @@ struct ChatStreamOptions {
 
 class StreamedChatAnswer final : public MessageAnswer {
  public:
-  StreamedChatAnswer(const ServiceContext& c, std::shared_ptr<http::Exchange> exchange,
+  StreamedChatAnswer(const RequestContext& c, std::shared_ptr<http::Exchange> exchange,
                      const ChatStreamOptions& options, ToolPlan plan, int64_t n)
       : MessageAnswer(std::move(plan), n),
         tokenizer_(c.model.tokenizer()),
@@ -178,12 +178,13 @@ std::optional<int64_t> most_tokens(const Parameters& p) {
 
 }  // namespace
 
-void chat_completions(const ServiceContext& c, const http::Request& request,
+void chat_completions(const ServiceContext& service, const http::Request& request,
                       const std::shared_ptr<http::Exchange>& exchange) {
   const std::array lists = {std::span<const Parameter>(kChat), generation_parameters(), sampling_parameters(),
                             constraint_parameters()};
   const Parameters p(request.body, lists);
-  ServedModel& model = model_of(c, p);
+  const RequestContext c = request_context(service, p);
+  ServedModel& model = c.model;
   if (!p.has("messages")) refuse("messages", "messages is missing");
   check_modalities(p);
   const StreamOptions stream = stream_options(p);

@@ -6,7 +6,7 @@ ChatPrompt chat_prompt(const ServedModel& model, const ChatRequest& chat) {
   return chat_prompt(model, chat.messages, chat.tools.is_null() ? nullptr : &chat.tools, chat.plan, chat.prompt);
 }
 
-void answer_chat(const ServiceContext& c, const http::Request& request, const std::shared_ptr<http::Exchange>& exchange,
+void answer_chat(const RequestContext& c, const http::Request& request, const std::shared_ptr<http::Exchange>& exchange,
                  const ChatRequest& chat, GenerationSpec spec, std::unique_ptr<AnswerWriter> writer) {
   const ChatPrompt prompt = chat_prompt(c.model, chat);
   spec.prompts = {prompt.ids};

@@ -18,7 +18,7 @@ struct ChatRequest {
 ChatPrompt chat_prompt(const ServedModel& model, const ChatRequest& chat);
 
 // spec with sampling and stops set already; the rest is set here, and the request begins.
-void answer_chat(const ServiceContext& context, const http::Request& request,
+void answer_chat(const RequestContext& context, const http::Request& request,
                  const std::shared_ptr<http::Exchange>& exchange, const ChatRequest& chat, GenerationSpec spec,
                  std::unique_ptr<AnswerWriter> writer);
 

@@ -98,7 +98,7 @@ class WholeCompletion final : public CompletionAnswer {
 
 class StreamedCompletion final : public CompletionAnswer {
  public:
-  StreamedCompletion(const ServiceContext& c, std::shared_ptr<http::Exchange> exchange, const GenerationSpec& spec,
+  StreamedCompletion(const RequestContext& c, std::shared_ptr<http::Exchange> exchange, const GenerationSpec& spec,
                      bool echo, StreamOptions options)
       : CompletionAnswer(c.model.tokenizer(), spec, echo),
         stream_(c.model, std::move(exchange), answer_form(c.model, "cmpl-", "text_completion"), options,
@@ -127,12 +127,13 @@ std::vector<std::vector<int32_t>> prompts_of(const ServedModel& model, const Par
 
 }  // namespace
 
-void completions(const ServiceContext& c, const http::Request& request,
+void completions(const ServiceContext& service, const http::Request& request,
                  const std::shared_ptr<http::Exchange>& exchange) {
   const std::array lists = {std::span<const Parameter>(kCompletions), generation_parameters(), sampling_parameters(),
                             constraint_parameters()};
   const Parameters p(request.body, lists);
-  ServedModel& model = model_of(c, p);
+  const RequestContext c = request_context(service, p);
+  ServedModel& model = c.model;
   const StreamOptions stream = stream_options(p);
   GenerationSpec spec;
   spec.prompts = prompts_of(model, p);

@@ -50,10 +50,10 @@ json::value embedding_json(std::span<const double> state, bool as_base64) {
 
 // All texts of one request; their events come on the engine's thread.
 struct EmbeddingRun {
-  EmbeddingRun(ServedModel& m, Metrics& told, std::shared_ptr<http::Exchange> e, size_t n, bool as_base64)
+  EmbeddingRun(ServedModel& m, ModelMetrics& told, std::shared_ptr<http::Exchange> e, size_t n, bool as_base64)
       : model(m), metrics(told), exchange(std::move(e)), embeddings(n), is_base64(as_base64) {}
   ServedModel& model;
-  Metrics& metrics;
+  ModelMetrics& metrics;
   std::shared_ptr<http::Exchange> exchange;
   std::vector<json::value> embeddings;
   std::vector<EngineThread::Ticket> tickets;
@@ -89,10 +89,11 @@ struct EmbeddingRun {
 
 }  // namespace
 
-void embeddings(const ServiceContext& c, const http::Request& request,
+void embeddings(const ServiceContext& service, const http::Request& request,
                 const std::shared_ptr<http::Exchange>& exchange) {
   const Parameters p(request.body, std::array{std::span<const Parameter>(kEmbeddings)});
-  ServedModel& model = model_of(c, p);
+  const RequestContext c = request_context(service, p);
+  ServedModel& model = c.model;
   const std::string format = p.text("encoding_format").value_or("float");
   if (format != "float" && format != "base64")
     refuse("encoding_format", "encoding_format is {}; it is float or base64", quoted_for_message(format, 40));

@@ -292,9 +292,11 @@ std::string anthropic_error(const http::ErrorInfo& e) {
   return json::serialize(json::object{{"type", "error"}, {"error", {{"type", type}, {"message", e.message}}}});
 }
 
-void messages(const ServiceContext& c, const http::Request& request, const std::shared_ptr<http::Exchange>& exchange) {
+void messages(const ServiceContext& service, const http::Request& request,
+              const std::shared_ptr<http::Exchange>& exchange) {
   const Parameters p(request.body, std::array{std::span<const Parameter>(kMessages)});
-  ServedModel& model = model_of(c, p);
+  const RequestContext c = request_context(service, p);
+  ServedModel& model = c.model;
   ChatRequest chat = chat_of(p);
   if (!p.has("max_tokens")) refuse("max_tokens", "max_tokens is missing");
   chat.max_tokens = p.integer("max_tokens");
@@ -313,10 +315,10 @@ void messages(const ServiceContext& c, const http::Request& request, const std::
   answer_chat(c, request, exchange, chat, std::move(spec), std::move(writer));
 }
 
-void count_message_tokens(const ServiceContext& c, const http::Request& request,
+void count_message_tokens(const ServiceContext& service, const http::Request& request,
                           const std::shared_ptr<http::Exchange>& exchange) {
   const Parameters p(request.body, std::array{std::span<const Parameter>(kMessages)});
-  const ServedModel& model = model_of(c, p);
+  const ServedModel& model = request_context(service, p).model;
   const ChatRequest chat = chat_of(p);
   const ChatPrompt prompt = chat_prompt(model, chat);
   exchange->reply({.body = json::serialize(json::object{{"input_tokens", prompt.ids.size()}})});

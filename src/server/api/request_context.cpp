@@ -36,18 +36,32 @@ constexpr std::array kGeneration = {
 
 std::span<const Parameter> generation_parameters() { return kGeneration; }
 
-void throw_no_model(const ServiceContext& c, std::string_view name) {
-  throw ApiError(
-      {.status = 404,
-       .message = fmt::format("there is no model {}; this server has {}", quoted_for_message(name, 80), c.model.name()),
-       .param = "model",
-       .code = "model_not_found"});
+ServedModel& model_named(const ServiceContext& service, std::string_view name) {
+  if (name.empty()) return service.models.first();
+  if (ServedModel* found = service.models.find(name)) return *found;
+  throw ApiError({.status = 404,
+                  .message = fmt::format("there is no model {}; this server has {}", quoted_for_message(name, 80),
+                                         service.models.names()),
+                  .param = "model",
+                  .code = "model_not_found"});
 }
 
-ServedModel& model_of(const ServiceContext& c, const Parameters& p) {
-  const auto name = p.text("model");
-  if (name && *name != c.model.name()) throw_no_model(c, *name);
-  return c.model;
+namespace {
+
+RequestContext context_of(const ServiceContext& service, std::string_view name) {
+  ServedModel& model = model_named(service, name);
+  return {model, service.metrics.of(model.name()), service.limits, service.salt_secret};
+}
+
+}  // namespace
+
+RequestContext request_context(const ServiceContext& service, const Parameters& p) {
+  return context_of(service, p.text("model").value_or(""));
+}
+
+RequestContext request_context(const ServiceContext& service, const http::Request& request) {
+  const std::string* name = request.query_parameter("model");
+  return context_of(service, name != nullptr ? *name : "");
 }
 
 std::string new_id(std::string_view prefix) {
@@ -59,7 +73,7 @@ int64_t unix_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-void apply_generation_parameters(const ServiceContext& c, const Parameters& p, GenerationSpec& spec) {
+void apply_generation_parameters(const RequestContext& c, const Parameters& p, GenerationSpec& spec) {
   const ServedModel& model = c.model;
   spec.n = p.integer("n").value_or(1);
   if (spec.n * std::max<int64_t>(1, std::ssize(spec.prompts)) > c.limits.most_choices && spec.n > 1)

@@ -7,7 +7,8 @@
 
 #include "server/api/parameters.h"
 #include "server/generation.h"
-#include "server/served_model.h"
+#include "server/metrics.h"
+#include "server/served_models.h"
 
 namespace fathom::server {
 
@@ -18,15 +19,25 @@ struct ServiceLimits {
 };
 
 struct ServiceContext {
-  ServedModel& model;
+  ServedModels& models;
   Metrics& metrics;
   ServiceLimits limits;
   uint64_t salt_secret = 0;
 };
 
-// The model that a request names (none: the one that is served). ApiError 404 for another.
-ServedModel& model_of(const ServiceContext& context, const Parameters& parameters);
-[[noreturn]] void throw_no_model(const ServiceContext& context, std::string_view name);
+// The same for one request, whose model is known.
+struct RequestContext {
+  ServedModel& model;
+  ModelMetrics& metrics;
+  const ServiceLimits& limits;
+  uint64_t salt_secret = 0;
+};
+
+// Of the model that a request names in its body, or as ?model= in its target. No name, or an empty one: the first. An
+// ApiError 404, model_not_found, for a name that is none.
+RequestContext request_context(const ServiceContext& service, const Parameters& parameters);
+RequestContext request_context(const ServiceContext& service, const http::Request& request);
+ServedModel& model_named(const ServiceContext& service, std::string_view name);
 
 // new_id("chatcmpl-"): unique, 24 hexadecimal digits after the prefix.
 std::string new_id(std::string_view prefix);
@@ -34,7 +45,7 @@ int64_t unix_seconds();
 
 // max_tokens, n, stop, timeout and the like into a specification; what a request of every API has.
 std::span<const Parameter> generation_parameters();
-void apply_generation_parameters(const ServiceContext& context, const Parameters& p, GenerationSpec& spec);
+void apply_generation_parameters(const RequestContext& context, const Parameters& p, GenerationSpec& spec);
 
 // Anthropic's form: {"type": "error", "error": {"type", "message"}}.
 std::string anthropic_error(const http::ErrorInfo& error);

@@ -289,9 +289,11 @@ class ResponseAnswer final : public MessageAnswer {
 
 }  // namespace
 
-void responses(const ServiceContext& c, const http::Request& request, const std::shared_ptr<http::Exchange>& exchange) {
+void responses(const ServiceContext& service, const http::Request& request,
+               const std::shared_ptr<http::Exchange>& exchange) {
   const Parameters p(request.body, std::array{std::span<const Parameter>(kResponses)});
-  ServedModel& model = model_of(c, p);
+  const RequestContext c = request_context(service, p);
+  ServedModel& model = c.model;
   if (p.boolean("background").value_or(false)) refuse("background", "background is not supported: {}", kNoMemory);
   if (p.text("truncation").value_or("disabled") != "disabled")
     refuse("truncation", "truncation is not supported: nothing is cut; a prompt that is too long is refused");

@@ -41,7 +41,8 @@ json::object model_object(const ServedModel& m) {
           {"object", "model"},
           {"created", m.created()},
           {"owned_by", "fathom"},
-          {"max_model_len", m.context_tokens()}};
+          {"max_model_len", m.context_tokens()},
+          {"loaded", m.engine().snapshot().state == EngineState::ready}};
 }
 
 json::value piece_of_token(const Tokenizer& t, int32_t id) {
@@ -75,18 +76,18 @@ json::value spelling(const Tokenizer& t, std::optional<int32_t> id) {
 }  // namespace
 
 void list_models(const ServiceContext& c, const http::Request&, const std::shared_ptr<http::Exchange>& exchange) {
-  reply(exchange, {{"object", "list"}, {"data", {model_object(c.model)}}});
+  json::array data;
+  for (size_t i = 0; i < c.models.size(); ++i) data.push_back(model_object(c.models[i]));
+  reply(exchange, {{"object", "list"}, {"data", std::move(data)}});
 }
 
 void show_model(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
-  const std::string& id = r.path_parameters.at("id");
-  if (id != c.model.name()) throw_no_model(c, id);
-  reply(exchange, model_object(c.model));
+  reply(exchange, model_object(model_named(c, r.path_parameters.at("id"))));
 }
 
 void tokenize(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
   const Parameters p(r.body, std::array{std::span<const Parameter>(kTokenize)});
-  const ServedModel& model = model_of(c, p);
+  const ServedModel& model = request_context(c, p).model;
   const std::vector<int32_t> ids = ids_to_tokenize(model, p);
   json::array tokens;
   for (const int32_t id : ids) {
@@ -100,7 +101,7 @@ void tokenize(const ServiceContext& c, const http::Request& r, const std::shared
 
 void detokenize(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
   const Parameters p(r.body, std::array{std::span<const Parameter>(kDetokenize)});
-  const ServedModel& model = model_of(c, p);
+  const ServedModel& model = request_context(c, p).model;
   const json::array* tokens = p.array("tokens");
   if (tokens == nullptr) refuse("tokens", "tokens is missing; it is an array of token ids");
   if (tokens->size() > kMostIds) refuse("tokens", "tokens has {} ids; at most {} are taken", tokens->size(), kMostIds);
@@ -117,8 +118,9 @@ void detokenize(const ServiceContext& c, const http::Request& r, const std::shar
   reply(exchange, {{"prompt", text}, {"content", text}});
 }
 
-void tokenizer_info(const ServiceContext& c, const http::Request&, const std::shared_ptr<http::Exchange>& exchange) {
-  const Tokenizer& t = c.model.tokenizer();
+void tokenizer_info(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
+  const ServedModel& model = request_context(c, r).model;
+  const Tokenizer& t = model.tokenizer();
   json::object out{{"tokenizer_class", "fathom"},
                    {"bos_token", spelling(t, t.bos())},
                    {"eos_token", spelling(t, t.eos())},
@@ -127,21 +129,21 @@ void tokenizer_info(const ServiceContext& c, const http::Request&, const std::sh
                    {"add_bos_token", t.adds_bos()},
                    {"add_eos_token", t.adds_eos()},
                    {"vocab_size", t.n_tokens()},
-                   {"model_max_length", c.model.context_tokens()}};
-  if (!c.model.chat_source().empty()) out["chat_template"] = c.model.chat_source();
+                   {"model_max_length", model.context_tokens()}};
+  if (!model.chat_source().empty()) out["chat_template"] = model.chat_source();
   reply(exchange, out);
 }
 
 void apply_template(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
   const Parameters p(r.body, std::array{std::span<const Parameter>(kTemplate)});
-  const ServedModel& model = model_of(c, p);
+  const ServedModel& model = request_context(c, p).model;
   if (!p.has("messages")) refuse("messages", "messages is missing");
   const ChatPrompt prompt = conversation_prompt(model, p);
   reply(exchange, {{"prompt", prompt.text}, {"tokens", prompt.ids.size()}});
 }
 
-void show_properties(const ServiceContext& c, const http::Request&, const std::shared_ptr<http::Exchange>& exchange) {
-  const ServedModel& m = c.model;
+void show_properties(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
+  const ServedModel& m = request_context(c, r).model;
   const EngineSnapshot e = m.engine_snapshot();
   const SamplingOptions& s = m.sampling();
   reply(exchange, {{"model", m.name()},
