@@ -78,6 +78,24 @@ TEST(ThreadPool, ThePartOfAThreadThatIsLateIsDoneForItAndOnce) {
 
 // More threads than any user may have, without the right to exceed that: what happens to a person with `ulimit -u`, and
 // in a container with pids.max.
+TEST(ThreadPool, WhatABodyThrowsIsThrownWhenAllHaveReturned) {
+  for (const int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    for (int thrower = -1; thrower < threads; ++thrower) {  // -1: all of them
+      std::atomic<int> done = 0;
+      const auto body = [&](int thread) {
+        ++done;
+        if (thrower < 0 || thread == thrower) throw std::bad_alloc();
+      };
+      EXPECT_THROW(pool.run(body), std::bad_alloc);
+      EXPECT_EQ(done, threads);
+      pool.run([&](int) { ++done; });
+      EXPECT_EQ(done, 2 * threads);
+    }
+    EXPECT_THROW(pool.parallel_for_dynamic(100, 1, [](int64_t, int64_t) { throw std::bad_alloc(); }), std::bad_alloc);
+  }
+}
+
 TEST(ThreadPoolDeathTest, WhereThreadsAreRefusedThePoolHasThoseThatStartedAndSaysSo) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(

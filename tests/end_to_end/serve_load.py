@@ -22,9 +22,10 @@ import time
 
 os.environ["FATHOM"] = os.path.realpath(sys.argv[1])
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "clients" / "support"))
-from fathom_server import ENVIRONMENT, KEY, Server, eventually  # noqa: E402
+from fathom_server import ENVIRONMENT, KEY, Server, eventually, post_bytes, storm  # noqa: E402
 
 failures = []
+OTHER = "sk-fedcba9876543210fedcba9876543210"
 
 
 def claim(holds, what):
@@ -52,9 +53,7 @@ def request(i, n=30, **more):
 
 
 def raw(body):
-    data = json.dumps(body).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
+    return post_bytes("/v1/completions", body)
 
 
 def connect(server):
@@ -82,6 +81,40 @@ def check_streams(server):
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
         claim(all(pool.map(stream, range(64))), "D1: 64 streams end with [DONE]")
     eventually(server.is_idle, "D1: idle after the streams")
+
+
+def check_even_streams():
+    """D1: 512 streams at once all end, and in about the order in which they came."""
+    n, running = 512, 32
+    with Server("--max-queued", "1024", "--max-running", str(running)) as server:
+        received, ended = storm(server.port, [post_bytes("/v1/completions", request(i, 8, stream=True), more="Connection: close\r\n") for i in range(n)])
+        whole = [i for i, text in enumerate(received) if text.startswith(b"HTTP/1.1 200 ") and b"data: [DONE]" in text and text.endswith(b"0\r\n\r\n")]
+        claim(len(whole) == n, f"D1: {len(whole)} of {n} streams end with [DONE]: {bytes(next((r for i, r in enumerate(received) if i not in whole), b''))[:300]}")
+        late = max(abs(place - i) for place, i in enumerate(ended))
+        claim(late <= 4 * running, f"D1: a stream ends {late} places from where it came")
+        eventually(server.is_idle, "D1: idle after 512 streams")
+
+
+def resident_bytes(server):
+    with open(f"/proc/{server.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def check_flood():
+    """D2: thousands of requests within a moment are each answered, by text or by 429, and nothing of them stays. (The long form: 10,000.)"""
+    connections, each = 250, 8
+    with Server("--max-running", "2", "--max-queued", "4") as server:
+        ask(server, request(0, 20))
+        before, descriptors_before = resident_bytes(server), descriptors(server)
+        sent = [b"".join(post_bytes("/v1/completions", request(i * each + k, 20), more="Connection: close\r\n" if k == each - 1 else "") for k in range(each)) for i in range(connections)]
+        received, _ = storm(server.port, sent)
+        statuses = [int(s) for text in received for s in re.findall(rb"HTTP/1\.1 (\d{3}) ", text)]
+        claim(len(statuses) == connections * each and set(statuses) == {200, 429}, f"D2: {len(statuses)} answers of {connections * each}: { {s: statuses.count(s) for s in set(statuses)} }")
+        claim(all(text.count(b"Retry-After: ") == text.count(b"HTTP/1.1 429 ") for text in received), "D2: each 429 says when to come again")
+        eventually(server.is_idle, "D2: idle after the flood")
+        eventually(lambda: descriptors(server) <= descriptors_before + 1, "D2: no descriptor stays")
+        claim(resident_bytes(server) < before + (64 << 20), f"D2: memory: {before} {resident_bytes(server)}")
+        claim(ask(server, request(0, 5))[0] == 200, "D2: the next one is answered")
 
 
 def check_queue():
@@ -158,7 +191,7 @@ def check_keys_share():
     """D10: a key that floods does not keep another one waiting behind all of it."""
     with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys:
         os.chmod(keys.name, 0o600)
-        keys.write(f"tester: {KEY}\nother: sk-fedcba9876543210fedcba9876543210\n")
+        keys.write(f"tester: {KEY}\nother: {OTHER}\n")
         keys.flush()
         with Server("--keys", keys.name, "--max-running", "1", is_open=True) as server:
             ended = []
@@ -168,14 +201,16 @@ def check_keys_share():
             with concurrent.futures.ThreadPoolExecutor(24) as pool:
                 flood = [pool.submit(run, i, KEY) for i in range(20)]
                 eventually(lambda: counter(server, "requests_waiting") > 12, "D10: a queue")
-                other = pool.submit(run, 99, "sk-fedcba9876543210fedcba9876543210")
+                other = pool.submit(run, 99, OTHER)
                 concurrent.futures.wait([other, *flood])
-            claim(ended.index("sk-fedcba9876543210fedcba9876543210") < 18, f"D10: the other key waits behind the whole flood: {[k == KEY for k in ended]}")
+            claim(ended.index(OTHER) < 18, f"D10: the other key waits behind the whole flood: {[k == KEY for k in ended]}")
+            cached = [ask(server, {"prompt": prompt(7, 60), "max_tokens": 2}, key)[2]["usage"]["prompt_tokens_details"]["cached_tokens"] for key in (KEY, KEY, OTHER, OTHER)]
+            claim(cached[2] <= 1 and cached[1] > 30 and cached[3] > 30, f"H4: what one key has asked is found for itself alone: {cached}")
             os.truncate(keys.name, 0)
             with open(keys.name, "w") as file:
                 file.write(f"tester: {KEY}\n")
             server.process.send_signal(signal.SIGHUP)
-            eventually(lambda: ask(server, request(0, 1), "sk-fedcba9876543210fedcba9876543210")[0] == 401, "D12: SIGHUP reads the keys again")
+            eventually(lambda: ask(server, request(0, 1), OTHER)[0] == 401, "D12: SIGHUP reads the keys again")
             claim(ask(server, request(0, 1))[0] == 200, "D12: the other key stays")
             with open(os.path.join(server.folder.name, "log")) as log:
                 claim("sk-" not in log.read(), "H3: no key in the log")
@@ -244,7 +279,7 @@ def main():
     with Server() as server:
         for check in (check_streams, check_preemption, check_leaving, check_half_closed, check_unread, check_probes):
             check(server)
-    for check in (check_queue, check_deadlines, check_keys_share, check_signals, check_output_that_fails):
+    for check in (check_even_streams, check_flood, check_queue, check_deadlines, check_keys_share, check_signals, check_output_that_fails):
         check()
     if "--sanitized" not in sys.argv:
         check_descriptors()

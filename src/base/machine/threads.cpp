@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <set>
 #include <system_error>
 
@@ -24,6 +25,20 @@ constexpr int kCrowdedSpins = 16;  // with more threads than CPUs, where the one
 constexpr int kSpinsBeforeLooking = 64;
 // A sleep below this ends by a thread that was running; one that others have kept from its CPU takes a time slice.
 constexpr std::chrono::microseconds kShortSleep{200};
+
+// A body of a section, and the first of what it throws.
+struct Caught {
+  void run(int thread) noexcept {
+    try {
+      body(thread);
+    } catch (...) {
+      if (!has_error.exchange(true)) error = std::current_exception();
+    }
+  }
+  const std::function<void(int)>& body;
+  std::atomic<bool> has_error = false;
+  std::exception_ptr error = nullptr;
+};
 
 void pause_cpu() noexcept {
 #if defined(__x86_64__)
@@ -127,20 +142,25 @@ void ThreadPool::run(const std::function<void(int)>& body) {
     return;
   }
   check(running_.load(std::memory_order_relaxed) == 0, "ThreadPool::run is not reentrant");
-  body_ = &body;
+  Caught caught{body};
+  const std::function<void(int)> part = [&caught](int thread) {
+    caught.run(thread);
+  };  // so small that it takes no memory
+  body_ = &part;
   zone_ = Zone::current();
   running_.store(n_threads_ - 1, std::memory_order_relaxed);
   const uint32_t section = generation_.fetch_add(1, std::memory_order_release) + 1;
   generation_.notify_all();
-  body(0);
+  part(0);
   for (int i = std::min(kSpinsBeforeLooking, max_spins_); i > 0 && running_.load(std::memory_order_acquire) != 0; --i)
     pause_cpu();
-  if (running_.load(std::memory_order_acquire) != 0) do_late_parts(body, section);
-  int left = running_.load(std::memory_order_acquire);
-  if (left == 0) return;
-  const Zone wait("wait for threads");
-  for (; left != 0; left = running_.load(std::memory_order_acquire))
-    wait_while_equal(running_, left, callers_spins_, max_spins_);
+  if (running_.load(std::memory_order_acquire) != 0) do_late_parts(part, section);
+  if (int left = running_.load(std::memory_order_acquire); left != 0) {
+    const Zone wait("wait for threads");
+    for (; left != 0; left = running_.load(std::memory_order_acquire))
+      wait_while_equal(running_, left, callers_spins_, max_spins_);
+  }
+  if (caught.error) std::rethrow_exception(caught.error);
 }
 
 // Of its own node alone: what threads of others do, they also do there (stripes.h).

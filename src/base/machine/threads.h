@@ -43,7 +43,8 @@ class ThreadPool {
   int node_of(int thread) const noexcept { return node_of_[static_cast<size_t>(thread)]; }
 
   // Calls body(thread) for thread = 0 .. size()-1, each once and at the same time, and returns when all have returned.
-  // The caller is thread 0, and in the place of others of its node that are late. body must not throw.
+  // The caller is thread 0, and in the place of others of its node that are late. What body throws is
+  // thrown again here when all have returned: the first of what several threads throw.
   void run(const std::function<void(int)>& body);
 
   // Splits 0 .. count-1 into size() contiguous ranges, a fixed partition: body(begin, end). Ranges start at multiples

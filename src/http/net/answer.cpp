@@ -61,7 +61,8 @@ void Answer::post(std::function<void(Connection&)> what) {
   const std::lock_guard lock(mutex_);
   if (gone_) return;
   if (const auto connection = connection_.lock())
-    asio::post(connection->strand(), [connection, what = std::move(what)] { what(*connection); });
+    asio::post(connection->strand(),
+               [connection, what = std::move(what)] { connection->guarded([&] { what(*connection); }); });
 }
 
 bool Answer::finish() noexcept {

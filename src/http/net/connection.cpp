@@ -12,15 +12,24 @@ Connection::Connection(std::shared_ptr<Core> core, const Strand& strand, std::un
       write_deadline_(strand),
       keep_alive_deadline_(strand) {}
 
+// One whose beginning failed has nobody else to take it out of the table.
+Connection::~Connection() {
+  if (place_) core_->connections.remove(*place_);
+}
+
 void Connection::begin() {
   place_ = core_->connections.add(weak_from_this());
-  asio::post(strand_, [self = shared_from_this()] {
-    if (self->phase_ == Phase::closed) return;
-    self->deadline_.set(self->core_->options.limits.head_time, [c = self] {
-      ++c->core_->timeouts;
-      c->close();
-    });
-    self->transport_->handshake([self](const error_code& ec) {
+  asio::post(strand_, later([](Connection& c) { c.shake_hands(); }));
+}
+
+void Connection::shake_hands() {
+  if (phase_ == Phase::closed) return;
+  deadline_.set(core_->options.limits.head_time, later([](Connection& c) {
+                  ++c.core_->timeouts;
+                  c.close();
+                }));
+  transport_->handshake([self = shared_from_this()](const error_code& ec) {
+    self->guarded([&] {
       if (self->phase_ == Phase::closed) return;
       if (ec) return self->close();
       self->move_to(Phase::idle);
@@ -35,7 +44,7 @@ void Connection::close_soon() {
 
 void Connection::move_to(Phase phase) {
   phase_ = phase;
-  core_->connections.move(place_,
+  core_->connections.move(*place_,
                           phase == Phase::answering ? ConnectionTable::Kind::busy : ConnectionTable::Kind::waiting);
 }
 
@@ -44,20 +53,22 @@ void Connection::move_to(Phase phase) {
 void Connection::linger() {
   if (client_ended_) return close();
   move_to(Phase::lingering);
-  deadline_.set(core_->options.limits.linger_time, [c = shared_from_this()] { c->close(); });
+  deadline_.set(core_->options.limits.linger_time, later([](Connection& c) { c.close(); }));
   if (transport_->is_tls() && reading_) return transport_->cancel();  // and on_read() calls say_done()
   say_done();
 }
 
 void Connection::say_done() {
   transport_->finish([self = shared_from_this()](const error_code&) {
-    if (self->phase_ != Phase::lingering) return;
-    if (self->transport_->is_tls()) return self->close();
-    self->read_more();
+    self->guarded([&] {
+      if (self->phase_ != Phase::lingering) return;
+      if (self->transport_->is_tls()) return self->close();
+      self->read_more();
+    });
   });
 }
 
-void Connection::account(int status) {
+void Connection::account(int status) noexcept {
   const CurrentRequest& c = *current_;
   const auto time = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - c.begun);
   core_->log.access({c.id, peer_, c.key_name, c.method, c.path, status, c.body_bytes, time});
@@ -65,7 +76,12 @@ void Connection::account(int status) {
   if (c.answer) --core_->running;
 }
 
-void Connection::close() {
+void Connection::fail(const std::exception& e) noexcept {
+  core_->log.line(LogLevel::error, "a connection failed and is closed", {{"peer", peer_}, {"what", e.what()}});
+  close();
+}
+
+void Connection::close() noexcept {
   if (phase_ == Phase::closed) return;
   const bool was_answering = phase_ == Phase::answering;
   phase_ = Phase::closed;
@@ -79,7 +95,8 @@ void Connection::close() {
     if (current_->answer) current_->answer->client_is_gone();
     current_.reset();
   }
-  core_->connections.remove(place_);
+  core_->connections.remove(*place_);
+  place_.reset();
 }
 
 }  // namespace fathom::http

@@ -5,6 +5,7 @@
 // While it answers, it goes on reading (at most Limits::pipelined_bytes), because only a read tells that the client has
 // left. Everything runs on the connection's strand, but for the functions that say otherwise.
 #pragma once
+#include <exception>
 #include <optional>
 #include <string>
 
@@ -31,10 +32,20 @@ struct CurrentRequest {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<Core> core, const Strand& strand, std::unique_ptr<Transport> transport, std::string peer);
+  ~Connection();
 
   void begin();       // once, when it is in a shared_ptr; from any thread
   void close_soon();  // from any thread
   const Strand& strand() const noexcept { return strand_; }
+  // Does what a callback has to do. Where that throws (memory that runs out), this connection is closed, and no other.
+  template <class What>
+  void guarded(What&& what) noexcept {
+    try {
+      what();
+    } catch (const std::exception& e) {
+      fail(e);
+    }
+  }
 
   // Of the handler, in the order of its calls; what comes from another answer than the current one is passed over.
   using AnswerPtr = std::shared_ptr<Answer>;
@@ -77,17 +88,24 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void watch_answer();
 
   // connection.cpp
+  void shake_hands();
   void move_to(Phase phase);
   void linger();
   void say_done();
-  void account(int status);
-  void close();
+  void account(int status) noexcept;
+  void close() noexcept;
+  void fail(const std::exception& e) noexcept;
+  // For Deadline::set.
+  template <class What>
+  std::function<void()> later(What what) {
+    return [self = shared_from_this(), what] { self->guarded([&] { what(*self); }); };
+  }
 
   const std::shared_ptr<Core> core_;  // first: everything below may use its io_context when it is destroyed
   const Strand strand_;
   std::unique_ptr<Transport> transport_;
   const std::string peer_;
-  ConnectionTable::Place place_;
+  std::optional<ConnectionTable::Place> place_;  // in the table, until it is closed
   Phase phase_ = Phase::handshake;
   Deadline deadline_, write_deadline_, keep_alive_deadline_;
 

@@ -19,8 +19,9 @@ void Connection::read_more() {
   if (in_.empty() && in_.capacity() > kSmallPiece && !large) std::string().swap(in_);
   piece_.resize(large ? kLargePiece : kSmallPiece);
   reading_ = true;
-  transport_->read(piece_.data(), piece_.size(),
-                   [self = shared_from_this()](const error_code& ec, size_t n) { self->on_read(ec, n); });
+  transport_->read(piece_.data(), piece_.size(), [self = shared_from_this()](const error_code& ec, size_t n) {
+    self->guarded([&] { self->on_read(ec, n); });
+  });
 }
 
 void Connection::on_read(const error_code& ec, size_t n) {
@@ -51,7 +52,7 @@ void Connection::process_input() {
     if (phase_ == Phase::idle) {
       if (unread().empty()) {
         if (client_ended_) return close();
-        deadline_.set(core_->options.limits.idle_time, [c = shared_from_this()] { c->close(); });
+        deadline_.set(core_->options.limits.idle_time, later([](Connection& c) { c.close(); }));
         return read_more();
       }
       begin_request();
@@ -77,7 +78,7 @@ void Connection::begin_request() {
   parser_.emplace(core_->options.limits.request);
   current_.emplace();
   current_->begun = Clock::now();
-  deadline_.set(core_->options.limits.head_time, [c = shared_from_this()] { c->request_timed_out(); });
+  deadline_.set(core_->options.limits.head_time, later([](Connection& c) { c.request_timed_out(); }));
 }
 
 bool Connection::on_head() {
@@ -88,7 +89,7 @@ bool Connection::on_head() {
   now.keep_alive = head.keep_alive && !core_->draining;
   now.head_only = head.method == "HEAD";
   deadline_.set(core_->options.limits.request_time - (Clock::now() - now.begun),
-                [c = shared_from_this()] { c->request_timed_out(); });
+                later([](Connection& c) { c.request_timed_out(); }));
 
   const auto keys = core_->keys();
   Admission admission =
@@ -149,9 +150,9 @@ void Connection::dispatch() {
   parser_.reset();
   call_handler(std::move(request));
   if (client_ended_) {  // a reply that was given at once is still written
-    asio::post(strand_, [self = shared_from_this()] {
-      if (self->phase_ == Phase::answering && !self->current_->complete) self->close();
-    });
+    asio::post(strand_, later([](Connection& c) {
+                 if (c.phase_ == Phase::answering && !c.current_->complete) c.close();
+               }));
   }
   read_more();
 }

@@ -8,7 +8,7 @@ namespace fathom::http {
 namespace {
 
 constexpr size_t kSlowestBytesPerSecond = 8 << 10, kKeptBuffer = 64 << 10;
-constexpr std::chrono::seconds kWatchInterval{10};
+constexpr std::chrono::seconds kWatchInterval{1};
 
 bool has_header(const Headers& headers, std::string_view name) {
   return std::any_of(headers.begin(), headers.end(), [&](const auto& h) { return equal_in_any_case(h.first, name); });
@@ -132,13 +132,15 @@ void Connection::flush() {
   writing_.swap(out_);
   writing_reserved_ = std::exchange(out_reserved_, 0);
   const auto time = core_->options.limits.write_time + std::chrono::seconds(writing_.size() / kSlowestBytesPerSecond);
-  write_deadline_.set(time, [c = shared_from_this()] {
-    ++c->core_->dropped;
-    c->core_->log.line(LogLevel::warning, "a client does not read and is dropped", {{"peer", c->peer_}});
-    c->close();
+  write_deadline_.set(
+      time, later([](Connection& c) {
+        ++c.core_->dropped;
+        c.core_->log.line(LogLevel::warning, "a client does not read and is dropped", {{"peer", c.peer_}});
+        c.close();
+      }));
+  transport_->write(writing_.data(), writing_.size(), [self = shared_from_this()](const error_code& ec, size_t n) {
+    self->guarded([&] { self->on_written(ec, n); });
   });
-  transport_->write(writing_.data(), writing_.size(),
-                    [self = shared_from_this()](const error_code& ec, size_t n) { self->on_written(ec, n); });
 }
 
 void Connection::on_written(const error_code& ec, size_t n) {
@@ -168,22 +170,23 @@ void Connection::finish_answer() {
 // Set anew only when it fires: a timer for every token would cost more than the token.
 void Connection::arm_keep_alive(Clock::duration after) {
   if (keep_alive_interval_.count() <= 0 || keep_alive_bytes_.empty()) return keep_alive_deadline_.clear();
-  keep_alive_deadline_.set(after, [c = shared_from_this()] {
-    if (c->phase_ != Phase::answering || c->current_->complete) return;
-    const auto quiet = Clock::now() - c->last_bytes_;
-    if (quiet < c->keep_alive_interval_) return c->arm_keep_alive(c->keep_alive_interval_ - quiet);
-    if (c->writing_.empty() && !c->current_->head_only) c->send_stream_bytes(c->keep_alive_bytes_);
-    c->flush();
-    c->arm_keep_alive(c->keep_alive_interval_);
-  });
+  keep_alive_deadline_.set(after, later([](Connection& c) {
+                             if (c.phase_ != Phase::answering || c.current_->complete) return;
+                             const auto quiet = Clock::now() - c.last_bytes_;
+                             if (quiet < c.keep_alive_interval_)
+                               return c.arm_keep_alive(c.keep_alive_interval_ - quiet);
+                             if (c.writing_.empty() && !c.current_->head_only) c.send_stream_bytes(c.keep_alive_bytes_);
+                             c.flush();
+                             c.arm_keep_alive(c.keep_alive_interval_);
+                           }));
 }
 
 void Connection::watch_answer() {
-  deadline_.set(kWatchInterval, [c = shared_from_this()] {
-    if (c->phase_ != Phase::answering || !c->current_->answer) return;
-    if (c->current_->answer->broken()) return c->close();
-    c->watch_answer();
-  });
+  deadline_.set(kWatchInterval, later([](Connection& c) {
+                  if (c.phase_ != Phase::answering || !c.current_->answer) return;
+                  if (c.current_->answer->broken()) return c.close();
+                  c.watch_answer();
+                }));
 }
 
 }  // namespace fathom::http

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -52,9 +53,13 @@ class Core {
     return tls_;
   }
 
-  void count_answer(const Route* route, int status) {
+  void count_answer(const Route* route, int status) noexcept {
     const std::lock_guard lock(mutex_);
-    ++answered_[{route, status}];
+    try {
+      ++answered_[{route, status}];
+    } catch (const std::bad_alloc&) {  // one that is not counted
+      return;
+    }
   }
   std::vector<ServerCounts::Answered> answered() const;
 

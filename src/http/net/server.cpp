@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <atomic>
+#include <new>
 #include <random>
 #include <thread>
 
@@ -133,8 +135,20 @@ class Server::Impl {
         return;
       } catch (const std::exception& e) {  // of memory, most likely: one connection is lost, the server is not
         core_->log.line(LogLevel::error, "an I/O thread caught an exception", {{"what", e.what()}});
+        go_on_accepting();
       }
     }
+  }
+
+  // It may have been lost to what was thrown; nothing else would begin it again.
+  void go_on_accepting() {
+    while (!stopped_) try {
+        return asio::post(strand_, [this] {
+          if (!is_accepting_) accept_next();
+        });
+      } catch (const std::bad_alloc&) {
+        std::this_thread::sleep_for(kAcceptPause);
+      }
   }
 
   void acceptor_close() {
@@ -144,20 +158,26 @@ class Server::Impl {
 
   void accept_next() {
     if (!acceptor_.is_open()) return;
+    is_accepting_ = false;
     acceptor_.async_accept(asio::make_strand(core_->io), peer_, [this](const error_code& ec, Socket socket) {
+      is_accepting_ = false;
       if (!acceptor_.is_open()) return;
       if (ec && ec != asio::error::connection_aborted) return accept_later(ec);
       if (!ec) seat(std::move(socket));
       accept_next();
     });
+    is_accepting_ = true;
   }
 
   // Out of descriptors or memory: trying again at once would spin. Linux says so even where no client waits; then
   // nobody has to make room yet.
   void accept_later(const error_code& ec) {
     pollfd pending{acceptor_.native_handle(), POLLIN, 0};
-    if (::poll(&pending, 1, 0) == 0)
-      return acceptor_.async_wait(Acceptor::wait_read, [this](const error_code&) { accept_next(); });
+    if (::poll(&pending, 1, 0) == 0) {
+      acceptor_.async_wait(Acceptor::wait_read, [this](const error_code&) { accept_next(); });
+      is_accepting_ = true;
+      return;
+    }
     ++core_->accept_errors;
     if (const auto now = Clock::now(); now >= next_accept_log_) {
       next_accept_log_ = now + kAcceptLogInterval;
@@ -165,6 +185,7 @@ class Server::Impl {
     }
     evict_one();
     pause_.set(kAcceptPause, [this] { accept_next(); });
+    is_accepting_ = true;
   }
 
   bool evict_one() {
@@ -214,7 +235,8 @@ class Server::Impl {
   Clock::time_point next_accept_log_{};
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
   std::vector<std::thread> threads_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_ = false;
+  bool is_accepting_ = false;  // on the strand: an accept, or something that leads to one, is under way
 };
 
 Server::Server(Options options, Router router, Log log)

@@ -2,7 +2,9 @@
 import json
 import os
 import re
+import selectors
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -62,6 +64,45 @@ class Server:
         """Nothing runs or waits, and nothing holds the cache."""
         text = self.get("/metrics")
         return all(re.search(rf"^{name}\{{.*\}} 0$", text, re.M) for name in ("requests_running", "requests_waiting", "kv_cache_usage_ratio"))
+
+
+def post_bytes(path, body, key=KEY, more=""):
+    """A request as bytes; more: headers, each with its line end."""
+    data = json.dumps(body).encode()
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n{more}Content-Length: {len(data)}\r\n\r\n".encode() + data
+
+
+def storm(port, sent, seconds=60):
+    """A connection for each of the byte strings, all at once, and each read until the server closes it: what came, and the order of their ends. The last request of each asks to close."""
+    selector, received, ended = selectors.DefaultSelector(), [bytearray() for _ in sent], []
+    for i, data in enumerate(sent):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", port))
+        selector.register(s, selectors.EVENT_WRITE, [i, memoryview(data)])
+    end = time.monotonic() + seconds
+    while selector.get_map():
+        if time.monotonic() > end:
+            raise AssertionError(f"after {seconds} s, {len(selector.get_map())} of {len(sent)} connections are open")
+        for key, what in selector.select(1):
+            i, data = key.data
+            try:
+                if what & selectors.EVENT_WRITE:
+                    data = key.data[1] = data[key.fileobj.send(data):]
+                    if not data:
+                        selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
+                    continue
+                piece = key.fileobj.recv(65536)
+            except BlockingIOError:
+                continue
+            except OSError:
+                piece = b""
+            received[i] += piece
+            if not piece:
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+                ended.append(i)
+    return received, ended
 
 
 def eventually(holds, what, seconds=20):
