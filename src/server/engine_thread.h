@@ -98,6 +98,7 @@ class EngineThread {
   void step();
   bool rest(Clock::time_point idle_since);
   void take_posts(bool even_when_leaving);
+  void take_post(Posted& post);
   void take_cancels();
   void drop_posts(const std::function<std::optional<EndReason>(const Posted&)>& why);
   void end_all_posts(const Error& error);

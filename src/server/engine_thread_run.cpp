@@ -235,22 +235,30 @@ void EngineThread::take_posts(bool even_when_leaving) {
     snapshot_.queued += std::ssize(posts);
     snapshot_.queued_tokens += std::exchange(posted_tokens_, 0);
   }
-  for (Posted& post : posts) {
-    auto on_end = std::move(post.request.events.on_end);
-    post.request.events.on_end = [this, ticket = post.ticket, on_end](const Ended& ended) {
+  for (Posted& post : posts) take_post(post);
+  publish(EngineState::ready);
+}
+
+// What the scheduler does not take, or has no memory for, ends with an error.
+void EngineThread::take_post(Posted& post) {
+  RequestEvents events;
+  const auto refuse = [&, n_prompt = std::ssize(post.request.prompt)](const Error& error) {
+    ids_.erase(post.ticket);
+    end_with(events, n_prompt, EndReason::error, error);
+  };
+  try {
+    events.on_end = post.request.events.on_end;
+    post.request.events.on_end = [this, ticket = post.ticket, on_end = events.on_end](const Ended& ended) {
       ids_.erase(ticket);
       if (on_end) on_end(ended);
     };
-    ScheduledRequest request = std::move(post.request);
-    const RequestEvents events = request.events;
-    const int64_t n_prompt = std::ssize(request.prompt);
-    try {
-      ids_.emplace(post.ticket, running_->scheduler.submit(std::move(request)));
-    } catch (const Error& e) {
-      end_with(events, n_prompt, EndReason::error, e);
-    }
+    RequestId& id = ids_[post.ticket];
+    id = running_->scheduler.submit(std::move(post.request));
+  } catch (const Error& e) {
+    refuse(e);
+  } catch (const std::bad_alloc&) {
+    refuse(Error(ErrorKind::resource, "the machine has no memory left for this request"));
   }
-  publish(EngineState::ready);
 }
 
 void EngineThread::take_cancels() {

@@ -436,6 +436,38 @@ TEST(Scheduler, AConstraintWithoutAWayOnEndsOneRequest) {
   EXPECT_EQ(good.ids.size(), 20u);
 }
 
+// Memory that runs out in what a caller does with an event.
+TEST(Scheduler, AnEventThatThrowsEndsItsRequestAlone) {
+  const RandomModel m(config());
+  for (int event = 0; event < 5; ++event) {
+    Harness h(m);
+    Result bad, good;
+    ScheduledRequest r = h.request({1, 2, 3}, 9, bad, 1);
+    const auto fail = [](const auto&...) -> void { throw std::bad_alloc(); };
+    if (event == 0) r.events.on_token = [](const TokenScore&) -> bool { throw std::bad_alloc(); };
+    if (event == 1) r.events.on_prompt = fail;
+    if (event == 2) {
+      r.events.on_prompt_token = fail;
+      r.prompt_logprobs = 0;
+    }
+    if (event == 3) r.events.on_mean_state = fail;
+    if (event == 4) {
+      r.events.on_end = [&bad](const Ended& e) {
+        bad.ended = e;
+        ++bad.n_ends;
+        throw std::bad_alloc();
+      };
+    }
+    h.scheduler.submit(std::move(r));
+    h.submit({3, 2, 1}, 20, good);
+    h.drain();
+    EXPECT_EQ(bad.n_ends, 1) << event;
+    EXPECT_EQ(bad.ended.reason, event == 4 ? EndReason::length : EndReason::error) << event;
+    EXPECT_EQ(good.ids.size(), 20u) << event;
+    EXPECT_EQ(good.ended.reason, EndReason::length) << event;
+  }
+}
+
 // Weights that give NaN end the request with an error, and nothing else.
 TEST(Scheduler, LogitsThatAreNoNumbersEndOneRequest) {
   RandomModel m(config());

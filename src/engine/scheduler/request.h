@@ -38,8 +38,8 @@ struct Ended {
   RequestTimes times = {};
 };
 
-// Called on the thread of Scheduler::step(), which they may call cancel() of, and nothing else. What they throw ends
-// other requests of the step as well: they are to throw nothing.
+// Called on the thread of Scheduler::step(), which they may call cancel() of, and nothing else. What one throws (memory
+// that runs out) ends its request with an error, and no other.
 struct RequestEvents {
   std::function<void(int64_t n_done, int64_t n_prompt)> on_prompt = {};        // as the prompt is read
   std::function<void(int64_t index, const TokenScore&)> on_prompt_token = {};  // index 1 .. n_prompt - 1, in order

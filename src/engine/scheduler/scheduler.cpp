@@ -1,7 +1,6 @@
 #include "engine/scheduler/scheduler.h"
 
 #include <algorithm>
-#include <atomic>
 #include <new>
 
 #include "base/trace.h"
@@ -22,6 +21,17 @@ TokenScore token_score(std::span<const float> logits, int64_t n_usable, int32_t 
 
 Error no_memory() {
   return {ErrorKind::resource, "the machine has no memory left for this request; try fewer or shorter ones"};
+}
+
+// Calls an event; false: it threw.
+template <class Tell>
+bool told(Tell&& tell) noexcept {
+  try {
+    tell();
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
@@ -117,10 +127,14 @@ void Scheduler::drop_ended() {
   std::vector<Job*> over;
   for (Jobs* jobs : {&queue_, &running_})
     for (const auto& job : *jobs)
-      if (job->is_cancelled || (job->request.deadline > 0 && now > job->request.deadline)) over.push_back(job.get());
+      if (job->is_cancelled || job->is_lost || (job->request.deadline > 0 && now > job->request.deadline))
+        over.push_back(job.get());
   for (Job* job : over) {
     leave_passage(*job);
-    end(*job, job->is_cancelled ? EndReason::cancelled : EndReason::deadline);
+    if (job->is_lost)
+      end(*job, EndReason::error, no_memory());
+    else
+      end(*job, job->is_cancelled ? EndReason::cancelled : EndReason::deadline);
   }
 }
 
@@ -381,8 +395,9 @@ void Scheduler::take_arrived(const Passage& passage, MatView<const float> logits
     }
     if (job->reads_all()) job->n_scored = std::max(job->n_scored, std::min(job->cache.length(), job->n_prompt));
     index(*job, false);
-    if (job->request.events.on_prompt)
-      job->request.events.on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt);
+    const auto& on_prompt = job->request.events.on_prompt;
+    if (on_prompt && !told([&] { on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt); }))
+      job->is_lost = true;
   }
 }
 
@@ -415,21 +430,18 @@ void Scheduler::fail(std::vector<Job*> jobs, const Error& error) {
 void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t first) {
   const int64_t n = std::min(logits.rows, job.n_prompt - 1 - first);
   std::vector<TokenScore> scores(static_cast<size_t>(std::max<int64_t>(0, n)));
-  std::atomic<bool> has_failed = false;
   engine_.pool().parallel_for_dynamic(n, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) try {
-        const auto row = logits.vec(i);
-        scores[static_cast<size_t>(i)] =
-            token_score({row.data, static_cast<size_t>(row.size)}, job.request.generate.n_usable_ids,
-                        job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
-      } catch (const std::bad_alloc&) {
-        has_failed = true;
-      }
+    for (int64_t i = begin; i < end; ++i) {
+      const auto row = logits.vec(i);
+      scores[static_cast<size_t>(i)] =
+          token_score({row.data, static_cast<size_t>(row.size)}, job.request.generate.n_usable_ids,
+                      job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
+    }
   });
-  if (has_failed) throw std::bad_alloc();
   const auto seen = static_cast<size_t>(std::max<int64_t>(0, job.n_scored - 1 - first));  // before it was preempted
   for (size_t i = seen; i < scores.size() && job.request.events.on_prompt_token; ++i)
-    job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]);
+    if (!told([&] { job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]); }))
+      job.is_lost = true;
 }
 
 // One token of every row, chosen by all threads.
@@ -489,7 +501,9 @@ void Scheduler::take_token(Job& job, const TokenScore& token) {
   job.history.push_back(token.id);
   ++counts_.generated_tokens;
   charged_[job.request.owner] += 1;
-  const bool goes_on = !job.request.events.on_token || job.request.events.on_token(token);
+  bool goes_on = true;
+  if (!told([&] { goes_on = !job.request.events.on_token || job.request.events.on_token(token); }))
+    return end(job, EndReason::error, no_memory());
   if (!goes_on) return end(job, EndReason::stopped_by_caller);
   if (job.n_generated() >= g.max_tokens) end(job, EndReason::length);
 }
@@ -497,9 +511,12 @@ void Scheduler::take_token(Job& job, const TokenScore& token) {
 void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) {
   if (job.request.events.on_mean_state && job.n_scored == job.n_prompt && !error) {
     for (double& x : job.state_sum) x /= static_cast<double>(job.n_prompt);
-    job.request.events.on_mean_state(job.state_sum);
+    if (!told([&] { job.request.events.on_mean_state(job.state_sum); })) {
+      reason = EndReason::error;
+      error = no_memory();
+    }
   }
-  index(job, true);
+  told([&] { index(job, true); });  // where that fails, nobody finds this prefix
   job.cache = {};
   job.ended.reason = reason;
   job.ended.error = std::move(error);
@@ -512,7 +529,9 @@ void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) {
     if (jobs == &queue_) queued_tokens_ -= job.n_prompt;
     const std::unique_ptr<Job> gone = std::move(*at);
     jobs->erase(at);
-    if (gone->request.events.on_end) gone->request.events.on_end(gone->ended);
+    told([&] {
+      if (gone->request.events.on_end) gone->request.events.on_end(gone->ended);
+    });
     return;
   }
 }

@@ -84,6 +84,7 @@ class Scheduler {
     int64_t n_indexed = 0;  // that the index of prefixes has been told of
     int64_t n_asked = 0;    // tokens of it that are on their way in the passage
     bool is_cancelled = false, is_charged = false;
+    bool is_lost = false;  // an event of it threw
     Ended ended = {};
 
     int64_t n_scored = 0;                // tokens of the prompt whose scores and states have been used
