@@ -9,6 +9,8 @@ namespace fathom {
 void add_generate(CLI::App& app);
 void add_chat(CLI::App& app);
 void add_serve(CLI::App& app);
+void add_pull(CLI::App& app);
+void add_models(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_tokenizer(CLI::App& app);
 void add_data(CLI::App& app);

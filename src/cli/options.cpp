@@ -10,6 +10,7 @@
 #include "base/text/suggest.h"
 #include "base/text/terminal_text.h"
 #include "cli/bundled_model.h"
+#include "cli/model_store.h"
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
@@ -21,10 +22,13 @@ namespace fathom {
 void add_model_options(CLI::App& command, ModelOptions& o, const std::string& names) {
   o.path = bundled_model();
   command
-      .add_option(names, o.path,
-                  "folder with config.json and safetensors, or a .gguf file; default: the model that comes with fathom")
+      .add_option(
+          names, o.path,
+          "folder with config.json and safetensors, a .gguf file, or OWNER/NAME of a pulled model; default: the "
+          "model that comes with fathom")
       ->required(o.path.empty())
-      ->type_name("MODEL");
+      ->type_name("MODEL")
+      ->transform(pulled_model());
   add_engine_options(command, o);
 }
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text/suggest.h"
 #include "base/text/terminal_text.h"
+#include "hub/repository.h"
 
 namespace fathom {
 namespace {
@@ -21,14 +22,17 @@ struct Advice {
 constexpr std::string_view kOnlyCpus = "fathom runs on CPUs alone; leave it out";
 constexpr std::string_view kNotNeeded = "fathom needs no such switch; leave it out";
 
+constexpr Advice kHubAdvice = {"-hf -hfr --hf-repo -mu --model-url -hfd --hf-repo-draft",
+                               "`fathom pull OWNER/NAME` downloads a model, and -m OWNER/NAME then opens it"};
+
 // What users of llama.cpp, Ollama and Hugging Face's tools type. Spellings that mean the same here are names of the
 // option itself.
 constexpr Advice kCommands[] = {
-    {"ls list", "fathom keeps no list of models: -m names a folder or a .gguf file, wherever it lies"},
-    {"pull download",
-     "fathom downloads no models; README.md says where to get one, and -m names its folder or .gguf file"},
+    {"ls list", "it is fathom models"},
+    {"download", "it is fathom pull OWNER/NAME"},
     {"server llama-server", "that is `fathom serve`"},
-    {"rm cp", "a model is a folder or a .gguf file, and is removed or copied as any other"},
+    {"rm", "it is fathom models rm OWNER/NAME; a folder or a .gguf file is removed as any other"},
+    {"cp", "a model is a folder or a .gguf file, and is copied as any other"},
     {"create export", "fathom convert and fathom quantize make a .gguf file of a folder"},
     {"ps stop push signin", "that is a command of Ollama's server; fathom runs a model for as long as a command takes"},
     {"run", "a conversation is fathom chat -m MODEL, a text that goes on fathom generate -m MODEL -p TEXT"},
@@ -55,7 +59,7 @@ constexpr Advice kOptions[] = {
     {"-r --reverse-prompt", "it is --stop TEXT"},
     {"-i --interactive -cnv --conversation -st --single-turn", "a conversation is fathom chat -m MODEL"},
     {"-sys --system-prompt", "it is fathom chat --system TEXT"},
-    {"-hf -hfr --hf-repo -mu --model-url", "fathom downloads no models; -m names a folder or a .gguf file"},
+    kHubAdvice,
     {"--mirostat --samplers --top-nsigma --dynatemp-range",
      "fathom samples by --temperature, --top-k, --top-p, --min-p, --typical and --xtc-probability, in a fixed order"},
     {"-l", "it is --logit-bias ID=BIAS"},
@@ -77,6 +81,20 @@ std::string_view advice_for(std::span<const Advice> table, const std::string& wo
       begin = end + 1;
     }
   return {};
+}
+
+// The advice for an option, with what it was given where that is the name of a repository.
+std::string option_advice(const std::string& word, const std::vector<std::string>& arguments) {
+  std::string text(advice_for(kOptions, word));
+  if (text.empty() || advice_for(std::span(&kHubAdvice, 1), word).empty()) return text;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const bool is_joined = arguments[i].starts_with(word + '=');
+    if (!is_joined && (arguments[i] != word || i + 1 == arguments.size())) continue;
+    const std::string named = is_joined ? arguments[i].substr(word.size() + 1) : arguments[i + 1];
+    if (hub::is_repository_name(named))
+      return fmt::format("`fathom pull {}` downloads it, and -m {} then opens it", named, named);
+  }
+  return text;
 }
 
 // The option or command of `app` that `word` probably meant, with a question around it; empty when nothing is near.
@@ -113,7 +131,8 @@ std::string hint(const CLI::App& command, const std::vector<std::string>& argume
     if (word.starts_with('-') && command.get_option_no_throw(word) == nullptr) strange.push_back(std::move(word));
   }
   for (const std::string& word : strange)
-    if (const auto advice = advice_for(kOptions, word); !advice.empty()) return fmt::format(" {}: {}.", word, advice);
+    if (const auto advice = option_advice(word, arguments); !advice.empty())
+      return fmt::format(" {}: {}.", word, advice);
   for (const std::string& word : strange)
     if (std::string text = word.size() < 3 ? "" : suggestion(command, word); !text.empty()) return text;
   return {};
@@ -164,7 +183,7 @@ std::string unexpected(const CLI::App& command, const std::vector<std::string>& 
                [](const std::string& w) { return w.size() > 1 && w[0] == '-'; });
   if (!options.empty()) {
     const std::string word = options[0].substr(0, options[0].find('='));
-    if (const auto advice = advice_for(kOptions, word); !advice.empty())
+    if (const auto advice = option_advice(word, arguments); !advice.empty())
       return fmt::format("there is no option {}: {}.", word, advice);
     return fmt::format("there is no option {}.{}", fmt::join(options, ", "), hint(command, options));
   }

@@ -195,7 +195,7 @@ std::vector<std::string> models_below(const fs::path& folder) {
 bool looks_like_hub_name(const fs::path& named) {
   const std::string text = named.string();
   return std::count(text.begin(), text.end(), '/') == 1 && text.find('/') != 0 && text.back() != '/' &&
-         !text.starts_with('.') && !named.has_extension();
+         !text.starts_with('.') && !has_extension(named, ".gguf") && !has_extension(named, ".safetensors");
 }
 
 [[noreturn]] void refuse_missing(const fs::path& named) {
@@ -204,10 +204,8 @@ bool looks_like_hub_name(const fs::path& named) {
     throw_bad_input("{}: cannot be opened: {}", named.string(), error.message());
   if (looks_like_hub_name(named))
     throw_bad_input(
-        "{}: there is no such file or folder; if it is a name on the Hugging Face hub, download it first (`hf download "
-        "{} "
-        "--local-dir {}`) and name that folder",
-        named.string(), named.string(), named.filename().string());
+        "{}: there is no such file or folder; if it is a name on the Hugging Face hub, `fathom pull {}` downloads it",
+        named.string(), named.string());
   throw_bad_input("{}: there is no such file or folder", named.string());
 }
 

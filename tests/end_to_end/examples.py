@@ -23,6 +23,9 @@ CANNOT_RUN = {
     "--against llama.cpp": "needs node-llama-cpp",
     "--against llama=": "needs another server",
     "bench serve --url": "needs another server",
+    "fathom pull": "needs the hub (pull.py has one of its own)",
+    "models rm": "needs a pulled model",
+    "-m deepseek-ai/": "needs a pulled model",
 }
 
 TEXT = "In the beginning was a sentence. And another one followed it, longer than the first. Then the king said to the people what he had seen.\n"

@@ -111,7 +111,7 @@ TEST(FindModel, FoldersOfOtherThingsAreExplained) {
     make(folder.path(), c.files);
     EXPECT_TRUE(contains(error_of([&] { find_model(folder.path()); }), c.message));
   }
-  EXPECT_TRUE(contains(error_of([] { find_model("no-such/thing"); }), "`hf download no-such/thing"));
+  EXPECT_TRUE(contains(error_of([] { find_model("no-such/thing"); }), "`fathom pull no-such/thing`"));
   EXPECT_EQ(error_of([] { find_model("./no-such"); }), "./no-such: there is no such file or folder");
 }
 

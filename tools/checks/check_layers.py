@@ -30,6 +30,7 @@ MAY_USE = {
     "kernels": QUANT | {"kvcache"},
     "checkpoint": QUANT,
     "config": CONFIG,
+    "hub": QUANT | {"checkpoint"},
     "model": MODEL,
     "load": LOAD,
     "packing": MODEL,
@@ -40,7 +41,7 @@ MAY_USE = {
     "web_page": BASE,
     "measure": ENGINE | {"plot"},
     "server": ENGINE | {"http", "web_page"},
-    "cli": ENGINE | {"convert", "data", "train", "plot", "measure", "http", "web_page", "server"},
+    "cli": ENGINE | {"convert", "data", "train", "plot", "measure", "http", "web_page", "server", "hub"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

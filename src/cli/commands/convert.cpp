@@ -4,6 +4,7 @@
 
 #include "base/file/file.h"
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -101,9 +102,12 @@ void run_synth(SynthCommand o) {
 void add_convert(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("convert", "a model in another container or with other element types");
   const auto o = std::make_shared<ConvertOptions>();
-  command.add_option("-m,--model,in", o->in, "folder with config.json and safetensors, or a .gguf file")
+  command
+      .add_option("-m,--model,in", o->in,
+                  "folder with config.json and safetensors, a .gguf file, or OWNER/NAME of a pulled model")
       ->required()
-      ->type_name("IN");
+      ->type_name("IN")
+      ->transform(pulled_model());
   command
       .add_option("-o,--out,--output,--outfile,out", o->write.name,
                   "a name that ends in .gguf, or else a folder to make; - for stdout")

@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/commands/inspect_importance.h"
+#include "cli/model_store.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/values.h"
@@ -182,9 +183,12 @@ void run_inspect(const InspectOptions& o) {
 void add_inspect(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("inspect", "what a model is: shapes, parameters, bytes, cache per token");
   const auto o = std::make_shared<InspectOptions>();
-  command.add_option("-m,--model,model", o->model, "folder with config.json and safetensors, or a .gguf file")
+  command
+      .add_option("-m,--model,model", o->model,
+                  "folder with config.json and safetensors, a .gguf file, or OWNER/NAME of a pulled model")
       ->required()
-      ->type_name("MODEL");
+      ->type_name("MODEL")
+      ->transform(pulled_model());
   command.add_flag("--tensors", o->tensors,
                    "list the stored tensors instead; works for files that are no valid model too");
   command.add_flag("--json", o->json, "as JSON");

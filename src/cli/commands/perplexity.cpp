@@ -14,6 +14,7 @@
 #include "base/json/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -216,7 +217,8 @@ void add_perplexity(CLI::App& app) {
       .add_option("--against", o->against,
                   "a reference model with the same tokenizer, usually the unquantised one: KL divergence from its "
                   "predictions, share of equal most likely tokens, ratio of perplexities")
-      ->type_name("MODEL");
+      ->type_name("MODEL")
+      ->transform(pulled_model());
   command.add_option("-c,--ctx,--ctx-size", o->window, "tokens of one window; default: 512, or what the model allows")
       ->type_name("N")
       ->transform(whole_number(4, 1 << 20));

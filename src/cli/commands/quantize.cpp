@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/open_model.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -100,9 +101,12 @@ void run_quantize(const QuantizeCommand& c) {
 void add_quantize(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("quantize", "a model in fewer bits, as GGUF");
   const auto o = std::make_shared<QuantizeCommand>();
-  command.add_option("-m,--model,model", o->model, "folder with config.json and safetensors, or a .gguf file")
+  command
+      .add_option("-m,--model,model", o->model,
+                  "folder with config.json and safetensors, a .gguf file, or OWNER/NAME of a pulled model")
       ->required()
-      ->type_name("MODEL");
+      ->type_name("MODEL")
+      ->transform(pulled_model());
   command.add_option("-o,--out,--output,out", o->out, "the .gguf file to make; - for stdout")
       ->required()
       ->type_name("OUT");

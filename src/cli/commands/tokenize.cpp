@@ -6,6 +6,7 @@
 #include "base/text/utf8.h"
 #include "cli/bundled_model.h"
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "data/text/text_stream.h"
@@ -53,9 +54,11 @@ void add_tokenizer_option(CLI::App& command, std::string& model) {
   model = bundled_model();
   command
       .add_option("-m,--model", model,
-                  "folder with tokenizer.json, or a .gguf file; default: the model that comes with fathom")
+                  "folder with tokenizer.json, a .gguf file, or OWNER/NAME of a pulled model; default: the model that "
+                  "comes with fathom")
       ->required(model.empty())
-      ->type_name("MODEL");
+      ->type_name("MODEL")
+      ->transform(pulled_model());
 }
 
 }  // namespace

@@ -78,7 +78,7 @@ std::pair<int32_t, double> one_bias(int64_t id, const json::value& bias, int64_t
   return {static_cast<int32_t>(id), real(bias, "logit_bias")};
 }
 
-std::vector<std::pair<int32_t, double>> logit_bias(const json::value& v, int64_t vocab_size) {
+std::vector<std::pair<int32_t, double>> read_logit_bias(const json::value& v, int64_t vocab_size) {
   std::vector<std::pair<int32_t, double>> biases;
   if (const json::object* object = v.if_object()) {
     for (const auto& [key, bias] : *object) {
@@ -145,7 +145,7 @@ std::map<std::string, Field> sampling_fields() {
            {"dry_penalty_last_n", &SamplingOptions::dry_penalty_last_n}})
     known[key] = number(key, option);
   known["logit_bias"] = [](PromptRequest& r, const json::value& v, const PromptRules& rules) {
-    r.sampling.logit_bias = logit_bias(v, rules.vocab_size);
+    r.sampling.logit_bias = read_logit_bias(v, rules.vocab_size);
   };
   return known;
 }

@@ -1,5 +1,6 @@
 #include "cli/generate/speculation.h"
 
+#include "cli/model_store.h"
 #include "cli/open_model.h"
 #include "cli/values.h"
 #include "engine/speculation/draft_model.h"
@@ -65,7 +66,8 @@ void add_speculation_options(CLI::App& command, SpeculationOptions& o) {
       ->transform(one_of({"auto", "off", "lookup", "draft"}))
       ->capture_default_str();
   command.add_option("--draft-model", o.draft_model, "smaller model with the same vocabulary, to draft with")
-      ->type_name("MODEL");
+      ->type_name("MODEL")
+      ->transform(pulled_model());
   command.add_option("--speculate-tokens", o.tokens, "always draft this many tokens, to measure; 0: as many as pay")
       ->type_name("N")
       ->transform(whole_number(0, kMaxDraft))

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "cli/model_store.h"
 
 namespace fathom {
 namespace {
@@ -17,8 +18,11 @@ NamedPath named_path(const std::string& model) {
   std::error_code ignored;
   const size_t sign = model.find('=');
   const bool has_name = sign != std::string::npos && model.find('/') > sign && !std::filesystem::exists(model, ignored);
-  if (!has_name) return {name_of_path(model), model};
-  NamedPath named{model.substr(0, sign), model.substr(sign + 1)};
+  if (!has_name) {
+    const std::filesystem::path path = pulled_path(model);
+    return {name_of_path(path), path};
+  }
+  NamedPath named{model.substr(0, sign), pulled_path(model.substr(sign + 1))};
   if (named.name.empty() || named.path.empty())
     throw_bad_input("--model {}: needed is NAME=PATH, or a path alone", model);
   return named;

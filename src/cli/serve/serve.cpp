@@ -148,8 +148,8 @@ void add_served_model_options(CLI::App& command, ServeOptions& o) {
   command
       .add_option(
           "-m,--model", o.models,
-          "folder with config.json and safetensors, or a .gguf file; several if wanted, each under its name and "
-          "loaded when a request asks for it; default: the model that comes with fathom")
+          "folder with config.json and safetensors, a .gguf file, or OWNER/NAME of a pulled model; several if wanted, "
+          "each under its name and loaded when a request asks for it; default: the model that comes with fathom")
       ->required(o.models.empty())
       ->allow_extra_args(false)
       ->type_name("[NAME=]MODEL");

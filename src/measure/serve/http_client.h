@@ -1,4 +1,4 @@
-// HTTP requests, many at a time from one thread. The only file that knows libcurl.
+// HTTP requests, many at a time from one thread. The only file of this layer that knows libcurl.
 #pragma once
 #include <functional>
 #include <memory>
