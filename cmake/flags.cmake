@@ -3,8 +3,7 @@
 add_library(fathom_flags INTERFACE)
 target_compile_options(fathom_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wcast-qual -Wimplicit-fallthrough -ffp-contract=off
-  -fno-math-errno -fvisibility=hidden $<$<BOOL:${FATHOM_WERROR}>:-Werror>
-  $<$<CONFIG:Release>:-O3>)
+  -fno-math-errno -fvisibility=hidden $<$<BOOL:${FATHOM_WERROR}>:-Werror>)  # -O3 is CMake's for Release
 if(FATHOM_SANITIZE)
   target_compile_options(fathom_flags INTERFACE -fsanitize=${FATHOM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(fathom_flags INTERFACE -fsanitize=${FATHOM_SANITIZE})

@@ -1,24 +1,14 @@
-// One sequence, token by token: choose, append, stop.
+// One request alone, from its prompt to its last token.
 #pragma once
-#include <cstdint>
-#include <functional>
-#include <span>
-#include <vector>
-
-#include "engine/engine.h"
-#include "engine/request.h"
+#include "engine/scheduler/scheduler.h"
 
 namespace fathom {
 
-enum class FinishReason : uint8_t { length, stop_token, stopped_by_caller };
+// For requests whose text nobody waits for while it is made: a prompt crosses the network at once, in passages that
+// read the weights of each expert once for thousands of tokens.
+SchedulerOptions offline_options(int64_t max_running);
 
-// Chooses tokens one by one after `history` (all ids of the sequence so far, whose last logits are `logits`), and
-// appends each to the sequence. on_token returns false to end there. Chosen ids are appended to history; the stop id is
-// not. The last token chosen is not run, so the sequence may be one token behind history:
-// append(history.subspan(sequence.length())) catches up. With request.speculator, on_token calls neither this engine
-// nor that of a draft model, and what the sequence holds of drafts meanwhile is its own affair.
-FinishReason generate(Engine& engine, SequenceCache& sequence, std::vector<int32_t>& history,
-                      std::span<const float> logits, const GenerateRequest& request,
-                      const std::function<bool(int32_t)>& on_token);
+// Steps until the request has ended; others that the scheduler has go on beside it. Throws as Scheduler::submit.
+Ended generate(Scheduler& scheduler, ScheduledRequest request);
 
 }  // namespace fathom

@@ -30,7 +30,7 @@ struct EngineThreadOptions {
   // so at last. What it throws is why the model could not be loaded.
   std::function<bool(const std::function<bool()>& still_wanted)> make_room = {};
   std::function<void()> on_unloaded = {};                     // the room is free again; on the engine's thread
-  std::function<void(const StepReport&)> on_step = {};        // after each step, on the engine's thread
+  std::function<void(const SchedulerStep&)> on_step = {};     // after each step, on the engine's thread
   std::function<void(const std::string& sentence)> log = {};  // what happens to the model; any thread
 };
 

@@ -186,7 +186,7 @@ void EngineThread::serve() {
 
 void EngineThread::step() {
   mark_progress();
-  StepReport report;
+  SchedulerStep report;
   try {
     report = running_->scheduler.step();
   } catch (const std::exception& e) {  // a defect of ours: what was running is lost, the server is not

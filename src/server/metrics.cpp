@@ -150,7 +150,7 @@ void ModelMetrics::request_ended(const Ended& e) noexcept {
 
 void ModelMetrics::token_interval(double seconds) noexcept { impl_->interval.Observe(seconds); }
 
-void ModelMetrics::step(const StepReport& report) noexcept {
+void ModelMetrics::step(const SchedulerStep& report) noexcept {
   impl_->step.Observe(report.seconds);
   impl_->batch.Observe(static_cast<double>(report.n_decoded));
   impl_->last_step.SetToCurrentTime();

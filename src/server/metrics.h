@@ -19,7 +19,7 @@ class ModelMetrics {
   ModelMetrics(ModelMetrics&& other) noexcept;
   void request_ended(const Ended& ended) noexcept;
   void token_interval(double seconds) noexcept;
-  void step(const StepReport& report) noexcept;
+  void step(const SchedulerStep& report) noexcept;
 
  private:
   friend class Metrics;

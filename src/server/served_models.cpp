@@ -7,7 +7,7 @@
 namespace fathom::server {
 
 ServedModels::ServedModels(std::vector<NamedModel> models, const ServedModelOptions& options, double memory_bytes,
-                           const std::function<void(size_t, const StepReport&)>& on_step,
+                           const std::function<void(size_t, const SchedulerStep&)>& on_step,
                            const std::function<void(size_t, const std::string&)>& log) {
   const auto available = static_cast<double>(available_memory_bytes());
   const double free = memory_bytes > 0 ? memory_bytes : available > 0 ? available : 1e18;  // 0: the system does not say
@@ -26,7 +26,7 @@ ServedModels::ServedModels(std::vector<NamedModel> models, const ServedModelOpti
     o.engine.load_at_once = false;
     o.engine.make_room = [this, i](const std::function<bool()>& wanted) { return memory_->acquire(i, wanted); };
     o.engine.on_unloaded = [this, i] { memory_->release(i); };
-    o.engine.on_step = [on_step, i](const StepReport& report) { on_step(i, report); };
+    o.engine.on_step = [on_step, i](const SchedulerStep& report) { on_step(i, report); };
     o.engine.log = [log, i](const std::string& sentence) { log(i, sentence); };
     models_.push_back(std::make_unique<ServedModel>(std::move(models[i].model), std::move(o)));
     EngineThread& engine = models_.back()->engine();

@@ -24,7 +24,7 @@ class ServedModels {
   // models may take together, weights and cache; 0: what is free now. At least one model; their names differ. on_step
   // and log of the options are told the model's number. Errors as of ServedModel, which name the model's files.
   ServedModels(std::vector<NamedModel> models, const ServedModelOptions& options, double memory_bytes,
-               const std::function<void(size_t, const StepReport&)>& on_step,
+               const std::function<void(size_t, const SchedulerStep&)>& on_step,
                const std::function<void(size_t, const std::string&)>& log);
 
   ~ServedModels();  // all engines have ended before the first goes: they ask each other for memory

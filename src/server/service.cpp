@@ -54,7 +54,7 @@ std::string json_state(const char* state, const std::string& reason = {}) {
 
 Service::Service(std::vector<NamedModel> models, ServiceOptions options)
     : options_(std::move(options)), log_(options_.log), metrics_(names_of(models)) {
-  const auto on_step = [this](size_t model, const StepReport& report) {
+  const auto on_step = [this](size_t model, const SchedulerStep& report) {
     metrics_.of((*models_)[model].name()).step(report);
   };
   const auto log = [this, log = log_](size_t model, const std::string& sentence) {

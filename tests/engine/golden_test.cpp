@@ -51,15 +51,19 @@ std::vector<float> all_logits(Engine& engine, std::span<const int32_t> ids) {
   return all;
 }
 
-std::vector<int32_t> greedy(Engine& engine, std::vector<int32_t> history, int64_t n) {
-  SequenceCache sequence;
-  const size_t n_prompt = history.size();
-  const auto logits = engine.append(sequence, history);
-  GenerateRequest request{.max_tokens = n, .sampling = {}, .stop_ids = {}, .n_usable_ids = engine.config().vocab_size};
-  request.sampling.temperature = 0;
-  generate(engine, sequence, history, logits, request, [](int32_t) { return true; });
-  engine.cache().truncate(sequence, 0);
-  return {history.begin() + static_cast<ptrdiff_t>(n_prompt), history.end()};
+std::vector<int32_t> greedy(Engine& engine, const std::vector<int32_t>& prompt, int64_t n) {
+  std::vector<int32_t> ids;
+  ScheduledRequest request{.prompt = prompt};
+  request.generate.max_tokens = n;
+  request.generate.n_usable_ids = engine.config().vocab_size;
+  request.generate.sampling.temperature = 0;
+  request.events.on_token = [&](const TokenScore& token) {
+    ids.push_back(token.id);
+    return true;
+  };
+  Scheduler scheduler(engine, offline_options(1));
+  generate(scheduler, std::move(request));
+  return ids;
 }
 
 class GoldenModel : public ::testing::TestWithParam<std::string> {};

@@ -38,10 +38,10 @@ struct CountedEngine {
   double now = 100;
   int64_t layers;
   double layer, row;
-  Pace pace;
+  PassagePace pace;
 };
 
-TEST(Pace, TokensBesideALongPromptKeepTheirTime) {
+TEST(PassagePace, TokensBesideALongPromptKeepTheirTime) {
   std::mt19937 random(1);
   for (int round = 0; round < 200; ++round) {
     const int64_t layers = 2 + static_cast<int64_t>(random() % 60), n = 1 + static_cast<int64_t>(random() % 32);
@@ -64,7 +64,7 @@ TEST(Pace, TokensBesideALongPromptKeepTheirTime) {
 }
 
 // Before a row's cost is known, a passage is small and goes one layer a step.
-TEST(Pace, WhatIsNotKnownYetIsTriedInSmall) {
+TEST(PassagePace, WhatIsNotKnownYetIsTriedInSmall) {
   CountedEngine e(27, 2, 1e-3, 1e-5);
   int64_t none = 0;
   e.step(4, 0, none);
@@ -76,7 +76,7 @@ TEST(Pace, WhatIsNotKnownYetIsTriedInSmall) {
 }
 
 // A machine that becomes slower: the next steps are within the bound again.
-TEST(Pace, FollowsAMachineThatBecomesSlower) {
+TEST(PassagePace, FollowsAMachineThatBecomesSlower) {
   CountedEngine e(27, 2, 1e-3, 1e-5);
   int64_t none = 0;
   for (int i = 0; i < 10; ++i) e.step(4, 0, none);
@@ -86,7 +86,7 @@ TEST(Pace, FollowsAMachineThatBecomesSlower) {
   EXPECT_LE(e.read(4, e.pace.passage_rows(4, 2048)).second, 2 * 27 * 1e-3 * 1.1);
 }
 
-TEST(Pace, NobodyDecodesNobodyWaits) {
+TEST(PassagePace, NobodyDecodesNobodyWaits) {
   CountedEngine e(27, 2, 1e-3, 1e-5);
   EXPECT_EQ(e.pace.passage_rows(0, 2048), 2048);
   EXPECT_EQ(e.read(0, 2048).first, 1);

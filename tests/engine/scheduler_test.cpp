@@ -391,7 +391,7 @@ TEST(Scheduler, ALongPromptTakesNoTokenFromTheOthers) {
   int64_t rows = 0;
   for (int step = 0; whole_context.ids.empty(); ++step) {
     ASSERT_LT(step, 380);
-    const StepReport report = h.scheduler.step();
+    const SchedulerStep report = h.scheduler.step();
     ASSERT_EQ(report.n_decoded, std::ssize(shorts));
     ASSERT_LE(report.passage_rows, 128);
     if (report.passage_layers > 0) rows = std::max(rows, report.passage_rows);

@@ -38,11 +38,13 @@ TEST(RecentMedian, IsTheLowerMedianOfTheLastSevenInMemory) {
   EXPECT_FALSE(m.median(kMemory + 7, 1));
 }
 
-TEST(StepTimes, LieOnLinesBetweenWhatWasMeasuredAndThroughThePlainStepBeyond) {
+TEST(StepTimes, LieOnLinesBetweenWhatWasMeasuredAndThroughTheSmallestBeyond) {
   StepTimes times;
   EXPECT_FALSE(times.seconds(1));
   saw_twice(times, 3, 2.0);
-  EXPECT_FALSE(times.seconds(3));  // without a plain step there is nothing to compare with
+  EXPECT_EQ(times.seconds(3), 2.0);
+  EXPECT_EQ(times.seconds(9), 2.0);  // flat
+  EXPECT_FALSE(times.seconds(2));    // nothing smaller was measured
   saw_twice(times, 1, 1.0);
   EXPECT_EQ(times.seconds(2), 1.5);
   EXPECT_EQ(times.seconds(5), 3.0);
@@ -63,7 +65,11 @@ TEST(StepTimes, WidthsAreTriedByDoubling) {
   EXPECT_EQ(times.most_rows(), 4);
   saw_twice(times, 4, 1.0);
   saw_twice(times, 8, 1.0);
-  EXPECT_EQ(times.most_rows(), 1 + kMaxDraft);
+  EXPECT_EQ(times.most_rows(), 16);
+  saw_twice(times, kMostTimedRows, 1.0);
+  EXPECT_EQ(times.most_rows(), kMostTimedRows);
+  times.record(kMostTimedRows + 1, 1.0);  // is not kept
+  EXPECT_FALSE(times.seconds(kMostTimedRows + 1));
 }
 
 TEST(StepTimes, OldOnesAreForgotten) {

@@ -141,35 +141,40 @@ class Oracle final : public Proposer {
 
 struct Outcome {
   Ids history;
-  FinishReason reason = FinishReason::length;
-  int64_t length = 0;  // tokens in the cache
-  bool threw = false;
+  EndReason reason = EndReason::error;
+  int64_t in_use = -1;  // tokens of the cache, when it has ended
 
   bool operator==(const Outcome&) const = default;
 };
 
+ScheduledRequest request_of(Engine& engine, const Ids& prompt, const GenerateRequest& generate,
+                            std::shared_ptr<Speculator> speculator, Outcome& o, int64_t n_before_end = INT64_MAX) {
+  o.history = prompt;
+  ScheduledRequest request{.prompt = prompt, .generate = generate};
+  request.generate.speculator = std::move(speculator);
+  request.generate.n_usable_ids = engine.config().vocab_size;
+  request.events.on_token = [&o, n_before_end](const TokenScore& token) mutable {
+    o.history.push_back(token.id);
+    return --n_before_end > 0;
+  };
+  request.events.on_end = [&o](const Ended& ended) { o.reason = ended.reason; };
+  return request;
+}
+
 // Continues prompt; the callback ends it after n_before_end tokens.
-Outcome outcome(Engine& engine, const Ids& prompt, GenerateRequest request, Speculator* speculator,
-                int64_t n_before_end = INT64_MAX) {
-  request.speculator = speculator;
-  request.n_usable_ids = engine.config().vocab_size;
-  SequenceCache sequence;
-  Outcome o{.history = prompt};
-  const auto logits = engine.append(sequence, prompt);
-  try {
-    o.reason = generate(engine, sequence, o.history, logits, request, [&](int32_t) { return --n_before_end > 0; });
-  } catch (const Error&) {
-    o.threw = true;
-  }
-  o.length = sequence.length();
-  engine.cache().truncate(sequence, 0);
+Outcome outcome(Engine& engine, const Ids& prompt, const GenerateRequest& request,
+                std::shared_ptr<Speculator> speculator, int64_t n_before_end = INT64_MAX) {
+  Outcome o;
+  Scheduler scheduler(engine, offline_options(1));
+  generate(scheduler, request_of(engine, prompt, request, std::move(speculator), o, n_before_end));
+  o.in_use = scheduler.cache_tokens_in_use();
   return o;
 }
 
-Speculator speculator_of(std::unique_ptr<Proposer> proposer, int64_t always) {
+std::shared_ptr<Speculator> speculator_of(std::unique_ptr<Proposer> proposer, int64_t always) {
   std::vector<std::unique_ptr<Proposer>> proposers;
   proposers.push_back(std::move(proposer));
-  return Speculator(std::move(proposers), always);
+  return std::make_shared<Speculator>(std::move(proposers), always);
 }
 
 GenerateRequest greedy_request(int64_t n) {
@@ -185,9 +190,9 @@ void expect_same(Engine& engine, Engine& draft, const Ids& prompt, const Generat
   for (const int64_t always : counts) {
     SCOPED_TRACE(fmt::format("always {}", always));
     const auto check_same = [&](const char* name, std::unique_ptr<Proposer> proposer) {
-      Speculator speculator = speculator_of(std::move(proposer), always);
+      const auto speculator = speculator_of(std::move(proposer), always);
       for (int turn = 0; turn < 2; ++turn)  // the second with what is kept of the first
-        EXPECT_EQ(outcome(engine, prompt, request, &speculator, n_before_end), plain) << name << ", turn " << turn;
+        EXPECT_EQ(outcome(engine, prompt, request, speculator, n_before_end), plain) << name << ", turn " << turn;
     };
     check_same("lookup", std::make_unique<PromptLookup>());
     check_same("draft", std::make_unique<DraftModel>(draft));
@@ -259,7 +264,7 @@ TEST_P(SpeculationOf, TheCallbackEndsItAnywhere) {
   for (int64_t n = 1; n < 24; ++n) expect_same(engine_, draft_, prompt_, greedy_request(100), {4}, n);
 }
 
-TEST_P(SpeculationOf, AFullContextIsTheSameError) {
+TEST_P(SpeculationOf, AFullContextEndsItInTheSamePlace) {
   const Ids prompt = random_ids(kContext - 30, 97, 12);
   expect_same(engine_, draft_, prompt, greedy_request(30), {8});
   expect_same(engine_, draft_, prompt, greedy_request(31), {8});
@@ -279,7 +284,7 @@ TEST_P(SpeculationOf, StepsAreNeverLongerThanAChunk) {
 }
 
 // Thrown after a step, it would leave the sequence with drafts that nobody removes.
-static_assert(noexcept(std::declval<Speculation&>().verified(std::declval<MatView<const float>>(), 0.0)));
+static_assert(noexcept(std::declval<Speculation&>().verified(std::declval<MatView<const float>>())));
 
 TEST(SpeculationCounts, ADraftThatIsTheModelIsAlwaysRight) {
   const RandomModel random(testing::tiny_v2_config(), 3);
@@ -288,9 +293,9 @@ TEST(SpeculationCounts, ADraftThatIsTheModelIsAlwaysRight) {
   Engine& engine = engine_parts.engine;
   testing::TestEngine draft_parts(model, {.threads = 1, .context_tokens = 256});
   Engine& draft = draft_parts.engine;
-  Speculator speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
-  outcome(engine, random_ids(5, 97, 1), greedy_request(101), &speculator);
-  const SpeculationCounts& c = speculator.counts();
+  const auto speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
+  outcome(engine, random_ids(5, 97, 1), greedy_request(101), speculator);
+  const SpeculationCounts& c = speculator->counts();
   EXPECT_EQ(c.steps, 20);  // the first token comes from the prompt; 20 steps of 5
   EXPECT_EQ(c.proposed, 80);
   EXPECT_EQ(c.accepted, 80);
@@ -302,10 +307,10 @@ TEST(SpeculationCounts, WrongGuessesAreGivenUp) {
   const Model model = model_of(random);
   testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 2048});
   Engine& engine = engine_parts.engine;
-  Speculator speculator = speculator_of(std::make_unique<Oracle>(Ids{}, 1), 0);
-  outcome(engine, random_ids(5, 97, 1), greedy_request(1500), &speculator);
-  EXPECT_LE(speculator.counts().accepted, 5);  // of 97 ids one is right by chance; how many are tried, times decide
-  EXPECT_LT(speculator.counts().proposed, 300);
+  const auto speculator = speculator_of(std::make_unique<Oracle>(Ids{}, 1), 0);
+  outcome(engine, random_ids(5, 97, 1), greedy_request(1500), speculator);
+  EXPECT_LE(speculator->counts().accepted, 5);  // of 97 ids one is right by chance; how many are tried, times decide
+  EXPECT_LT(speculator->counts().proposed, 300);
 }
 
 TEST(DraftModel, ErrorsOfADraftEndItsGuessesOnly) {
@@ -317,11 +322,11 @@ TEST(DraftModel, ErrorsOfADraftEndItsGuessesOnly) {
   Engine& engine = engine_parts.engine;
   testing::TestEngine draft_parts(draft_model, {.threads = 1});
   Engine& draft = draft_parts.engine;
-  Speculator speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
+  const auto speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
   const Ids prompt = random_ids(5, 97, 1);
-  EXPECT_EQ(outcome(engine, prompt, greedy_request(50), &speculator),
+  EXPECT_EQ(outcome(engine, prompt, greedy_request(50), speculator),
             outcome(engine, prompt, greedy_request(50), nullptr));
-  EXPECT_EQ(speculator.counts().proposed, 0);
+  EXPECT_EQ(speculator->counts().proposed, 0);
 }
 
 TEST(DraftModel, IdsOutsideItsVocabularyEndItsGuessesOnly) {
@@ -333,11 +338,63 @@ TEST(DraftModel, IdsOutsideItsVocabularyEndItsGuessesOnly) {
   Engine& engine = engine_parts.engine;
   testing::TestEngine draft_parts(draft_model, {.threads = 1});
   Engine& draft = draft_parts.engine;
-  Speculator speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
+  const auto speculator = speculator_of(std::make_unique<DraftModel>(draft), 4);
   const Ids prompt = {1, 2, 90, 3};
-  EXPECT_EQ(outcome(engine, prompt, greedy_request(50), &speculator),
+  EXPECT_EQ(outcome(engine, prompt, greedy_request(50), speculator),
             outcome(engine, prompt, greedy_request(50), nullptr));
-  EXPECT_EQ(speculator.counts().proposed, 0);
+  EXPECT_EQ(speculator->counts().proposed, 0);
+}
+
+// Several sequences draft in the same steps, beside others that do not, some of which read their prompts meanwhile,
+// with a cache that is too small for all of them: each has the tokens that it has alone.
+TEST(SpeculationInABatch, ChangesNoTokenOfAnySequence) {
+  const RandomModel random(testing::tiny_v2_config(), 3, false, 1.0);
+  const Model model = model_of(random);
+  for (const int64_t cache_tokens : {4096, 512}) {
+    testing::TestEngine engine_parts(model, {.threads = 2, .context_tokens = 400, .cache_tokens = cache_tokens});
+    Engine& engine = engine_parts.engine;
+    constexpr int kRequests = 9;
+    std::vector<Ids> prompts;
+    std::vector<GenerateRequest> requests;
+    std::vector<Ids> want;
+    for (int i = 0; i < kRequests; ++i) {
+      prompts.push_back(random_ids(20 + 31 * i, 97, 30 + static_cast<uint64_t>(i)));
+      requests.push_back(greedy_request(90));
+      requests.back().sampling.temperature = i % 2 == 0 ? 0 : 0.5;
+      requests.back().sampling.seed = 3;
+      want.push_back(outcome(engine, prompts.back(), requests.back(), nullptr).history);
+    }
+    std::vector<Outcome> got(kRequests);
+    std::vector<std::shared_ptr<Speculator>> speculators;
+    Scheduler scheduler(engine, {.max_running = 6});
+    for (size_t i = 0; i < kRequests; ++i) {
+      const std::shared_ptr<Speculator> kinds[] = {nullptr, speculator_of(std::make_unique<PromptLookup>(), 3),
+                                                   speculator_of(std::make_unique<Oracle>(want[i], 4), 5)};
+      speculators.push_back(kinds[i % 3]);
+      scheduler.submit(request_of(engine, prompts[i], requests[i], speculators.back(), got[i]));
+    }
+    while (scheduler.has_work()) scheduler.step();
+    for (size_t i = 0; i < kRequests; ++i) {
+      EXPECT_EQ(got[i].history, want[i]) << "request " << i << ", cache " << cache_tokens;
+      if (i % 3 == 2) {
+        EXPECT_GT(speculators[i]->counts().accepted, 20) << "request " << i;
+      }
+    }
+    EXPECT_EQ(scheduler.cache_tokens_in_use(), 0);
+  }
+}
+
+TEST(SpeculationCost, ADraftInABatchMustPayForTheWholeBatch) {
+  StepTimes times;
+  Acceptance acceptance;
+  for (int i = 0; i < 8; ++i) {
+    times.record(8, 1.0);
+    times.record(10, 1.5);  // two more rows cost half as much as all eight
+    acceptance.record(2, false);
+  }
+  EXPECT_EQ(best_count(times, acceptance, 0, 2, 7).n, 0);
+  for (int i = 0; i < 8; ++i) times.record(10, 1.01);
+  EXPECT_EQ(best_count(times, acceptance, 0, 2, 7).n, 2);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include "base/progress.h"
 #include "engine/generation.h"
-#include "kernels/peak.h"
 #include "tokenizer/stop_strings.h"
 
 namespace fathom {
@@ -12,7 +11,22 @@ namespace {
 
 struct Interrupted {};
 
+SchedulerOptions options_of(const std::function<void()>& poll) {
+  SchedulerOptions options = offline_options(1);
+  options.poll = [&poll] {
+    if (poll) poll();
+  };
+  return options;
+}
+
 }  // namespace
+
+ChatSession::ChatSession(Engine& engine, const Tokenizer& tokenizer, ChatTemplate chat, ChatSettings settings)
+    : engine_(engine),
+      scheduler_(engine, options_of(poll_)),
+      tokenizer_(tokenizer),
+      chat_(std::move(chat)),
+      settings_(std::move(settings)) {}
 
 // Ids of an answer -> its text, without the gap in front that belongs to the template, up to a stop string.
 class ChatSession::AnswerText {
@@ -98,53 +112,55 @@ std::vector<int32_t> ChatSession::prompt_ids(const std::vector<TextPiece>& piece
   return ids;
 }
 
-std::span<const float> ChatSession::read_prompt(std::span<const int32_t> ids, Answer& answer,
-                                                const InterruptedFn& interrupted) {
-  const auto in_cache = std::span(past_).first(static_cast<size_t>(sequence_.length()));
-  const auto differ =
-      std::mismatch(in_cache.begin(), in_cache.end(), ids.begin(), ids.end() - 1).first;  // one is appended at least
-  answer.n_cached = differ - in_cache.begin();
-  answer.n_prompt = std::ssize(ids) - answer.n_cached;
-  engine_.cache().truncate(sequence_, answer.n_cached);
-  past_.assign(ids.begin(), ids.end());
-
-  const double start = clock_seconds();
-  Progress progress("reading", static_cast<uint64_t>(answer.n_prompt), "tokens", settings_.quiet);
-  const auto logits = engine_.append(sequence_, ids.subspan(static_cast<size_t>(answer.n_cached)), [&](int64_t done) {
-    progress.set(static_cast<uint64_t>(done));
-    if (interrupted()) throw Interrupted{};
-  });
-  answer.prompt_s = clock_seconds() - start;
-  return logits;
+GenerateRequest ChatSession::generate_request(int64_t n_prompt) const {
+  const int64_t room = engine_.context_tokens() - n_prompt;
+  GenerateRequest request{.max_tokens = settings_.max_tokens > 0 ? std::min(settings_.max_tokens, room) : room,
+                          .sampling = settings_.sampling,
+                          .stop_ids = settings_.stop_ids,
+                          .n_usable_ids = std::min<int64_t>(engine_.config().vocab_size, tokenizer_.n_tokens()),
+                          .speculator = settings_.speculator};
+  request.sampling.seed += attempts_;
+  return request;
 }
 
-void ChatSession::write_answer(std::vector<int32_t>& ids, std::span<const float> logits, AnswerText& text,
-                               Answer& answer, const InterruptedFn& interrupted) {
-  const double start = clock_seconds();
-  SamplingOptions sampling = settings_.sampling;
-  sampling.seed += attempts_;
-  const int64_t room = engine_.context_tokens() - std::ssize(ids);
-  const bool is_short = settings_.max_tokens > 0 && settings_.max_tokens < room;
-  const GenerateRequest request{.max_tokens = is_short ? settings_.max_tokens : room,
-                                .sampling = sampling,
-                                .stop_ids = settings_.stop_ids,
-                                .n_usable_ids = std::min<int64_t>(engine_.config().vocab_size, tokenizer_.n_tokens()),
-                                .speculator = settings_.speculator};
+// Ends as an error does when the interruption comes before the first token.
+void ChatSession::write_answer(const std::vector<int32_t>& ids, AnswerText& text, Answer& answer,
+                               const InterruptedFn& interrupted) {
   const SpeculationCounts before = counts_of(settings_.speculator);
+  std::optional<Progress> progress(std::in_place, "reading", ids.size(), "tokens", settings_.quiet);
   bool was_interrupted = false;
-  const FinishReason reason = generate(engine_, sequence_, ids, logits, request, [&](int32_t id) {
+  ScheduledRequest request{.prompt = ids, .generate = generate_request(std::ssize(ids))};
+  const int64_t most = request.generate.max_tokens;
+  request.events.on_token = [&](const TokenScore& token) {
+    progress.reset();
     ++answer.n_written;
-    const bool goes_on = text.push(id);
+    past_.push_back(token.id);
+    const bool goes_on = text.push(token.id);
     was_interrupted = interrupted();
     return goes_on && !was_interrupted;
-  });
+  };
+  const RequestId id = scheduler_.counts().submitted + 1;
+  poll_ = [&] {
+    if (!progress) return;  // asked for every token from then on
+    progress->set(static_cast<uint64_t>(scheduler_.n_read(id)));
+    if (interrupted()) scheduler_.cancel(id);
+  };
+  const Ended ended = fathom::generate(scheduler_, std::move(request));
+  poll_ = nullptr;
+  progress.reset();
+  if (ended.error) throw Error(*ended.error);
+  if (ended.reason == EndReason::cancelled) throw Interrupted{};
   text.finish();
-  answer.write_s = clock_seconds() - start;
+  const RequestTimes& t = ended.times;
+  answer.n_cached = ended.n_cached;
+  answer.n_prompt = ended.n_prompt - ended.n_cached;
+  answer.prompt_s = (t.first_token > 0 ? t.first_token : t.ended) - t.submitted;
+  answer.write_s = t.first_token > 0 ? t.ended - t.first_token : 0;
   answer.speculation = counts_of(settings_.speculator) - before;
   if (was_interrupted)
     answer.end = AnswerEnd::interrupted;
-  else if (reason == FinishReason::length)
-    answer.end = is_short ? AnswerEnd::length : AnswerEnd::context_full;
+  else if (ended.reason == EndReason::length)
+    answer.end = settings_.max_tokens > 0 && most == settings_.max_tokens ? AnswerEnd::length : AnswerEnd::context_full;
 }
 
 Answer ChatSession::say(const std::string& user, const ShowFn& show, const InterruptedFn& interrupted) {
@@ -173,7 +189,6 @@ Answer ChatSession::regenerate(const ShowFn& show, const InterruptedFn& interrup
 Answer ChatSession::answer_or_restore(const std::vector<ChatMessage>& before, const ShowFn& show,
                                       const InterruptedFn& interrupted) {
   Answer answer;
-  bool is_running = false;
   try {
     const std::vector<TextPiece> pieces = chat_.render_pieces(messages_, true);
     const std::vector<int32_t> ids = prompt_ids(pieces);
@@ -184,24 +199,19 @@ Answer ChatSession::answer_or_restore(const std::vector<ChatMessage>& before, co
           "/clear starts a new conversation, a larger --ctx makes room (the model allows {})",
           ids.size(), engine_.context_tokens(), engine_.config().max_position_embeddings);
     AnswerText text(tokenizer_, settings_.stops, answer_gap(chat_, messages_), show);
-    is_running = true;
     past_text_.clear();
-    const std::span<const float> logits = read_prompt(ids, answer, interrupted);
-    write_answer(past_, logits, text, answer, interrupted);
+    past_ = ids;
+    write_answer(ids, text, answer, interrupted);
     messages_.push_back({"assistant", text.text()});
     answer.text = text.text();
     past_text_ = text.was_cut()
                      ? std::string()
                      : chat_.render(std::span(messages_).first(messages_.size() - 1), true) + text.gap() + text.text();
-  } catch (const Interrupted&) {  // between two chunks of the prompt: those that were read stay in the cache
+  } catch (const Interrupted&) {  // while the prompt was read
     messages_ = before;
     answer.end = AnswerEnd::interrupted;
   } catch (...) {
     messages_ = before;
-    if (is_running) {  // what the cache holds is not known
-      past_.clear();
-      engine_.cache().truncate(sequence_, 0);
-    }
     throw;
   }
   return answer;

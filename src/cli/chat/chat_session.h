@@ -1,12 +1,12 @@
-// One conversation with a model: the messages, and what of them lies in the cache.
+// One conversation with a model: the messages, and the ids that they are. Each turn is a request of the whole
+// conversation, of which the cache holds what the turns before it have run.
 #pragma once
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "engine/engine.h"
-#include "engine/speculation/speculator.h"
+#include "engine/scheduler/scheduler.h"
 #include "tokenizer/chat/chat_messages.h"
 #include "tokenizer/tokenizer.h"
 
@@ -17,7 +17,7 @@ struct ChatSettings {
   std::vector<int32_t> stop_ids;
   std::vector<std::string> stops;
   int64_t max_tokens = 0;  // of an answer; 0: what the context has room for
-  Speculator* speculator = nullptr;
+  std::shared_ptr<Speculator> speculator = {};
   bool quiet = false;
 };
 
@@ -37,8 +37,7 @@ class ChatSession {
   using InterruptedFn = std::function<bool()>;
 
   // Engine and tokenizer must outlive it.
-  ChatSession(Engine& engine, const Tokenizer& tokenizer, ChatTemplate chat, ChatSettings settings)
-      : engine_(engine), tokenizer_(tokenizer), chat_(std::move(chat)), settings_(std::move(settings)) {}
+  ChatSession(Engine& engine, const Tokenizer& tokenizer, ChatTemplate chat, ChatSettings settings);
 
   // The message in front of the conversation; empty: none. The rest stays.
   void set_system(const std::string& text);
@@ -51,7 +50,7 @@ class ChatSession {
   ChatSettings& settings() noexcept { return settings_; }
 
   // One turn. The answer is shown as it comes, in whole characters. Only tokens that the cache does not hold are run.
-  // interrupted is asked after every token (and every chunk of the prompt); what was written until then stays in the
+  // interrupted is asked after every token (and every layer of the prompt); what was written until then stays in the
   // conversation. When an Error is thrown (context full, a template that does not accept the messages), or the
   // interruption comes before the first token, the conversation is as it was.
   Answer say(const std::string& text, const ShowFn& show, const InterruptedFn& interrupted);
@@ -66,19 +65,20 @@ class ChatSession {
   Answer answer_or_restore(const std::vector<ChatMessage>& before, const ShowFn& show,
                            const InterruptedFn& interrupted);
   std::vector<int32_t> prompt_ids(const std::vector<TextPiece>& pieces) const;
-  std::span<const float> read_prompt(std::span<const int32_t> ids, Answer& answer, const InterruptedFn& interrupted);
-  void write_answer(std::vector<int32_t>& ids, std::span<const float> logits, AnswerText& text, Answer& answer,
+  GenerateRequest generate_request(int64_t n_prompt) const;
+  void write_answer(const std::vector<int32_t>& ids, AnswerText& text, Answer& answer,
                     const InterruptedFn& interrupted);
 
   Engine& engine_;
+  std::function<void()> poll_;  // of the turn under way
+  Scheduler scheduler_;
   const Tokenizer& tokenizer_;
   ChatTemplate chat_;
   ChatSettings settings_;
   std::vector<ChatMessage> messages_;
   json::array tools_;
-  uint64_t attempts_ = 0;  // answers to the same message before
-  SequenceCache sequence_;
-  std::vector<int32_t> past_;  // ids of the conversation; the first sequence_.length() of them are in the cache
+  uint64_t attempts_ = 0;      // answers to the same message before
+  std::vector<int32_t> past_;  // ids of the conversation
   std::string past_text_;      // how the template writes what past_ holds; empty: not known
 };
 

@@ -15,7 +15,6 @@
 #include "engine/generation.h"
 #include "kernels/peak.h"
 #include "load/text.h"
-#include "model/transformer.h"
 
 namespace fathom {
 namespace {
@@ -48,13 +47,17 @@ std::vector<int32_t> prompt_ids(const GenerateOptions& o, const ModelConfig& con
 // What came of a request. An error in the middle (no memory for more of the cache) or a signal loses none of the text
 // before it.
 struct Outcome {
-  FinishReason reason = FinishReason::length;
-  bool context_full = false, interrupted = false;
+  std::vector<int32_t> ids = {};  // generated
+  Ended ended = {};
+  bool context_full = false;
   int signal = 0;  // that came meanwhile; 0: none
-  std::optional<Error> error = {};
 
+  bool interrupted() const { return ended.reason == EndReason::cancelled; }
   const char* name() const {
-    return error ? "error" : interrupted ? "interrupted" : reason == FinishReason::length ? "length" : "stop";
+    return ended.error                         ? "error"
+           : interrupted()                     ? "interrupted"
+           : ended.reason == EndReason::length ? "length"
+                                               : "stop";
   }
 };
 
@@ -71,14 +74,14 @@ void print_figures(const Engine& engine, size_t n_prompt, size_t n_generated, co
       engine.threads());
 }
 
-void print_generated(const std::vector<int32_t>& history, size_t n_prompt, const std::string& text, bool has_text,
-                     const Outcome& outcome, uint64_t seed, const Timing& t, const SpeculationCounts& speculation) {
+void print_generated(const std::vector<int32_t>& prompt, const std::string& text, bool has_text, const Outcome& outcome,
+                     uint64_t seed, const Timing& t, const SpeculationCounts& speculation) {
   json::object out;
-  out["prompt_ids"] = json::array(history.begin(), history.begin() + static_cast<ptrdiff_t>(n_prompt));
-  out["ids"] = json::array(history.begin() + static_cast<ptrdiff_t>(n_prompt), history.end());
+  out["prompt_ids"] = json::array(prompt.begin(), prompt.end());
+  out["ids"] = json::array(outcome.ids.begin(), outcome.ids.end());
   if (has_text) out["text"] = text;
   out["finish_reason"] = outcome.name();
-  if (outcome.error) out["error"] = outcome.error->what();
+  if (outcome.ended.error) out["error"] = outcome.ended.error->what();
   out["seed"] = seed;
   out["load_seconds"] = t.load_s;
   out["prompt_seconds"] = t.prompt_s;
@@ -91,28 +94,38 @@ void print_generated(const std::vector<int32_t>& history, size_t n_prompt, const
   write_json_line(std::move(out));
 }
 
-// Tokens are written until the context is full: the last one needs no room, as nothing comes after it.
-Outcome write_tokens(Engine& engine, SequenceCache& sequence, std::vector<int32_t>& history,
-                     std::span<const float> logits, GenerateRequest request, GeneratedText& text, bool print) {
-  const int64_t most = engine.room(sequence) + 1;
-  const bool is_cut = request.max_tokens < 0 || request.max_tokens > most;
-  if (is_cut) request.max_tokens = most;
+// Tokens are written until the context is full: the last one needs no room, as nothing comes after it. A signal ends it
+// with what was written until then.
+Outcome answer(Engine& engine, ScheduledRequest request, GeneratedText& text, bool print, bool quiet) {
+  const int64_t most = engine.context_tokens() - std::ssize(request.prompt) + 1;
+  int64_t& max_tokens = request.generate.max_tokens;
+  const bool is_cut = max_tokens < 0 || max_tokens > most;
+  if (is_cut) max_tokens = most;
+  Outcome outcome;
+  std::optional<Progress> progress(std::in_place, "prompt", request.prompt.size(), "tokens", quiet);
   const auto show = [&](const std::string& piece) {
     if (print && !piece.empty()) write_stdout(piece);
   };
-  Outcome outcome;
   const StopRequest stop(1);
-  try {
-    outcome.reason = generate(engine, sequence, history, logits, request, [&](int32_t id) {
-      show(text.push(id));
-      outcome.interrupted = stop.signal() != 0 && !text.stopped();
-      return !text.stopped() && !outcome.interrupted;
-    });
-    outcome.context_full = is_cut && outcome.reason == FinishReason::length;
-  } catch (const Error& e) {
-    outcome.error = e;
-  }
-  show(text.finish() + "\n");
+  request.events.on_token = [&](const TokenScore& token) {
+    progress.reset();
+    outcome.ids.push_back(token.id);
+    show(text.push(token.id));
+    return !text.stopped();
+  };
+  SchedulerOptions options = offline_options(1);
+  Scheduler* running = nullptr;
+  options.poll = [&] {
+    constexpr RequestId kOnlyOne = 1;
+    if (stop.signal() != 0) running->cancel(kOnlyOne);
+    if (progress) progress->set(static_cast<uint64_t>(running->n_read(kOnlyOne)));
+  };
+  Scheduler scheduler(engine, std::move(options));
+  running = &scheduler;
+  outcome.ended = generate(scheduler, std::move(request));
+  progress.reset();
+  outcome.context_full = is_cut && outcome.ended.reason == EndReason::length;
+  if (!outcome.ended.error || !outcome.ids.empty()) show(text.finish() + "\n");
   outcome.signal = stop.signal();
   return outcome;
 }
@@ -129,42 +142,37 @@ void run_generate(const GenerateOptions& o, TraceFile& trace) {
   SamplingOptions sampling = o.sampling;
   if (sampling.dry_multiplier > 0) sampling.dry_breakers = dry_breaker_ids(tokenizer, o.dry_breakers);
   GeneratedText text(tokenizer, o.stops);
-  std::vector<int32_t> history = prompt_ids(o, model.config, tokenizer);
-  const size_t n_prompt = history.size();
+  const std::vector<int32_t> prompt = prompt_ids(o, model.config, tokenizer);
+  const LoadedEngineOptions options = engine_options(o.model);
+  const int64_t context = context_tokens(model.config, options.engine);
+  check_prompt(prompt, model.config, context, context);
   ThreadPool pool(o.model.threads, numa());
-  LoadedEngine loaded(pool, model, engine_options(o.model));
+  LoadedEngine loaded(pool, model, options);
   Engine& engine = loaded.engine;
-  LoadedSpeculator speculator(o.speculation, o.model, pool, engine, tokenizer);
+  const LoadedSpeculator speculator(o.speculation, o.model, pool, engine, tokenizer);
   timing.load_s = clock_seconds() - start;
   print_seed(o.sampling, o.model.quiet || o.json);
 
-  const double prompt_start = clock_seconds();
-  SequenceCache sequence;
-  std::span<const float> logits;
-  {
-    Progress progress("prompt", n_prompt, "tokens", o.model.quiet);
-    logits = engine.append(sequence, history, [&](int64_t done) { progress.set(static_cast<uint64_t>(done)); });
-  }
-  timing.prompt_s = clock_seconds() - prompt_start;
-
-  const double generate_start = clock_seconds();
-  const GenerateRequest request{.max_tokens = o.n,
-                                .sampling = std::move(sampling),
-                                .stop_ids = o.ignore_eos ? std::vector<int32_t>{} : stop_ids(model.config, tokenizer),
-                                .n_usable_ids = usable_ids(model.config, tokenizer),
-                                .speculator = speculator.get()};
-  const Outcome outcome = write_tokens(engine, sequence, history, logits, request, text, !o.json);
-  timing.generate_s = clock_seconds() - generate_start;
+  ScheduledRequest request{.prompt = prompt};
+  request.generate = {.max_tokens = o.n,
+                      .sampling = std::move(sampling),
+                      .stop_ids = o.ignore_eos ? std::vector<int32_t>{} : stop_ids(model.config, tokenizer),
+                      .n_usable_ids = usable_ids(model.config, tokenizer),
+                      .speculator = speculator.get()};
+  const Outcome outcome = answer(engine, std::move(request), text, !o.json, o.model.quiet);
+  const RequestTimes& times = outcome.ended.times;
+  const double first_token = times.first_token > 0 ? times.first_token : times.ended;
+  timing.prompt_s = first_token - times.submitted;
+  timing.generate_s = times.ended - first_token;
   const SpeculationCounts counts = counts_of(speculator.get());
-  if (o.json)
-    print_generated(history, n_prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
-  if (outcome.error || outcome.signal != 0) trace.finish_or_say();
-  if (outcome.error) throw Error(*outcome.error);
+  if (o.json) print_generated(prompt, text.text(), tokenizer != nullptr, outcome, o.sampling.seed, timing, counts);
+  if (outcome.ended.error || outcome.signal != 0) trace.finish_or_say();
+  if (outcome.ended.error) throw Error(*outcome.ended.error);
   if (outcome.signal != 0) end_by(outcome.signal);
   if (outcome.context_full && !o.model.quiet)
     print_notice(fmt::format("the context is full: {} tokens; a larger --ctx makes room (the model allows {})",
-                             history.size(), model.config.max_position_embeddings));
-  if (!o.model.quiet && !o.json) print_figures(engine, n_prompt, history.size() - n_prompt, timing, counts);
+                             prompt.size() + outcome.ids.size(), model.config.max_position_embeddings));
+  if (!o.model.quiet && !o.json) print_figures(engine, prompt.size(), outcome.ids.size(), timing, counts);
   trace.finish();
 }
 

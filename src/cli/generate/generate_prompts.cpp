@@ -1,5 +1,5 @@
 // fathom generate --prompts: many prompts in one load, several of them decoded in one step. An answer has the bits that
-// it has alone (Engine::step), so its text does not depend on its neighbours.
+// it has alone (engine/scheduler), so its text does not depend on its neighbours.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -16,6 +16,7 @@
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "data/text/text_stream.h"
+#include "engine/generation.h"
 #include "load/text.h"
 #include "train/run/append_file.h"
 
@@ -96,33 +97,31 @@ class Answers {
   size_t n_found_ = 0;
 };
 
-// As the answer shows them (engine/sampler.h).
-json::object shown(const TokenLogprobs& logprobs) {
+// As the answer shows it (engine/scheduler/request.h).
+json::object shown(const TokenScore& token) {
   json::array top;
-  for (const TokenLogprob& t : logprobs.top) top.push_back(json::array{t.id, t.logprob});
-  return {{"logprob", logprobs.chosen}, {"top", std::move(top)}};
+  for (const auto& [id, logprob] : token.top) top.push_back(json::array{id, logprob});
+  return {{"logprob", token.logprob}, {"top", std::move(top)}};
 }
 
 // A prompt that is being answered.
 struct Answering {
   const PromptRequest& request;
   size_t number;
-  int64_t left;  // tokens that may still be written
   GeneratedText text;
-  std::vector<int32_t> history = request.ids;
-  SequenceCache sequence = {};
+  std::vector<int32_t> ids = {};
   json::array logprobs = {};
-  const char* finish_reason = nullptr;  // nullptr: it goes on
-  std::string error = {};               // that ended it
-
-  bool finished() const noexcept { return finish_reason != nullptr; }
 };
 
 class PromptRun {
  public:
   PromptRun(Engine& engine, const Tokenizer* tokenizer, const std::vector<PromptRequest>& requests,
             const GenerateOptions& options)
-      : engine_(engine), tokenizer_(tokenizer), requests_(requests), options_(options) {
+      : engine_(engine),
+        tokenizer_(tokenizer),
+        requests_(requests),
+        options_(options),
+        scheduler_(engine, offline_options(options.batch)) {
     if (!options.ignore_eos) stop_ids_ = stop_ids(engine.config(), tokenizer);
     n_usable_ = usable_ids(engine.config(), tokenizer);
   }
@@ -131,8 +130,9 @@ class PromptRun {
     next_ = next_written_ = answers.n_found();
     Progress progress("answering", requests_.size(), "prompts", options_.model.quiet);
     while (next_written_ < requests_.size()) {
-      while (next_ < requests_.size() && std::ssize(active_) < options_.batch) start(next_++);
-      step();
+      while (next_ < requests_.size() && scheduler_.n_running() + scheduler_.n_queued() < options_.batch)
+        start(next_++);
+      scheduler_.step();
       for (; !done_.empty() && done_.begin()->first == next_written_; ++next_written_) {
         answers.write(std::move(done_.begin()->second));
         done_.erase(done_.begin());
@@ -145,7 +145,6 @@ class PromptRun {
   }
 
  private:
-  // Its prompt is run alone; the first token follows from that.
   void start(size_t number) {
     const PromptRequest& r = requests_[number];
     if (!r.error.empty()) {
@@ -153,67 +152,28 @@ class PromptRun {
       return;
     }
     const int64_t room = engine_.context_tokens() - std::ssize(r.ids) + 1;
-    const int64_t left = r.max_tokens < 0 ? room : std::min(r.max_tokens, room);
-    auto a = std::make_unique<Answering>(
-        Answering{.request = r, .number = number, .left = left, .text = GeneratedText(tokenizer_, r.stops)});
-    const std::span<const float> logits = engine_.append(a->sequence, a->history);
-    choose(*a, logits);
-    active_.push_back(std::move(a));
-  }
-
-  // One more token of every prompt that is being answered.
-  void step() {
-    finish_answers();
-    if (active_.empty()) return;
-    std::vector<StepInput> inputs;
-    for (const auto& a : active_) inputs.push_back({&a->sequence, std::span(a->history).last(1)});
-    const MatView<const float> logits = engine_.step(inputs);
-    for (size_t i = 0; i < active_.size(); ++i) {
-      const auto row = logits.vec(static_cast<int64_t>(i));
-      choose(*active_[i], {row.data, static_cast<size_t>(row.size)});
-    }
-    finish_answers();
+    const auto a = std::make_shared<Answering>(
+        Answering{.request = r, .number = number, .text = GeneratedText(tokenizer_, r.stops)});
+    ScheduledRequest request{.prompt = r.ids};
+    request.generate.max_tokens = r.max_tokens < 0 ? room : std::min(r.max_tokens, room);
+    request.generate.sampling = r.sampling;
+    request.generate.stop_ids = stop_ids_;
+    request.generate.n_usable_ids = n_usable_;
+    request.logprobs = options_.logprobs;
+    request.events.on_token = [this, a](const TokenScore& token) {
+      a->ids.push_back(token.id);
+      if (options_.logprobs >= 0) a->logprobs.push_back(shown(token));
+      a->text.push(token.id);
+      return !a->text.stopped();
+    };
+    request.events.on_end = [this, a](const Ended& ended) { finish(*a, ended); };
+    scheduler_.submit(std::move(request));
   }
 
   // What goes wrong with one of them (logits that are no numbers) ends that one.
-  void choose(Answering& a, std::span<const float> logits) {
-    try {
-      choose_next(a, logits);
-    } catch (const Error& e) {
-      a.finish_reason = "error";
-      a.error = e.what();
-      if (n_failed_++ == 0) first_error_ = fmt::format("prompt {}: {}", a.number + 1, a.error);
-    }
-  }
-
-  void choose_next(Answering& a, std::span<const float> logits) {
-    if (a.left == 0) {
-      a.finish_reason = "length";
-      return;
-    }
-    const int32_t id =
-        sample(logits, n_usable_, a.history, std::ssize(a.history), a.request.sampling, {}, std::ssize(a.request.ids));
-    if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) {
-      a.finish_reason = "stop";
-      return;
-    }
-    a.history.push_back(id);
-    --a.left;
-    if (options_.logprobs >= 0) a.logprobs.push_back(shown(token_logprobs(logits, n_usable_, id, options_.logprobs)));
-    a.text.push(id);
-    if (a.text.stopped())
-      a.finish_reason = "stop";
-    else if (a.left == 0)
-      a.finish_reason = "length";
-  }
-
-  void finish_answers() {
-    std::erase_if(active_, [&](const std::unique_ptr<Answering>& a) {
-      if (!a->finished()) return false;
-      engine_.cache().truncate(a->sequence, 0);
-      done_.emplace(a->number, answer_of(*a));
-      return true;
-    });
+  void finish(Answering& a, const Ended& ended) {
+    done_.emplace(a.number, answer_of(a, ended));
+    if (ended.error && n_failed_++ == 0) first_error_ = fmt::format("prompt {}: {}", a.number + 1, ended.error->what());
   }
 
   static json::object with_id(const PromptRequest& r, const json::object& more) {
@@ -223,15 +183,15 @@ class PromptRun {
     return out;
   }
 
-  json::object answer_of(Answering& a) const {
+  json::object answer_of(Answering& a, const Ended& ended) const {
     a.text.finish();
     json::object out = with_id(a.request, {});
     out["prompt_ids"] = json::array(a.request.ids.begin(), a.request.ids.end());
-    out["ids"] = json::array(a.history.begin() + std::ssize(a.request.ids), a.history.end());
+    out["ids"] = json::array(a.ids.begin(), a.ids.end());
     const std::string& text = a.text.text();
     if (tokenizer_ != nullptr) out["text"] = text.substr(text.starts_with(a.request.gap) ? a.request.gap.size() : 0);
-    out["finish_reason"] = a.finish_reason;
-    if (!a.error.empty()) out["error"] = a.error;
+    out["finish_reason"] = ended.error ? "error" : ended.reason == EndReason::length ? "length" : "stop";
+    if (ended.error) out["error"] = ended.error->what();
     if (a.request.sampling.temperature > 0) out["seed"] = a.request.sampling.seed;
     if (options_.logprobs >= 0) out["logprobs"] = std::move(a.logprobs);
     return out;
@@ -241,11 +201,11 @@ class PromptRun {
   const Tokenizer* tokenizer_;
   const std::vector<PromptRequest>& requests_;
   const GenerateOptions& options_;
+  Scheduler scheduler_;
   std::vector<int32_t> stop_ids_;
   int64_t n_usable_ = 0;
   size_t next_ = 0, next_written_ = 0, n_failed_ = 0;
   std::string first_error_;
-  std::vector<std::unique_ptr<Answering>> active_;
   std::map<size_t, json::object> done_;  // that wait for those before them
 };
 

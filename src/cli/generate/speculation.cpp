@@ -89,7 +89,7 @@ LoadedSpeculator::LoadedSpeculator(const SpeculationOptions& o, const ModelOptio
     draft_ = std::make_shared<Draft>(o, model_options, pool, engine, tokenizer);
     proposers.push_back(std::make_unique<DraftModel>(draft_->loaded.engine));
   }
-  speculator_.emplace(std::move(proposers), o.tokens);
+  speculator_ = std::make_shared<Speculator>(std::move(proposers), o.tokens);
 }
 
 std::string speculation_figures(const SpeculationCounts& c) {

@@ -23,12 +23,12 @@ class LoadedSpeculator {
   // model's vocabulary is another. options: valid.
   LoadedSpeculator(const SpeculationOptions& options, const ModelOptions& model_options, ThreadPool& pool,
                    const Engine& engine, const Tokenizer* tokenizer);
-  Speculator* get() noexcept { return speculator_ ? &*speculator_ : nullptr; }  // nullptr: plain decoding
+  const std::shared_ptr<Speculator>& get() const noexcept { return speculator_; }  // nullptr: plain decoding
 
  private:
   struct Draft;
   std::shared_ptr<Draft> draft_;  // outlives the speculator
-  std::optional<Speculator> speculator_;
+  std::shared_ptr<Speculator> speculator_;
 };
 
 // "; drafted 120 tokens, 80 accepted, 1.67 tokens a step"; empty when nothing was drafted.

@@ -11,7 +11,7 @@ constexpr int64_t kFirstRows = 128;  // when nothing is known
 
 }  // namespace
 
-const DecayedMean* Pace::alone(int64_t n_decoding) const noexcept {
+const DecayedMean* PassagePace::alone(int64_t n_decoding) const noexcept {
   const size_t n = std::min(kMaxRows, static_cast<size_t>(n_decoding));
   for (size_t d = 0; d <= kMaxRows; ++d) {
     if (n + d <= kMaxRows && alone_[n + d].is_known()) return &alone_[n + d];
@@ -20,10 +20,10 @@ const DecayedMean* Pace::alone(int64_t n_decoding) const noexcept {
   return nullptr;
 }
 
-DecayedMean& Pace::alone_of(int64_t n) noexcept { return alone_[std::min(kMaxRows, static_cast<size_t>(n))]; }
+DecayedMean& PassagePace::alone_of(int64_t n) noexcept { return alone_[std::min(kMaxRows, static_cast<size_t>(n))]; }
 
-int64_t Pace::passage_rows(int64_t n_decoding, int64_t most) const noexcept {
-  if (n_decoding == 0) return most;
+int64_t PassagePace::passage_rows(int64_t n_decoding, int64_t most) const noexcept {
+  if (n_decoding == 0 || std::isinf(stretch_)) return most;
   if (!row_.is_known()) return std::min(most, kFirstRows);
   const DecayedMean* layer = alone(n_decoding);
   if (layer == nullptr) return std::min(most, kFirstRows);
@@ -31,7 +31,7 @@ int64_t Pace::passage_rows(int64_t n_decoding, int64_t most) const noexcept {
   return std::clamp(static_cast<int64_t>(std::min(1e9, seconds / row_.value())), std::min(most, kFewestRows), most);
 }
 
-void Pace::begin(int64_t n_decoding, int64_t rows) noexcept {
+void PassagePace::begin(int64_t n_decoding, int64_t rows) noexcept {
   n_decoding_ = n_decoding;
   rows_ = rows;
   start_ = last_ = clock_();
@@ -40,7 +40,7 @@ void Pace::begin(int64_t n_decoding, int64_t rows) noexcept {
   refused_at_ = -1;
 }
 
-bool Pace::allows(int64_t layer) noexcept {
+bool PassagePace::allows(int64_t layer) noexcept {
   const double now = clock_(), taken = now - last_;
   const DecayedMean* alone_layer = n_decoding_ > 0 ? alone(n_decoding_) : nullptr;
   const double own = alone_layer != nullptr ? alone_layer->value() : 0;
@@ -53,14 +53,14 @@ bool Pace::allows(int64_t layer) noexcept {
   last_ = now;
   const bool is_first = !was_asked_;
   was_asked_ = true;
-  if (n_decoding_ == 0 || is_first) return took_part_ = true;
+  if (n_decoding_ == 0 || is_first || std::isinf(stretch_)) return took_part_ = true;
   const double left = (layers_ - static_cast<double>(layer)) * own + row_.value() * static_cast<double>(rows_);
   took_part_ = now - start_ + left <= stretch_ * layers_ * own;
   if (!took_part_) refused_at_ = layer;
   return took_part_;
 }
 
-void Pace::finish() noexcept {
+void PassagePace::finish() noexcept {
   const double now = clock_();
   seconds_ = now - start_;
   if (n_decoding_ == 0) return;

@@ -1,6 +1,6 @@
 // How much of a passage a step may carry, so that running sequences get their next token in time. With D the seconds of
 // a step without a passage, a step may take stretch * D; times are measured as they come, and nothing here changes what
-// is computed.
+// is computed. An infinite stretch: nobody waits for the next token, and a passage crosses all layers at once.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -23,10 +23,10 @@ class DecayedMean {
   int64_t n_ = 0;
 };
 
-class Pace {
+class PassagePace {
  public:
   // clock: seconds that never go back.
-  Pace(
+  PassagePace(
       int64_t layers, double stretch, std::function<double()> clock = [] { return clock_seconds(); })
       : layers_(static_cast<double>(layers)), stretch_(stretch), clock_(std::move(clock)) {}
 

@@ -57,6 +57,13 @@ int64_t Scheduler::cache_tokens_in_use() const noexcept {
   return (cache.n_blocks() - cache.pool().n_free() - prefixes_.n_idle()) * kBlockTokens;
 }
 
+int64_t Scheduler::n_read(RequestId id) const noexcept {
+  const auto at = std::find_if(running_.begin(), running_.end(), [&](const auto& job) { return job->id == id; });
+  if (at == running_.end()) return 0;
+  const int64_t asked = (*at)->n_asked, crossed = passage_ ? asked * passage_->layers : 0;
+  return (*at)->cache.length() - asked + crossed / engine_.config().num_hidden_layers;
+}
+
 // ---- what waits ----
 
 void check_prompt(std::span<const int32_t> prompt, const ModelConfig& config, int64_t context_tokens,
@@ -329,8 +336,8 @@ std::vector<Scheduler::Job*> Scheduler::decoding() {
   return ready;
 }
 
-StepReport Scheduler::step() {
-  StepReport report;
+SchedulerStep Scheduler::step() {
+  SchedulerStep report;
   if (options_.poll) options_.poll();
   drop_ended();
   admit();
@@ -350,12 +357,38 @@ StepReport Scheduler::step() {
   return report;
 }
 
-void Scheduler::run(const std::vector<Job*>& ready, StepReport& report) {
+// The last token of each, and drafts behind it as far as the cache has room that nobody else needs.
+std::vector<StepInput> Scheduler::inputs_of(const std::vector<Job*>& ready) {
+  const auto blocks_after = [](const Job& job, int64_t n) { return blocks_of(job.cache.length() + n); };
   std::vector<StepInput> inputs;
+  int64_t spare = engine_.cache().pool().n_free(), rows_beside = std::ssize(ready) - 1;
   for (Job* job : ready) {
     inputs.push_back(input_of(*job, 1));
     inputs.back().logits = Batch::Logits::last;
+    spare -= blocks_after(*job, 1) - std::ssize(job->cache.blocks());
   }
+  if (passage_) return inputs;  // whose steps are not those that were timed
+  for (size_t i = 0; i < ready.size(); ++i) {
+    Job& job = *ready[i];
+    if (!job.speculation) continue;
+    draft(job, inputs[i], rows_beside, (blocks_after(job, 1) + spare) * kBlockTokens - job.cache.length());
+    const int64_t n = std::ssize(inputs[i].ids);
+    rows_beside += n - 1;
+    spare -= blocks_after(job, n) - blocks_after(job, 1);
+  }
+  return inputs;
+}
+
+// At most `most` ids in all.
+void Scheduler::draft(Job& job, StepInput& input, int64_t rows_beside, int64_t most) {
+  most = std::min({most, job.request.generate.max_tokens - job.n_generated(),
+                   engine_.context_tokens() - job.cache.length(), engine_.chunk_tokens()});
+  input.ids = job.speculation->ids_to_verify(job.history, most, {step_times_, rows_beside});
+  input.logits = Batch::Logits::all;
+}
+
+void Scheduler::run(const std::vector<Job*>& ready, SchedulerStep& report) {
+  const std::vector<StepInput> inputs = inputs_of(ready);
   if (inputs.empty() && !passage_) return;
   const int64_t rows = passage_ ? passage_->batch.rows() : 0, layers = passage_ ? passage_->layers : 0;
   pace_.begin(std::ssize(ready), rows);
@@ -364,10 +397,16 @@ void Scheduler::run(const std::vector<Job*>& ready, StepReport& report) {
                : engine_.step(inputs);
   report = {.n_decoded = std::ssize(ready), .passage_rows = rows};
   if (passage_) report.passage_layers = passage_->layers - layers;
-  std::vector<std::pair<Job*, VecView<const float>>> chosen;
+  Rows chosen;
   chosen.reserve(ready.size() + readers_.size());
   int64_t row = 0;
-  for (Job* job : ready) chosen.emplace_back(job, logits.vec(row++));
+  for (size_t i = 0; i < ready.size(); ++i) {
+    const int64_t n = std::ssize(inputs[i].ids);
+    if (inputs[i].logits == Batch::Logits::all) ready[i]->speculation->verified(logits.sub_rows(row, n));
+    chosen.emplace_back(ready[i], logits.vec(row));
+    row += n;
+  }
+  const bool was_alone = !passage_;
   if (passage_ && engine_.has_arrived(*passage_)) {
     const Passage arrived = std::move(*passage_);
     passage_.reset();
@@ -376,11 +415,11 @@ void Scheduler::run(const std::vector<Job*>& ready, StepReport& report) {
   choose(std::move(chosen));
   pace_.finish();
   report.seconds = pace_.seconds();
+  if (was_alone) step_times_.record(row, report.seconds);
 }
 
 // The readers of a passage that has arrived, whose logits these are.
-void Scheduler::take_arrived(const Passage& passage, MatView<const float> logits,
-                             std::vector<std::pair<Job*, VecView<const float>>>& chosen) {
+void Scheduler::take_arrived(const Passage& passage, MatView<const float> logits, Rows& chosen) {
   int64_t first_row = 0, row = 0;
   for (Job* job : std::exchange(readers_, {})) {
     const int64_t n = std::exchange(job->n_asked, 0), first = job->cache.length() - n;
@@ -444,13 +483,18 @@ void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t firs
       job.is_lost = true;
 }
 
-// One token of every row, chosen by all threads.
-void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) {
+// A token of every row; where it was drafted, the next one follows from the row of the draft.
+void Scheduler::choose(Rows rows) {
+  const Zone zone("sample", std::ssize(rows));
+  while (!rows.empty()) rows = choose_one_each(rows);
+}
+
+// By all threads. Returns the rows that tokens can be chosen from next.
+Scheduler::Rows Scheduler::choose_one_each(const Rows& rows) {
   struct Choice {
     TokenScore token;
     std::optional<Error> error;
   };
-  const Zone zone("sample", std::ssize(rows));
   std::vector<Choice> choices(rows.size());
   engine_.pool().parallel_for_dynamic(std::ssize(rows), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -472,15 +516,34 @@ void Scheduler::choose(std::vector<std::pair<Job*, VecView<const float>>> rows) 
       }
     }
   });
+  Rows next;
   for (size_t i = 0; i < rows.size(); ++i) {
     Job& job = *rows[i].first;
-    if (choices[i].error)
+    const GenerateRequest& g = job.request.generate;
+    if (choices[i].error) {
       end(job, EndReason::error, choices[i].error);
-    else if (job.request.generate.max_tokens <= 0)
+      continue;
+    }
+    if (g.max_tokens <= 0) {
       end(job, EndReason::length);
+      continue;
+    }
+    if (g.speculator != nullptr && !job.speculation)
+      job.speculation.emplace(*g.speculator, job.history, g, engine_.config().vocab_size);
+    if (!take_token(job, choices[i].token) || !job.speculation) continue;
+    if (const auto row = job.speculation->logits_of_draft(job.history))
+      next.emplace_back(&job, VecView<const float>{row->data(), std::ssize(*row)});
     else
-      take_token(job, choices[i].token);
+      forget_undecided(job);
   }
+  return next;
+}
+
+// Takes the tokens out of the cache that were drafted and not chosen.
+void Scheduler::forget_undecided(Job& job) {
+  if (!job.speculation) return;
+  if (const int64_t n = job.speculation->forget_undecided(); n > 0)
+    engine_.cache().truncate(job.cache, job.cache.length() - n);
 }
 
 // The ids that the request's constraint allows; empty: all.
@@ -491,21 +554,26 @@ std::span<const uint64_t> Scheduler::allowed_of(const Job& job) {
   return job.request.constraint->allowed().words;
 }
 
-void Scheduler::take_token(Job& job, const TokenScore& token) {
+// false: the request has ended.
+bool Scheduler::take_token(Job& job, const TokenScore& token) {
   const GenerateRequest& g = job.request.generate;
   Matcher* constraint = job.request.constraint.get();
   if (constraint != nullptr) check(constraint->accept(token.id), "a token that was allowed");
   if (job.ended.times.first_token == 0) job.ended.times.first_token = clock_seconds();
+  const auto ended = [&](EndReason reason, std::optional<Error> error = {}) {
+    end(job, reason, std::move(error));
+    return false;
+  };
   const bool is_stop = std::find(g.stop_ids.begin(), g.stop_ids.end(), token.id) != g.stop_ids.end();
-  if (is_stop || (constraint != nullptr && constraint->ended())) return end(job, EndReason::stop_token);
+  if (is_stop || (constraint != nullptr && constraint->ended())) return ended(EndReason::stop_token);
   job.history.push_back(token.id);
   ++counts_.generated_tokens;
   charged_[job.request.owner] += 1;
   bool goes_on = true;
   if (!told([&] { goes_on = !job.request.events.on_token || job.request.events.on_token(token); }))
-    return end(job, EndReason::error, no_memory());
-  if (!goes_on) return end(job, EndReason::stopped_by_caller);
-  if (job.n_generated() >= g.max_tokens) end(job, EndReason::length);
+    return ended(EndReason::error, no_memory());
+  if (!goes_on) return ended(EndReason::stopped_by_caller);
+  return job.n_generated() < g.max_tokens || ended(EndReason::length);
 }
 
 void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) {
@@ -516,6 +584,7 @@ void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) {
       error = no_memory();
     }
   }
+  forget_undecided(job);
   told([&] { index(job, true); });  // where that fails, nobody finds this prefix
   job.cache = {};
   job.ended.reason = reason;

@@ -1,6 +1,7 @@
 // Many requests on one engine: continuous batching with shared prefixes and preemption.
 //
-// Every step is one batch: the next token of every running sequence, and beside it some layers of a passage, in which a
+// Every step is one batch: the next token of every running sequence (and, where measured times say that it pays, drafts
+// of those after it: speculator.h), and beside it some layers of a passage, in which a
 // piece of waiting prompts crosses the network (model/transformer.h). So a long prompt holds up nobody: the passage
 // takes part for as many layers as keep the step within `stretch` times the time of a step without it.
 //
@@ -18,6 +19,7 @@
 #include "engine/engine.h"
 #include "engine/scheduler/pace.h"
 #include "engine/scheduler/request.h"
+#include "engine/speculation/speculator.h"
 #include "kvcache/prefix_index.h"
 
 namespace fathom {
@@ -38,7 +40,7 @@ struct SchedulerCounts {
 };
 
 // What one step did, for metrics.
-struct StepReport {
+struct SchedulerStep {
   int64_t n_decoded = 0;       // sequences that got a token
   int64_t passage_rows = 0;    // of the passage beside them
   int64_t passage_layers = 0;  // that it took part in
@@ -63,12 +65,14 @@ class Scheduler {
   void end_all(EndReason reason, const std::optional<Error>& error);
   bool has_work() const noexcept { return !queue_.empty() || !running_.empty(); }
   // One step; does nothing without work. What the engine throws ends the requests of the step with that error.
-  StepReport step();
+  SchedulerStep step();
 
   int64_t n_running() const noexcept { return std::ssize(running_); }
   int64_t n_queued() const noexcept { return std::ssize(queue_); }
   int64_t queued_tokens() const noexcept { return queued_tokens_; }
   int64_t cache_tokens() const noexcept { return engine_.cache().n_blocks() * kBlockTokens; }
+  // Of the request's tokens, those read so far; what is crossing the network counts by its layers. For a progress bar.
+  int64_t n_read(RequestId id) const noexcept;
   int64_t cache_tokens_in_use() const noexcept;  // without what only the index of prefixes holds
   const SchedulerCounts& counts() const noexcept { return counts_; }
   const PrefixCounts& prefix_counts() const noexcept { return prefixes_.counts(); }
@@ -89,6 +93,7 @@ class Scheduler {
 
     int64_t n_scored = 0;                // tokens of the prompt whose scores and states have been used
     std::vector<double> state_sum = {};  // of the prompt's last hidden states
+    std::optional<Speculation> speculation = {};
 
     bool reads_all() const noexcept { return request.prompt_logprobs >= 0 || request.events.on_mean_state; }
     bool is_read() const noexcept { return cache.length() >= std::ssize(history); }
@@ -98,6 +103,7 @@ class Scheduler {
     int64_t n_generated() const noexcept { return std::ssize(history) - n_prompt; }
   };
   using Jobs = std::vector<std::unique_ptr<Job>>;
+  using Rows = std::vector<std::pair<Job*, VecView<const float>>>;  // logits that a token is chosen from
 
   // ---- what waits ----
   void drop_ended();
@@ -117,15 +123,18 @@ class Scheduler {
   void preempt(Job& job);
   // ---- steps ----
   std::vector<Job*> decoding();
-  void run(const std::vector<Job*>& decoding, StepReport& report);
+  void run(const std::vector<Job*>& decoding, SchedulerStep& report);
+  std::vector<StepInput> inputs_of(const std::vector<Job*>& decoding);
+  void draft(Job& job, StepInput& input, int64_t rows_beside, int64_t most);
   void fail(std::vector<Job*> jobs, const Error& error);
-  void take_arrived(const Passage& passage, MatView<const float> logits,
-                    std::vector<std::pair<Job*, VecView<const float>>>& chosen);
+  void take_arrived(const Passage& passage, MatView<const float> logits, Rows& chosen);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
   void add_states(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position);
-  void choose(std::vector<std::pair<Job*, VecView<const float>>> rows);
+  void choose(Rows rows);
+  Rows choose_one_each(const Rows& rows);
+  void forget_undecided(Job& job);
   static std::span<const uint64_t> allowed_of(const Job& job);
-  void take_token(Job& job, const TokenScore& token);
+  bool take_token(Job& job, const TokenScore& token);
   void end(Job& job, EndReason reason, std::optional<Error> error = {});
   std::vector<uint64_t> keys_of(const Job& job, int64_t n) const;
   void index(Job& job, bool ends);
@@ -139,7 +148,8 @@ class Scheduler {
   RequestId next_id_ = 1;
   std::optional<Passage> passage_;
   std::vector<Job*> readers_;  // of the passage, in its order
-  Pace pace_;
+  PassagePace pace_;
+  StepTimes step_times_;  // of steps without a passage
   SchedulerCounts counts_;
 };
 

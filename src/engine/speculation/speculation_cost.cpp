@@ -11,7 +11,6 @@ constexpr double kPrior = 0.5;         // of a draft of which nothing is known, 
 constexpr double kKeepSeen = 0.92;     // an average over about 12 drafts
 constexpr double kKeepUnseen = 0.995;  // a kind that is given up is tried again after some 50 to 100 steps
 constexpr double kLeastGain = 1.05;    // below it noise decides
-constexpr int64_t kMostRows = 1 + kMaxDraft;
 
 }  // namespace
 
@@ -31,28 +30,31 @@ std::optional<double> RecentMedian::median(int64_t step, int64_t least) const no
 }
 
 void StepTimes::record(int64_t rows, double seconds) noexcept {
-  check(rows >= 1 && rows <= kMostRows, "a step of 1 + kMaxDraft rows at most");
-  by_rows_[static_cast<size_t>(rows)].record(seconds, n_steps_++);
+  check(rows >= 1, "a step has rows");
+  if (rows <= kMostTimedRows) by_rows_[static_cast<size_t>(rows)].record(seconds, n_steps_);
+  ++n_steps_;
 }
 
 std::optional<double> StepTimes::seconds(int64_t rows) const noexcept {
-  const auto plain = measured(1), own = measured(rows);
-  if (!plain || own) return plain ? own : std::nullopt;
-  int64_t below = rows - 1, above = rows + 1;
-  while (!measured(below)) --below;
-  while (above <= kMostRows && !measured(above)) ++above;
+  if (rows > kMostTimedRows) return std::nullopt;
+  if (const auto own = measured(rows)) return own;
+  int64_t below = rows - 1, above = rows + 1, smallest = 1;
+  while (below > 0 && !measured(below)) --below;
+  if (below == 0) return std::nullopt;
+  while (above <= kMostTimedRows && !measured(above)) ++above;
   const double from = *measured(below);
-  if (above <= kMostRows)
+  if (above <= kMostTimedRows)
     return from + (*measured(above) - from) * static_cast<double>(rows - below) / static_cast<double>(above - below);
-  if (below == 1) return plain;
-  const double slope = (from - *plain) / static_cast<double>(below - 1);
+  while (!measured(smallest)) ++smallest;
+  if (smallest == below) return from;
+  const double slope = (from - *measured(smallest)) / static_cast<double>(below - smallest);
   return from + std::max(0.0, slope) * static_cast<double>(rows - below);
 }
 
 int64_t StepTimes::most_rows() const noexcept {
-  int64_t rows = kMostRows;
+  int64_t rows = kMostTimedRows;
   while (rows > 1 && !measured(rows)) --rows;
-  return std::min(kMostRows, 2 * rows);
+  return std::min(kMostTimedRows, 2 * rows);
 }
 
 void Acceptance::record(int64_t n_accepted, bool then_rejected) noexcept {
@@ -75,15 +77,17 @@ double Acceptance::rate(int64_t j) const noexcept {
   return rate;
 }
 
-DraftLength best_count(const StepTimes& times, const Acceptance& acceptance, double seconds_per_draft,
-                       int64_t most) noexcept {
-  const auto plain = times.seconds(1);
+DraftLength best_count(const StepTimes& times, const Acceptance& acceptance, double seconds_per_draft, int64_t most,
+                       int64_t rows_beside) noexcept {
+  const int64_t rows = 1 + rows_beside;
+  const auto plain = times.seconds(rows);
   if (!plain) return {};
-  DraftLength best{.n = 0, .tokens_per_second = 1 / *plain};
-  double least = kLeastGain * best.tokens_per_second, tokens = 1, all_right = 1;
-  for (int64_t k = 1; k <= std::min(most, times.most_rows() - 1); ++k) {
+  double tokens = static_cast<double>(rows), all_right = 1;
+  DraftLength best{.n = 0, .tokens_per_second = tokens / *plain};
+  double least = kLeastGain * best.tokens_per_second;
+  for (int64_t k = 1; k <= std::min(most, times.most_rows() - rows); ++k) {
     tokens += all_right *= acceptance.rate(k);
-    const double rate = tokens / (*times.seconds(1 + k) + static_cast<double>(k) * seconds_per_draft);
+    const double rate = tokens / (*times.seconds(rows + k) + static_cast<double>(k) * seconds_per_draft);
     if (rate <= least) continue;
     best = {k, rate};
     least = rate;

@@ -13,13 +13,13 @@ Speculator::Speculator(std::vector<std::unique_ptr<Proposer>> proposers, int64_t
   }
 }
 
-DraftLength Speculator::count(Source& source, int kind, int64_t most) const {
+DraftLength Speculator::count(Source& source, int kind, int64_t most, const StepCost& cost) const {
   if (always_ > 0) return {.n = std::min(always_, most), .tokens_per_second = 1};
-  const double per_draft = source.seconds_per_draft.median(times_.n_steps(), 2).value_or(0);
-  return best_count(times_, source.by_kind[static_cast<size_t>(kind)], per_draft, most);
+  const double per_draft = source.seconds_per_draft.median(cost.times.n_steps(), 2).value_or(0);
+  return best_count(cost.times, source.by_kind[static_cast<size_t>(kind)], per_draft, most, cost.rows_beside);
 }
 
-Speculator::Draft Speculator::draft(std::span<const int32_t> history, int64_t most) {
+Speculator::Draft Speculator::draft(std::span<const int32_t> history, int64_t most, const StepCost& cost) {
   Source* chosen = nullptr;
   Draft draft;
   DraftLength best;
@@ -27,7 +27,7 @@ Speculator::Draft Speculator::draft(std::span<const int32_t> history, int64_t mo
     const std::optional<int> kind = source.proposer->kind(history);
     if (!kind) continue;
     Acceptance& acceptance = source.by_kind[static_cast<size_t>(*kind)];
-    const DraftLength c = count(source, *kind, most);
+    const DraftLength c = count(source, *kind, most, cost);
     const bool is_better = c.n > 0 && (best.n == 0 || c.tokens_per_second > best.tokens_per_second);
     const bool is_watched = best.n == 0 && source.proposer->is_free();
     if (!is_better && !is_watched) {
@@ -45,7 +45,7 @@ Speculator::Draft Speculator::draft(std::span<const int32_t> history, int64_t mo
   draft.n = std::min(best.n, std::ssize(draft.ids));
   if (!chosen->proposer->is_free() && !draft.ids.empty())
     chosen->seconds_per_draft.record((clock_seconds() - start) / static_cast<double>(draft.ids.size()),
-                                     times_.n_steps());
+                                     cost.times.n_steps());
   return draft;
 }
 
@@ -72,11 +72,11 @@ void Speculation::watch(std::span<const int32_t> history) {
   draft_.acceptance->record(n_accepted, n_accepted < static_cast<ptrdiff_t>(n));
 }
 
-std::span<const int32_t> Speculation::ids_to_verify(std::span<const int32_t> history, int64_t most) {
-  ids_.clear();  // what was not decided is forgotten
-  n_decided_ = 0;
+std::span<const int32_t> Speculation::ids_to_verify(std::span<const int32_t> history, int64_t most,
+                                                    const StepCost& cost) {
+  check(n_undecided() == 0, "what was not decided is forgotten");
   watch(history);
-  draft_ = speculator_.draft(history, std::clamp<int64_t>(most - 1, 0, kMaxDraft));
+  draft_ = speculator_.draft(history, std::clamp<int64_t>(most - 1, 0, kMaxDraft), cost);
   n_before_draft_ = std::ssize(history);
   next_ids_.assign(1, history.back());
   for (int64_t i = 0; i < draft_.n; ++i) {
@@ -87,13 +87,19 @@ std::span<const int32_t> Speculation::ids_to_verify(std::span<const int32_t> his
   return next_ids_;
 }
 
-void Speculation::verified(MatView<const float> logits, double seconds) noexcept {
+void Speculation::verified(MatView<const float> logits) noexcept {
   ids_.swap(next_ids_);
   logits_ = logits;
   n_decided_ = 1;  // the first is the token that was chosen
-  speculator_.times_.record(std::ssize(ids_), seconds);
   speculator_.counts_.proposed += std::ssize(ids_) - 1;
   ++speculator_.counts_.steps;
+}
+
+int64_t Speculation::forget_undecided() noexcept {
+  const int64_t n = n_undecided();
+  ids_.clear();
+  n_decided_ = 0;
+  return n;
 }
 
 }  // namespace fathom

@@ -2,7 +2,7 @@
 // is then chosen, its logits are there already, and no step is needed. Source: arXiv:2211.17192, arXiv:2302.01318.
 //
 // The result is that of plain decoding, bit for bit: rows of such a step have the bits of steps of one token
-// (Engine::verify), tokens are chosen by the same call from the same logits, and a draft only decides whether
+// (Batch::Steps), tokens are chosen by the same call from the same logits, and a draft only decides whether
 // logits are at hand. So it is for any temperature. Measured times decide how many drafts are verified, and thereby
 // the speed alone.
 #pragma once
@@ -29,7 +29,13 @@ struct SpeculationCounts {
   }
 };
 
-// What is learned of one model and machine; keeps it from one generation to the next. One thread.
+// Where in the step's cost a draft stands: what steps take, and the rows of other sequences in this one.
+struct StepCost {
+  const StepTimes& times;
+  int64_t rows_beside = 0;
+};
+
+// Drafts for one sequence at a time; what it learns of them is kept from one generation to the next. One thread.
 class Speculator {
  public:
   // The proposer whose drafts are expected to give the most tokens per second is asked in each step, of equal ones the
@@ -51,23 +57,22 @@ class Speculator {
     int64_t n = 0;
     Acceptance* acceptance = nullptr;
   };
-  Draft draft(std::span<const int32_t> history, int64_t most);
-  DraftLength count(Source& source, int kind, int64_t most) const;
+  Draft draft(std::span<const int32_t> history, int64_t most, const StepCost& cost);
+  DraftLength count(Source& source, int kind, int64_t most, const StepCost& cost) const;
 
   std::vector<Source> sources_;
   int64_t always_;
-  StepTimes times_;
   SpeculationCounts counts_;
 };
 
-inline SpeculationCounts counts_of(const Speculator* s) noexcept {
+inline SpeculationCounts counts_of(const std::shared_ptr<Speculator>& s) noexcept {
   return s != nullptr ? s->counts() : SpeculationCounts{};
 }
 
 // One generation of one sequence: says which ids the next step should run, and learns from what came of them. It calls
-// no engine, so that a scheduler may give the ids of several sequences to one step. Of the ids that a step has run,
-// those that are not decided yet are at the end of the sequence's cache: truncate it by n_undecided() before the next
-// step, and at the end.
+// no engine, so that a scheduler gives the ids of several sequences to one step. Of the ids that a step has run, those
+// that were not chosen are at the end of the sequence's cache: truncate it by forget_undecided() when a chosen token
+// has no logits yet, and at the end.
 class Speculation {
  public:
   // Ids from vocab_size on are never drafted.
@@ -77,15 +82,17 @@ class Speculation {
   // Logits after the last id of history, which is the history of the call before with one id appended, when that id was
   // drafted: the step that verified the draft has computed them. nullopt: it was not, and a step is needed.
   std::optional<std::span<const float>> logits_of_draft(std::span<const int32_t> history);
-  // The ids of that step, to be verified by it (Engine::verify): the last of history, and at most `most` - 1 drafts.
-  std::span<const int32_t> ids_to_verify(std::span<const int32_t> history, int64_t most);
-  // What that step gave, (ids, vocab_size), which must stay valid until the next one, and the time that it took. It
-  // throws nothing, since the sequence has been extended and only n_undecided() tells what is to be cut off again.
-  void verified(MatView<const float> logits, double seconds) noexcept;
-
-  int64_t n_undecided() const noexcept { return std::ssize(ids_) - n_decided_; }
+  // The ids of that step, each of which attends as a step of its own (Batch::Steps): the last of history, and at most
+  // `most` - 1 drafts.
+  std::span<const int32_t> ids_to_verify(std::span<const int32_t> history, int64_t most, const StepCost& cost);
+  // What that step gave, (ids, vocab_size), which must stay valid until forget_undecided(). It throws nothing, since
+  // the sequence has been extended and only forget_undecided() tells what is to be cut off again.
+  void verified(MatView<const float> logits) noexcept;
+  // How many ids of that step were not chosen.
+  int64_t forget_undecided() noexcept;
 
  private:
+  int64_t n_undecided() const noexcept { return std::ssize(ids_) - n_decided_; }
   void watch(std::span<const int32_t> history);
 
   Speculator& speculator_;
