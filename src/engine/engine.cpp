@@ -176,12 +176,6 @@ std::span<const float> Engine::append(SequenceCache& sequence, std::span<const i
   return {logits.data, static_cast<size_t>(logits.cols)};
 }
 
-MatView<const float> Engine::verify(SequenceCache& sequence, std::span<const int32_t> ids) {
-  const StepInput all{
-      .sequence = &sequence, .ids = ids, .logits = Batch::Logits::all, .steps = Batch::Steps::per_token};
-  return step({&all, 1});
-}
-
 void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row) {
   const int64_t chunk_tokens = std::min(chunk_tokens_, kScoredTokens);
   check_chunks(sequence, ids, chunk_tokens);

@@ -88,10 +88,6 @@ class Engine {
   // ends it between two layers: the sequence then keeps the whole chunks before.
   std::span<const float> append(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
 
-  // Appends ids (at least one) in one step. logits (ids.size(), vocab_size): row i has the bits that appending the ids
-  // one by one would give after id i; valid until the next call. Throws as step().
-  MatView<const float> verify(SequenceCache& sequence, std::span<const int32_t> ids);
-
   // As append, and hands the logits after every id from index `first_wanted` on to `row`, in order.
   void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
 

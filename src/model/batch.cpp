@@ -6,7 +6,7 @@ void Batch::add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t
                 int64_t prompt_tokens) {
   const int64_t first = sequence.length(), n = static_cast<int64_t>(ids.size());
   const auto size_at = [&](int64_t position) -> StepSize {
-    return steps == Steps::joined ? StepSize{first, n} : piece_of(position, steps == Steps::pieces ? prompt_tokens : 0);
+    return steps == Steps::joined ? StepSize{first, n} : piece_of(position, prompt_tokens);
   };
   for (int64_t i = 0; i < n;) {  // before the cache counts them, so that roll_back() knows of all it counts
     const StepSize size = size_at(first + i);

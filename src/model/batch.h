@@ -16,7 +16,7 @@ struct StepSize {
 
 // Rows [first_row, first_row + n) of the batch are the tokens at positions [first_position, first_position + n) of one
 // sequence. Its cache already counts them as stored (KvCache::extend); the forward pass writes their rows. Several in a
-// row may belong to the same cache: the steps of Steps::per_token, the pieces of Steps::pieces.
+// row may belong to the same cache: the pieces of Steps::pieces.
 struct BatchSequence {
   SequenceCache* cache = nullptr;
   int64_t first_row = 0, n = 0;
@@ -44,10 +44,10 @@ struct Batch {
   int64_t rows() const noexcept { return static_cast<int64_t>(tokens.size()); }
 
   // Appends the tokens of one sequence, after extending its cache. logits: none, of the last token, or of all of them.
-  // joined: the tokens attend as one step. per_token: every token attends as a step of its own, so that its row has the
-  // bits that steps of one token would give. pieces: as piece_of(), the same bits however the sequence is cut.
+  // joined: the tokens attend as one step. pieces: as piece_of(), the same bits however the sequence is cut; a token
+  // behind the prompt attends as a step of its own.
   enum class Logits : uint8_t { none, last, all };
-  enum class Steps : uint8_t { joined, per_token, pieces };
+  enum class Steps : uint8_t { joined, pieces };
   void add(KvCache& cache, SequenceCache& sequence, std::span<const int32_t> ids, Logits logits,
            Steps steps = Steps::joined, int64_t prompt_tokens = 0);
   // Appends the rows of another batch, which has other sequences.

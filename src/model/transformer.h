@@ -17,7 +17,7 @@ void check_ids(std::span<const int32_t> ids, const ModelConfig& config);
 // logits (batch.logit_rows.size(), vocab_size) written. The cache receives the rows of all the batch's tokens.
 // Errors as of check_ids. The logits of a row are the same bits for any number of threads and any other sequences in
 // the batch; splitting one sequence into several steps changes them by rounding only (attention tiles and the form of
-// mla.h differ), and not at all with Batch::Steps::per_token in place of steps of one.
+// mla.h differ), and not at all with Batch::Steps::pieces in place of steps of one.
 void transformer_forward(Context& ctx, const Network& network, const Batch& batch, KvCache& cache,
                          MatView<float> logits);
 

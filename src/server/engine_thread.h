@@ -24,6 +24,7 @@ struct EngineThreadOptions {
   int threads = 0;                  // of the pool; 0: all CPUs of this process
   NumaTopology numa = {};
   LoadedEngineOptions engine = {};
+  bool looks_up_drafts = true;  // speculation by what followed earlier in a request's text (prompt_lookup.h)
   bool load_at_once = true;
   std::chrono::milliseconds unload_after{0};  // without a request; 0: never
   // Before it is loaded, on the engine's thread: waits until there is room for it, and is false when still_wanted() is

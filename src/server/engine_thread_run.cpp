@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/speculation/prompt_lookup.h"
 #include "kernels/peak.h"
 #include "server/engine_thread.h"
 
@@ -14,6 +15,13 @@ void end_with(const RequestEvents& events, int64_t n_prompt, EndReason reason, s
   Ended ended{.reason = reason, .error = std::move(error)};
   ended.n_prompt = n_prompt;
   events.on_end(ended);
+}
+
+// One for each request, since it follows one sequence; what steps take is known to the scheduler.
+std::shared_ptr<Speculator> prompt_lookup() {
+  std::vector<std::unique_ptr<Proposer>> proposers;
+  proposers.push_back(std::make_unique<PromptLookup>());
+  return std::make_shared<Speculator>(std::move(proposers));
 }
 
 SchedulerCounts sum(SchedulerCounts a, const SchedulerCounts& b) {
@@ -252,6 +260,7 @@ void EngineThread::take_post(Posted& post) {
       ids_.erase(ticket);
       if (on_end) on_end(ended);
     };
+    if (options_.looks_up_drafts) post.request.generate.speculator = prompt_lookup();
     RequestId& id = ids_[post.ticket];
     id = running_->scheduler.submit(std::move(post.request));
   } catch (const Error& e) {

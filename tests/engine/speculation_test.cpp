@@ -59,6 +59,12 @@ void for_each_engine(const testing::TestEngineOptions& options, Fn&& fn) {
 
 std::vector<float> copy(std::span<const float> x) { return {x.begin(), x.end()}; }
 
+// Tokens behind a prompt in one step, as the scheduler verifies drafts.
+MatView<const float> verify(Engine& engine, SequenceCache& sequence, std::span<const int32_t> ids) {
+  const StepInput all{.sequence = &sequence, .ids = ids, .logits = Batch::Logits::all, .steps = Batch::Steps::pieces};
+  return engine.step({&all, 1});
+}
+
 TEST(Verify, EveryRowHasTheBitsOfAStepOfOneToken) {
   for_each_engine({.threads = 2, .context_tokens = 512, .cache_tokens = 1024}, [](Engine& engine) {
     const int64_t V = engine.config().vocab_size;
@@ -74,7 +80,7 @@ TEST(Verify, EveryRowHasTheBitsOfAStepOfOneToken) {
       std::vector<std::vector<float>> want;
       for (const int32_t id : ids) want.push_back(copy(engine.append(alone, std::span(&id, 1))));
       for (int round = 0; round < 2; ++round) {  // a second time over what was truncated
-        const MatView<const float> got = engine.verify(together, ids);
+        const MatView<const float> got = verify(engine, together, ids);
         ASSERT_EQ(got.rows, std::ssize(ids));
         for (size_t i = 0; i < ids.size(); ++i)
           ASSERT_TRUE(testing::same_bits({got.row(static_cast<int64_t>(i)), static_cast<size_t>(V)}, want[i]))
@@ -96,10 +102,10 @@ TEST(Verify, IsRefusedWholeWhereItDoesNotFit) {
   SequenceCache sequence;
   engine.append(sequence, random_ids(15, 97, 1));
   EXPECT_EQ(engine.room(sequence), 5);
-  EXPECT_THROW(engine.verify(sequence, random_ids(6, 97, 1)), Error);
-  EXPECT_THROW(engine.verify(sequence, Ids{1, 97}), Error);  // no such id
+  EXPECT_THROW(verify(engine, sequence, random_ids(6, 97, 1)), Error);
+  EXPECT_THROW(verify(engine, sequence, Ids{1, 97}), Error);  // no such id
   EXPECT_EQ(sequence.length(), 15);
-  engine.verify(sequence, random_ids(5, 97, 1));
+  verify(engine, sequence, random_ids(5, 97, 1));
   EXPECT_EQ(engine.room(sequence), 0);
 }
 

@@ -23,6 +23,7 @@ struct ServeOptions {
   int64_t cache_tokens = 0, max_running = 32, max_queued = 256, passage_tokens = kPieceTokens;
   double stretch = 2;
   bool exact_prefixes = false, lazy = false;
+  std::string speculate = "lookup";
   int64_t keep_alive = 15, drain = 30, watchdog = 300;
   std::optional<double> unload_after;  // minutes
 };
@@ -54,6 +55,7 @@ void run_serve(ServeOptions o) {
                  .stretch = o.stretch,
                  .passage_tokens = o.passage_tokens,
                  .exact_prefixes = o.exact_prefixes};
+  e.looks_up_drafts = o.speculate == "lookup";
   e.load_at_once = !o.lazy && is_one;
   e.unload_after = std::chrono::milliseconds(std::llround(o.unload_after.value_or(is_one ? 0 : kUnloadAfter) * 60e3));
   s.limits.keep_alive = std::chrono::seconds(o.keep_alive);
@@ -122,6 +124,12 @@ void add_scheduling_options(CLI::App& command, ServeOptions& o) {
   command.add_option("--prompt-rows", o.passage_tokens, "most prompt tokens that are read at a time")
       ->transform(whole_number(1, 1 << 16))
       ->type_name("N")
+      ->capture_default_str();
+  command
+      .add_option("--speculate", o.speculate,
+                  "lookup: draft what followed earlier in a request's text and verify it in the same step, where "
+                  "measured times say that it pays; the text is the same. off")
+      ->transform(one_of({"lookup", "off"}))
       ->capture_default_str();
   command.add_flag("--exact-prefixes", o.exact_prefixes,
                    "reuse of cached tokens only where it changes no bit of an answer");

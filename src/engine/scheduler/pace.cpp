@@ -20,19 +20,30 @@ const DecayedMean* PassagePace::alone(int64_t n_decoding) const noexcept {
   return nullptr;
 }
 
+double PassagePace::seconds_of_all(int64_t n_running) const noexcept {
+  const size_t n = std::min(kMaxRows, static_cast<size_t>(n_running));
+  size_t largest = kMaxRows;
+  while (largest > 0 && !alone_[largest].is_known()) --largest;
+  if (n <= largest) return alone(n_running)->value();
+  if (largest == 0) return 0;
+  const double growth = static_cast<double>(n) / static_cast<double>(largest);
+  return alone_[largest].value() * (1 + growth) / 2;
+}
+
 DecayedMean& PassagePace::alone_of(int64_t n) noexcept { return alone_[std::min(kMaxRows, static_cast<size_t>(n))]; }
 
-int64_t PassagePace::passage_rows(int64_t n_decoding, int64_t most) const noexcept {
+int64_t PassagePace::passage_rows(int64_t n_decoding, int64_t n_running, int64_t most) const noexcept {
   if (n_decoding == 0 || std::isinf(stretch_)) return most;
   if (!row_.is_known()) return std::min(most, kFirstRows);
   const DecayedMean* layer = alone(n_decoding);
   if (layer == nullptr) return std::min(most, kFirstRows);
-  const double seconds = (stretch_ - 1) * layers_ * layer->value();
+  const double seconds = layers_ * (stretch_ * seconds_of_all(n_running) - layer->value());
   return std::clamp(static_cast<int64_t>(std::min(1e9, seconds / row_.value())), std::min(most, kFewestRows), most);
 }
 
-void PassagePace::begin(int64_t n_decoding, int64_t rows) noexcept {
+void PassagePace::begin(int64_t n_decoding, int64_t n_running, int64_t rows) noexcept {
   n_decoding_ = n_decoding;
+  n_running_ = n_running;
   rows_ = rows;
   start_ = last_ = clock_();
   seconds_alone_ = layers_alone_ = 0;
@@ -55,7 +66,7 @@ bool PassagePace::allows(int64_t layer) noexcept {
   was_asked_ = true;
   if (n_decoding_ == 0 || is_first || std::isinf(stretch_)) return took_part_ = true;
   const double left = (layers_ - static_cast<double>(layer)) * own + row_.value() * static_cast<double>(rows_);
-  took_part_ = now - start_ + left <= stretch_ * layers_ * own;
+  took_part_ = now - start_ + left <= stretch_ * layers_ * seconds_of_all(n_running_);
   if (!took_part_) refused_at_ = layer;
   return took_part_;
 }

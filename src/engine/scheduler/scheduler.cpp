@@ -200,8 +200,8 @@ void Scheduler::admit() {
 
 // ---- the passage ----
 
-// Whose prompts go next, and how many tokens of each: the oldest has at least half of the rows, the shortest come first
-// with the others, so that a short prompt need not wait for a long one.
+// Whose prompts go next, and how many tokens of each: the oldest has all rows, or half of them where shorter ones wait,
+// of which the shortest come first, so that a short prompt need not wait for a long one.
 std::vector<std::pair<Scheduler::Job*, int64_t>> Scheduler::choose_readers(int64_t rows) const {
   std::vector<std::pair<Job*, int64_t>> chosen;
   std::vector<Job*> reading;
@@ -219,7 +219,9 @@ std::vector<std::pair<Scheduler::Job*, int64_t>> Scheduler::choose_readers(int64
     take(reading.front(), std::min(rows, kScoredRows));
     return chosen;
   }
-  take(reading.front(), reading.size() > 1 ? (rows + 1) / 2 : rows);
+  const bool shorter_waits = std::any_of(reading.begin() + 1, reading.end(),
+                                         [&](const Job* job) { return left(job) < left(reading.front()); });
+  take(reading.front(), shorter_waits ? (rows + 1) / 2 : rows);
   std::stable_sort(reading.begin() + 1, reading.end(), [&](Job* a, Job* b) { return left(a) < left(b); });
   for (size_t i = 1; i < reading.size(); ++i)
     if (reading[i]->request.prompt_logprobs < 0) take(reading[i], rows);
@@ -231,7 +233,7 @@ std::vector<std::pair<Scheduler::Job*, int64_t>> Scheduler::choose_readers(int64
 void Scheduler::start_passage() {
   const int64_t n_decoding =
       std::count_if(running_.begin(), running_.end(), [](const auto& j) { return j->is_decoding(); });
-  const auto chosen = choose_readers(pace_.passage_rows(n_decoding, options_.passage_tokens));
+  const auto chosen = choose_readers(pace_.passage_rows(n_decoding, n_running(), options_.passage_tokens));
   std::vector<StepInput> inputs;
   int64_t blocks = 0;
   for (auto [job, n] : chosen) {
@@ -391,7 +393,7 @@ void Scheduler::run(const std::vector<Job*>& ready, SchedulerStep& report) {
   const std::vector<StepInput> inputs = inputs_of(ready);
   if (inputs.empty() && !passage_) return;
   const int64_t rows = passage_ ? passage_->batch.rows() : 0, layers = passage_ ? passage_->layers : 0;
-  pace_.begin(std::ssize(ready), rows);
+  pace_.begin(std::ssize(ready), n_running(), rows);
   const MatView<const float> logits =
       passage_ ? engine_.step(inputs, *passage_, [&](int64_t layer) { return takes_part(layer); })
                : engine_.step(inputs);
