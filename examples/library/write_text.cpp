@@ -16,22 +16,22 @@ void write_text(const char* path, const char* prompt, int64_t n) {
   fathom::ThreadPool pool(0);  // the CPUs of this process
   // The arithmetic of `fathom generate`; without it float32, as --arithmetic exact.
   fathom::LoadedEngine loaded(pool, model, {.engine = {.numerics = fathom::Numerics::quantised()}});
-  fathom::Engine& engine = loaded.engine;
 
-  // The prompt in one call: the logits after its last token.
-  fathom::SequenceCache sequence;
-  std::vector<int32_t> ids = tokenizer.encode(prompt);
-  const std::span<const float> logits = engine.append(sequence, ids);
-
-  // Then token by token: choose, show, append.
-  fathom::GenerateRequest request{
-      .max_tokens = n, .sampling = {.temperature = 0}, .stop_ids = {}, .n_usable_ids = tokenizer.n_tokens()};
-  if (tokenizer.eos()) request.stop_ids = {*tokenizer.eos()};
+  // One request: a scheduler runs as many as are submitted to it, each with the text that it has alone.
+  fathom::ScheduledRequest request;
+  request.prompt = tokenizer.encode(prompt);
+  request.generate.max_tokens = n;
+  request.generate.sampling.temperature = 0;
+  request.generate.n_usable_ids = tokenizer.n_tokens();
+  if (tokenizer.eos()) request.generate.stop_ids = {*tokenizer.eos()};
   fathom::StreamDecoder characters(tokenizer);
-  fathom::generate(engine, sequence, ids, logits, request, [&](int32_t id) {
-    std::fputs(characters.push(id).c_str(), stdout);
+  request.events.on_token = [&](const fathom::TokenScore& token) {
+    std::fputs(characters.push(token.id).c_str(), stdout);
     return true;
-  });
+  };
+  fathom::Scheduler scheduler(loaded.engine, fathom::offline_options(1));
+  const fathom::Ended ended = fathom::generate(scheduler, std::move(request));
+  if (ended.error) throw fathom::Error(*ended.error);
   std::puts(characters.flush().c_str());
 }
 

@@ -82,7 +82,7 @@ $1"; }
 "$fathom" generate -m "$m" -c 16 --ids "3 4" -n 100 --temperature 0 --ignore-eos > "$dir/out" 2> "$dir/error" || fail "text at the end of the context"
 grep -q "the context is full" "$dir/error" && [ "$(tail -c 1 "$dir/out" | od -An -tx1 | tr -d ' ')" = 0a ] || fail "text at the end of the context: $(cat "$dir/error")"
 code=0; "$fathom" generate -m "$m" -c 4 --ids "3 4 5 6 7" -n 1 -q 2> "$dir/error" || code=$?
-[ "$code" = 2 ] && grep -q "the context is full" "$dir/error" || fail "a prompt longer than the context gives $code"
+[ "$code" = 2 ] && grep -q "the context has room for" "$dir/error" || fail "a prompt longer than the context gives $code"
 "$fathom" generate -m "$m" -c 0 --ids "3 4" -n 2 -q --json | json "assert len(a['ids']) <= 2" || fail "-c 0"
 
 # JSON is JSON: no NaN, no infinity, no bytes that are not UTF-8.

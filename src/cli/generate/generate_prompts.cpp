@@ -113,6 +113,13 @@ struct Answering {
   json::array logprobs = {};
 };
 
+// What prompts share is found where it changes no bit, so that an answer does not depend on those before it.
+SchedulerOptions scheduler_options(int64_t batch) {
+  SchedulerOptions o = offline_options(batch);
+  o.exact_prefixes = true;
+  return o;
+}
+
 class PromptRun {
  public:
   PromptRun(Engine& engine, const Tokenizer* tokenizer, const std::vector<PromptRequest>& requests,
@@ -121,7 +128,7 @@ class PromptRun {
         tokenizer_(tokenizer),
         requests_(requests),
         options_(options),
-        scheduler_(engine, offline_options(options.batch)) {
+        scheduler_(engine, scheduler_options(options.batch)) {
     if (!options.ignore_eos) stop_ids_ = stop_ids(engine.config(), tokenizer);
     n_usable_ = usable_ids(engine.config(), tokenizer);
   }
