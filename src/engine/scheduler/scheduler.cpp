@@ -531,7 +531,7 @@ Scheduler::Rows Scheduler::choose_one_each(const Rows& rows) {
       continue;
     }
     if (g.speculator != nullptr && !job.speculation)
-      job.speculation.emplace(*g.speculator, job.history, g, engine_.config().vocab_size);
+      told([&] { job.speculation.emplace(*g.speculator, job.history, g, engine_.config().vocab_size); });
     if (!take_token(job, choices[i].token) || !job.speculation) continue;
     if (const auto row = job.speculation->logits_of_draft(job.history))
       next.emplace_back(&job, VecView<const float>{row->data(), std::ssize(*row)});
