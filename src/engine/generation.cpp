@@ -15,14 +15,21 @@ SchedulerOptions offline_options(int64_t max_running) {
   return o;
 }
 
-Ended generate(Scheduler& scheduler, ScheduledRequest request) {
+Ended generate(Scheduler& scheduler, ScheduledRequest request, const std::function<bool(int64_t n_read)>& goes_on) {
   std::optional<Ended> ended;
   request.events.on_end = [&, on_end = std::move(request.events.on_end)](const Ended& e) {
-    if (on_end) on_end(e);
     ended = e;
+    if (on_end) on_end(e);
   };
-  scheduler.submit(std::move(request));
+  const RequestId id = scheduler.submit(std::move(request));
+  std::function<void()> before;
+  if (goes_on)
+    before = scheduler.exchange_poll([&] {
+      if (before) before();
+      if (!goes_on(scheduler.n_read(id))) scheduler.cancel(id);
+    });
   while (!ended) scheduler.step();
+  if (goes_on) scheduler.exchange_poll(std::move(before));
   return *ended;
 }
 

@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "engine/speculation/prompt_lookup.h"
 #include "support/engine.h"
 #include "support/random_model.h"
 
@@ -466,6 +467,44 @@ TEST(Scheduler, AnEventThatThrowsEndsItsRequestAlone) {
     EXPECT_EQ(good.ids.size(), 20u) << event;
     EXPECT_EQ(good.ended.reason, EndReason::length) << event;
   }
+}
+
+// What an event says of the world (a disk that is full) is what its request ends with.
+TEST(Scheduler, AnErrorOfAnEventIsThatOfItsRequest) {
+  const RandomModel m(config());
+  for (const bool while_reading : {false, true}) {
+    Harness h(m);
+    Result bad;
+    ScheduledRequest r = h.request({1, 2, 3}, 9, bad, 1);
+    if (while_reading)
+      r.events.on_prompt = [](int64_t, int64_t) { throw_resource("the disk is full"); };
+    else
+      r.events.on_token = [](const TokenScore&) -> bool { throw_resource("the disk is full"); };
+    h.scheduler.submit(std::move(r));
+    h.drain();
+    ASSERT_TRUE(bad.ended.error) << while_reading;
+    EXPECT_STREQ(bad.ended.error->what(), "the disk is full");
+    EXPECT_EQ(bad.ended.reason, EndReason::error);
+  }
+}
+
+// Ended from outside while drafts are under way.
+TEST(Scheduler, AllEndsBetweenStepsThatDraft) {
+  const RandomModel m(config());
+  Harness h(m);
+  std::vector<Result> results(3);
+  for (Result& result : results) {
+    ScheduledRequest r = h.request({1, 2, 1, 2, 1, 2, 1, 2}, 200, result, 0);
+    r.generate.sampling.temperature = 0;
+    std::vector<std::unique_ptr<Proposer>> proposers;
+    proposers.push_back(std::make_unique<PromptLookup>());
+    r.generate.speculator = std::make_shared<Speculator>(std::move(proposers), 4);
+    h.scheduler.submit(std::move(r));
+  }
+  while (results[2].ids.size() < 10) h.scheduler.step();
+  h.scheduler.end_all(EndReason::cancelled, {});
+  for (const Result& result : results) EXPECT_EQ(result.ended.reason, EndReason::cancelled);
+  EXPECT_EQ(h.scheduler.cache_tokens_in_use(), 0);
 }
 
 // Weights that give NaN end the request with an error, and nothing else.

@@ -11,19 +11,11 @@ namespace {
 
 struct Interrupted {};
 
-SchedulerOptions options_of(const std::function<void()>& poll) {
-  SchedulerOptions options = offline_options(1);
-  options.poll = [&poll] {
-    if (poll) poll();
-  };
-  return options;
-}
-
 }  // namespace
 
 ChatSession::ChatSession(Engine& engine, const Tokenizer& tokenizer, ChatTemplate chat, ChatSettings settings)
     : engine_(engine),
-      scheduler_(engine, options_of(poll_)),
+      scheduler_(engine, offline_options(1)),
       tokenizer_(tokenizer),
       chat_(std::move(chat)),
       settings_(std::move(settings)) {}
@@ -130,7 +122,7 @@ void ChatSession::write_answer(const std::vector<int32_t>& ids, AnswerText& text
   std::optional<Progress> progress(std::in_place, "reading", ids.size(), "tokens", settings_.quiet);
   bool was_interrupted = false;
   ScheduledRequest request{.prompt = ids, .generate = generate_request(std::ssize(ids))};
-  const int64_t most = request.generate.max_tokens;
+  const bool is_short = request.generate.max_tokens < engine_.context_tokens() - std::ssize(ids);
   request.events.on_token = [&](const TokenScore& token) {
     progress.reset();
     ++answer.n_written;
@@ -139,14 +131,11 @@ void ChatSession::write_answer(const std::vector<int32_t>& ids, AnswerText& text
     was_interrupted = interrupted();
     return goes_on && !was_interrupted;
   };
-  const RequestId id = scheduler_.counts().submitted + 1;
-  poll_ = [&] {
-    if (!progress) return;  // asked for every token from then on
-    progress->set(static_cast<uint64_t>(scheduler_.n_read(id)));
-    if (interrupted()) scheduler_.cancel(id);
-  };
-  const Ended ended = fathom::generate(scheduler_, std::move(request));
-  poll_ = nullptr;
+  const Ended ended = generate(scheduler_, std::move(request), [&](int64_t n_read) {
+    if (!progress) return true;  // from the first token on, on_token asks
+    progress->set(static_cast<uint64_t>(n_read));
+    return !interrupted();
+  });
   progress.reset();
   if (ended.error) throw Error(*ended.error);
   if (ended.reason == EndReason::cancelled) throw Interrupted{};
@@ -160,7 +149,7 @@ void ChatSession::write_answer(const std::vector<int32_t>& ids, AnswerText& text
   if (was_interrupted)
     answer.end = AnswerEnd::interrupted;
   else if (ended.reason == EndReason::length)
-    answer.end = settings_.max_tokens > 0 && most == settings_.max_tokens ? AnswerEnd::length : AnswerEnd::context_full;
+    answer.end = is_short ? AnswerEnd::length : AnswerEnd::context_full;
 }
 
 Answer ChatSession::say(const std::string& user, const ShowFn& show, const InterruptedFn& interrupted) {

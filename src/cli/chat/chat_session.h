@@ -70,7 +70,6 @@ class ChatSession {
                     const InterruptedFn& interrupted);
 
   Engine& engine_;
-  std::function<void()> poll_;  // of the turn under way
   Scheduler scheduler_;
   const Tokenizer& tokenizer_;
   ChatTemplate chat_;

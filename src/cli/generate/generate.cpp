@@ -113,16 +113,11 @@ Outcome answer(Engine& engine, ScheduledRequest request, GeneratedText& text, bo
     show(text.push(token.id));
     return !text.stopped();
   };
-  SchedulerOptions options = offline_options(1);
-  Scheduler* running = nullptr;
-  options.poll = [&] {
-    constexpr RequestId kOnlyOne = 1;
-    if (stop.signal() != 0) running->cancel(kOnlyOne);
-    if (progress) progress->set(static_cast<uint64_t>(running->n_read(kOnlyOne)));
-  };
-  Scheduler scheduler(engine, std::move(options));
-  running = &scheduler;
-  outcome.ended = generate(scheduler, std::move(request));
+  Scheduler scheduler(engine, offline_options(1));
+  outcome.ended = generate(scheduler, std::move(request), [&](int64_t n_read) {
+    if (progress) progress->set(static_cast<uint64_t>(n_read));
+    return stop.signal() == 0;
+  });
   progress.reset();
   outcome.context_full = is_cut && outcome.ended.reason == EndReason::length;
   if (!outcome.ended.error || !outcome.ids.empty()) show(text.finish() + "\n");

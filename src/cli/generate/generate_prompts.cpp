@@ -158,11 +158,10 @@ class PromptRun {
       done_.emplace(number, with_id(r, {{"finish_reason", "error"}, {"error", r.error}}));
       return;
     }
-    const int64_t room = engine_.context_tokens() - std::ssize(r.ids) + 1;
     const auto a = std::make_shared<Answering>(
         Answering{.request = r, .number = number, .text = GeneratedText(tokenizer_, r.stops)});
     ScheduledRequest request{.prompt = r.ids};
-    request.generate.max_tokens = r.max_tokens < 0 ? room : std::min(r.max_tokens, room);
+    request.generate.max_tokens = r.max_tokens < 0 ? INT64_MAX : r.max_tokens;  // the scheduler knows the room
     request.generate.sampling = r.sampling;
     request.generate.stop_ids = stop_ids_;
     request.generate.n_usable_ids = n_usable_;

@@ -64,6 +64,8 @@ class Scheduler {
   // Ends every request, and a passage that is under way: after something that step() does not know.
   void end_all(EndReason reason, const std::optional<Error>& error);
   bool has_work() const noexcept { return !queue_.empty() || !running_.empty(); }
+  // Another function in place of SchedulerOptions::poll, which is returned.
+  std::function<void()> exchange_poll(std::function<void()> poll);
   // One step; does nothing without work. What the engine throws ends the requests of the step with that error.
   SchedulerStep step();
 
@@ -88,7 +90,7 @@ class Scheduler {
     int64_t n_indexed = 0;  // that the index of prefixes has been told of
     int64_t n_asked = 0;    // tokens of it that are on their way in the passage
     bool is_cancelled = false, is_charged = false;
-    bool is_lost = false;  // an event of it threw
+    std::optional<Error> error = {};  // that an event of it threw
     Ended ended = {};
 
     int64_t n_scored = 0;                // tokens of the prompt whose scores and states have been used
@@ -119,6 +121,7 @@ class Scheduler {
   void leave_passage(Job& job);
   bool takes_part(int64_t layer);
   // ---- room ----
+  static void drop_rows(Job& job) noexcept;
   bool make_room(int64_t blocks, const Job& asking);
   void preempt(Job& job);
   // ---- steps ----
@@ -127,6 +130,10 @@ class Scheduler {
   std::vector<StepInput> inputs_of(const std::vector<Job*>& decoding);
   void draft(Job& job, StepInput& input, int64_t rows_beside, int64_t most);
   void fail(std::vector<Job*> jobs, const Error& error);
+  // ---- the logits of a step (scheduler_tokens.cpp) ----
+  static const Error& no_memory();
+  template <class Tell>
+  static std::optional<Error> thrown_by(Tell&& tell) noexcept;
   void take_arrived(const Passage& passage, MatView<const float> logits, Rows& chosen);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
   void add_states(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position);
