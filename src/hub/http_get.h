@@ -10,6 +10,10 @@
 #include <string>
 #include <string_view>
 
+namespace fathom::curl {
+class Transfers;
+}
+
 namespace fathom::hub {
 
 struct HttpGet {
@@ -52,20 +56,15 @@ class HttpSession {
   // Of the body, as it comes; false ends the request.
   using OnBytes = std::function<bool(const HttpHead& head, std::string_view bytes)>;
   using OnEnd = std::function<void(const HttpEnd& end)>;
-  void start(HttpGet request, OnBytes on_bytes, OnEnd on_end);
+  void start(const HttpGet& request, OnBytes on_bytes, OnEnd on_end);
   size_t running() const noexcept;
   // Waits at most so long for something to do, and does it: the functions are called from here, and what they throw
   // comes out of here.
   void step(double seconds);
 
  private:
-  struct Transfer;
-  struct Handles;
-  static size_t take_bytes(char* bytes, size_t, size_t n, void* transfer) noexcept;
-  void finish(Transfer& transfer, int code);
-
   Limits limits_;
-  std::unique_ptr<Handles> handles_;
+  std::unique_ptr<curl::Transfers> transfers_;
 };
 
 }  // namespace fathom::hub

@@ -1,9 +1,13 @@
-// HTTP requests, many at a time from one thread. The only file of this layer that knows libcurl.
+// HTTP requests, many at a time from one thread.
 #pragma once
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+
+namespace fathom::curl {
+class Transfers;
+}
 
 namespace fathom::serve_bench {
 
@@ -36,11 +40,7 @@ class HttpClient {
   void step(double seconds);
 
  private:
-  struct Transfer;
-  struct Handles;
-  void finish(Transfer& transfer, int code);
-
-  std::unique_ptr<Handles> handles_;
+  std::unique_ptr<curl::Transfers> transfers_;
 };
 
 struct HttpAnswer {
