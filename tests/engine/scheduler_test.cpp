@@ -393,7 +393,7 @@ TEST(Scheduler, ALongPromptTakesNoTokenFromTheOthers) {
   for (int step = 0; whole_context.ids.empty(); ++step) {
     ASSERT_LT(step, 380);
     const SchedulerStep report = h.scheduler.step();
-    ASSERT_EQ(report.n_decoded, std::ssize(shorts));
+    ASSERT_GE(report.n_decoded, std::ssize(shorts));  // one more when one token of the long prompt is left
     ASSERT_LE(report.passage_rows, 128);
     if (report.passage_layers > 0) rows = std::max(rows, report.passage_rows);
   }
