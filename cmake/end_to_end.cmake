@@ -7,7 +7,7 @@ if(TARGET fathom)
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/options.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/examples.py
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/trace.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve.py
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_load.py
-          ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_models.py
+          ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_models.py ${CMAKE_SOURCE_DIR}/tests/end_to_end/serve_systemd.py
           ${CMAKE_SOURCE_DIR}/tests/end_to_end/pull.py)
     get_filename_component(name ${script} NAME_WE)
     if(script MATCHES "\\.py$")

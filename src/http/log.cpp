@@ -123,7 +123,8 @@ struct Log::Impl {
   explicit Impl(const LogOptions& o)
       : options(o),
         pool(std::make_shared<spdlog::details::thread_pool>(std::max<size_t>(o.queue, 1), 1, block_all_signals)) {
-    auto sink = std::make_shared<DescriptorSink>(open_log(o), !o.path.empty(), lost);
+    fd = open_log(o);
+    auto sink = std::make_shared<DescriptorSink>(fd, !o.path.empty(), lost);
     logger = std::make_shared<spdlog::async_logger>("fathom", std::move(sink), pool,
                                                     spdlog::async_overflow_policy::overrun_oldest);
     logger->set_error_handler([](const std::string&) {});
@@ -134,6 +135,7 @@ struct Log::Impl {
   }
 
   const LogOptions options;
+  int fd = -1;  // the sink's
   std::atomic<uint64_t> lost{0};
   std::shared_ptr<spdlog::details::thread_pool> pool;
   std::shared_ptr<spdlog::async_logger> logger;  // gone before the pool, whose thread then writes what is queued
@@ -176,6 +178,15 @@ void Log::access(const AccessLine& a) const noexcept {
   } catch (...) {
     ++impl_->lost;
   }
+}
+
+void Log::reopen() const {
+  if (!impl_ || impl_->options.path.empty()) return;
+  const int opened = open_log(impl_->options);
+  const int moved = ::dup3(opened, impl_->fd, O_CLOEXEC);  // at once: the thread that writes notices nothing
+  const int error = errno;
+  ::close(opened);
+  if (moved < 0) throw_bad_input("{}: the log cannot be opened again: {}", impl_->options.path, std::strerror(error));
 }
 
 uint64_t Log::dropped() const noexcept { return impl_ ? impl_->lost + impl_->pool->overrun_counter() : 0; }

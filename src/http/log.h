@@ -45,6 +45,10 @@ class Log {
   void line(LogLevel level, std::string_view message, Fields fields = {}) const noexcept;
   void access(const AccessLine& line) const noexcept;
 
+  // Opens the file again by its path, as when it was moved away; an Error leaves the old one in use. Nothing to do on
+  // standard error.
+  void reopen() const;
+
   uint64_t dropped() const noexcept;  // lines so far that were not written
 
  private:

@@ -1,5 +1,6 @@
 #include "server/service.h"
 
+#include <algorithm>
 #include <random>
 
 #include "http/server.h"
@@ -168,6 +169,13 @@ std::string Service::why_not_ready() const {
     }
   }
   return n_unable == models_->size() ? reason : "";
+}
+
+double Service::seconds_without_progress() const {
+  double longest = 0;
+  for (size_t i = 0; i < models_->size(); ++i)
+    longest = std::max(longest, (*models_)[i].engine().seconds_without_progress());
+  return longest;
 }
 
 std::string Service::metrics_text() const {

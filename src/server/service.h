@@ -18,6 +18,7 @@
 #include "http/router.h"
 #include "server/api/request_context.h"
 #include "server/served_models.h"
+#include "server/service_manager.h"
 
 namespace fathom::http {
 class Server;
@@ -31,7 +32,7 @@ struct ServiceOptions {
   ServedModelOptions model;  // of each; its name is set here, and load_at_once is of all
   double model_memory = 0;   // bytes that loaded models may take together; 0: what is free
   ServiceLimits limits;
-  std::chrono::seconds watchdog{300};           // without progress: not ready
+  std::chrono::milliseconds watchdog{300'000};  // without progress: not ready
   std::chrono::milliseconds drain_time{30000};  // for requests under way when the server stops
 };
 
@@ -44,7 +45,7 @@ class ServiceSignals {
   ServiceSignals(const ServiceSignals&) = delete;
   ServiceSignals& operator=(const ServiceSignals&) = delete;
   // The signal that came within that time; 0: none.
-  int wait(std::chrono::milliseconds time) const;
+  int wait(std::chrono::microseconds time) const;
 
  private:
   sigset_t set_, before_;
@@ -58,9 +59,11 @@ class Service {
 
   std::string address() const;
   void start();
-  // Serves until a signal: SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reads keys and certificates
-  // again. Returns the signal.
-  int run_until_signal(const ServiceSignals& signals);
+  // Serves until a signal: SIGTERM or SIGINT drains, a second one ends at once; SIGHUP opens the log's file and reads
+  // keys and certificates again. Returns the signal. The manager hears of all that, of READY=1 when the models that are
+  // loaded at once have been; and, twice in the time of its watchdog, that the service is alive: unless an engine has
+  // made no progress for half of that time.
+  int run_until_signal(const ServiceSignals& signals, const ServiceManager& manager = {});
   void drain();
   void stop();
 
@@ -68,12 +71,15 @@ class Service {
   http::Server& http() noexcept { return *server_; }
 
  private:
+  class Report;
   http::Router routes();
   void add_health(http::Router& router);
   static void add_page(http::Router& router);
   http::Reply ready() const;
   std::string why_not_ready() const;  // empty: it is
   std::string metrics_text() const;
+  double seconds_without_progress() const;  // of the engine that has made none for longest
+  void reload();
 
   ServiceOptions options_;
   http::Log log_;

@@ -26,6 +26,23 @@ struct LogFile {
   const std::string path = std::filesystem::temp_directory_path() / fmt::format("fathom-log-{}", ::getpid());
 };
 
+TEST(Log, GoesOnInANewFileWhenItsOwnWasMovedAway) {  // D12
+  const LogFile file;
+  const std::string moved = file.path + ".1";
+  const Log log({.path = file.path});
+  log.line(LogLevel::info, "first");
+  ASSERT_TRUE(eventually([&] { return file.lines().size() == 1; }));
+  std::filesystem::rename(file.path, moved);
+  log.reopen();
+  log.line(LogLevel::info, "second");
+  ASSERT_TRUE(eventually([&] { return file.lines().size() == 1; }));
+  EXPECT_NE(file.text().find("second"), std::string::npos);
+  std::filesystem::remove(file.path);
+  std::filesystem::create_directory(file.path);
+  EXPECT_THROW(log.reopen(), Error) << "a log that cannot be opened leaves the old one in use";
+  std::filesystem::remove(moved);
+}
+
 TEST(Log, HasALineForEveryRequestAndNoKeyInIt) {  // H3
   const LogFile file;
   const std::string keys = file.path + ".keys";

@@ -39,6 +39,7 @@ std::vector<server::NamedModel> open_models(const std::vector<NamedPath>& paths)
 void run_serve(ServeOptions o) {
   validate(o.sampling);
   const server::ServiceSignals signals;
+  const server::ServiceManager manager = server::ServiceManager::of_environment();
   std::vector<server::NamedModel> models = open_models(named_paths(o.models, o.name));
   const bool is_one = models.size() == 1;
   server::ServiceOptions& s = o.service;
@@ -69,7 +70,7 @@ void run_serve(ServeOptions o) {
     if (!served[i].notice().empty()) print_notice(served[i].notice());
   if (!o.model.quiet)
     fmt::print(stderr, "serving {} at {} (OpenAI's API below /v1; Ctrl-C stops)\n", served.names(), service.address());
-  service.run_until_signal(signals);
+  service.run_until_signal(signals, manager);
 }
 
 void add_network_options(CLI::App& command, ServeOptions& o) {
