@@ -5,13 +5,13 @@
 
 #include "http/server.h"
 #include "server/api/api_error.h"
+#include "server/api/routes.h"
 #include "web_page/page_files.h"
 
 namespace fathom::server {
 namespace {
 
 using http::Access;
-using Route = void (*)(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 
 uint64_t random_secret() {
   std::random_device device;
@@ -19,12 +19,12 @@ uint64_t random_secret() {
 }
 
 // What a handler throws, as an answer.
-http::Handler answering(const ServiceContext& context, Route route) {
-  const bool is_anthropic = route == messages || route == count_message_tokens;
-  return [&context, route, form = is_anthropic ? anthropic_error : http::openai_error](
+http::Handler answering(const ServiceContext& context, const ApiRoute& route) {
+  const bool is_anthropic = route.failure == "AnthropicError";
+  return [&context, handler = route.handler, form = is_anthropic ? anthropic_error : http::openai_error](
              const http::Request& request, const std::shared_ptr<http::Exchange>& exchange) {
     try {
-      route(context, request, exchange);
+      handler(context, request, exchange);
     } catch (const ApiError& e) {
       context.metrics.request_rejected(e.info().status == 429   ? "queue_full"
                                        : e.info().status == 503 ? "shutting_down"
@@ -90,23 +90,10 @@ void Service::stop() {
 
 http::Router Service::routes() {
   http::Router router;
-  const auto add = [&](const char* method, const char* pattern, Route route) {
-    router.add(method, pattern, Access::key, answering(*context_, route));
-  };
-  add("POST", "/v1/chat/completions", chat_completions);
-  add("POST", "/v1/completions", completions);
-  add("POST", "/v1/embeddings", embeddings);
-  add("POST", "/v1/responses", responses);
-  add("POST", "/v1/messages", messages);
-  add("POST", "/v1/messages/count_tokens", count_message_tokens);
+  for (const ApiRoute& route : api_routes())
+    if (route.handler != nullptr)
+      router.add(std::string(route.method), std::string(route.pattern), route.access, answering(*context_, route));
   router.add_error_form("/v1/messages", anthropic_error);
-  add("GET", "/v1/models", list_models);
-  add("GET", "/v1/models/{id*}", show_model);
-  add("POST", "/tokenize", tokenize);
-  add("POST", "/detokenize", detokenize);
-  add("GET", "/tokenizer_info", tokenizer_info);
-  add("POST", "/apply-template", apply_template);
-  add("GET", "/props", show_properties);
   add_health(router);
   add_page(router);
   return router;

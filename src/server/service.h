@@ -68,7 +68,7 @@ class Service {
   void stop();
 
   ServedModels& models() noexcept { return *models_; }
-  http::Server& http() noexcept { return *server_; }
+  const http::Server& http() const noexcept { return *server_; }
 
  private:
   class Report;

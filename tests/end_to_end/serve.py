@@ -13,9 +13,14 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+from openapi import Document  # noqa: E402
 
 FATHOM = os.path.realpath(sys.argv[1])
 ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("FATHOM_")}, "FATHOM_TUNE": "off"}
+DOCUMENT = Document(subprocess.run([FATHOM, "serve", "--openapi"], capture_output=True, text=True, check=True, env=ENVIRONMENT).stdout)
 failures = []
 
 
@@ -53,6 +58,7 @@ class Server:
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
+        DOCUMENT.see(method, path, data, answer.status, answer.headers.get("Content-Type", ""), text)
         return answer.status, text, answer.headers
 
     def get(self, path, **options):
@@ -361,6 +367,23 @@ def check_text_routes(s):
     claim("# TYPE time_to_first_token_seconds histogram" in metrics and 'requests_finished_total{model="bundled",reason="length"}' in metrics, "metrics")
 
 
+def check_document(s):
+    """Everything that was asked and answered so far is as the document says, and all that it lists was shown."""
+    for path in ("/live", "/health", "/props"):
+        s.get(path)
+    claim(json.loads(s.get("/openapi.json")[1]) == DOCUMENT.root, "the server's own document is that of --openapi")
+    refused(s.post("/apply-template", {"messages": [], "tool": []}), 400, "tool")
+    for route, good in (("/v1/responses", {"input": "x"}), ("/v1/messages/count_tokens", {"messages": []}), ("/v1/embeddings", {"input": "x"}), ("/tokenize", {"prompt": "x"})):
+        claim(s.post(route, {**good, "nonsense": 1})[0] == 400, f"{route} refuses what it does not know")
+    claim(DOCUMENT.faults == [], "as the document says:\n    " + "\n    ".join(DOCUMENT.faults[:10]))
+    claim(DOCUMENT.unseen() == [], f"nothing asked for: {DOCUMENT.unseen()}")
+    # The check itself can fail.
+    before = len(DOCUMENT.faults)
+    for body, answer in ((b'{"prompt": "x", "echo": 1}', b"{}"), (b'{"prompt": "x"}', b'{"tokens": [1], "count": 1, "max_model_len": -1}'), (b'{"nothing": 1}', b"[]")):
+        DOCUMENT.see("POST", "/tokenize", body, 200, "application/json", answer)
+    claim(len(DOCUMENT.faults) - before >= 4, "wrong requests and answers are found")
+
+
 def check_neighbours(s):
     """The same seed gives the same text, alone and among many."""
     def ask(i):
@@ -404,7 +427,7 @@ def check_draining():
 
 def main():
     s = Server()
-    for check in (check_completions, check_scores, check_chat, check_constraints, check_tools, check_ill_tools, check_ill_conversations, check_hard_text, check_many_ids, check_ends_of_constraints, check_other_apis, check_embeddings, check_errors, check_text_routes, check_neighbours, check_leaving):
+    for check in (check_completions, check_scores, check_chat, check_constraints, check_tools, check_ill_tools, check_ill_conversations, check_hard_text, check_many_ids, check_ends_of_constraints, check_other_apis, check_embeddings, check_errors, check_text_routes, check_document, check_neighbours, check_leaving):
         check(s)
     claim(s.stop() == 0, "the server ends with 0")
     claim(not any("Who are you" in line for line in s.log), "no prompt in the log")

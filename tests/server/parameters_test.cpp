@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "server/api/request_context.h"
+#include "server/api/routes.h"
 #include "server/api/sampling_parameters.h"
 
 namespace fathom::server {
@@ -55,34 +55,38 @@ TEST(Parameters, TypesAndRangesAreTheListed) {
 
 // Whatever list a route reads, each parameter refuses every type but its own, and both ends of its range hold exactly.
 TEST(Parameters, EveryListedParameterRefusesWhatItIsNot) {
-  const std::array<std::span<const Parameter>, 2> lists = {generation_parameters(), sampling_parameters()};
-  for (const auto list : lists)
-    for (const Parameter& p : list) {
-      const auto is_refused = [&](const std::string& value) {
-        try {
-          Parameters(fmt::format(R"({{"{}": {}}})", p.name, value), lists);
-          return false;
-        } catch (const ApiError& e) {
-          EXPECT_EQ(e.info().param, p.name);
-          return true;
+  for (const ApiRoute& route : api_routes()) {
+    if (route.body == nullptr) continue;
+    const ParameterLists lists = route.body();
+    for (const auto list : lists)
+      for (const Parameter& p : list) {
+        const auto is_refused = [&](const std::string& value) {
+          try {
+            Parameters(fmt::format(R"({{"{}": {}}})", p.name, value), lists);
+            return false;
+          } catch (const ApiError& e) {
+            EXPECT_EQ(e.info().param, p.name);
+            return true;
+          }
+        };
+        const std::pair<Type, std::string> samples[] = {
+            {Type::text, "\"x\""}, {Type::boolean, "true"}, {Type::object, "{}"}, {Type::array, "[]"}};
+        if (p.type == Type::any || p.type == Type::ignored) continue;
+        for (const auto& [type, value] : samples)
+          EXPECT_EQ(is_refused(value), p.type != type) << p.name << " " << value;
+        EXPECT_FALSE(is_refused("null"));
+        if (p.type != Type::number && p.type != Type::integer) continue;
+        const double step = p.type == Type::integer ? 1 : 1e-3;
+        EXPECT_FALSE(is_refused(fmt::format("{:.3f}", p.least))) << p.name;
+        if (p.most < kNoLimit) {
+          EXPECT_FALSE(is_refused(fmt::format("{:.3f}", p.most))) << p.name;
+          EXPECT_TRUE(is_refused(fmt::format("{:.3f}", p.most + step))) << p.name;
         }
-      };
-      const std::pair<Type, std::string> samples[] = {
-          {Type::text, "\"x\""}, {Type::boolean, "true"}, {Type::object, "{}"}, {Type::array, "[]"}};
-      if (p.type == Type::any || p.type == Type::ignored) continue;
-      for (const auto& [type, value] : samples) EXPECT_EQ(is_refused(value), p.type != type) << p.name << " " << value;
-      EXPECT_FALSE(is_refused("null"));
-      if (p.type != Type::number && p.type != Type::integer) continue;
-      const double step = p.type == Type::integer ? 1 : 1e-3;
-      EXPECT_FALSE(is_refused(fmt::format("{:.3f}", p.least))) << p.name;
-      if (p.most < kNoLimit) {
-        EXPECT_FALSE(is_refused(fmt::format("{:.3f}", p.most))) << p.name;
-        EXPECT_TRUE(is_refused(fmt::format("{:.3f}", p.most + step))) << p.name;
+        if (p.least > -kNoLimit) {
+          EXPECT_TRUE(is_refused(fmt::format("{:.3f}", p.least - step))) << p.name;
+        }
       }
-      if (p.least > -kNoLimit) {
-        EXPECT_TRUE(is_refused(fmt::format("{:.3f}", p.least - step))) << p.name;
-      }
-    }
+  }
 }
 
 TEST(Parameters, HostileJsonIsRefusedWhereItIsWrong) {

@@ -3,13 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <future>
 #include <latch>
 
 #include "http/client.h"
 #include "http/server.h"
-#include "support/errors.h"
+#include "server/api/openapi.h"
+#include "web_page/page_files.h"
 
 namespace fathom::server {
 namespace {
@@ -142,6 +144,29 @@ TEST(Service, AnEngineThatIsStuckIsSeen) {
   EXPECT_GE(socket.count("WATCHDOG=1", 500ms), 3);
   ::kill(::getpid(), SIGTERM);
   EXPECT_EQ(s.signal.get(), SIGTERM);
+}
+
+// The document of the API lists every route but the files of the page, and who may ask.
+TEST(Service, EveryRouteIsInTheDocument) {
+  ServiceOptions options = RunningService::options();
+  options.model.engine.load_at_once = false;
+  const Service service(RunningService::models(), options);
+  const json::object paths = openapi_document().at("paths").as_object();
+  size_t n = 0;
+  for (const http::Route& route : service.http().router().routes()) {
+    if (std::any_of(page_files().begin(), page_files().end(),
+                    [&](const PageFile& f) { return f.path == route.pattern; }))
+      continue;
+    std::string path = route.pattern, method = route.method;
+    std::erase(path, '*');
+    std::transform(method.begin(), method.end(), method.begin(), [](char c) { return static_cast<char>(c | 0x20); });
+    ASSERT_TRUE(paths.contains(path)) << path;
+    const json::object& operations = paths.at(path).as_object();
+    ASSERT_TRUE(operations.contains(method)) << method << ' ' << path;
+    EXPECT_EQ(operations.at(method).as_object().contains("security"), route.access == http::Access::open) << path;
+    ++n;
+  }
+  EXPECT_EQ(n, api_routes().size());
 }
 
 TEST(ServiceManager, IsOfTheEnvironmentOrNone) {

@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/serve/model_names.h"
 #include "cli/values.h"
+#include "server/api/openapi.h"
 #include "server/service.h"
 
 namespace fathom {
@@ -22,7 +23,7 @@ struct ServeOptions {
   std::vector<std::string> dry_breakers;
   int64_t cache_tokens = 0, max_running = 32, max_queued = 256, passage_tokens = kPieceTokens;
   double stretch = 2;
-  bool exact_prefixes = false, lazy = false;
+  bool exact_prefixes = false, lazy = false, openapi = false;
   std::string speculate = "lookup";
   int64_t keep_alive = 15, drain = 30, watchdog = 300;
   std::optional<double> unload_after;  // minutes
@@ -37,6 +38,7 @@ std::vector<server::NamedModel> open_models(const std::vector<NamedPath>& paths)
 }
 
 void run_serve(ServeOptions o) {
+  if (o.openapi) return fmt::print("{}\n", json::serialize(server::openapi_document()));
   validate(o.sampling);
   const server::ServiceSignals signals;
   const server::ServiceManager manager = server::ServiceManager::of_environment();
@@ -99,6 +101,7 @@ void add_network_options(CLI::App& command, ServeOptions& o) {
       ->type_name("N")
       ->capture_default_str();
   command.add_option("--log", o.service.log.path, "file to log to; default: stderr")->type_name("FILE");
+  command.add_flag("--openapi", o.openapi, "print what the API takes and gives, as OpenAPI 3.1, and end");
   command.add_flag("--log-json", o.service.log.json, "log lines as JSON");
 }
 

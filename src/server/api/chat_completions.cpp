@@ -4,6 +4,7 @@
 #include "server/api/chat_request.h"
 #include "server/api/constraint.h"
 #include "server/api/openai_answer.h"
+#include "server/api/routes.h"
 #include "server/api/sampling_parameters.h"
 #include "server/api/scores_json.h"
 
@@ -13,17 +14,17 @@ namespace {
 using Type = Parameter::Type;
 
 constexpr std::array kChat = {
-    Parameter{"messages", Type::array},
+    Parameter{"messages", Type::array, 0, 0, "the conversation", kObjectsForm},
     Parameter{"max_tokens", Type::integer, 0, kNoLimit, "most tokens of an answer"},
     Parameter{"max_completion_tokens", Type::integer, 0, kNoLimit, "another name of max_tokens"},
     Parameter{"logprobs", Type::boolean, 0, 0, "the log-probability of each token"},
     Parameter{"top_logprobs", Type::integer, 0, 20, "and of so many of the most likely ones"},
-    Parameter{"tools", Type::array, 0, 0, "functions that may be called"},
-    Parameter{"tool_choice", Type::any, 0, 0, "none, auto, required, or a function"},
+    Parameter{"tools", Type::array, 0, 0, "functions that may be called", kObjectsForm},
+    Parameter{"tool_choice", Type::any, 0, 0, "none, auto, required, or a function", kToolChoiceForm},
     Parameter{"parallel_tool_calls", Type::ignored},  // a model calls as many as it does
     Parameter{"add_generation_prompt", Type::boolean},
     Parameter{"continue_final_message", Type::boolean, 0, 0, "go on with the last message, an assistant's"},
-    Parameter{"modalities", Type::array, 0, 0, "[\"text\"]"},
+    Parameter{"modalities", Type::array, 0, 0, "[\"text\"]", kStringsForm},
     Parameter{"chat_template", Type::refused, 0, 0, "a template is the server's, given with --chat-template"},
     Parameter{"functions", Type::refused, 0, 0, "use tools"},
     Parameter{"function_call", Type::refused, 0, 0, "use tool_choice"},
@@ -178,11 +179,13 @@ std::optional<int64_t> most_tokens(const Parameters& p) {
 
 }  // namespace
 
+ParameterLists chat_parameters() {
+  return {kChat, generation_parameters(), sampling_parameters(), constraint_parameters()};
+}
+
 void chat_completions(const ServiceContext& service, const http::Request& request,
                       const std::shared_ptr<http::Exchange>& exchange) {
-  const std::array lists = {std::span<const Parameter>(kChat), generation_parameters(), sampling_parameters(),
-                            constraint_parameters()};
-  const Parameters p(request.body, lists);
+  const Parameters p(request.body, chat_parameters());
   const RequestContext c = request_context(service, p);
   ServedModel& model = c.model;
   if (!p.has("messages")) refuse("messages", "messages is missing");

@@ -5,6 +5,7 @@
 #include "base/text/utf8.h"
 #include "server/api/constraint.h"
 #include "server/api/openai_answer.h"
+#include "server/api/routes.h"
 #include "server/api/sampling_parameters.h"
 #include "server/api/scores_json.h"
 #include "server/prompt.h"
@@ -17,7 +18,7 @@ using Type = Parameter::Type;
 constexpr int64_t kDefaultTokens = 16;  // as OpenAI
 
 constexpr std::array kCompletions = {
-    Parameter{"prompt", Type::any, 0, 0, "a text, token ids, or an array of either"},
+    Parameter{"prompt", Type::any, 0, 0, "a text, token ids, or an array of either", kPromptsForm},
     Parameter{"suffix", Type::text, 0, 0, "what follows the text that is filled in"},
     Parameter{"echo", Type::boolean, 0, 0, "the prompt stands in front of the answer, with its logprobs"},
     Parameter{"max_tokens", Type::integer, 0, kNoLimit, "most tokens of an answer"},
@@ -127,11 +128,13 @@ std::vector<std::vector<int32_t>> prompts_of(const ServedModel& model, const Par
 
 }  // namespace
 
+ParameterLists completion_parameters() {
+  return {kCompletions, generation_parameters(), sampling_parameters(), constraint_parameters()};
+}
+
 void completions(const ServiceContext& service, const http::Request& request,
                  const std::shared_ptr<http::Exchange>& exchange) {
-  const std::array lists = {std::span<const Parameter>(kCompletions), generation_parameters(), sampling_parameters(),
-                            constraint_parameters()};
-  const Parameters p(request.body, lists);
+  const Parameters p(request.body, completion_parameters());
   const RequestContext c = request_context(service, p);
   ServedModel& model = c.model;
   const StreamOptions stream = stream_options(p);

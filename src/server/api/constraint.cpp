@@ -15,7 +15,7 @@ constexpr std::array kParameters = {
     Parameter{"json_schema", Type::object, 0, 0, "a JSON schema"},
     Parameter{"guided_json", Type::any, 0, 0, "another name of json_schema; a text is taken too"},
     Parameter{"guided_regex", Type::text, 0, 0, "a regular expression that the whole answer matches"},
-    Parameter{"guided_choice", Type::array, 0, 0, "the texts of which the answer is one"},
+    Parameter{"guided_choice", Type::array, 0, 0, "the texts of which the answer is one", kStringsForm},
     Parameter{"guided_grammar", Type::text, 0, 0, "another name of grammar"},
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/xxh64.h"
 #include "server/api/request_context.h"
+#include "server/api/routes.h"
 #include "server/prompt.h"
 
 namespace fathom::server {
@@ -18,7 +19,7 @@ using Type = Parameter::Type;
 
 constexpr std::array kEmbeddings = {
     Parameter{"model", Type::text},
-    Parameter{"input", Type::any, 0, 0, "a text, token ids, or an array of either"},
+    Parameter{"input", Type::any, 0, 0, "a text, token ids, or an array of either", kPromptsForm},
     Parameter{"encoding_format", Type::text, 0, 0, "float or base64"},
     Parameter{"dimensions", Type::integer, 1, 1 << 20, "those of the model alone"},
     Parameter{"user", Type::ignored},
@@ -89,9 +90,11 @@ struct EmbeddingRun {
 
 }  // namespace
 
+ParameterLists embedding_parameters() { return {kEmbeddings}; }
+
 void embeddings(const ServiceContext& service, const http::Request& request,
                 const std::shared_ptr<http::Exchange>& exchange) {
-  const Parameters p(request.body, std::array{std::span<const Parameter>(kEmbeddings)});
+  const Parameters p(request.body, embedding_parameters());
   const RequestContext c = request_context(service, p);
   ServedModel& model = c.model;
   const std::string format = p.text("encoding_format").value_or("float");

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "server/api/chat_request.h"
+#include "server/api/routes.h"
 #include "server/api/sampling_parameters.h"
 #include "server/sse.h"
 
@@ -12,15 +13,15 @@ using Type = Parameter::Type;
 
 constexpr std::array kMessages = {
     Parameter{"model", Type::text},
-    Parameter{"messages", Type::array},
-    Parameter{"system", Type::any, 0, 0, "a text, or blocks of text"},
+    Parameter{"messages", Type::array, 0, 0, "the conversation", kObjectsForm},
+    Parameter{"system", Type::any, 0, 0, "a text, or blocks of text", kTextOrListForm},
     Parameter{"max_tokens", Type::integer, 1, kNoLimit, "most tokens of the answer"},
     Parameter{"temperature", Type::number, 0, 1},
     Parameter{"top_p", Type::number, 0, 1},
     Parameter{"top_k", Type::integer, 0, kNoLimit},
-    Parameter{"stop_sequences", Type::any},
+    Parameter{"stop_sequences", Type::any, 0, 0, "the answer ends before it", kTextsForm},
     Parameter{"stream", Type::boolean},
-    Parameter{"tools", Type::array},
+    Parameter{"tools", Type::array, 0, 0, "functions that may be called", kObjectsForm},
     Parameter{"tool_choice", Type::object},
     Parameter{"metadata", Type::ignored},
     Parameter{"service_tier", Type::ignored},
@@ -292,9 +293,11 @@ std::string anthropic_error(const http::ErrorInfo& e) {
   return json::serialize(json::object{{"type", "error"}, {"error", {{"type", type}, {"message", e.message}}}});
 }
 
+ParameterLists message_parameters() { return {kMessages}; }
+
 void messages(const ServiceContext& service, const http::Request& request,
               const std::shared_ptr<http::Exchange>& exchange) {
-  const Parameters p(request.body, std::array{std::span<const Parameter>(kMessages)});
+  const Parameters p(request.body, message_parameters());
   const RequestContext c = request_context(service, p);
   ServedModel& model = c.model;
   ChatRequest chat = chat_of(p);
@@ -317,7 +320,7 @@ void messages(const ServiceContext& service, const http::Request& request,
 
 void count_message_tokens(const ServiceContext& service, const http::Request& request,
                           const std::shared_ptr<http::Exchange>& exchange) {
-  const Parameters p(request.body, std::array{std::span<const Parameter>(kMessages)});
+  const Parameters p(request.body, message_parameters());
   const ServedModel& model = request_context(service, p).model;
   const ChatRequest chat = chat_of(p);
   const ChatPrompt prompt = chat_prompt(model, chat);

@@ -30,9 +30,25 @@ struct Parameter {
   Type type;
   double least = 0, most = 0;  // of numbers, both included
   std::string_view meaning = {};
+  std::string_view form = {};  // a JSON schema of what else holds, for the document of the API; its reader checks it
 };
 
+using ParameterLists = std::vector<std::span<const Parameter>>;
+
 inline constexpr double kNoLimit = 9007199254740991;  // 2^53 - 1: integers of JSON up to here are exact everywhere
+
+// Forms that several parameters have.
+inline constexpr std::string_view kTextsForm =
+    R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 16}, {"type": "null"}]})";
+inline constexpr std::string_view kPromptsForm =
+    R"({"anyOf": [{"type": "string"}, {"type": "null"}, {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}}]})";
+inline constexpr std::string_view kTextOrListForm =
+    R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}, {"type": "null"}]})";
+inline constexpr std::string_view kToolChoiceForm =
+    R"({"anyOf": [{"enum": ["none", "auto", "required"]}, {"type": "object"}, {"type": "null"}]})";
+inline constexpr std::string_view kObjectsForm = R"({"items": {"type": "object"}})";
+inline constexpr std::string_view kStringsForm = R"({"items": {"type": "string"}})";
+inline constexpr std::string_view kIdsForm = R"({"items": {"type": "integer", "minimum": 0}})";
 
 // One body, checked against the lists: it is an object, every key is in a list, types and ranges hold. null counts as
 // absent. Throws ApiError (400) that names the parameter.

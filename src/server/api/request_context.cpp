@@ -16,7 +16,7 @@ constexpr std::array kGeneration = {
     Parameter{"n", Type::integer, 1, kMostChoices, "answers"},
     Parameter{"stream", Type::boolean},
     Parameter{"stream_options", Type::object, 0, 0, "include_usage, include_obfuscation"},
-    Parameter{"stop", Type::any, 0, 0, "a text, or up to 16: the answer ends before it"},
+    Parameter{"stop", Type::any, 0, 0, "a text, or up to 16: the answer ends before it", kTextsForm},
     Parameter{"ignore_eos", Type::boolean, 0, 0, "go on after an end-of-text token"},
     Parameter{"timeout", Type::number, 0.001, 1e6, "seconds; 504 after them"},
     Parameter{"priority", Type::integer, -1000, 1000, "higher ones are admitted first"},

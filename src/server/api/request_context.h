@@ -66,5 +66,6 @@ void detokenize(const ServiceContext&, const http::Request&, const std::shared_p
 void tokenizer_info(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void apply_template(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 void show_properties(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
+void show_openapi(const ServiceContext&, const http::Request&, const std::shared_ptr<http::Exchange>&);
 
 }  // namespace fathom::server

@@ -3,6 +3,7 @@
 
 #include "server/api/chat_request.h"
 #include "server/api/constraint.h"
+#include "server/api/routes.h"
 #include "server/api/sampling_parameters.h"
 #include "server/sse.h"
 
@@ -15,7 +16,7 @@ constexpr const char* kNoMemory = "this server keeps no responses; send the whol
 
 constexpr std::array kResponses = {
     Parameter{"model", Type::text},
-    Parameter{"input", Type::any, 0, 0, "a text, or items"},
+    Parameter{"input", Type::any, 0, 0, "a text, or items", kTextOrListForm},
     Parameter{"instructions", Type::text, 0, 0, "the system message"},
     Parameter{"max_output_tokens", Type::integer, 1, kNoLimit},
     Parameter{"temperature", Type::number, 0, 2},
@@ -23,8 +24,8 @@ constexpr std::array kResponses = {
     Parameter{"stream", Type::boolean},
     Parameter{"stream_options", Type::ignored},
     Parameter{"text", Type::object, 0, 0, "format: text, json_object or json_schema"},
-    Parameter{"tools", Type::array},
-    Parameter{"tool_choice", Type::any},
+    Parameter{"tools", Type::array, 0, 0, "functions that may be called", kObjectsForm},
+    Parameter{"tool_choice", Type::any, 0, 0, "none, auto, required, or a function", kToolChoiceForm},
     Parameter{"parallel_tool_calls", Type::ignored},
     Parameter{"store", Type::ignored},
     Parameter{"metadata", Type::ignored},
@@ -289,9 +290,11 @@ class ResponseAnswer final : public MessageAnswer {
 
 }  // namespace
 
+ParameterLists response_parameters() { return {kResponses}; }
+
 void responses(const ServiceContext& service, const http::Request& request,
                const std::shared_ptr<http::Exchange>& exchange) {
-  const Parameters p(request.body, std::array{std::span<const Parameter>(kResponses)});
+  const Parameters p(request.body, response_parameters());
   const RequestContext c = request_context(service, p);
   ServedModel& model = c.model;
   if (p.boolean("background").value_or(false)) refuse("background", "background is not supported: {}", kNoMemory);

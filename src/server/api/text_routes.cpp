@@ -4,6 +4,7 @@
 #include "base/json/json_number.h"
 #include "base/text/utf8.h"
 #include "server/api/request_context.h"
+#include "server/api/routes.h"
 #include "server/prompt.h"
 
 namespace fathom::server {
@@ -17,8 +18,8 @@ constexpr std::array kTokenize = {
     Parameter{"model", Type::text},
     Parameter{"prompt", Type::text, 0, 0, "the text"},
     Parameter{"content", Type::text, 0, 0, "another name of prompt"},
-    Parameter{"messages", Type::array, 0, 0, "a conversation in place of a text"},
-    Parameter{"tools", Type::array},
+    Parameter{"messages", Type::array, 0, 0, "a conversation in place of a text", kObjectsForm},
+    Parameter{"tools", Type::array, 0, 0, "functions that it may call", kObjectsForm},
     Parameter{"add_generation_prompt", Type::boolean},
     Parameter{"add_special_tokens", Type::boolean, 0, 0, "bos and eos, as the model's files say"},
     Parameter{"add_special", Type::boolean, 0, 0, "another name of add_special_tokens"},
@@ -26,11 +27,13 @@ constexpr std::array kTokenize = {
               "special tokens that the text spells become those tokens; default: true"},
     Parameter{"with_pieces", Type::boolean, 0, 0, "objects with id and piece in place of ids"},
 };
-constexpr std::array kDetokenize = {Parameter{"model", Type::text}, Parameter{"tokens", Type::array},
+constexpr std::array kDetokenize = {Parameter{"model", Type::text},
+                                    Parameter{"tokens", Type::array, 0, 0, "ids", kIdsForm},
                                     Parameter{"skip_special_tokens", Type::boolean}};
-constexpr std::array kTemplate = {Parameter{"model", Type::text}, Parameter{"messages", Type::array},
-                                  Parameter{"tools", Type::array}, Parameter{"add_generation_prompt", Type::boolean},
-                                  Parameter{"continue_final_message", Type::boolean}};
+constexpr std::array kTemplate = {
+    Parameter{"model", Type::text}, Parameter{"messages", Type::array, 0, 0, "the conversation", kObjectsForm},
+    Parameter{"tools", Type::array, 0, 0, "functions that it may call", kObjectsForm},
+    Parameter{"add_generation_prompt", Type::boolean}, Parameter{"continue_final_message", Type::boolean}};
 
 void reply(const std::shared_ptr<http::Exchange>& exchange, const json::value& body) {
   exchange->reply({.body = json::serialize(body)});
@@ -75,6 +78,12 @@ json::value spelling(const Tokenizer& t, std::optional<int32_t> id) {
 
 }  // namespace
 
+ParameterLists tokenize_parameters() { return {kTokenize}; }
+
+ParameterLists detokenize_parameters() { return {kDetokenize}; }
+
+ParameterLists template_parameters() { return {kTemplate}; }
+
 void list_models(const ServiceContext& c, const http::Request&, const std::shared_ptr<http::Exchange>& exchange) {
   json::array data;
   for (size_t i = 0; i < c.models.size(); ++i) data.push_back(model_object(c.models[i]));
@@ -86,7 +95,7 @@ void show_model(const ServiceContext& c, const http::Request& r, const std::shar
 }
 
 void tokenize(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
-  const Parameters p(r.body, std::array{std::span<const Parameter>(kTokenize)});
+  const Parameters p(r.body, tokenize_parameters());
   const ServedModel& model = request_context(c, p).model;
   const std::vector<int32_t> ids = ids_to_tokenize(model, p);
   json::array tokens;
@@ -100,7 +109,7 @@ void tokenize(const ServiceContext& c, const http::Request& r, const std::shared
 }
 
 void detokenize(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
-  const Parameters p(r.body, std::array{std::span<const Parameter>(kDetokenize)});
+  const Parameters p(r.body, detokenize_parameters());
   const ServedModel& model = request_context(c, p).model;
   const json::array* tokens = p.array("tokens");
   if (tokens == nullptr) refuse("tokens", "tokens is missing; it is an array of token ids");
@@ -135,7 +144,7 @@ void tokenizer_info(const ServiceContext& c, const http::Request& r, const std::
 }
 
 void apply_template(const ServiceContext& c, const http::Request& r, const std::shared_ptr<http::Exchange>& exchange) {
-  const Parameters p(r.body, std::array{std::span<const Parameter>(kTemplate)});
+  const Parameters p(r.body, template_parameters());
   const ServedModel& model = request_context(c, p).model;
   if (!p.has("messages")) refuse("messages", "messages is missing");
   const ChatPrompt prompt = conversation_prompt(model, p);

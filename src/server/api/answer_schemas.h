@@ -1,0 +1,10 @@
+// JSON schemas of what the routes answer, by the names that api_routes() has for them. Objects are closed: what an
+// answer holds is listed here. tests/end_to_end/serve.py checks its answers against them.
+#pragma once
+#include "base/json/json.h"
+
+namespace fathom::server {
+
+json::object answer_schemas();
+
+}  // namespace fathom::server
