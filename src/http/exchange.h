@@ -75,12 +75,12 @@ class Exchange {
   // The client left or was dropped before the answer was complete. A client that closed only its sending side (FIN)
   // counts as one that left: TCP does not tell the two apart before something is sent.
   virtual bool gone() const noexcept = 0;
-  // Called at most once, when that happens: on an I/O thread, which it must not block, or at once where it already has.
-  // Takes the place of one given before.
+  // Called at most once, when that happens: on the I/O thread, which it must not block, or at once where it already
+  // has. Takes the place of one given before.
   virtual void on_gone(std::function<void()> callback) noexcept = 0;
 };
 
-// Runs on an I/O thread and must not block: work is handed on together with the exchange. An exception becomes a 500
+// Runs on one of Options::threads; what takes long is handed on together with the exchange. An exception becomes a 500
 // with a generic text, and a line in the log.
 using Handler = std::function<void(Request, std::shared_ptr<Exchange>)>;
 

@@ -20,7 +20,8 @@ void check_options(const Options& o) {
                                                                      {"linger", l.linger_time}};
   for (const auto& [what, value] : times)
     if (value.count() <= 0) throw_bad_input("the {} time is {} ms: it must be more than 0", what, value.count());
-  if (o.threads < 1 || o.threads > 256) throw_bad_input("{} threads of I/O: at least 1 and at most 256", o.threads);
+  if (o.threads < 1 || o.threads > 256)
+    throw_bad_input("{} threads for handlers: at least 1 and at most 256", o.threads);
   if (o.tls_certificate.empty() != o.tls_key.empty())
     throw_bad_input("TLS needs a certificate and its private key; only the {} is given",
                     o.tls_key.empty() ? "certificate" : "key");

@@ -26,7 +26,7 @@ struct Limits {
 struct Options {
   std::string address = "127.0.0.1";  // an IPv4 or IPv6 address, "localhost", or "unix:/path"
   int port = 0;                       // 0: any that is free
-  int threads = 2;                    // of I/O
+  int threads = 2;                    // for handlers, beside one for all I/O
   Limits limits;
   std::string keys_file;                 // empty: no keys are set (keys.h)
   std::string tls_certificate, tls_key;  // PEM files, the certificate with its chain; both or none

@@ -2,8 +2,10 @@
 // every limit of options.h, and hands each request with its Exchange to the handler of its route. It knows nothing of
 // what is answered. Contract for clients: docs/serving-http.md.
 //
-// All I/O is asynchronous, on `threads` threads of its own; a connection costs a few KiB, no thread. While a handler's
-// work is under way its connection is watched, so that a client that leaves is noticed at once.
+// All I/O is asynchronous, on one thread; handlers run on `threads` others. A connection costs a few KiB, no thread.
+// While a handler's work is under way its connection is watched, so that a client that leaves is noticed at once.
+//
+// Memory that runs out closes the connection that needed it, and no other.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -49,8 +51,8 @@ class Server {
   // From now on new requests get 503 and Retry-After, on all routes but those of Access::open; requests under way go
   // on.
   void drain() noexcept;
-  // Closes every connection and the listening socket, and waits for the I/O threads: not to be called on one of them.
-  // Callbacks of on_gone have returned when it does. Exchanges may outlive it; they then do nothing.
+  // Closes every connection and the listening socket, and waits for the server's threads: not to be called on one of
+  // them. Callbacks of on_gone have returned when it does. Exchanges may outlive it; they then do nothing.
   void stop() noexcept;
 
   // Reads keys file, certificate and TLS key again. For requests, and for TLS for connections, that begin afterwards.

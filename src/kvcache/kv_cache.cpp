@@ -72,12 +72,18 @@ void KvCache::extend(SequenceCache& sequence, int64_t n) {
         "text",
         n, more, kBlockTokens, pool_->n_free());
   sequence.pool_ = pool_;
-  sequence.blocks_.reserve(sequence.blocks_.size() + static_cast<size_t>(more));
-  for (int64_t i = 0; i < more; ++i) {
-    const int32_t block = pool_->take();
-    sequence.blocks_.push_back(block);
-    Buffer<std::byte>& slab = slabs_[static_cast<size_t>(block / slab_blocks_)];
-    if (slab.size() == 0) slab = Buffer<std::byte>(slab_bytes());
+  const size_t before = sequence.blocks_.size();
+  sequence.blocks_.reserve(before + static_cast<size_t>(more));
+  try {
+    for (int64_t i = 0; i < more; ++i) {
+      const int32_t block = pool_->take();
+      sequence.blocks_.push_back(block);
+      Buffer<std::byte>& slab = slabs_[static_cast<size_t>(block / slab_blocks_)];
+      if (slab.size() == 0) slab = Buffer<std::byte>(slab_bytes());
+    }
+  } catch (...) {
+    sequence.keep_blocks(before);
+    throw;
   }
   sequence.length_ += n;
 }

@@ -78,8 +78,9 @@ int64_t PrefixIndex::take(SequenceCache& sequence, uint64_t salt, std::span<cons
     const auto [part, n] = closest_child(*last, rest.first(std::min<size_t>(rest.size(), kBlockTokens)));
     if (part != nullptr) {
       cache_.pool().hold(part->block);  // or making room for the copy might free it
+      const auto release = [&](const int32_t* block) { cache_.pool().release(*block); };
+      const std::unique_ptr<const int32_t, decltype(release)> held(&part->block, release);
       if (make_room(1)) cache_.append_copy(sequence, part->block, n);
-      cache_.pool().release(part->block);
       touch(part);
     }
   }
@@ -107,8 +108,10 @@ PrefixIndex::Node* PrefixIndex::add_child(Node& node, std::span<const uint64_t> 
   added->hash = hash_of(keys);
   added->block = block;
   Node* raw = added.get();
-  raw->place = recent_.insert(recent_.begin(), raw);
+  std::list<Node*> place(1, raw);
+  raw->place = place.begin();
   node.children.emplace(raw->hash, std::move(added));
+  recent_.splice(recent_.begin(), place);
   cache_.pool().hold(block);
   return raw;
 }

@@ -24,6 +24,8 @@ EngineThread::Submitted EngineThread::submit(std::vector<ScheduledRequest> reque
   if (waiting + std::ssize(requests) > limits.max_queued + free_slots) return Submitted::queue_full;
   if (waiting > 0 && snapshot_.queued_tokens + posted_tokens_ + tokens > limits.max_queued_tokens)
     return Submitted::queue_full;
+  tickets.reserve(tickets.size() + requests.size());
+  posts_.reserve(posts_.size() + requests.size());
   posted_tokens_ += tokens;
   last_used_ = Clock::now();
   for (ScheduledRequest& r : requests) {

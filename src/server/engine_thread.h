@@ -1,6 +1,6 @@
 // The thread that a model runs on. Requests come from any thread; all that is said to them (RequestEvents) is said on
 // this one. The model is made ready to run when the first request comes, or at once, and may be let go of when it has
-// been idle for long, or when another one needs its memory.
+// been idle for long, or when another one needs its memory. Memory that runs out ends requests, never this thread.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -93,19 +93,22 @@ class EngineThread {
   void load_and_serve();
   bool load_model();
   void unload_model();
-  void failed_to_load(const std::string& why);
+  void failed_to_load(const std::exception& why) noexcept;
   bool still_wanted();
   void serve();
   void step();
   bool rest(Clock::time_point idle_since);
   void take_posts(bool even_when_leaving);
-  void take_post(Posted& post);
+  void take_post(Posted& post) noexcept;
   void take_cancels();
-  void drop_posts(const std::function<std::optional<EndReason>(const Posted&)>& why);
+  template <class Why>
+  void drop_posts(Why&& why);
   void end_all_posts(const Error& error);
+  void unloaded() const noexcept;
   void publish(EngineState state);
   void mark_progress() noexcept;
-  void log(const std::string& sentence) const;
+  template <class... Args>
+  void log(fmt::format_string<Args...> format, Args&&... args) const noexcept;
 
   const Model& model_;
   EngineThreadOptions options_;

@@ -9,6 +9,9 @@
 namespace fathom::server {
 namespace {
 
+const Error kStepFailed(ErrorKind::resource, "the step failed"),
+    kStopping(ErrorKind::resource, "the server is stopping");
+
 // Of a request that the scheduler never had.
 void end_with(const RequestEvents& events, int64_t n_prompt, EndReason reason, std::optional<Error> error) {
   if (!events.on_end) return;
@@ -65,8 +68,17 @@ EngineThread::~EngineThread() {
   join();
 }
 
-void EngineThread::log(const std::string& sentence) const {
-  if (options_.log) options_.log(sentence);
+template <class... Args>
+void EngineThread::log(fmt::format_string<Args...> format, Args&&... args) const noexcept {
+  try {
+    if (options_.log) options_.log(fmt::format(format, std::forward<Args>(args)...));
+  } catch (...) {  // there is no memory for the line
+    return;
+  }
+}
+
+void EngineThread::unloaded() const noexcept {
+  if (options_.on_unloaded) options_.on_unloaded();
 }
 
 void EngineThread::publish(EngineState state) {
@@ -86,7 +98,7 @@ void EngineThread::publish(EngineState state) {
 
 void EngineThread::run() {
   while (wait_for_work()) load_and_serve();
-  end_all_posts(Error(ErrorKind::resource, "the server is stopping"));
+  end_all_posts(kStopping);
   publish(EngineState::stopped);
 }
 
@@ -101,7 +113,7 @@ bool EngineThread::wait_for_work() {
 void EngineThread::load_and_serve() {
   if (!load_model()) return;
   publish(EngineState::ready);
-  log(fmt::format("the model is ready after {:.1f} s", snapshot_.load_seconds));
+  log("the model is ready after {:.1f} s", snapshot_.load_seconds);
   serve();
   unload_model();
 }
@@ -133,22 +145,30 @@ bool EngineThread::load_model() {
     load_wanted_ = false;
     return true;
   } catch (const std::exception& e) {  // std::bad_alloc too
-    failed_to_load(e.what());
+    failed_to_load(e);
     return false;
   }
 }
 
-void EngineThread::failed_to_load(const std::string& why) {
+void EngineThread::failed_to_load(const std::exception& why) noexcept {
+  Error error = no_memory();
+  std::string reason;
+  try {
+    reason = why.what();
+    error = Error(ErrorKind::resource, "the model could not be loaded: " + reason);
+  } catch (const std::bad_alloc&) {  // told without it
+    reason.clear();
+  }
   {
     const std::lock_guard lock(mutex_);
-    snapshot_.error = why;
+    snapshot_.error.swap(reason);
     failed_at_ = Clock::now();
     load_wanted_ = false;
   }
   publish(EngineState::failed);
-  if (options_.on_unloaded) options_.on_unloaded();
-  log("the model could not be loaded: " + why);
-  end_all_posts(Error(ErrorKind::resource, "the model could not be loaded: " + why));
+  unloaded();
+  log("{}", error.what());
+  end_all_posts(error);
 }
 
 void EngineThread::unload_model() {
@@ -157,7 +177,26 @@ void EngineThread::unload_model() {
   running_.reset();
   ids_.clear();
   publish(EngineState::unloaded);
-  if (options_.on_unloaded) options_.on_unloaded();
+  unloaded();
+}
+
+// Ends those that why() has a reason for.
+template <class Why>
+void EngineThread::drop_posts(Why&& why) {
+  for (;;) {
+    std::optional<Posted> dropped;
+    std::optional<EndReason> reason;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto at =
+          std::find_if(posts_.begin(), posts_.end(), [&](const Posted& p) { return (reason = why(p)).has_value(); });
+      if (at == posts_.end()) return;
+      posted_tokens_ -= std::ssize(at->request.prompt);
+      dropped.emplace(std::move(*at));
+      posts_.erase(at);
+    }
+    end_with(dropped->request.events, std::ssize(dropped->request.prompt), *reason, {});
+  }
 }
 
 // While it waits for room.
@@ -198,8 +237,8 @@ void EngineThread::step() {
   try {
     report = running_->scheduler.step();
   } catch (const std::exception& e) {  // a defect of ours: what was running is lost, the server is not
-    log(fmt::format("a step failed: {}", e.what()));
-    running_->scheduler.end_all(EndReason::error, Error(ErrorKind::resource, "the step failed"));
+    log("a step failed: {}", e.what());
+    running_->scheduler.end_all(EndReason::error, kStepFailed);
   }
   publish(EngineState::ready);
   if (options_.on_step) options_.on_step(report);
@@ -209,10 +248,8 @@ void EngineThread::step() {
 bool EngineThread::rest(Clock::time_point idle_since) {
   const auto has_work = [this] { return running_->scheduler.has_work() || (!posts_.empty() && !unload_wanted_); };
   std::unique_lock lock(mutex_);
-  if (draining_ && Clock::now() >= drain_until_) {
-    for (const auto& [ticket, id] : ids_) cancels_.push_back(ticket);
-    has_cancels_ = true;
-  }
+  if (draining_ && Clock::now() >= drain_until_)
+    for (const auto& [ticket, id] : ids_) running_->scheduler.cancel(id);
   if (has_work()) return true;
   if (draining_) return false;
   if (unload_wanted_) {
@@ -248,15 +285,15 @@ void EngineThread::take_posts(bool even_when_leaving) {
 }
 
 // What the scheduler does not take, or has no memory for, ends with an error.
-void EngineThread::take_post(Posted& post) {
-  RequestEvents events;
+void EngineThread::take_post(Posted& post) noexcept {
+  RequestEvents own;
   const auto refuse = [&, n_prompt = std::ssize(post.request.prompt)](const Error& error) {
     ids_.erase(post.ticket);
-    end_with(events, n_prompt, EndReason::error, error);
+    end_with(own.on_end ? own : post.request.events, n_prompt, EndReason::error, error);
   };
   try {
-    events.on_end = post.request.events.on_end;
-    post.request.events.on_end = [this, ticket = post.ticket, on_end = events.on_end](const Ended& ended) {
+    own.on_end = post.request.events.on_end;
+    post.request.events.on_end = [this, ticket = post.ticket, on_end = own.on_end](const Ended& ended) {
       ids_.erase(ticket);
       if (on_end) on_end(ended);
     };
@@ -266,7 +303,7 @@ void EngineThread::take_post(Posted& post) {
   } catch (const Error& e) {
     refuse(e);
   } catch (const std::bad_alloc&) {
-    refuse(Error(ErrorKind::resource, "the machine has no memory left for this request"));
+    refuse(no_memory());
   }
 }
 
@@ -285,24 +322,6 @@ void EngineThread::take_cancels() {
     if (std::find(cancels.begin(), cancels.end(), p.ticket) == cancels.end()) return std::nullopt;
     return EndReason::cancelled;
   });
-}
-
-void EngineThread::drop_posts(const std::function<std::optional<EndReason>(const Posted&)>& why) {
-  std::vector<std::pair<Posted, EndReason>> dropped;
-  {
-    const std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < posts_.size();) {
-      const std::optional<EndReason> reason = why(posts_[i]);
-      if (!reason) {
-        ++i;
-        continue;
-      }
-      posted_tokens_ -= std::ssize(posts_[i].request.prompt);
-      dropped.emplace_back(std::move(posts_[i]), *reason);
-      posts_.erase(posts_.begin() + static_cast<std::ptrdiff_t>(i));
-    }
-  }
-  for (const auto& [post, reason] : dropped) end_with(post.request.events, std::ssize(post.request.prompt), reason, {});
 }
 
 void EngineThread::end_all_posts(const Error& error) {

@@ -1,5 +1,7 @@
 #include "server/generation.h"
 
+#include <atomic>
+
 #include "base/xxh64.h"
 #include "engine/scheduler/request.h"
 #include "kernels/peak.h"
@@ -15,24 +17,30 @@ struct Choice {
 
 // Shared by the events of all choices, which come on the engine's thread, and by the exchange's on_gone.
 struct Generation {
-  Generation(ServedModel& m, ModelMetrics& told, std::unique_ptr<AnswerWriter> w)
+  Generation(ServedModel& m, ModelMetrics& told, std::shared_ptr<AnswerWriter> w)
       : model(m), metrics(told), writer(std::move(w)) {}
 
   ServedModel& model;
   ModelMetrics& metrics;
-  std::unique_ptr<AnswerWriter> writer;
+  std::shared_ptr<AnswerWriter> writer;  // null: let go of, and with it the exchange
   std::vector<Choice> choices;
   std::vector<EngineThread::Ticket> tickets;  // written by submit() before the engine's thread can read them
   int64_t n_ended = 0, per_prompt = 1;
   bool has_failed = false;
+  std::atomic<bool> is_over = false;  // could not be cancelled: choices end with their next token
   Usage usage;
   std::optional<Ended> first;
 
-  void cancel_all() const {
-    for (const EngineThread::Ticket t : tickets) model.engine().cancel(t);
+  void cancel_all() noexcept {
+    try {
+      for (const EngineThread::Ticket t : tickets) model.engine().cancel(t);
+    } catch (const std::bad_alloc&) {
+      is_over = true;
+    }
   }
 
   bool token(size_t choice, const TokenScore& score) {
+    if (is_over) return false;
     Choice& c = choices[choice];
     const double now = clock_seconds();
     if (c.last_token > 0) metrics.token_interval(now - c.last_token);
@@ -42,7 +50,19 @@ struct Generation {
     return !c.text.stopped();
   }
 
-  void ended(size_t choice, const Ended& e) {
+  // Memory that is missing for the end of an answer, or to tell its failure, leaves nothing but to let go of it.
+  void ended(size_t choice, const Ended& e) noexcept {
+    try {
+      take_end(choice, e);
+    } catch (...) {
+      has_failed = true;
+      writer.reset();
+      cancel_all();
+    }
+  }
+
+ private:
+  void take_end(size_t choice, const Ended& e) {
     metrics.request_ended(e);
     Choice& c = choices[choice];
     if (!first) first = e;
@@ -124,16 +144,26 @@ void start_generation(const GenerationContext& c, const std::shared_ptr<http::Ex
       r.events.on_end = [shared, choice](const Ended& e) { shared->ended(choice, e); };
       if (r.prompt_logprobs >= 0)
         r.events.on_prompt_token = [shared, choice](int64_t index, const TokenScore& t) {
-          shared->writer->prompt_token(static_cast<int64_t>(choice), index, t);
+          if (!shared->has_failed) shared->writer->prompt_token(static_cast<int64_t>(choice), index, t);
         };
       if (choice == 0)
-        r.events.on_prompt = [shared](int64_t done, int64_t n) { shared->writer->prompt_progress(done, n); };
+        r.events.on_prompt = [shared](int64_t done, int64_t n) {
+          if (!shared->has_failed) shared->writer->prompt_progress(done, n);
+        };
       requests.push_back(std::move(r));
     }
+  // Made before the request is posted: what follows that must not fail, or cancels it.
+  std::function<void()> on_gone = [shared] { shared->cancel_all(); };
+  const std::shared_ptr<AnswerWriter> begun = shared->writer;
   const auto submitted = model.engine().submit(std::move(requests), shared->tickets);
   if (submitted != EngineThread::Submitted::yes) throw_not_taken(submitted, model);
-  shared->writer->begin();
-  exchange->on_gone([shared] { shared->cancel_all(); });
+  exchange->on_gone(std::move(on_gone));
+  try {
+    begun->begin();
+  } catch (...) {
+    shared->cancel_all();
+    throw;
+  }
 }
 
 }  // namespace fathom::server

@@ -19,7 +19,7 @@ struct Usage {
 enum class Finish : uint8_t { stop, length };
 
 // One API's way to say what is generated, over one exchange. Called on the engine's thread; choices are numbered prompt
-// by prompt. Throws nothing.
+// by prompt. What it throws (memory that runs out) ends the request.
 class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;

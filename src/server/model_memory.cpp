@@ -44,7 +44,12 @@ bool ModelMemory::acquire(size_t index, const std::function<bool()>& still_wante
   for (;;) {
     if (waiting_.front() == index) {
       if (fits(index, false)) break;
-      ask_to_leave(index);
+      try {
+        ask_to_leave(index);
+      } catch (const std::bad_alloc&) {
+        leave_queue();
+        throw;
+      }
     }
     released_.wait_for(lock, std::chrono::milliseconds(50));
     lock.unlock();

@@ -1,21 +1,33 @@
-// The memory that the body of a request takes. Every allocation of this program is counted here.
+// The memory of requests: how much a body takes, and what becomes of a request when there is none left. Every
+// allocation of this program is counted here, and some of them can be made to fail.
 #include <gtest/gtest.h>
 #include <malloc.h>
 
 #include <array>
 #include <atomic>
 #include <cstdlib>
-#include <functional>
 #include <new>
 
-#include "kernels/peak.h"
+#include "http/client.h"
 #include "server/api/parameters.h"
+#include "server/service.h"
 
 namespace {
 
 std::atomic<int64_t> live_bytes = 0, peak_bytes = 0, allocations = 0;
+constexpr int64_t kNever = int64_t{1} << 40;
+std::atomic<int64_t> until_failure = kNever;  // allocations; those from 0 down to -n_failures + 1 fail
+std::atomic<int64_t> n_failures = 0;
+thread_local bool is_spared = false;  // no allocation of this thread fails, nor counts for the failures
+
+bool fails() noexcept {
+  if (is_spared) return false;
+  const int64_t left = --until_failure;
+  return left <= 0 && left > -n_failures;
+}
 
 void* allocate(size_t bytes) noexcept {
+  if (fails()) return nullptr;
   void* p = std::malloc(bytes == 0 ? 1 : bytes);
   if (p == nullptr) return nullptr;
   ++allocations;
@@ -50,6 +62,8 @@ void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
 
 namespace fathom::server {
 namespace {
+
+// ---- how much a body takes ----
 
 struct Cost {
   double bytes, allocations, seconds;
@@ -110,6 +124,116 @@ TEST(RequestMemory, OfAMillionElementsIsBoundedAndLinear) {
     EXPECT_LE(b.bytes, 24 * a.bytes + (1 << 20)) << name;
     EXPECT_LE(b.allocations, 24 * a.allocations + 100) << name;
     EXPECT_LE(b.seconds, 100 * a.seconds + 0.5) << name;
+  }
+}
+
+// ---- when there is none left ----
+
+const int64_t kStrides = std::getenv("FATHOM_EVERY_ALLOCATION") != nullptr ? kNever : 60;  // tried for each request
+
+struct RunningService {
+  explicit RunningService(ServiceOptions o = options()) : service(bundled(), std::move(o)) {
+    service.start();
+    EXPECT_TRUE(http::eventually([&] { return snapshot().state == EngineState::ready; }));
+  }
+  static std::vector<NamedModel> bundled() {
+    std::vector<NamedModel> models;
+    models.push_back({"bundled", load_model(FATHOM_GOLDEN_DIR "/../../models/bundled.gguf")});
+    return models;
+  }
+  static ServiceOptions options() {
+    ServiceOptions o;
+    o.http.limits.head_time = o.http.limits.request_time = std::chrono::seconds(10);
+    o.http.limits.linger_time = std::chrono::milliseconds(200);
+    o.log.path = "/dev/null";
+    o.model.engine.threads = 2;
+    o.model.engine.engine.engine.cache_tokens = 4096;
+    o.model.engine.engine.engine.numerics = Numerics::quantised();
+    return o;
+  }
+  EngineSnapshot snapshot() { return service.models().first().engine_snapshot(); }
+  int port() { return service.http().port(); }
+  // Nothing runs, waits or holds the cache, and no connection or request is counted that is gone.
+  bool is_idle() {
+    const EngineSnapshot e = snapshot();
+    const http::ServerCounts c = service.http().counts();
+    return e.running + e.queued + e.cache_tokens_in_use == 0 && c.requests_running + c.connections_open == 0;
+  }
+  Service service;
+};
+
+std::string post(const std::string& path, const std::string& body) {
+  return http::post(path, body, "Content-Type: application/json\r\nConnection: close\r\n");
+}
+
+const std::vector<std::string>& hard_requests() {
+  static const std::vector<std::string> requests = {
+      post("/v1/completions",
+           R"({"prompt":["The king said","to the people"],"max_tokens":5,"echo":true,"logprobs":2,"temperature":1})"),
+      post("/v1/chat/completions", R"({"messages":[{"role":"user","content":"Hi"}],"stream":true,"n":2,"max_tokens":6,)"
+                                   R"("guided_regex":"[a-z]{3,9}","logprobs":true,"top_logprobs":2,"stop":["zz"]})"),
+      post("/v1/chat/completions",
+           R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":40,"tool_choice":"required",)"
+           R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":)"
+           R"({"a":{"enum":["x","y"]}},"required":["a"],"additionalProperties":false}}}]})"),
+      post("/v1/messages", R"({"max_tokens":5,"messages":[{"role":"user","content":"Hi"}],"stream":true})"),
+      post("/v1/responses", R"({"input":"Hi","max_output_tokens":5,"stream":true})"),
+      post("/v1/embeddings", R"({"input":["The king","x"]})"),
+      post("/tokenize", R"({"prompt":"The king said to the people","with_pieces":true})"),
+      http::get("/metrics", "Connection: close\r\n"),
+      http::get("/", "Connection: close\r\n"),
+  };
+  return requests;
+}
+
+// The status of the answer; 0: the connection was closed without one.
+int ask(int port, const std::string& request) {
+  http::Client client(port);
+  client.send(request);
+  EXPECT_TRUE(client.ended(std::chrono::seconds(20))) << "neither answered nor closed";
+  const std::string& answer = client.received();
+  return answer.starts_with("HTTP/1.1 ") ? std::atoi(answer.c_str() + 9) : 0;
+}
+
+// A text of the model, which a server that is well says again.
+std::string greedy_text(int port) {
+  http::Client client(port);
+  const std::string body =
+      client.ask(post("/v1/completions", R"({"prompt":"The king said","max_tokens":3,"temperature":0})")).body;
+  const size_t at = body.find("\"text\":");
+  return at == std::string::npos ? "" : body.substr(at, body.find("\"logprobs\"", at) - at);
+}
+
+// Whichever allocations fail, on whichever threads: that request gets 500 or 503, or what is left of its answer, or is
+// closed; nothing stays of it, and the next one is answered as ever.
+TEST(RequestMemory, WhatRunsOutEndsOneRequest) {
+  is_spared = true;
+  RunningService s;
+  const std::string text = greedy_text(s.port());
+  ASSERT_NE(text, "");
+  for (const std::string& request : hard_requests()) {
+    const std::string name = request.substr(0, request.find(" HTTP"));
+    int64_t n = 0;
+    for (int i = 0; i < 3; ++i) {
+      until_failure = kNever;
+      ASSERT_EQ(ask(s.port(), request), 200) << name;
+      n = kNever - until_failure;
+    }
+    ASSERT_GT(n, 50) << name;
+    std::map<int, int> outcomes;
+    for (int64_t k = 1, i = 0; k <= n; k += 1 + n / kStrides, ++i) {
+      SCOPED_TRACE(fmt::format("{}: {} allocations from {} of {} on", name, i % 3 == 2 ? 20 : 1, k, n));
+      n_failures = i % 3 == 2 ? 20 : 1;
+      until_failure = k;
+      ++outcomes[ask(s.port(), request)];
+      until_failure = kNever;
+      ASSERT_EQ(greedy_text(s.port()), text);
+      if (HasFailure()) return;
+    }
+    for (const auto& [status, count] : outcomes)
+      EXPECT_TRUE(status == 0 || status == 200 || status == 500 || status == 503) << name << ": " << status;
+    EXPECT_GT(outcomes[500] + outcomes[503] + outcomes[0], 0) << name << ": no failure was felt";
+    EXPECT_TRUE(http::eventually([&] { return s.is_idle(); })) << name << ": something stays";
   }
 }
 

@@ -1,12 +1,9 @@
 #include "base/machine/threads.h"
 
-#include <fmt/format.h>
-
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <set>
-#include <system_error>
 
 #include "base/error.h"
 #include "base/file/container.h"
@@ -27,15 +24,16 @@ constexpr int kSpinsBeforeLooking = 64;
 constexpr std::chrono::microseconds kShortSleep{200};
 
 // A body of a section, and the first of what it throws.
+template <class Body>
 struct Caught {
-  void run(int thread) noexcept {
+  void operator()(int thread) noexcept {
     try {
       body(thread);
     } catch (...) {
       if (!has_error.exchange(true)) error = std::current_exception();
     }
   }
-  const std::function<void(int)>& body;
+  Body body;
   std::atomic<bool> has_error = false;
   std::exception_ptr error = nullptr;
 };
@@ -108,14 +106,12 @@ void ThreadPool::start_workers() {
   workers_.reserve(static_cast<size_t>(n_threads_));
   try {
     for (int t = 1; t < n_threads_; ++t) workers_.emplace_back([this, t] { worker(t); });
-  } catch (const std::system_error& e) {
+  } catch (const std::exception& e) {  // of the system, or memory
     const int started = static_cast<int>(workers_.size()) + 1;
-    std::fputs(
-        fmt::format("fathom: {} of {} threads could be started ({}); the work goes on with them. Is there a limit "
-                    "(ulimit -u, pids.max of a container)? -t chooses their number\n",
-                    started, n_threads_, e.code().message())
-            .c_str(),
-        stderr);
+    std::fprintf(stderr,
+                 "fathom: %d of %d threads could be started (%s); the work goes on with them. Is there a limit "
+                 "(ulimit -u, pids.max of a container)? -t chooses their number\n",
+                 started, n_threads_, e.what());
     n_threads_ = started;
   }
 }
@@ -136,17 +132,15 @@ bool ThreadPool::Part::take(uint32_t section) noexcept {
          taken.compare_exchange_strong(last, section, std::memory_order_acq_rel);
 }
 
-void ThreadPool::run(const std::function<void(int)>& body) {
+void ThreadPool::run_body(BodyRef body) {
   if (n_threads_ == 1) {
     body(0);
     return;
   }
   check(running_.load(std::memory_order_relaxed) == 0, "ThreadPool::run is not reentrant");
-  Caught caught{body};
-  const std::function<void(int)> part = [&caught](int thread) {
-    caught.run(thread);
-  };  // so small that it takes no memory
-  body_ = &part;
+  Caught<BodyRef> caught{body};
+  const BodyRef part{&caught, [](void* c, int thread) { (*static_cast<Caught<BodyRef>*>(c))(thread); }};
+  body_ = part;
   zone_ = Zone::current();
   running_.store(n_threads_ - 1, std::memory_order_relaxed);
   const uint32_t section = generation_.fetch_add(1, std::memory_order_release) + 1;
@@ -164,7 +158,7 @@ void ThreadPool::run(const std::function<void(int)>& body) {
 }
 
 // Of its own node alone: what threads of others do, they also do there (stripes.h).
-void ThreadPool::do_late_parts(const std::function<void(int)>& body, uint32_t section) {
+void ThreadPool::do_late_parts(BodyRef body, uint32_t section) {
   for (int t = 1; t < n_threads_ && node_of(t) == node_of(0); ++t) {
     if (!parts_[static_cast<size_t>(t)].take(section)) continue;
     body(t);
@@ -182,7 +176,7 @@ void ThreadPool::worker(int thread) {
     if (!parts_[static_cast<size_t>(thread)].take(seen)) continue;
     {
       const Zone zone(zone_ != nullptr ? zone_ : "section", thread);
-      (*body_)(thread);
+      body_(thread);
     }
     if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_all();
   }

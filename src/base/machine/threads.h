@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "base/machine/numa.h"
@@ -44,8 +45,13 @@ class ThreadPool {
 
   // Calls body(thread) for thread = 0 .. size()-1, each once and at the same time, and returns when all have returned.
   // The caller is thread 0, and in the place of others of its node that are late. What body throws is
-  // thrown again here when all have returned: the first of what several threads throw.
-  void run(const std::function<void(int)>& body);
+  // thrown again here when all have returned: the first of what several threads throw. Takes no memory.
+  template <class Body>
+  void run(Body&& body) {
+    using Called = std::remove_reference_t<Body>;
+    run_body({const_cast<void*>(static_cast<const void*>(std::addressof(body))),
+              [](void* b, int thread) { (*static_cast<Called*>(b))(thread); }});
+  }
 
   // Splits 0 .. count-1 into size() contiguous ranges, a fixed partition: body(begin, end). Ranges start at multiples
   // of `grain`. The partition depends on the number of threads, so body must compute each index the same way wherever
@@ -119,9 +125,17 @@ class ThreadPool {
     bool take(uint32_t section) noexcept;
   };
 
+  // A body of run(), by reference.
+  struct BodyRef {
+    void* body = nullptr;
+    void (*call)(void* body, int thread) = nullptr;
+    void operator()(int thread) const { call(body, thread); }
+  };
+
   void start_workers();
   void worker(int thread);
-  void do_late_parts(const std::function<void(int)>& body, uint32_t section);
+  void run_body(BodyRef body);
+  void do_late_parts(BodyRef body, uint32_t section);
 
   int n_threads_;
   int max_spins_ = 0;  // of a wait; how many of them pay is found while running
@@ -132,7 +146,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::vector<Part> parts_;     // of each thread
   const char* zone_ = nullptr;  // of a trace: what the section under way is for
-  const std::function<void(int)>* body_ = nullptr;
+  BodyRef body_;
   std::atomic<uint32_t> generation_{0};  // one more for every section; workers wait for it to change
   std::atomic<int> running_{0};          // parts of this section that are not finished, but for the caller's
   std::atomic<bool> stopping_{false};

@@ -24,6 +24,9 @@ struct TokenScore {
   std::vector<std::pair<int32_t, double>> top = {};  // the most likely ids, as many as were asked for
 };
 
+// What a request ends with when memory runs out. Needs none itself.
+const Error& no_memory() noexcept;
+
 enum class EndReason : uint8_t { length, stop_token, stopped_by_caller, cancelled, deadline, error };
 
 struct RequestTimes {  // of clock_seconds(); 0: it never came to that

@@ -75,7 +75,6 @@ RequestId Scheduler::submit(ScheduledRequest request) {
   job->ended.times.submitted = clock_seconds();
   request.generate.max_tokens = std::min(request.generate.max_tokens, engine_.context_tokens() - job->n_prompt + 1);
   job->request = std::move(request);
-  queued_tokens_ += job->n_prompt;
   // Who comes back after a pause has no claim on what was not asked for meanwhile.
   double least = 0;
   if (!charged_.contains(job->request.owner)) {
@@ -87,6 +86,7 @@ RequestId Scheduler::submit(ScheduledRequest request) {
   }
   const RequestId id = job->id;
   queue_.push_back(std::move(job));
+  queued_tokens_ += queue_.back()->n_prompt;
   ++counts_.submitted;
   return id;
 }
@@ -119,10 +119,7 @@ void Scheduler::drop_ended() {
         over.push_back(job.get());
   for (Job* job : over) {
     leave_passage(*job);
-    if (job->error)
-      end(*job, EndReason::error, job->error);
-    else
-      end(*job, job->is_cancelled ? EndReason::cancelled : EndReason::deadline);
+    end(*job, job->is_cancelled ? EndReason::cancelled : EndReason::deadline);
   }
 }
 
@@ -161,22 +158,32 @@ void Scheduler::admit() {
   while (!queue_.empty() && n_running() < options_.max_running) {
     const auto next = next_queued();
     Job& job = **next;
-    if (waits_for_prefix(job) || !fits(job)) return;
-    job.ended.times.admitted = job.ended.times.admitted > 0 ? job.ended.times.admitted : clock_seconds();
-    if (!job.reads_all()) prefixes_.take(job.cache, job.request.salt, keys_of(job, std::ssize(job.history) - 1));
-    if (!job.is_charged) {  // what it finds after it was preempted is its own
-      job.ended.n_cached = job.cache.length();
-      charged_[job.request.owner] += static_cast<double>(job.n_prompt - job.ended.n_cached);
-      counts_.prompt_tokens += job.n_prompt;
-      counts_.prompt_tokens_cached += job.ended.n_cached;
-    }
-    job.is_charged = true;
-    queued_tokens_ -= job.n_prompt;
-    const auto place = std::find_if(running_.begin(), running_.end(), [&](const auto& r) { return r->id > job.id; });
-    auto taken = std::move(*next);
-    queue_.erase(next);
-    running_.insert(place, std::move(taken));
+    bool is_admitted = true;
+    if (auto error = thrown_by([&] { is_admitted = admit(next); })) end(job, EndReason::error, std::move(error));
+    if (!is_admitted) return;
   }
+}
+
+// false: not yet. What it throws leaves the request in the queue.
+bool Scheduler::admit(Jobs::iterator next) {
+  Job& job = **next;
+  if (waits_for_prefix(job) || !fits(job)) return false;
+  running_.reserve(running_.size() + 1);
+  job.ended.times.admitted = job.ended.times.admitted > 0 ? job.ended.times.admitted : clock_seconds();
+  if (!job.reads_all()) prefixes_.take(job.cache, job.request.salt, keys_of(job, std::ssize(job.history) - 1));
+  if (!job.is_charged) {  // what it finds after it was preempted is its own
+    job.ended.n_cached = job.cache.length();
+    charged_[job.request.owner] += static_cast<double>(job.n_prompt - job.ended.n_cached);
+    counts_.prompt_tokens += job.n_prompt;
+    counts_.prompt_tokens_cached += job.ended.n_cached;
+  }
+  job.is_charged = true;
+  queued_tokens_ -= job.n_prompt;
+  const auto place = std::find_if(running_.begin(), running_.end(), [&](const auto& r) { return r->id > job.id; });
+  auto taken = std::move(*next);
+  queue_.erase(next);
+  running_.insert(place, std::move(taken));
+  return true;
 }
 
 // ---- the passage ----
@@ -216,6 +223,8 @@ void Scheduler::start_passage() {
       std::count_if(running_.begin(), running_.end(), [](const auto& j) { return j->is_decoding(); });
   const auto chosen = choose_readers(pace_.passage_rows(n_decoding, n_running(), options_.passage_tokens));
   std::vector<StepInput> inputs;
+  inputs.reserve(chosen.size());
+  readers_.reserve(chosen.size());
   int64_t blocks = 0;
   for (auto [job, n] : chosen) {
     const int64_t more = blocks_of(job->cache.length() + n) - std::ssize(job->cache.blocks());
@@ -227,11 +236,9 @@ void Scheduler::start_passage() {
     readers_.push_back(job);
   }
   if (inputs.empty()) return;
-  try {
-    passage_.emplace(engine_.begin(inputs));
-  } catch (const Error& e) {
+  if (auto error = thrown_by([&] { passage_.emplace(engine_.begin(inputs)); })) {
     for (Job* job : std::exchange(readers_, {})) job->n_asked = 0;
-    end(*chosen.front().first, EndReason::error, e);
+    end(*chosen.front().first, EndReason::error, std::move(error));
   }
 }
 
@@ -287,8 +294,9 @@ bool Scheduler::make_room(int64_t blocks, const Job& asking) {
 // Its rows stay in the index of prefixes while there is room for them; what is gone is computed again, to the same
 // bits.
 void Scheduler::preempt(Job& job) {
+  queue_.reserve(queue_.size() + 1);
   leave_passage(job);
-  index(job, true);
+  thrown_by([&] { index(job, true); });  // where that fails, all of it is computed again
   job.cache = {};
   job.n_indexed = 0;
   ++job.ended.n_preempted;
@@ -328,20 +336,20 @@ std::vector<Scheduler::Job*> Scheduler::decoding() {
 
 SchedulerStep Scheduler::step() {
   SchedulerStep report;
-  if (options_.poll) options_.poll();
-  drop_ended();
-  admit();
-  if (running_.empty()) return report;
   std::vector<Job*> ready, at_stake;
   try {
+    if (options_.poll) options_.poll();
+    drop_ended();
+    admit();
+    if (running_.empty()) return report;
     if (!passage_) start_passage();
     ready = at_stake = decoding();
     at_stake.insert(at_stake.end(), readers_.begin(), readers_.end());
     run(ready, report);
   } catch (const Error& e) {
-    fail(std::move(at_stake), e);
+    fail(at_stake, e);
   } catch (const std::bad_alloc&) {
-    fail(std::move(at_stake), no_memory());
+    fail(at_stake, no_memory());
   }
   ++counts_.steps;
   return report;
@@ -409,16 +417,16 @@ void Scheduler::run(const std::vector<Job*>& ready, SchedulerStep& report) {
 }
 
 // Of a step's jobs, and of those that read, the ones that had not come to their end when it failed.
-void Scheduler::fail(std::vector<Job*> jobs, const Error& error) {
-  jobs.insert(jobs.end(), readers_.begin(), readers_.end());
+void Scheduler::fail(const std::vector<Job*>& jobs, const Error& error) noexcept {
   if (passage_) engine_.give_up(*passage_);
   passage_.reset();
-  readers_.clear();
-  for (Job* job : jobs) {
-    if (!is_running(job)) continue;
-    drop_rows(*job);
-    end(*job, EndReason::error, error);
-  }
+  const std::vector<Job*> readers = std::exchange(readers_, {});
+  for (const auto* failed : {&jobs, &readers})
+    for (Job* job : *failed) {
+      if (!is_running(job)) continue;
+      drop_rows(*job);
+      end(*job, EndReason::error, error);
+    }
 }
 
 // What must be equal for rows of the cache to be those of this request's first n tokens.

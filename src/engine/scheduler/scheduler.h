@@ -66,7 +66,8 @@ class Scheduler {
   bool has_work() const noexcept { return !queue_.empty() || !running_.empty(); }
   // Another function in place of SchedulerOptions::poll, which is returned.
   std::function<void()> exchange_poll(std::function<void()> poll);
-  // One step; does nothing without work. What the engine throws ends the requests of the step with that error.
+  // One step; does nothing without work. What the engine throws ends the requests of the step with that error; where
+  // memory runs out for one request alone, it ends that one.
   SchedulerStep step();
 
   int64_t n_running() const noexcept { return std::ssize(running_); }
@@ -90,7 +91,7 @@ class Scheduler {
     int64_t n_indexed = 0;  // that the index of prefixes has been told of
     int64_t n_asked = 0;    // tokens of it that are on their way in the passage
     bool is_cancelled = false, is_charged = false;
-    std::optional<Error> error = {};  // that an event of it threw
+    std::optional<Error> error = {};  // of what was done for it; it ends with this
     Ended ended = {};
 
     int64_t n_scored = 0;                // tokens of the prompt whose scores and states have been used
@@ -111,6 +112,7 @@ class Scheduler {
   void drop_ended();
   void admit();
   Jobs::iterator next_queued();
+  bool admit(Jobs::iterator next);
   bool waits_for_prefix(const Job& job) const;
   bool fits(const Job& job) const;
   bool is_running(const Job* job) const;
@@ -129,11 +131,20 @@ class Scheduler {
   void run(const std::vector<Job*>& decoding, SchedulerStep& report);
   std::vector<StepInput> inputs_of(const std::vector<Job*>& decoding);
   void draft(Job& job, StepInput& input, int64_t rows_beside, int64_t most);
-  void fail(std::vector<Job*> jobs, const Error& error);
+  void fail(const std::vector<Job*>& jobs, const Error& error) noexcept;
   // ---- the logits of a step (scheduler_tokens.cpp) ----
-  static const Error& no_memory();
-  template <class Tell>
-  static std::optional<Error> thrown_by(Tell&& tell) noexcept;
+  // Does something for one request. What it throws is the error that the request ends with.
+  template <class Do>
+  static std::optional<Error> thrown_by(Do&& something) noexcept {
+    try {
+      something();
+      return std::nullopt;
+    } catch (const Error& e) {
+      return e;
+    } catch (...) {
+      return no_memory();
+    }
+  }
   void take_arrived(const Passage& passage, MatView<const float> logits, Rows& chosen);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
   void add_states(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position);
@@ -141,8 +152,8 @@ class Scheduler {
   Rows choose_one_each(const Rows& rows);
   void forget_undecided(Job& job);
   static std::span<const uint64_t> allowed_of(const Job& job);
-  bool take_token(Job& job, const TokenScore& token);
-  void end(Job& job, EndReason reason, std::optional<Error> error = {});
+  std::optional<EndReason> take_token(Job& job, const TokenScore& token);
+  void end(Job& job, EndReason reason, std::optional<Error> error = {}) noexcept;
   std::vector<uint64_t> keys_of(const Job& job, int64_t n) const;
   void index(Job& job, bool ends);
 

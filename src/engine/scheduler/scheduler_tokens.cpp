@@ -9,6 +9,9 @@
 namespace fathom {
 namespace {
 
+const Error kNoMemory(ErrorKind::resource,
+                      "the machine has no memory left for this request; try fewer or shorter ones");
+
 TokenScore token_score(std::span<const float> logits, int64_t n_usable, int32_t id, int64_t k) {
   const TokenLogprobs found = token_logprobs(logits, n_usable, id, k);
   TokenScore score{.id = id, .logprob = found.chosen};
@@ -18,45 +21,29 @@ TokenScore token_score(std::span<const float> logits, int64_t n_usable, int32_t 
 
 }  // namespace
 
-const Error& Scheduler::no_memory() {
-  static const Error error(ErrorKind::resource,
-                           "the machine has no memory left for this request; try fewer or shorter ones");
-  return error;
-}
-
-// Calls an event. What it throws is the error that its request ends with.
-template <class Tell>
-std::optional<Error> Scheduler::thrown_by(Tell&& tell) noexcept {
-  try {
-    tell();
-    return std::nullopt;
-  } catch (const Error& e) {
-    return e;
-  } catch (...) {
-    return no_memory();
-  }
-}
+const Error& no_memory() noexcept { return kNoMemory; }
 
 // The readers of a passage that has arrived, whose logits these are.
 void Scheduler::take_arrived(const Passage& passage, MatView<const float> logits, Rows& chosen) {
   int64_t first_row = 0, row = 0;
   for (Job* job : std::exchange(readers_, {})) {
     const int64_t n = std::exchange(job->n_asked, 0), first = job->cache.length() - n;
-    if (job->request.events.on_mean_state) add_states(*job, passage, first_row, n, first);
+    const auto attempt = [job](auto&& something) {
+      if (auto error = thrown_by(something)) job->error = std::move(error);
+    };
+    if (job->request.events.on_mean_state) attempt([&] { add_states(*job, passage, first_row, n, first); });
     first_row += n;
     if (job->request.prompt_logprobs >= 0) {
-      score_prompt(*job, logits.sub_rows(row, n), first);
+      attempt([&] { score_prompt(*job, logits.sub_rows(row, n), first); });
       row += n;
       if (job->is_read()) chosen.emplace_back(job, logits.vec(row - 1));
     } else if (job->is_read()) {
       chosen.emplace_back(job, logits.vec(row++));
     }
     if (job->reads_all()) job->n_scored = std::max(job->n_scored, std::min(job->cache.length(), job->n_prompt));
-    index(*job, false);
-    const auto& on_prompt = job->request.events.on_prompt;
-    if (!on_prompt) continue;
-    if (auto error = thrown_by([&] { on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt); }))
-      job->error = std::move(error);
+    attempt([&] { index(*job, false); });
+    if (const auto& on_prompt = job->request.events.on_prompt)
+      attempt([&] { on_prompt(std::min(job->cache.length(), job->n_prompt), job->n_prompt); });
   }
 }
 
@@ -85,9 +72,7 @@ void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t firs
   });
   const auto seen = static_cast<size_t>(std::max<int64_t>(0, job.n_scored - 1 - first));  // before it was preempted
   for (size_t i = seen; i < scores.size() && job.request.events.on_prompt_token; ++i)
-    if (auto error =
-            thrown_by([&] { job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]); }))
-      job.error = std::move(error);
+    job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]);
 }
 
 // A token of every row; where it was drafted, the next one follows from the row of the draft.
@@ -124,6 +109,7 @@ Scheduler::Rows Scheduler::choose_one_each(const Rows& rows) {
     }
   });
   Rows next;
+  next.reserve(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
     Job& job = *rows[i].first;
     const GenerateRequest& g = job.request.generate;
@@ -137,7 +123,13 @@ Scheduler::Rows Scheduler::choose_one_each(const Rows& rows) {
     }
     if (g.speculator != nullptr && !job.speculation)
       thrown_by([&] { job.speculation.emplace(*g.speculator, job.history, g, engine_.config().vocab_size); });
-    if (!take_token(job, choices[i].token) || !job.speculation) continue;
+    std::optional<EndReason> reason;
+    auto error = thrown_by([&] { reason = take_token(job, choices[i].token); });
+    if (error || reason) {
+      end(job, error ? EndReason::error : *reason, std::move(error));
+      continue;
+    }
+    if (!job.speculation) continue;
     if (const auto row = job.speculation->logits_of_draft(job.history))
       next.emplace_back(&job, VecView<const float>{row->data(), std::ssize(*row)});
     else
@@ -161,36 +153,36 @@ std::span<const uint64_t> Scheduler::allowed_of(const Job& job) {
   return job.request.constraint->allowed().words;
 }
 
-// false: the request has ended.
-bool Scheduler::take_token(Job& job, const TokenScore& token) {
+// Why the request ends with it; nothing: it goes on.
+std::optional<EndReason> Scheduler::take_token(Job& job, const TokenScore& token) {
   const GenerateRequest& g = job.request.generate;
   Matcher* constraint = job.request.constraint.get();
   if (constraint != nullptr) check(constraint->accept(token.id), "a token that was allowed");
   if (job.ended.times.first_token == 0) job.ended.times.first_token = clock_seconds();
-  const auto ended = [&](EndReason reason, std::optional<Error> error = {}) {
-    end(job, reason, std::move(error));
-    return false;
-  };
   const bool is_stop = std::find(g.stop_ids.begin(), g.stop_ids.end(), token.id) != g.stop_ids.end();
-  if (is_stop || (constraint != nullptr && constraint->ended())) return ended(EndReason::stop_token);
+  if (is_stop || (constraint != nullptr && constraint->ended())) return EndReason::stop_token;
   job.history.push_back(token.id);
   ++counts_.generated_tokens;
   charged_[job.request.owner] += 1;
-  bool goes_on = true;
-  if (auto error = thrown_by([&] { goes_on = !job.request.events.on_token || job.request.events.on_token(token); }))
-    return ended(EndReason::error, std::move(error));
-  if (!goes_on) return ended(EndReason::stopped_by_caller);
-  return job.n_generated() < g.max_tokens || ended(EndReason::length);
+  if (job.request.events.on_token && !job.request.events.on_token(token)) return EndReason::stopped_by_caller;
+  if (job.n_generated() >= g.max_tokens) return EndReason::length;
+  return std::nullopt;
 }
 
-void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) {
+void Scheduler::end(Job& job, EndReason reason, std::optional<Error> error) noexcept {
+  if (!error && job.error) {
+    error = job.error;
+    reason = EndReason::error;
+  }
   if (job.request.events.on_mean_state && job.n_scored == job.n_prompt && !error) {
     for (double& x : job.state_sum) x /= static_cast<double>(job.n_prompt);
     error = thrown_by([&] { job.request.events.on_mean_state(job.state_sum); });
     if (error) reason = EndReason::error;
   }
-  forget_undecided(job);
-  thrown_by([&] { index(job, true); });  // where that fails, nobody finds this prefix
+  thrown_by([&] {  // where that fails, nobody finds this prefix
+    forget_undecided(job);
+    index(job, true);
+  });
   job.cache = {};
   job.ended.reason = reason;
   job.ended.error = std::move(error);

@@ -9,28 +9,32 @@ class ServerExchange final : public Exchange {
  public:
   explicit ServerExchange(std::shared_ptr<Answer> answer) : answer_(std::move(answer)) {}
   ~ServerExchange() override {
-    if (!answer_->finished()) tell([answer = answer_](Connection& c) { c.abandoned(answer); });
+    if (!answer_->finished()) answer_->tell([answer = answer_](Connection& c) { c.abandoned(answer); });
   }
 
   void reply(Reply reply) noexcept override {
     if (!answer_->finish()) return;
-    tell([answer = answer_, r = std::move(reply)](Connection& c) { c.reply(answer, r); });
+    answer_->tell([answer = answer_, r = std::move(reply)](Connection& c) { c.reply(answer, r); });
   }
   void start(int status, std::string content_type, Headers headers) noexcept override {
-    tell([answer = answer_, status, type = std::move(content_type), h = std::move(headers)](Connection& c) mutable {
-      c.start_stream(answer, Reply{status, std::move(type), std::move(h), {}});
-    });
+    answer_->tell(
+        [answer = answer_, status, type = std::move(content_type), h = std::move(headers)](Connection& c) mutable {
+          c.start_stream(answer, Reply{status, std::move(type), std::move(h), {}});
+        });
   }
   void write(std::string chunk) noexcept override {
     if (chunk.empty() || answer_->finished()) return;
-    if (!answer_->reserve(chunk.size())) return tell([answer = answer_](Connection& c) { c.too_slow(answer); });
-    tell([answer = answer_, bytes = std::move(chunk)](Connection& c) { c.write(answer, bytes, bytes.size()); });
+    if (!answer_->reserve(chunk.size()))
+      return answer_->tell([answer = answer_](Connection& c) { c.too_slow(answer); });
+    answer_->tell(
+        [answer = answer_, bytes = std::move(chunk)](Connection& c) { c.write(answer, bytes, bytes.size()); });
   }
   void end() noexcept override {
-    if (answer_->finish()) tell([answer = answer_](Connection& c) { c.end_stream(answer); });
+    if (answer_->finish()) answer_->tell([answer = answer_](Connection& c) { c.end_stream(answer); });
   }
   void keep_alive(std::chrono::milliseconds interval, std::string bytes) noexcept override {
-    tell([answer = answer_, interval, b = std::move(bytes)](Connection& c) { c.keep_alive(answer, interval, b); });
+    answer_->tell(
+        [answer = answer_, interval, b = std::move(bytes)](Connection& c) { c.keep_alive(answer, interval, b); });
   }
   bool gone() const noexcept override { return answer_->gone(); }
   void on_gone(std::function<void()> callback) noexcept override {
@@ -42,16 +46,6 @@ class ServerExchange final : public Exchange {
   }
 
  private:
-  // Memory may run out on the way; the connection then finds the answer broken, and closes.
-  template <class What>
-  void tell(What&& what) noexcept {
-    try {
-      answer_->post(std::forward<What>(what));
-    } catch (...) {
-      answer_->set_broken();
-    }
-  }
-
   const std::shared_ptr<Answer> answer_;
 };
 
@@ -61,8 +55,47 @@ void Answer::post(std::function<void(Connection&)> what) {
   const std::lock_guard lock(mutex_);
   if (gone_) return;
   if (const auto connection = connection_.lock())
-    asio::post(connection->strand(),
+    asio::post(connection->executor(),
                [connection, what = std::move(what)] { connection->guarded([&] { what(*connection); }); });
+}
+
+void Answer::fail(const char* what) noexcept {
+  finish();
+  try {
+    post([answer = shared_from_this(), text = std::string(what)](Connection& c) { c.handler_failed(answer, text); });
+  } catch (...) {
+    break_off();
+  }
+}
+
+// What Boost.Asio keeps it in lies in the answer: it can be posted when there is no memory left.
+struct Answer::Closing {
+  template <class T>
+  struct Allocator {
+    using value_type = T;
+    explicit Allocator(std::byte* p) noexcept : place(p) {}
+    template <class Other>
+    Allocator(const Allocator<Other>& other) noexcept : place(other.place) {}
+    T* allocate(size_t /*1*/) noexcept {
+      static_assert(sizeof(T) <= sizeof(Answer::reserve_));
+      return reinterpret_cast<T*>(place);
+    }
+    void deallocate(T*, size_t) noexcept {}
+    friend bool operator==(const Allocator&, const Allocator&) = default;
+    std::byte* place;
+  };
+  using allocator_type = Allocator<void>;
+  allocator_type get_allocator() const noexcept { return allocator_type(answer->reserve_.data()); }
+  void operator()() const { connection->broken_off(answer); }
+
+  std::shared_ptr<Answer> answer;
+  std::shared_ptr<Connection> connection;
+};
+
+void Answer::break_off() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (gone_ || std::exchange(is_broken_, true)) return;
+  if (auto connection = connection_.lock()) asio::post(connection->executor(), Closing{shared_from_this(), connection});
 }
 
 bool Answer::finish() noexcept {

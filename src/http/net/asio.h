@@ -9,7 +9,6 @@
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <functional>
@@ -20,17 +19,19 @@ namespace fathom::http {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-using Strand = asio::strand<asio::io_context::executor_type>;
-using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Strand>;
-using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol, Strand>;
+// One thread runs all I/O, so that nothing of it needs a strand: a strand takes memory whenever an operation ends, and
+// where there is none, what was to be told of it is lost, or the strand stands still for ever.
+using Executor = asio::io_context::executor_type;
+using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
+using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol, Executor>;
 using Clock = std::chrono::steady_clock;
-using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Strand>;
+using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
 
-// One thing to do later, on the strand; setting it again, or clearing it, takes the place of what was set before, also
-// when that is about to run.
+// One thing to do later, on the I/O thread; setting it again, or clearing it, takes the place of what was set before,
+// also when that is about to run.
 class Deadline {
  public:
-  explicit Deadline(const Strand& strand) : timer_(strand) {}
+  explicit Deadline(const Executor& executor) : timer_(executor) {}
 
   void set(Clock::duration after, std::function<void()> then) {
     const uint64_t mine = ++*generation_;

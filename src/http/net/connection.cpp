@@ -2,44 +2,30 @@
 
 namespace fathom::http {
 
-Connection::Connection(std::shared_ptr<Core> core, const Strand& strand, std::unique_ptr<Transport> transport,
-                       std::string peer)
+Connection::Connection(std::shared_ptr<Core> core, std::unique_ptr<Transport> transport, std::string peer)
     : core_(std::move(core)),
-      strand_(strand),
       transport_(std::move(transport)),
       peer_(std::move(peer)),
-      deadline_(strand),
-      write_deadline_(strand),
-      keep_alive_deadline_(strand) {}
-
-// One whose beginning failed has nobody else to take it out of the table.
-Connection::~Connection() {
-  if (place_) core_->connections.remove(*place_);
-}
+      deadline_(executor()),
+      write_deadline_(executor()),
+      keep_alive_deadline_(executor()) {}
 
 void Connection::begin() {
-  place_ = core_->connections.add(weak_from_this());
-  asio::post(strand_, later([](Connection& c) { c.shake_hands(); }));
+  place_ = core_->connections.add(shared_from_this());
+  guarded([&] { shake_hands(); });
 }
 
 void Connection::shake_hands() {
-  if (phase_ == Phase::closed) return;
   deadline_.set(core_->options.limits.head_time, later([](Connection& c) {
                   ++c.core_->timeouts;
                   c.close();
                 }));
-  transport_->handshake([self = shared_from_this()](const error_code& ec) {
-    self->guarded([&] {
-      if (self->phase_ == Phase::closed) return;
-      if (ec) return self->close();
-      self->move_to(Phase::idle);
-      self->process_input();
-    });
-  });
-}
-
-void Connection::close_soon() {
-  asio::post(strand_, [self = shared_from_this()] { self->close(); });
+  transport_->handshake(told([](Connection& c, const error_code& ec) {
+    if (c.phase_ == Phase::closed) return;
+    if (ec) return c.close();
+    c.move_to(Phase::idle);
+    c.process_input();
+  }));
 }
 
 void Connection::move_to(Phase phase) {
@@ -59,13 +45,11 @@ void Connection::linger() {
 }
 
 void Connection::say_done() {
-  transport_->finish([self = shared_from_this()](const error_code&) {
-    self->guarded([&] {
-      if (self->phase_ != Phase::lingering) return;
-      if (self->transport_->is_tls()) return self->close();
-      self->read_more();
-    });
-  });
+  transport_->finish(told([](Connection& c, const error_code&) {
+    if (c.phase_ != Phase::lingering) return;
+    if (c.transport_->is_tls()) return c.close();
+    c.read_more();
+  }));
 }
 
 void Connection::account(int status) noexcept {
@@ -95,8 +79,7 @@ void Connection::close() noexcept {
     if (current_->answer) current_->answer->client_is_gone();
     current_.reset();
   }
-  core_->connections.remove(*place_);
-  place_.reset();
+  core_->connections.remove(*std::exchange(place_, std::nullopt));
 }
 
 }  // namespace fathom::http

@@ -3,7 +3,8 @@
 //     handshake -> idle -> reading -> answering -> idle, or lingering -> closed
 //
 // While it answers, it goes on reading (at most Limits::pipelined_bytes), because only a read tells that the client has
-// left. Everything runs on the connection's strand, but for the functions that say otherwise.
+// left. Everything runs on the I/O thread, but for handlers. Memory that runs out closes the connection that needed it:
+// callbacks are guarded(), and one that is never called has had its connection closed (told()).
 #pragma once
 #include <exception>
 #include <optional>
@@ -24,6 +25,7 @@ struct CurrentRequest {
   Clock::time_point begun;
   bool http_1_1 = true, keep_alive = false, head_only = false;
   bool started = false, complete = false;  // of the answer: its head is written; its end is
+  bool in_handler = false;                 // it has been called, and has not returned
   int status = 0;
   uint64_t body_bytes = 0;
   std::shared_ptr<Answer> answer;  // null where no handler is asked
@@ -31,12 +33,11 @@ struct CurrentRequest {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(std::shared_ptr<Core> core, const Strand& strand, std::unique_ptr<Transport> transport, std::string peer);
-  ~Connection();
+  Connection(std::shared_ptr<Core> core, std::unique_ptr<Transport> transport, std::string peer);
 
-  void begin();       // once, when it is in a shared_ptr; from any thread
-  void close_soon();  // from any thread
-  const Strand& strand() const noexcept { return strand_; }
+  void begin();           // once, when it is in a shared_ptr
+  void close() noexcept;  // the table lets go of it
+  Executor executor() const noexcept { return core_->io.get_executor(); }
   // Does what a callback has to do. Where that throws (memory that runs out), this connection is closed, and no other.
   template <class What>
   void guarded(What&& what) noexcept {
@@ -55,7 +56,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void end_stream(const AnswerPtr& answer);
   void keep_alive(const AnswerPtr& answer, std::chrono::milliseconds interval, const std::string& bytes);
   void abandoned(const AnswerPtr& answer);
+  void handler_failed(const AnswerPtr& answer, const std::string& what);
+  void handler_returned(const AnswerPtr& answer);
   void too_slow(const AnswerPtr& answer);
+  void broken_off(const AnswerPtr& answer) noexcept;  // something that was said has been lost
 
  private:
   enum class Phase : uint8_t { handshake, idle, reading, answering, lingering, closed };
@@ -70,7 +74,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool on_head();       // false: it has been answered
   void refuse_bad_request();
   void dispatch();
-  void call_handler(Request request);
   void request_timed_out();
   std::string_view unread() const noexcept { return std::string_view(in_).substr(in_at_); }
 
@@ -85,7 +88,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_written(const error_code& ec, size_t n);
   void finish_answer();
   void arm_keep_alive(Clock::duration after);
-  void watch_answer();
 
   // connection.cpp
   void shake_hands();
@@ -93,16 +95,31 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void linger();
   void say_done();
   void account(int status) noexcept;
-  void close() noexcept;
   void fail(const std::exception& e) noexcept;
   // For Deadline::set.
   template <class What>
   std::function<void()> later(What what) {
     return [self = shared_from_this(), what] { self->guarded([&] { what(*self); }); };
   }
+  // For the transport: what(*this, results...) when an operation has ended.
+  template <class What>
+  auto told(What what) {
+    return [pending = std::make_shared<Pending>(shared_from_this()), what](auto... results) {
+      const auto self = std::exchange(pending->connection, nullptr);
+      self->guarded([&] { what(*self, results...); });
+    };
+  }
+  struct Pending {
+    explicit Pending(std::shared_ptr<Connection> c) : connection(std::move(c)) {}
+    ~Pending() {
+      if (connection) connection->close();
+    }
+    Pending(const Pending&) = delete;
+    Pending& operator=(const Pending&) = delete;
+    std::shared_ptr<Connection> connection;  // null: the end has been told
+  };
 
   const std::shared_ptr<Core> core_;  // first: everything below may use its io_context when it is destroyed
-  const Strand strand_;
   std::unique_ptr<Transport> transport_;
   const std::string peer_;
   std::optional<ConnectionTable::Place> place_;  // in the table, until it is closed

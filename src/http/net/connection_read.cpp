@@ -7,6 +7,22 @@ namespace {
 
 constexpr size_t kSmallPiece = 4 << 10, kLargePiece = 64 << 10, kLongestLoggedPath = 256, kLongestLoggedMethod = 32;
 
+// On a thread for handlers. The exchange is kept until what was thrown has been told: without an answer it would end as
+// abandoned.
+void call_handler(const Route& route, Request& request, const std::shared_ptr<Answer>& answer) noexcept {
+  if (answer->gone()) return;
+  std::shared_ptr<Exchange> exchange;
+  try {
+    exchange = make_exchange(answer);
+    route.handler(std::move(request), exchange);
+    return answer->tell([answer](Connection& c) { c.handler_returned(answer); });
+  } catch (const std::exception& e) {
+    answer->fail(e.what());
+  } catch (...) {
+    answer->fail("an exception of unknown type");
+  }
+}
+
 }  // namespace
 
 void Connection::read_more() {
@@ -19,9 +35,8 @@ void Connection::read_more() {
   if (in_.empty() && in_.capacity() > kSmallPiece && !large) std::string().swap(in_);
   piece_.resize(large ? kLargePiece : kSmallPiece);
   reading_ = true;
-  transport_->read(piece_.data(), piece_.size(), [self = shared_from_this()](const error_code& ec, size_t n) {
-    self->guarded([&] { self->on_read(ec, n); });
-  });
+  transport_->read(piece_.data(), piece_.size(),
+                   told([](Connection& c, const error_code& ec, size_t n) { c.on_read(ec, n); }));
 }
 
 void Connection::on_read(const error_code& ec, size_t n) {
@@ -40,11 +55,11 @@ void Connection::on_read(const error_code& ec, size_t n) {
     process_input();
 }
 
-// The end of what the client sends counts as its leaving, unless the answer is complete and only has to be written:
-// then the write tells whether it came through.
+// The end of what the client sends counts as its leaving, unless the answer is complete and only has to be written
+// (then the write tells whether it came through), or its handler may yet give it at once (handler_returned()).
 void Connection::on_client_end() {
   client_ended_ = true;
-  if (phase_ != Phase::answering || !current_->complete) close();
+  if (phase_ != Phase::answering || !(current_->complete || current_->in_handler)) close();
 }
 
 void Connection::process_input() {
@@ -148,35 +163,30 @@ void Connection::dispatch() {
   request.key_name = current_->key_name;
   request.path_parameters = std::move(admitted_.path_parameters);
   parser_.reset();
-  call_handler(std::move(request));
-  if (client_ended_) {  // a reply that was given at once is still written
-    asio::post(strand_, later([](Connection& c) {
-                 if (c.phase_ == Phase::answering && !c.current_->complete) c.close();
-               }));
-  }
+  auto answer = std::make_shared<Answer>(weak_from_this(), core_->options.limits.write_bytes);
+  current_->answer = answer;
+  current_->in_handler = true;
+  ++core_->running;
+  asio::post(core_->handlers, [core = core_, route = current_->route, request = std::move(request),
+                               answer = std::move(answer)]() mutable { call_handler(*route, request, answer); });
   read_more();
 }
 
-void Connection::call_handler(Request request) {
-  current_->answer = std::make_shared<Answer>(weak_from_this(), core_->options.limits.write_bytes);
-  ++core_->running;
-  watch_answer();
-  const AnswerPtr answer = current_->answer;
-  const std::string id = request.id;
-  std::string what = "an exception of unknown type";
-  try {
-    return current_->route->handler(std::move(request), make_exchange(answer));
-  } catch (const std::exception& e) {
-    what = e.what();
-  } catch (...) {  // told below
-  }
+void Connection::handler_failed(const AnswerPtr& answer, const std::string& what) {
+  if (!is_current(answer)) return;
   core_->log.line(LogLevel::error, "a handler failed",
-                  {{"id", id}, {"route", current_->route->pattern}, {"what", what}});
-  answer->finish();
+                  {{"id", current_->id}, {"route", current_->route->pattern}, {"what", what}});
   if (current_->started) return close();
   refuse({.status = 500,
           .message = "The server failed to answer this request. Its log has the reason under the request's id."},
          false);
+}
+
+// What it said while it ran has been done.
+void Connection::handler_returned(const AnswerPtr& answer) {
+  if (phase_ != Phase::answering || current_->answer != answer) return;
+  current_->in_handler = false;
+  if (client_ended_ && !current_->complete) close();
 }
 
 }  // namespace fathom::http

@@ -1,16 +1,16 @@
-// Every open connection, and which of them may be closed to make room for another.
+// Every open connection, kept until it is closed, and which of them may be closed to make room for another.
 #pragma once
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <utility>
 
 namespace fathom::http {
 
 class Connection;
 
-// Thread-safe. Costs the same for any number of connections, but for all().
+// Thread-safe. Costs the same for any number of connections.
 class ConnectionTable {
  public:
   // In the order in which connections became what they are. The oldest that waits is closed first, whether it has sent
@@ -21,12 +21,12 @@ class ConnectionTable {
     busy,     // is being answered: never closed for another
   };
   struct Entry {
-    std::weak_ptr<Connection> connection;
+    std::shared_ptr<Connection> connection;
     Kind kind = Kind::waiting;
   };
   using Place = std::list<Entry>::iterator;
 
-  Place add(std::weak_ptr<Connection> connection) {
+  Place add(std::shared_ptr<Connection> connection) {
     const std::lock_guard lock(mutex_);
     return list(Kind::waiting).insert(list(Kind::waiting).end(), {std::move(connection), Kind::waiting});
   }
@@ -34,7 +34,8 @@ class ConnectionTable {
     const std::lock_guard lock(mutex_);
     move_locked(place, to);
   }
-  void remove(Place place) {
+  void remove(Place place) noexcept {
+    const std::shared_ptr<Connection> last = std::move(place->connection);  // destroyed outside of the lock
     const std::lock_guard lock(mutex_);
     list(place->kind).erase(place);
   }
@@ -45,20 +46,17 @@ class ConnectionTable {
   // The oldest that may be closed, from now on counted as busy; null when there is none.
   std::shared_ptr<Connection> oldest_to_close() {
     const std::lock_guard lock(mutex_);
-    while (!list(Kind::waiting).empty()) {
-      const Place place = list(Kind::waiting).begin();
-      move_locked(place, Kind::busy);
-      if (auto found = place->connection.lock()) return found;
-    }
-    return nullptr;
+    if (list(Kind::waiting).empty()) return nullptr;
+    const Place place = list(Kind::waiting).begin();
+    move_locked(place, Kind::busy);
+    return place->connection;
   }
-  std::vector<std::shared_ptr<Connection>> all() const {
+  // Any of them; null when there is none.
+  std::shared_ptr<Connection> any() const {
     const std::lock_guard lock(mutex_);
-    std::vector<std::shared_ptr<Connection>> out;
     for (const auto& entries : lists_)
-      for (const Entry& entry : entries)
-        if (auto found = entry.connection.lock()) out.push_back(std::move(found));
-    return out;
+      if (!entries.empty()) return entries.front().connection;
+    return nullptr;
   }
 
  private:

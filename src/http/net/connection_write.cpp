@@ -8,7 +8,6 @@ namespace fathom::http {
 namespace {
 
 constexpr size_t kSlowestBytesPerSecond = 8 << 10, kKeptBuffer = 64 << 10;
-constexpr std::chrono::seconds kWatchInterval{1};
 
 bool has_header(const Headers& headers, std::string_view name) {
   return std::any_of(headers.begin(), headers.end(), [&](const auto& h) { return equal_in_any_case(h.first, name); });
@@ -69,6 +68,13 @@ void Connection::too_slow(const AnswerPtr& answer) {
   if (!is_current(answer)) return;
   ++core_->dropped;
   core_->log.line(LogLevel::warning, "a client reads too slowly and is dropped",
+                  {{"id", current_->id}, {"peer", peer_}});
+  close();
+}
+
+void Connection::broken_off(const AnswerPtr& answer) noexcept {
+  if (!is_current(answer)) return;
+  core_->log.line(LogLevel::error, "there was no memory for an answer, and its connection is closed",
                   {{"id", current_->id}, {"peer", peer_}});
   close();
 }
@@ -138,9 +144,8 @@ void Connection::flush() {
         c.core_->log.line(LogLevel::warning, "a client does not read and is dropped", {{"peer", c.peer_}});
         c.close();
       }));
-  transport_->write(writing_.data(), writing_.size(), [self = shared_from_this()](const error_code& ec, size_t n) {
-    self->guarded([&] { self->on_written(ec, n); });
-  });
+  transport_->write(writing_.data(), writing_.size(),
+                    told([](Connection& c, const error_code& ec, size_t n) { c.on_written(ec, n); }));
 }
 
 void Connection::on_written(const error_code& ec, size_t n) {
@@ -179,14 +184,6 @@ void Connection::arm_keep_alive(Clock::duration after) {
                              c.flush();
                              c.arm_keep_alive(c.keep_alive_interval_);
                            }));
-}
-
-void Connection::watch_answer() {
-  deadline_.set(kWatchInterval, later([](Connection& c) {
-                  if (c.phase_ != Phase::answering || !c.current_->answer) return;
-                  if (c.current_->answer->broken()) return c.close();
-                  c.watch_answer();
-                }));
 }
 
 }  // namespace fathom::http

@@ -23,12 +23,13 @@ namespace fathom::http {
 class Core {
  public:
   Core(Options o, Router r, Log l)
-      : options(std::move(o)), router(std::move(r)), log(std::move(l)), io(options.threads) {}
+      : options(std::move(o)), router(std::move(r)), log(std::move(l)), io(1), handlers(options.threads) {}
 
   const Options options;
   const Router router;
   const Log log;
-  asio::io_context io;
+  asio::io_context io;        // run by one thread: sockets, timers, and whatever changes a connection
+  asio::io_context handlers;  // run by Options::threads: what may take long
   ConnectionTable connections;
   bool local_only = true, unix_socket = false;  // set before the start
   std::string request_id_prefix;                // likewise

@@ -75,9 +75,8 @@ class Server::Impl {
   Impl(Options options, Router router, Log log)
       : core_(std::make_shared<Core>(checked(std::move(options), log), std::move(router), std::move(log))),
         listening_(core_->options.address, core_->options.port),
-        strand_(asio::make_strand(core_->io)),
-        acceptor_(strand_),
-        pause_(strand_) {
+        acceptor_(core_->io),
+        pause_(core_->io.get_executor()) {
     core_->local_only = listening_.local_only();
     core_->unix_socket = listening_.family() == AF_UNIX;
     core_->request_id_prefix = random_prefix();
@@ -90,9 +89,11 @@ class Server::Impl {
   void start() {
     check(threads_.empty() && !stopped_, "a server is started once");
     const SignalsBlocked blocked;
-    work_.emplace(core_->io.get_executor());
-    asio::post(strand_, [this] { accept_next(); });
-    for (int i = 0; i < core_->options.threads; ++i) threads_.emplace_back([this] { run(); });
+    for (asio::io_context* context : {&core_->io, &core_->handlers})
+      work_.emplace_back(asio::make_work_guard(*context));
+    asio::post(core_->io, [this] { accept_next(); });
+    threads_.emplace_back([this] { run_io(); });
+    for (int i = 0; i < core_->options.threads; ++i) threads_.emplace_back([this] { core_->handlers.run(); });
   }
 
   void drain() { core_->draining = true; }
@@ -101,12 +102,12 @@ class Server::Impl {
     if (stopped_) return;
     stopped_ = true;
     if (threads_.empty()) return acceptor_close();
-    asio::post(strand_, [this] {
+    asio::post(core_->io, [this] {
       acceptor_close();
       pause_.clear();
-      for (const auto& connection : core_->connections.all()) connection->close_soon();
+      while (const auto connection = core_->connections.any()) connection->close();
     });
-    work_.reset();
+    work_.clear();
     for (std::thread& thread : threads_) thread.join();
   }
 
@@ -128,13 +129,13 @@ class Server::Impl {
   int port() const { return listening_.port(); }
 
  private:
-  void run() {
+  void run_io() {
     for (;;) {
       try {
         core_->io.run();
         return;
-      } catch (const std::exception& e) {  // of memory, most likely: one connection is lost, the server is not
-        core_->log.line(LogLevel::error, "an I/O thread caught an exception", {{"what", e.what()}});
+      } catch (const std::exception& e) {  // of memory, most likely: what it was for has been closed
+        core_->log.line(LogLevel::error, "the I/O thread caught an exception", {{"what", e.what()}});
         go_on_accepting();
       }
     }
@@ -143,9 +144,8 @@ class Server::Impl {
   // It may have been lost to what was thrown; nothing else would begin it again.
   void go_on_accepting() {
     while (!stopped_) try {
-        return asio::post(strand_, [this] {
-          if (!is_accepting_) accept_next();
-        });
+        if (accepting_.expired()) accept_next();
+        return;
       } catch (const std::bad_alloc&) {
         std::this_thread::sleep_for(kAcceptPause);
       }
@@ -156,43 +156,50 @@ class Server::Impl {
     acceptor_.close(ignored);
   }
 
+  // Held by what leads to the next accept.
+  std::shared_ptr<void> accepting() {
+    auto token = std::make_shared<bool>();
+    accepting_ = token;
+    return token;
+  }
+
   void accept_next() {
     if (!acceptor_.is_open()) return;
-    is_accepting_ = false;
-    acceptor_.async_accept(asio::make_strand(core_->io), peer_, [this](const error_code& ec, Socket socket) {
-      is_accepting_ = false;
+    acceptor_.async_accept(core_->io, peer_, [this, token = accepting()](const error_code& ec, Socket socket) mutable {
+      token.reset();
       if (!acceptor_.is_open()) return;
       if (ec && ec != asio::error::connection_aborted) return accept_later(ec);
       if (!ec) seat(std::move(socket));
       accept_next();
     });
-    is_accepting_ = true;
   }
 
   // Out of descriptors or memory: trying again at once would spin. Linux says so even where no client waits; then
   // nobody has to make room yet.
   void accept_later(const error_code& ec) {
     pollfd pending{acceptor_.native_handle(), POLLIN, 0};
-    if (::poll(&pending, 1, 0) == 0) {
-      acceptor_.async_wait(Acceptor::wait_read, [this](const error_code&) { accept_next(); });
-      is_accepting_ = true;
-      return;
-    }
+    if (::poll(&pending, 1, 0) == 0)
+      return acceptor_.async_wait(Acceptor::wait_read, [this, token = accepting()](const error_code&) mutable {
+        token.reset();
+        accept_next();
+      });
     ++core_->accept_errors;
     if (const auto now = Clock::now(); now >= next_accept_log_) {
       next_accept_log_ = now + kAcceptLogInterval;
       core_->log.line(LogLevel::warning, "connections cannot be accepted", {{"why", ec.message()}});
     }
     evict_one();
-    pause_.set(kAcceptPause, [this] { accept_next(); });
-    is_accepting_ = true;
+    pause_.set(kAcceptPause, [this, token = accepting()]() mutable {
+      token.reset();
+      accept_next();
+    });
   }
 
   bool evict_one() {
     const auto oldest = core_->connections.oldest_to_close();
     if (!oldest) return false;
     ++core_->evicted;
-    oldest->close_soon();
+    oldest->close();
     return true;
   }
 
@@ -205,10 +212,9 @@ class Server::Impl {
       ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
-    const Strand strand = socket.get_executor();
     const auto* address = reinterpret_cast<const sockaddr*>(peer_.data());
-    std::make_shared<Connection>(
-        core_, strand, tls ? tls->transport(std::move(socket)) : plain_transport(std::move(socket)), peer_name(address))
+    std::make_shared<Connection>(core_, tls ? tls->transport(std::move(socket)) : plain_transport(std::move(socket)),
+                                 peer_name(address))
         ->begin();
   }
 
@@ -228,15 +234,14 @@ class Server::Impl {
 
   const std::shared_ptr<Core> core_;
   Listening listening_;
-  Strand strand_;  // of what follows
-  Acceptor acceptor_;
+  Acceptor acceptor_;  // this and what follows, up to work_: of the I/O thread
   Deadline pause_;
   asio::generic::stream_protocol::endpoint peer_;
   Clock::time_point next_accept_log_{};
-  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
+  std::weak_ptr<void> accepting_;  // expired: no accept, nor anything that leads to one, is under way
+  std::vector<asio::executor_work_guard<Executor>> work_;
   std::vector<std::thread> threads_;
   std::atomic<bool> stopped_ = false;
-  bool is_accepting_ = false;  // on the strand: an accept, or something that leads to one, is under way
 };
 
 Server::Server(Options options, Router router, Log log)

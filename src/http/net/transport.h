@@ -1,4 +1,5 @@
-// A connected socket, plain or within TLS. All functions are called on its strand, and callbacks run there.
+// A connected socket, plain or within TLS. All functions are called on the I/O thread, and callbacks run there; where
+// memory runs out on the way to one, it is destroyed without having been called.
 #pragma once
 #include <string>
 

@@ -104,7 +104,7 @@ void matmul(ThreadPool& pool, MatView<const float> x, const Weight& w, MatView<f
 }
 
 void grouped_matmul(ThreadPool& pool, MatView<const float> x, std::span<const int64_t> offsets,
-                    std::span<const Weight> weights, MatView<float> y) noexcept {
+                    std::span<const Weight> weights, MatView<float> y) {
   check(offsets.size() == weights.size() + 1 && offsets.front() == 0 && offsets.back() == x.rows && y.rows == x.rows,
         "grouped_matmul: offsets (E+1) from 0 to the rows of x");
   const KernelTable& k = kernels();

@@ -26,7 +26,7 @@ void matmul(ThreadPool& pool, MatView<const float> x, const Weight& w, MatView<f
 // x (n_rows, K), offsets (E+1) from 0 to n_rows, not decreasing; weights (E), all (N, K); y (n_rows, N), written.
 // Experts without rows are not read. Balanced over the threads by work, whatever the number of rows of each expert.
 void grouped_matmul(ThreadPool& pool, MatView<const float> x, std::span<const int64_t> offsets,
-                    std::span<const Weight> weights, MatView<float> y) noexcept;
+                    std::span<const Weight> weights, MatView<float> y);
 
 // The same products on the calling thread alone, for small ones inside a section of the pool (one head, one cache
 // block).

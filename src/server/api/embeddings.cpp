@@ -65,13 +65,24 @@ struct EmbeddingRun {
   void cancel_all() const {
     for (const EngineThread::Ticket t : tickets) model.engine().cancel(t);
   }
-  void ended(const Ended& e) {
+  // Memory that is missing for an answer leaves nothing but to let go of it.
+  void ended(const Ended& e) noexcept {
+    try {
+      take_end(e);
+    } catch (...) {
+      has_failed = true;
+      exchange.reset();
+    }
+  }
+
+ private:
+  void take_end(const Ended& e) {
     metrics.request_ended(e);
     n_tokens += e.n_prompt;
     ++n_ended;
     if (e.reason != EndReason::length && !std::exchange(has_failed, true)) {
-      exchange->reply(http::error_reply(
-          {.status = e.error ? 500 : 503, .message = e.error ? e.error->what() : "the request was cancelled"}));
+      exchange->reply(http::error_reply({.status = e.error && e.error->kind() != ErrorKind::resource ? 500 : 503,
+                                         .message = e.error ? e.error->what() : "the request was cancelled"}));
       cancel_all();
     }
     if (n_ended == embeddings.size() && !has_failed) reply();
@@ -118,9 +129,10 @@ void embeddings(const ServiceContext& service, const http::Request& request,
     r.events.on_end = [run](const Ended& e) { run->ended(e); };
     requests.push_back(std::move(r));
   }
+  std::function<void()> on_gone = [run] { run->cancel_all(); };  // now, when a failure ends the request
   const auto submitted = model.engine().submit(std::move(requests), run->tickets);
   if (submitted != EngineThread::Submitted::yes) throw_not_taken(submitted, model);
-  exchange->on_gone([run] { run->cancel_all(); });
+  exchange->on_gone(std::move(on_gone));
 }
 
 }  // namespace fathom::server
