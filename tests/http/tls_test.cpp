@@ -7,9 +7,11 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <csignal>
 #include <future>
 
 #include "http/client.h"
+#include "support/allocations.h"
 
 namespace fathom::http {
 namespace {
@@ -53,6 +55,8 @@ struct Certificate {
 
 struct TlsClient {
   explicit TlsClient(int port) : socket(port), context(SSL_CTX_new(TLS_client_method())), ssl(SSL_new(context)) {
+    const timeval patience{10, 0};  // then reads fail with SSL_ERROR_WANT_READ
+    ::setsockopt(socket.descriptor(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     SSL_set_fd(ssl, socket.descriptor());
     connected = SSL_connect(ssl) == 1;
   }
@@ -132,6 +136,40 @@ TEST(Tls, SeesThatAClientLeft) {
     EXPECT_NE(client.read(), "");
   }
   EXPECT_TRUE(eventually([&] { return exchange->gone(); }));
+}
+
+// Whichever allocations of the server fail: that connection is answered or closed, nothing stays of it, and the next
+// one is answered (G1).
+TEST(Tls, MemoryThatRunsOutClosesOneConnection) {
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to a connection that the server has closed
+  testing::is_spared = true;
+  const Certificate c("memory");
+  TestServer s(with(c));
+  int answered = 0, closed = 0;
+  for (int64_t k = 1;; ++k) {
+    testing::n_failures = k % 3 == 0 ? 5 : 1;
+    testing::until_failure = k;
+    {
+      const TlsClient client(s.port());
+      if (client.ask(post("/echo", "text", "Connection: close\r\n")).ends_with("\r\n\r\ntext"))
+        ++answered;
+      else
+        ++closed;
+      char byte = 0;
+      const int n = SSL_read(client.ssl, &byte, 1);
+      EXPECT_NE(SSL_get_error(client.ssl, n), SSL_ERROR_WANT_READ) << "neither answered nor closed: " << k;
+    }
+    const bool has_failed = testing::until_failure <= 0;
+    testing::until_failure = testing::kNever;
+    ASSERT_TRUE(TlsClient(s.port()).ask(get("/hello", "Connection: close\r\n")).ends_with("hello ")) << k;
+    if (!has_failed) break;
+  }
+  EXPECT_GT(answered, 0);
+  EXPECT_GT(closed, 10);
+  EXPECT_TRUE(eventually([&] {
+    const ServerCounts counts = s.server.counts();
+    return counts.connections_open + counts.requests_running == 0;
+  }));
 }
 
 TEST(Tls, ReadsANewCertificate) {

@@ -1,67 +1,18 @@
-// The memory of requests: how much a body takes, and what becomes of a request when there is none left. Every
-// allocation of this program is counted here, and some of them can be made to fail.
+// The memory of requests: how much a body takes, and what becomes of a request when there is none left.
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <array>
-#include <atomic>
 #include <cstdlib>
-#include <new>
 
 #include "http/client.h"
 #include "server/api/parameters.h"
 #include "server/service.h"
-
-namespace {
-
-std::atomic<int64_t> live_bytes = 0, peak_bytes = 0, allocations = 0;
-constexpr int64_t kNever = int64_t{1} << 40;
-std::atomic<int64_t> until_failure = kNever;  // allocations; those from 0 down to -n_failures + 1 fail
-std::atomic<int64_t> n_failures = 0;
-thread_local bool is_spared = false;  // no allocation of this thread fails, nor counts for the failures
-
-bool fails() noexcept {
-  if (is_spared) return false;
-  const int64_t left = --until_failure;
-  return left <= 0 && left > -n_failures;
-}
-
-void* allocate(size_t bytes) noexcept {
-  if (fails()) return nullptr;
-  void* p = std::malloc(bytes == 0 ? 1 : bytes);
-  if (p == nullptr) return nullptr;
-  ++allocations;
-  const int64_t now = live_bytes += static_cast<int64_t>(malloc_usable_size(p));
-  for (int64_t peak = peak_bytes; now > peak && !peak_bytes.compare_exchange_weak(peak, now);) {
-  }
-  return p;
-}
-
-void* allocate_or_throw(size_t bytes) {
-  if (void* p = allocate(bytes)) return p;
-  throw std::bad_alloc();
-}
-
-void release(void* p) noexcept {
-  if (p != nullptr) live_bytes -= static_cast<int64_t>(malloc_usable_size(p));
-  std::free(p);
-}
-
-}  // namespace
-
-void* operator new(size_t n) { return allocate_or_throw(n); }
-void* operator new[](size_t n) { return allocate_or_throw(n); }
-void* operator new(size_t n, const std::nothrow_t&) noexcept { return allocate(n); }
-void* operator new[](size_t n, const std::nothrow_t&) noexcept { return allocate(n); }
-void operator delete(void* p) noexcept { release(p); }
-void operator delete[](void* p) noexcept { release(p); }
-void operator delete(void* p, size_t) noexcept { release(p); }
-void operator delete[](void* p, size_t) noexcept { release(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { release(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
+#include "support/allocations.h"
 
 namespace fathom::server {
 namespace {
+
+using namespace fathom::testing;
 
 // ---- how much a body takes ----
 
