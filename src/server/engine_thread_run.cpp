@@ -135,6 +135,8 @@ bool EngineThread::load_model() {
     scheduler.max_queued = scheduler.max_queued_tokens = INT64_MAX;  // submit() has kept the bounds
     scheduler.poll = [this] {
       mark_progress();
+      // Who was admitted in this step waits no longer: the queue has room for another one.
+      if (running_->scheduler.n_running() != snapshot_.running) publish(EngineState::ready);
       if (has_cancels_.load(std::memory_order_relaxed)) take_cancels();
     };
     running_ = std::make_unique<Running>(model_, options_, std::move(scheduler));
