@@ -21,6 +21,7 @@ import threading
 import time
 
 os.environ["FATHOM"] = os.path.realpath(sys.argv[1])
+PATIENCE = 240 if "--sanitized" in sys.argv else 60  # seconds for all of a storm: ThreadSanitizer takes ten times as long
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "clients" / "support"))
 from fathom_server import ENVIRONMENT, KEY, Server, eventually, post_bytes, storm  # noqa: E402
 
@@ -87,7 +88,7 @@ def check_even_streams():
     """D1: 512 streams at once all end, and in about the order in which they came."""
     n, running = 512, 32
     with Server("--max-queued", "1024", "--max-running", str(running)) as server:
-        received, ended = storm(server.port, [post_bytes("/v1/completions", request(i, 8, stream=True), more="Connection: close\r\n") for i in range(n)])
+        received, ended = storm(server.port, [post_bytes("/v1/completions", request(i, 8, stream=True), more="Connection: close\r\n") for i in range(n)], PATIENCE)
         whole = [i for i, text in enumerate(received) if text.startswith(b"HTTP/1.1 200 ") and b"data: [DONE]" in text and text.endswith(b"0\r\n\r\n")]
         claim(len(whole) == n, f"D1: {len(whole)} of {n} streams end with [DONE]: {bytes(next((r for i, r in enumerate(received) if i not in whole), b''))[:300]}")
         # In the mean: how a busy machine accepts them moves some of them. Any order would give n / 3, the newest first n / 2.
@@ -108,7 +109,7 @@ def check_flood():
         ask(server, request(0, 20))
         before, descriptors_before = resident_bytes(server), descriptors(server)
         sent = [b"".join(post_bytes("/v1/completions", request(i * each + k, 20), more="Connection: close\r\n" if k == each - 1 else "") for k in range(each)) for i in range(connections)]
-        received, _ = storm(server.port, sent)
+        received, _ = storm(server.port, sent, PATIENCE)
         statuses = [int(s) for text in received for s in re.findall(rb"HTTP/1\.1 (\d{3}) ", text)]
         claim(len(statuses) == connections * each and set(statuses) == {200, 429}, f"D2: {len(statuses)} answers of {connections * each}: { {s: statuses.count(s) for s in set(statuses)} }")
         claim(all(text.count(b"Retry-After: ") == text.count(b"HTTP/1.1 429 ") for text in received), "D2: each 429 says when to come again")
