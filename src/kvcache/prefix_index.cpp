@@ -143,12 +143,27 @@ void PrefixIndex::erase(Node* node) {
   siblings.erase(std::find_if(first, last, [&](const auto& entry) { return entry.second.get() == node; }));
 }
 
+void PrefixIndex::erase_with_all_below(Node* node) {
+  std::vector<Node*> below = {node};
+  for (size_t i = 0; i < below.size(); ++i)
+    for (const auto& entry : below[i]->children) below.push_back(entry.second.get());
+  for (size_t i = below.size(); i-- > 0;) erase(below[i]);
+}
+
 bool PrefixIndex::make_room(int64_t n) {
+  const auto is_idle = [&](const Node* node) { return cache_.pool().holders(node->block) == 1; };
   for (auto at = recent_.end(); cache_.pool().n_free() < n && at != recent_.begin();) {
     Node* node = *--at;
-    if (!node->children.empty() || cache_.pool().holders(node->block) > 1) continue;
+    if (!node->children.empty() || !is_idle(node)) continue;
     ++at;  // stays valid when the node before it goes
     erase(node);
+    ++counts_.blocks_evicted;
+  }
+  // What is left has blocks in use below it, of sequences that computed the rows above themselves.
+  while (cache_.pool().n_free() < n) {
+    const auto idle = std::find_if(recent_.rbegin(), recent_.rend(), is_idle);
+    if (idle == recent_.rend()) break;
+    erase_with_all_below(*idle);
     ++counts_.blocks_evicted;
   }
   return cache_.pool().n_free() >= n;

@@ -40,7 +40,7 @@ class PrefixIndex {
   // too; the sequence must not be extended while it is, so this is for one that ends: `also_part`.
   void add(const SequenceCache& sequence, uint64_t salt, std::span<const uint64_t> keys, bool also_part);
 
-  // Frees idle blocks until n are free. false: there are not so many.
+  // Frees idle blocks until n are free, those that nothing is stored below first. false: there are not so many.
   bool make_room(int64_t n);
   int64_t n_idle() const noexcept;  // blocks that only the index holds
   int64_t n_blocks() const noexcept { return std::ssize(recent_); }
@@ -64,6 +64,7 @@ class PrefixIndex {
   void drop_parts_of(Node& node, std::span<const uint64_t> keys);
   void touch(Node* node);
   void erase(Node* node);
+  void erase_with_all_below(Node* node);
 
   KvCache& cache_;
   std::unordered_map<uint64_t, std::unique_ptr<Node>> roots_;  // by salt

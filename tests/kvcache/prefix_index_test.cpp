@@ -132,6 +132,29 @@ TEST(PrefixIndex, ACopyThatHasNoRoomIsNotTakenAndItsSourceStays) {
   expect_rows(cache, s, keys);
 }
 
+// One that computes rows anew that are stored, and goes on behind them: its blocks lie below idle ones, which give way
+// all the same, and all that is idle counts as room.
+TEST(PrefixIndex, IdleBlocksAboveBlocksInUseMakeRoom) {
+  KvCache cache = small_cache(8 * kBlockTokens);
+  PrefixIndex index(cache);
+  const auto keys = keys_from(1, 4 * kBlockTokens);
+  {
+    SequenceCache first;
+    fill(cache, first, std::span(keys).first(3 * kBlockTokens));
+    index.add(first, 0, std::span(keys).first(3 * kBlockTokens), true);
+  }
+  SequenceCache again;
+  fill(cache, again, keys);
+  index.add(again, 0, keys, false);
+  EXPECT_EQ(cache.pool().n_free(), 1);
+  EXPECT_EQ(index.n_idle(), 3);
+  EXPECT_TRUE(index.make_room(4));
+  expect_rows(cache, again, keys);
+  EXPECT_EQ(index.n_blocks(), 0);
+  index.add(again, 0, keys, false);
+  EXPECT_EQ(index.stored(0, keys), 4 * kBlockTokens);
+}
+
 // Against a plain list of all that was ever stored: what is found is a prefix of it, and its rows are right.
 TEST(PrefixIndex, RandomUseKeepsRowsAndCountsRight) {
   std::mt19937 random(3);
