@@ -1,6 +1,8 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "base/file/container.h"
 #include "base/progress.h"
@@ -14,8 +16,6 @@ CacheType usable_cache_type(const ModelConfig& config, const EngineOptions& o) {
   const bool coded = config.uses_mla() && o.numerics.is_quantised();
   return o.cache_type.value_or(coded ? CacheType::q16 : CacheType::f32);
 }
-
-constexpr int64_t kScoredTokens = 512;  // of one step whose logits are all wanted: a row has vocab_size numbers
 
 }  // namespace
 
@@ -133,6 +133,18 @@ MatView<const float> Engine::last_states(const Passage& passage, int64_t first, 
   return states;
 }
 
+MatView<const float> Engine::logits_of(const Passage& passage, int64_t first, int64_t n) {
+  check(has_arrived(passage), "the logits of a passage that has arrived");
+  const int64_t V = config().vocab_size;
+  if (passage_logits_.size() < n * V) passage_logits_ = Buffer<float>(n * V);
+  std::vector<int32_t> rows(static_cast<size_t>(n));
+  std::iota(rows.begin(), rows.end(), static_cast<int32_t>(first));
+  Context ctx{.pool = pool_, .arena = arena_, .numerics = numerics_};
+  head_forward(ctx, network_, rows, passage.x.mat(passage.batch.rows(), config().hidden_size),
+               passage_logits_.mat(n, V));
+  return passage_logits_.mat(n, V);
+}
+
 void Engine::leave(Passage& passage, SequenceCache& sequence) {
   const std::vector<int64_t> kept = passage.batch.remove(cache_, sequence);
   if (passage.layers == 0) return;
@@ -174,25 +186,6 @@ std::span<const float> Engine::append(SequenceCache& sequence, std::span<const i
     at += n;
   }
   return {logits.data, static_cast<size_t>(logits.cols)};
-}
-
-void Engine::score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row) {
-  const int64_t chunk_tokens = std::min(chunk_tokens_, kScoredTokens);
-  check_chunks(sequence, ids, chunk_tokens);
-  for (int64_t at = 0; at < std::ssize(ids);) {
-    const int64_t n = std::min(chunk_tokens, std::ssize(ids) - at);
-    const StepInput chunk{.sequence = &sequence,
-                          .ids = ids.subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
-                          .logits = at + n > first_wanted ? Batch::Logits::all : Batch::Logits::none};
-    const MatView<const float> logits = step({&chunk, 1});
-    for (int64_t i = std::max<int64_t>(0, first_wanted - at); i < logits.rows; ++i) row(at + i, logits.vec(i));
-    at += n;
-  }
-}
-
-int64_t Engine::room(const SequenceCache& sequence) const noexcept {
-  const int64_t in_blocks = std::ssize(sequence.blocks()) * kBlockTokens - sequence.length();
-  return std::min(context_tokens_ - sequence.length(), in_blocks + cache_.free_tokens());
 }
 
 }  // namespace fathom

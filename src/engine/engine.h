@@ -40,7 +40,6 @@ struct StepInput {
 class Engine {
  public:
   using ProgressFn = std::function<void(int64_t tokens_done)>;
-  using RowFn = std::function<void(int64_t index, VecView<const float> logits)>;
   using LayerFn = std::function<void(int64_t layers_done)>;
 
   Engine(ThreadPool& pool, const ModelConfig& config, const ModelWeights& weights, const EngineOptions& options);
@@ -74,6 +73,8 @@ class Engine {
   // Rows [first, first + n) of a passage that has arrived, after the last norm: (n, hidden_size), valid until the next
   // call of this function.
   MatView<const float> last_states(const Passage& passage, int64_t first, int64_t n);
+  // The logits of those rows: (n, vocab_size), valid until the next call of this function. The same bits as a step's.
+  MatView<const float> logits_of(const Passage& passage, int64_t first, int64_t n);
   // Takes the tokens of a passage out of its sequences again.
   void give_up(Passage& passage) noexcept { passage.batch.roll_back(cache_); }
   // Takes one sequence out of it: its tokens are taken back, the others go on.
@@ -87,12 +88,6 @@ class Engine {
   // next call. resource Error when they do not all fit, before anything is run. What else is thrown, by progress too,
   // ends it between two layers: the sequence then keeps the whole chunks before.
   std::span<const float> append(SequenceCache& sequence, std::span<const int32_t> ids, const ProgressFn& progress = {});
-
-  // As append, and hands the logits after every id from index `first_wanted` on to `row`, in order.
-  void score(SequenceCache& sequence, std::span<const int32_t> ids, int64_t first_wanted, const RowFn& row);
-
-  // Most tokens that the context of a sequence and the cache can still take.
-  int64_t room(const SequenceCache& sequence) const noexcept;
 
  private:
   void check_context(const SequenceCache& sequence, int64_t n) const;
@@ -109,7 +104,7 @@ class Engine {
   Numerics numerics_;
   KvCache cache_;
   mutable double unasked_bytes_ = 0;  // of the cache: taken without asking again how much memory is left
-  Buffer<float> logits_, states_;
+  Buffer<float> logits_, states_, passage_logits_;
 };
 
 }  // namespace fathom

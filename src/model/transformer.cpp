@@ -87,9 +87,6 @@ Network make_network(const ModelConfig& config, const ModelWeights& weights) {
   return {&config, &weights, make_rotary_table(config), {.scale = static_cast<float>(softmax_scale(config))}};
 }
 
-namespace {
-
-// Logits of those rows of x.
 void head_forward(Context& ctx, const Network& n, std::span<const int32_t> rows, MatView<const float> x,
                   MatView<float> logits) {
   if (rows.empty()) return;
@@ -101,8 +98,6 @@ void head_forward(Context& ctx, const Network& n, std::span<const int32_t> rows,
   linear(ctx, last, n.weights->lm_head, logits);
   round_activations(ctx, logits);
 }
-
-}  // namespace
 
 void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvCache& cache, MatView<float> logits) {
   const int64_t T = batch.rows(), D = n.config->hidden_size;

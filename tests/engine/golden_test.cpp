@@ -9,6 +9,7 @@
 #include "base/file/file.h"
 #include "base/json/json.h"
 #include "engine/generation.h"
+#include "engine/prompt_reader.h"
 #include "support/engine.h"
 #include "support/random_model.h"
 
@@ -44,10 +45,9 @@ std::vector<int32_t> ids_of(const json::value& v) {
 
 std::vector<float> all_logits(Engine& engine, std::span<const int32_t> ids) {
   std::vector<float> all;
-  SequenceCache sequence;
-  engine.score(sequence, ids, 0,
-               [&](int64_t, VecView<const float> row) { all.insert(all.end(), row.begin(), row.end()); });
-  engine.cache().truncate(sequence, 0);
+  PromptReader reader(engine);
+  reader.add(ids, 0, [&](int64_t, VecView<const float> row) { all.insert(all.end(), row.begin(), row.end()); });
+  reader.read_all();
   return all;
 }
 

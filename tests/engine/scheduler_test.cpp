@@ -1,11 +1,14 @@
 // The scheduler: what a request gets does not depend on what runs beside it, nor on how it was cut, shared or
 // preempted.
 #include "engine/scheduler/scheduler.h"
+#include "engine/prompt_reader.h"
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
+#include "engine/prompt_reader.h"
 #include "engine/speculation/prompt_lookup.h"
 #include "support/engine.h"
 #include "support/random_model.h"
@@ -265,7 +268,7 @@ TEST(Scheduler, APollCancelsBetweenTwoLayers) {
   EXPECT_FALSE(h.scheduler.has_work());
 }
 
-TEST(Scheduler, PromptScoresAreThoseOfScore) {
+TEST(Scheduler, PromptScoresAreThoseOfAStep) {
   const RandomModel m(config());
   const auto prompt = random_ids(300, m.config.vocab_size, 9);
   Harness h(m);
@@ -280,14 +283,50 @@ TEST(Scheduler, PromptScoresAreThoseOfScore) {
   const Model model = model_of(m);
   TestEngine plain(model, {.numerics = Numerics::quantised()});
   SequenceCache sequence;
-  plain.engine.score(sequence, prompt, 0, [&](int64_t index, VecView<const float> logits) {
-    if (index + 1 == std::ssize(prompt)) return;
-    const std::span<const float> row(logits.data, static_cast<size_t>(logits.size));
+  const StepInput whole{.sequence = &sequence, .ids = prompt, .logits = Batch::Logits::all};
+  const MatView<const float> logits = plain.engine.step({&whole, 1});
+  for (int64_t index = 0; index + 1 < std::ssize(prompt); ++index) {
+    const std::span<const float> row(logits.row(index), static_cast<size_t>(logits.cols));
     const TokenScore& got = r.prompt_scores[static_cast<size_t>(index)];
     EXPECT_NEAR(got.logprob, row[static_cast<size_t>(got.id)] - log_sum_exp(row), 1e-12);
     EXPECT_EQ(got.id, prompt[static_cast<size_t>(index + 1)]);
     EXPECT_EQ(got.top.size(), 1u);
+  }
+}
+
+// In order, each once and with the same bits, also where the prompt is read again after it gave way to another request.
+TEST(Scheduler, PromptLogitsAreToldOnce) {
+  const RandomModel m(config());
+  const auto prompt = random_ids(600, m.config.vocab_size, 9);
+  std::vector<float> want;
+  const Model model = model_of(m);
+  TestEngine plain(model, {.numerics = Numerics::quantised()});
+  PromptReader reader(plain.engine, 64);
+  reader.add(prompt, 500, [&](int64_t index, VecView<const float> logits) {
+    EXPECT_EQ(index, 500 + std::ssize(want) / m.config.vocab_size);
+    want.insert(want.end(), logits.begin(), logits.end());
   });
+  reader.read_all();
+  ASSERT_EQ(std::ssize(want), 100 * m.config.vocab_size);
+  for (const int64_t cache_tokens : {4096, 768}) {
+    Harness h(m, {.stretch = std::numeric_limits<double>::infinity(), .passage_tokens = 4}, cache_tokens);
+    Result older, r;
+    h.submit({1, 2, 3}, 300, older);
+    ScheduledRequest request = h.request(prompt, 2, r, 0);
+    request.logits_from = 500;
+    request.prompt_logprobs = 0;
+    std::vector<float> got;
+    request.events.on_prompt_logits = [&](int64_t index, VecView<const float> logits) {
+      EXPECT_EQ(index, 500 + std::ssize(got) / m.config.vocab_size);
+      got.insert(got.end(), logits.begin(), logits.end());
+    };
+    h.scheduler.submit(std::move(request));
+    h.drain();
+    EXPECT_EQ(r.ended.n_preempted > 0, cache_tokens == 768);
+    EXPECT_EQ(r.prompt_scores.size(), 599u);
+    EXPECT_EQ(r.ids.size(), 2u);
+    EXPECT_TRUE(got == want);
+  }
 }
 
 // However the prompt is cut, and whatever else runs.
@@ -472,17 +511,26 @@ TEST(Scheduler, AnEventThatThrowsEndsItsRequestAlone) {
 // What an event says of the world (a disk that is full) is what its request ends with.
 TEST(Scheduler, AnErrorOfAnEventIsThatOfItsRequest) {
   const RandomModel m(config());
-  for (const bool while_reading : {false, true}) {
+  for (const int event : {0, 1, 2, 3}) {
     Harness h(m);
     Result bad;
-    ScheduledRequest r = h.request({1, 2, 3}, 9, bad, 1);
-    if (while_reading)
-      r.events.on_prompt = [](int64_t, int64_t) { throw_resource("the disk is full"); };
-    else
-      r.events.on_token = [](const TokenScore&) -> bool { throw_resource("the disk is full"); };
+    ScheduledRequest r = h.request({1, 2, 3}, event == 0 ? 9 : 0, bad, 1);
+    int calls = 0;
+    const auto fail = [&calls](const auto&...) -> void {
+      ++calls;
+      throw_resource("the disk is full");
+    };
+    if (event == 0) r.events.on_token = [](const TokenScore&) -> bool { throw_resource("the disk is full"); };
+    if (event == 1) r.events.on_prompt = fail;
+    if (event == 2) r.events.on_prompt_logits = fail;
+    if (event == 3) {
+      r.events.on_prompt_token = fail;
+      r.prompt_logprobs = 0;
+    }
     h.scheduler.submit(std::move(r));
     h.drain();
-    ASSERT_TRUE(bad.ended.error) << while_reading;
+    EXPECT_EQ(calls, event > 0 ? 1 : 0);
+    ASSERT_TRUE(bad.ended.error) << event;
     EXPECT_STREQ(bad.ended.error->what(), "the disk is full");
     EXPECT_EQ(bad.ended.reason, EndReason::error);
   }

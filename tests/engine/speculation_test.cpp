@@ -101,24 +101,11 @@ TEST(Verify, IsRefusedWholeWhereItDoesNotFit) {
   Engine& engine = engine_parts.engine;
   SequenceCache sequence;
   engine.append(sequence, random_ids(15, 97, 1));
-  EXPECT_EQ(engine.room(sequence), 5);
   EXPECT_THROW(verify(engine, sequence, random_ids(6, 97, 1)), Error);
   EXPECT_THROW(verify(engine, sequence, Ids{1, 97}), Error);  // no such id
   EXPECT_EQ(sequence.length(), 15);
   verify(engine, sequence, random_ids(5, 97, 1));
-  EXPECT_EQ(engine.room(sequence), 0);
-}
-
-TEST(EngineRoom, IsWhatContextAndCacheHave) {
-  const RandomModel random(testing::tiny_v2_config());
-  const Model model = model_of(random);
-  testing::TestEngine engine_parts(model, {.threads = 1, .context_tokens = 1000, .cache_tokens = 128});
-  Engine& engine = engine_parts.engine;
-  SequenceCache a, b;
-  EXPECT_EQ(engine.room(a), 128);
-  engine.append(a, random_ids(10, 97, 1));
-  EXPECT_EQ(engine.room(a), 118);
-  EXPECT_EQ(engine.room(b), 64);
+  EXPECT_EQ(sequence.length(), 20);
 }
 
 // Drafts that are right, but for one id in `every`; and wrong in all ways after that.

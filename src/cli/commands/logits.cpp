@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/values.h"
+#include "engine/prompt_reader.h"
 #include "load/load.h"
 #include "model/transformer.h"
 
@@ -67,18 +68,15 @@ void run_logits(const LogitsOptions& o) {
   const Model model = open_model(o.model.path);
   check_ids(ids, model.config);
   if (o.output != "-") check_writable(o.output);  // with the model's files open: it may be none of them
-  LoadedEngineOptions options = engine_options(o.model);
-  options.engine.chunk_tokens = o.chunk;
   ThreadPool pool(o.model.threads, numa());
-  LoadedEngine loaded(pool, model, options);
-  Engine& engine = loaded.engine;
+  LoadedEngine loaded(pool, model, engine_options(o.model));
   const int64_t first = o.all ? 0 : std::ssize(ids) - 1, V = model.config.vocab_size;
   Sink sink(o.output);
   const bool npy = o.format == "npy";
   const std::string head =
       npy ? npy_header(std::ssize(ids) - first, V) : fmt::format("{{\"ids\":[{}],\"logits\":[", fmt::join(ids, ","));
-  SequenceCache sequence;
-  engine.score(sequence, ids, first, [&](int64_t index, VecView<const float> row) {
+  PromptReader reader(loaded.engine, o.chunk);
+  reader.add(ids, first, [&](int64_t index, VecView<const float> row) {
     check_finite_logits({row.data, static_cast<size_t>(row.size)});
     if (index == first) sink.write(head);
     if (npy)
@@ -87,6 +85,7 @@ void run_logits(const LogitsOptions& o) {
     else
       sink.write((index == first ? "" : ",") + json_row(row));
   });
+  reader.read_all();
   if (!npy) sink.write("]}\n");
   sink.commit();
 }

@@ -6,8 +6,8 @@
 // = exp(mean negative log-likelihood); its error is the standard error of that mean, carried through exp. Bits per byte
 // = the same sum in bits over the bytes that the scored tokens stand for; it does not depend on the tokenizer.
 //
-// --against runs a second model, the reference, over the same windows side by side, some tokens at a time: memory does
-// not grow with the text, nor with the window beyond the caches.
+// Short windows cross the network together. --against runs a second model, the reference, over the same windows side by
+// side, some tokens at a time: memory does not grow with the text, nor with the window beyond the caches.
 #include <cmath>
 #include <memory>
 
@@ -21,6 +21,7 @@
 #include "cli/values.h"
 #include "data/text/documents.h"
 #include "engine/divergence.h"
+#include "engine/prompt_reader.h"
 #include "load/text.h"
 
 namespace fathom {
@@ -63,55 +64,73 @@ void check_finite(double x) {
 // Ids whose last is predicted but not run.
 using Window = std::span<const int32_t>;
 
-void score_window(Engine& engine, const Tokenizer& tokenizer, Window window, Totals& totals) {
-  const int64_t n = std::ssize(window), first = n / 2;
-  SequenceCache sequence;
-  engine.score(sequence, window.first(static_cast<size_t>(n - 1)), first,
-               [&](int64_t index, VecView<const float> logits) {
-                 const int32_t target = window[static_cast<size_t>(index) + 1];
-                 const double nll = log_sum_exp({logits.data, static_cast<size_t>(logits.size)}) - logits[target];
-                 check_finite(nll);
-                 totals.add(nll, std::ssize(tokenizer.token_bytes(target)));
-               });
-  engine.cache().truncate(sequence, 0);
+int32_t target_of(Window window, int64_t index) { return window[static_cast<size_t>(index) + 1]; }
+
+// The logits of a window's second half.
+void add_window(PromptReader& reader, Window window, PromptReader::RowFn row) {
+  reader.add(window.first(window.size() - 1), std::ssize(window) / 2, std::move(row));
 }
 
-// The reference's logits are kept for kPiece tokens, until the model has seen the same.
+class Scorer {
+ public:
+  Scorer(Engine& engine, const Tokenizer& tokenizer) : reader_(engine), tokenizer_(tokenizer) {}
+
+  // Of windows that fit into kChunkTokens together.
+  void score(std::span<const Window> windows, Totals& totals) {
+    for (const Window window : windows)
+      add_window(reader_, window, [&, window](int64_t index, VecView<const float> logits) {
+        const int32_t target = target_of(window, index);
+        const double nll = log_sum_exp({logits.data, static_cast<size_t>(logits.size)}) - logits[target];
+        check_finite(nll);
+        totals.add(nll, std::ssize(tokenizer_.token_bytes(target)));
+      });
+    reader_.read_all();
+  }
+
+ private:
+  PromptReader reader_;
+  const Tokenizer& tokenizer_;
+};
+
+// The reference's logits are kept for kRows tokens, until the model has seen the same.
 class SideBySide {
  public:
-  SideBySide(ThreadPool& pool, const Model& reference, const LoadedEngineOptions& options)
-      : loaded_(pool, reference, options), kept_(kPiece * reference.config.vocab_size) {}
+  SideBySide(ThreadPool& pool, const Model& reference, const LoadedEngineOptions& options, Engine& engine,
+             const Tokenizer& tokenizer)
+      : loaded_(pool, reference, options),
+        reference_(loaded_.engine, kRows),
+        reader_(engine, kRows),
+        tokenizer_(tokenizer),
+        kept_(kRows * reference.config.vocab_size) {}
 
-  void score_window(Engine& engine, const Tokenizer& tokenizer, Window window, Totals& totals) {
-    const int64_t n = std::ssize(window), first = n / 2, V = engine.config().vocab_size;
-    const MatView<float> kept = kept_.mat(kPiece, V);
-    SequenceCache sequence, reference_sequence;
-    for (int64_t begin = 0, end = 0; end < n - 1; begin = end) {
-      end = std::min(std::max(begin, first) + kPiece, n - 1);
-      const int64_t skip = std::max<int64_t>(first - begin, 0);
-      const Window ids = window.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-      reference_.score(reference_sequence, ids, skip, [&](int64_t index, VecView<const float> logits) {
-        std::copy_n(logits.data, V, kept.row(index - skip));
-      });
-      engine.score(sequence, ids, skip, [&](int64_t index, VecView<const float> logits) {
-        const int32_t target = window[static_cast<size_t>(begin + index) + 1];
-        const TokenDivergence token = compare_logits(kept.vec(index - skip), logits, target);
-        check_finite(token.kl + token.nll);
-        divergence_.add(token);
-        totals.add(token.nll, std::ssize(tokenizer.token_bytes(target)));
-      });
+  void score(Window window, Totals& totals) {
+    const int64_t V = loaded_.engine.config().vocab_size;
+    const MatView<float> kept = kept_.mat(kRows, V);
+    int64_t first = -1;  // index of the first row that is kept
+    add_window(reference_, window, [&](int64_t index, VecView<const float> logits) {
+      if (first < 0) first = index;
+      std::copy_n(logits.data, V, kept.row(index - first));
+    });
+    add_window(reader_, window, [&](int64_t index, VecView<const float> logits) {
+      const TokenDivergence token = compare_logits(kept.vec(index - first), logits, target_of(window, index));
+      check_finite(token.kl + token.nll);
+      divergence_.add(token);
+      totals.add(token.nll, std::ssize(tokenizer_.token_bytes(target_of(window, index))));
+    });
+    for (; reference_.has_work(); first = -1) {
+      reference_.step();
+      reader_.step();
     }
-    engine.cache().truncate(sequence, 0);
-    reference_.cache().truncate(reference_sequence, 0);
   }
 
   const Divergence& divergence() const { return divergence_; }
 
  private:
-  static constexpr int64_t kPiece = 128;
+  static constexpr int64_t kRows = 256;
 
   LoadedEngine loaded_;
-  Engine& reference_ = loaded_.engine;
+  PromptReader reference_, reader_;
+  const Tokenizer& tokenizer_;
   Buffer<float> kept_;
   Divergence divergence_;
 };
@@ -184,21 +203,28 @@ void run_perplexity(PerplexityOptions o) {
     throw_bad_input("{}: has {} tokens, fewer than one window of {}; give a longer text or a smaller --ctx", o.file,
                     ids.size(), o.window);
   const int64_t todo = o.max_windows > 0 ? std::min(o.max_windows, n_windows) : n_windows;
+  const int64_t together = reference ? 1 : std::min(todo, std::max<int64_t>(1, kChunkTokens / (o.window - 1)));
+  LoadedEngineOptions options = engine_options(model_options);
+  options.engine.cache_tokens = together * blocks_of(o.window) * kBlockTokens;
   ThreadPool pool(o.model.threads, numa());
-  LoadedEngine loaded(pool, model, engine_options(model_options));
-  Engine& engine = loaded.engine;
+  LoadedEngine loaded(pool, model, options);
   std::optional<SideBySide> both;
-  if (reference) both.emplace(pool, *reference, engine_options(model_options));
+  if (reference) both.emplace(pool, *reference, options, loaded.engine, tokenizer);
+  Scorer scorer(loaded.engine, tokenizer);
   Totals totals;
   Progress progress("perplexity", static_cast<uint64_t>(todo), "windows", o.model.quiet);
-  for (; totals.windows < todo; progress.set(static_cast<uint64_t>(++totals.windows))) {
-    const auto window =
-        std::span(ids).subspan(static_cast<size_t>(totals.windows * o.window), static_cast<size_t>(o.window));
-    if (tokenizer.adds_bos()) window[0] = *tokenizer.bos();
+  while (totals.windows < todo) {
+    std::vector<Window> windows;
+    for (int64_t at = totals.windows; at < std::min(todo, totals.windows + together); ++at) {
+      const auto window = std::span(ids).subspan(static_cast<size_t>(at * o.window), static_cast<size_t>(o.window));
+      if (tokenizer.adds_bos()) window[0] = *tokenizer.bos();
+      windows.push_back(window);
+    }
     if (both)
-      both->score_window(engine, tokenizer, window, totals);
+      both->score(windows.front(), totals);
     else
-      score_window(engine, tokenizer, window, totals);
+      scorer.score(windows, totals);
+    progress.set(static_cast<uint64_t>(totals.windows += std::ssize(windows)));
   }
   (o.json ? print_perplexity_json : print_perplexity_text)(o, totals, both ? &both->divergence() : nullptr);
 }

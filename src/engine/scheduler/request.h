@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "engine/request.h"
 #include "grammar/matcher.h"
+#include "tensor/view.h"
 
 namespace fathom {
 
@@ -46,6 +47,8 @@ struct Ended {
 struct RequestEvents {
   std::function<void(int64_t n_done, int64_t n_prompt)> on_prompt = {};        // as the prompt is read
   std::function<void(int64_t index, const TokenScore&)> on_prompt_token = {};  // index 1 .. n_prompt - 1, in order
+  // The logits after ids logits_from .. n_prompt - 1 of the prompt, in order; they are valid during the call.
+  std::function<void(int64_t index, VecView<const float> logits)> on_prompt_logits = {};
   // The mean of the prompt's hidden states after the last norm (hidden_size numbers), before on_end.
   std::function<void(std::span<const double> state)> on_mean_state = {};
   std::function<bool(const TokenScore&)> on_token = {};  // false: it ends after this one
@@ -57,6 +60,7 @@ struct ScheduledRequest {
   GenerateRequest generate = {};     // max_tokens 0: the prompt is read (and scored), nothing is generated
   int64_t logprobs = -1;             // the chosen tokens' scores with so many of the most likely ids; -1: no scores
   int64_t prompt_logprobs = -1;      // the same of the prompt, which is then read in full
+  int64_t logits_from = 0;           // for on_prompt_logits
   std::shared_ptr<Matcher> constraint = {};  // what may be generated; nullptr: anything
   uint64_t salt = 0;                         // requests share prefixes with those of equal salt alone
   uint64_t owner = 0;                        // who gets a share of the machine

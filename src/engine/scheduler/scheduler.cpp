@@ -9,7 +9,6 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kScoredRows = 128;  // of one passage whose logits are all wanted: a row has vocab_size numbers
 constexpr int64_t kSharedWorth = kBlockTokens;  // a common prefix that is worth waiting for
 
 int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
@@ -203,16 +202,11 @@ std::vector<std::pair<Scheduler::Job*, int64_t>> Scheduler::choose_readers(int64
     chosen.emplace_back(job, n);
     rows -= n;
   };
-  if (reading.front()->request.prompt_logprobs >= 0) {
-    take(reading.front(), std::min(rows, kScoredRows));
-    return chosen;
-  }
   const bool shorter_waits = std::any_of(reading.begin() + 1, reading.end(),
                                          [&](const Job* job) { return left(job) < left(reading.front()); });
   take(reading.front(), shorter_waits ? (rows + 1) / 2 : rows);
   std::stable_sort(reading.begin() + 1, reading.end(), [&](Job* a, Job* b) { return left(a) < left(b); });
-  for (size_t i = 1; i < reading.size(); ++i)
-    if (reading[i]->request.prompt_logprobs < 0) take(reading[i], rows);
+  for (size_t i = 1; i < reading.size(); ++i) take(reading[i], rows);
   chosen.front().second += std::min(rows, left(chosen.front().first) - chosen.front().second);
   return chosen;
 }
@@ -244,10 +238,9 @@ void Scheduler::start_passage() {
 
 StepInput Scheduler::input_of(Job& job, int64_t n) {
   const bool is_last = job.cache.length() + n == std::ssize(job.history);
-  const Batch::Logits rest = is_last ? Batch::Logits::last : Batch::Logits::none;
   return {.sequence = &job.cache,
           .ids = std::span(job.history).subspan(static_cast<size_t>(job.cache.length()), static_cast<size_t>(n)),
-          .logits = job.request.prompt_logprobs >= 0 ? Batch::Logits::all : rest,
+          .logits = is_last ? Batch::Logits::last : Batch::Logits::none,
           .steps = Batch::Steps::pieces,
           .prompt_tokens = job.n_prompt};
 }

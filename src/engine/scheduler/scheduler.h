@@ -98,7 +98,8 @@ class Scheduler {
     std::vector<double> state_sum = {};  // of the prompt's last hidden states
     std::optional<Speculation> speculation = {};
 
-    bool reads_all() const noexcept { return request.prompt_logprobs >= 0 || request.events.on_mean_state; }
+    bool wants_logits() const noexcept { return request.prompt_logprobs >= 0 || request.events.on_prompt_logits; }
+    bool reads_all() const noexcept { return wants_logits() || request.events.on_mean_state; }
     bool is_read() const noexcept { return cache.length() >= std::ssize(history); }
     bool is_decoding() const noexcept {
       return n_asked == 0 && cache.length() == std::ssize(history) - 1 && (!reads_all() || cache.length() >= n_prompt);
@@ -146,6 +147,8 @@ class Scheduler {
     }
   }
   void take_arrived(const Passage& passage, MatView<const float> logits, Rows& chosen);
+  void take_prompt_logits(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position);
+  void tell_logits(Job& job, MatView<const float> logits, int64_t first_position);
   void score_prompt(Job& job, MatView<const float> logits, int64_t first_position);
   void add_states(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first_position);
   void choose(Rows rows);

@@ -32,14 +32,9 @@ void Scheduler::take_arrived(const Passage& passage, MatView<const float> logits
       if (auto error = thrown_by(something)) job->error = std::move(error);
     };
     if (job->request.events.on_mean_state) attempt([&] { add_states(*job, passage, first_row, n, first); });
+    if (job->wants_logits()) attempt([&] { take_prompt_logits(*job, passage, first_row, n, first); });
     first_row += n;
-    if (job->request.prompt_logprobs >= 0) {
-      attempt([&] { score_prompt(*job, logits.sub_rows(row, n), first); });
-      row += n;
-      if (job->is_read()) chosen.emplace_back(job, logits.vec(row - 1));
-    } else if (job->is_read()) {
-      chosen.emplace_back(job, logits.vec(row++));
-    }
+    if (job->is_read()) chosen.emplace_back(job, logits.vec(row++));
     if (job->reads_all()) job->n_scored = std::max(job->n_scored, std::min(job->cache.length(), job->n_prompt));
     attempt([&] { index(*job, false); });
     if (const auto& on_prompt = job->request.events.on_prompt)
@@ -58,6 +53,25 @@ void Scheduler::add_states(Job& job, const Passage& passage, int64_t first_row, 
   }
 }
 
+// Some rows at a time: a row has vocab_size numbers.
+void Scheduler::take_prompt_logits(Job& job, const Passage& passage, int64_t first_row, int64_t n, int64_t first) {
+  constexpr int64_t kRows = 128;
+  int64_t from = job.n_scored;  // it may have been read before it was preempted
+  if (job.request.prompt_logprobs < 0) from = std::max(from, job.request.logits_from);
+  n = std::min(n, job.n_prompt - first);
+  for (int64_t at = std::max<int64_t>(0, from - first), rows; at < n; at += rows) {
+    rows = std::min(kRows, n - at);
+    const MatView<const float> logits = engine_.logits_of(passage, first_row + at, rows);
+    if (job.request.events.on_prompt_logits) tell_logits(job, logits, first + at);
+    if (job.request.prompt_logprobs >= 0) score_prompt(job, logits, first + at);
+  }
+}
+
+void Scheduler::tell_logits(Job& job, MatView<const float> logits, int64_t first) {
+  for (int64_t i = std::max<int64_t>(0, job.request.logits_from - first); i < logits.rows; ++i)
+    job.request.events.on_prompt_logits(first + i, logits.vec(i));
+}
+
 // Logits after positions first, first + 1, ...: the scores of the tokens that follow them in the prompt.
 void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t first) {
   const int64_t n = std::min(logits.rows, job.n_prompt - 1 - first);
@@ -70,8 +84,8 @@ void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t firs
                       job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
     }
   });
-  const auto seen = static_cast<size_t>(std::max<int64_t>(0, job.n_scored - 1 - first));  // before it was preempted
-  for (size_t i = seen; i < scores.size() && job.request.events.on_prompt_token; ++i)
+  if (!job.request.events.on_prompt_token) return;
+  for (size_t i = 0; i < scores.size(); ++i)
     job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]);
 }
 
