@@ -35,6 +35,13 @@ function(fathom_isa_flags)
   # What a file is compiled for is the end of its name: isa/avx2.cpp, isa/gemm_avx2.cpp, isa/int16_avx2.cpp. Kernels throw nothing, so no tables for unwinding; each file uses
   # a part of what it includes. gcc 12 warns about its own header avx512fintrin.h (gcc bug 105593).
   set(flags_avx2 -mavx2 -mfma -mf16c -mbmi2 -fno-exceptions -Wno-unused-function)
+  if(FATHOM_SANITIZE MATCHES "undefined")
+    # Four checks at every load and store of intrinsics take most of the time of compiling; AddressSanitizer sees the same faults, and the plain twins have all.
+    list(APPEND flags_avx2 -fno-sanitize=null,alignment,pointer-overflow,object-size)
+  endif()
+  if(FATHOM_FUZZ)
+    list(APPEND flags_avx2 -fno-sanitize=fuzzer-no-link)  # no input decides what they do
+  endif()
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
     $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   set(flags_avx512_bf16 ${flags_avx512} -mavx512bf16)

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build libcli11-dev libfmt-dev libedit-dev libtomlplusplus-dev libcairo2-dev zlib1g-dev libzstd-dev libxxhash-dev libssl-dev libcurl4-openssl-dev libspdlog-dev prometheus-cpp-dev pkgconf libgtest-dev libbenchmark-dev)
-[ "${1:-}" = test ] && packages+=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ccache xz-utils)
+[ "${1:-}" = test ] && packages+=(clang-14 lld-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ccache xz-utils)
 if [ "${1:-}" = clients ]; then
   packages+=(python3-venv nginx-light haproxy chromium)
   command -v npm >/dev/null || packages+=(nodejs npm)  # Node's own package brings npm along, and Debian's would conflict with it
