@@ -207,6 +207,22 @@ TEST(Scheduler, ASharedPrefixIsReadOnceAndGivesTheSameBits) {
   }
 }
 
+// One that waits for what another one reads holds up nobody behind it.
+TEST(Scheduler, WaitingForAPrefixLetsOthersGoFirst) {
+  const RandomModel m(config());
+  Harness h(m, {.stretch = std::numeric_limits<double>::infinity(), .passage_tokens = 16});
+  const auto prompt = random_ids(900, m.config.vocab_size, 6);
+  Result first, same, other;
+  h.submit(prompt, 5, first);
+  h.submit(prompt, 5, same);
+  h.submit(random_ids(20, m.config.vocab_size, 7), 5, other);
+  while (first.ids.empty()) h.scheduler.step();
+  EXPECT_EQ(other.ids.size(), 5u);
+  h.drain();
+  EXPECT_EQ(same.ended.n_cached, 896);
+  expect_same(same, first);
+}
+
 // The second turn of a conversation: what was generated is prompt now.
 TEST(Scheduler, ATurnFindsTheTurnsBeforeIt) {
   const RandomModel m(config());

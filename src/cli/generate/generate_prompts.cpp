@@ -124,8 +124,7 @@ class PromptRun {
  public:
   PromptRun(Engine& engine, const Tokenizer* tokenizer, const std::vector<PromptRequest>& requests,
             const GenerateOptions& options)
-      : engine_(engine),
-        tokenizer_(tokenizer),
+      : tokenizer_(tokenizer),
         requests_(requests),
         options_(options),
         scheduler_(engine, scheduler_options(options.batch)) {
@@ -203,7 +202,6 @@ class PromptRun {
     return out;
   }
 
-  Engine& engine_;
   const Tokenizer* tokenizer_;
   const std::vector<PromptRequest>& requests_;
   const GenerateOptions& options_;

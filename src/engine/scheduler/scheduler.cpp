@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <numeric>
 
 #include "base/trace.h"
 #include "kernels/peak.h"
@@ -122,13 +123,21 @@ void Scheduler::drop_ended() {
   }
 }
 
-// Of the highest priority; of these the owner's that had the least; of these the first that came.
+// Of the highest priority; of these the owner's that had the least; of these the first that came. One that waits for a
+// prefix lets others go first, of which the next few are looked at.
 Scheduler::Jobs::iterator Scheduler::next_queued() {
-  return std::min_element(queue_.begin(), queue_.end(), [&](const auto& a, const auto& b) {
-    if (a->request.priority != b->request.priority) return a->request.priority > b->request.priority;
-    const double ca = charged_[a->request.owner], cb = charged_[b->request.owner];
-    return ca != cb ? ca < cb : a->id < b->id;
+  constexpr ptrdiff_t kLookedAt = 16;
+  std::vector<Jobs::iterator> order(queue_.size());
+  std::iota(order.begin(), order.end(), queue_.begin());
+  const auto few = order.begin() + std::min(kLookedAt, std::ssize(order));
+  std::partial_sort(order.begin(), few, order.end(), [&](const auto& at, const auto& bt) {
+    const Job &a = **at, &b = **bt;
+    if (a.request.priority != b.request.priority) return a.request.priority > b.request.priority;
+    const double ca = charged_[a.request.owner], cb = charged_[b.request.owner];
+    return ca != cb ? ca < cb : a.id < b.id;
   });
+  const auto found = std::find_if(order.begin(), few, [&](const auto& at) { return !waits_for_prefix(**at); });
+  return found == few ? queue_.end() : *found;
 }
 
 // Another one reads a prompt that begins in the same way: when it is done, its rows serve this one too.
@@ -155,18 +164,20 @@ bool Scheduler::fits(const Job& job) const {
 
 void Scheduler::admit() {
   while (!queue_.empty() && n_running() < options_.max_running) {
-    const auto next = next_queued();
+    auto next = queue_.end();
+    if (auto error = thrown_by([&] { next = next_queued(); })) {
+      end(*queue_.front(), EndReason::error, std::move(error));
+      continue;
+    }
+    if (next == queue_.end() || !fits(**next)) return;
     Job& job = **next;
-    bool is_admitted = true;
-    if (auto error = thrown_by([&] { is_admitted = admit(next); })) end(job, EndReason::error, std::move(error));
-    if (!is_admitted) return;
+    if (auto error = thrown_by([&] { admit(next); })) end(job, EndReason::error, std::move(error));
   }
 }
 
-// false: not yet. What it throws leaves the request in the queue.
-bool Scheduler::admit(Jobs::iterator next) {
+// What it throws leaves the request in the queue.
+void Scheduler::admit(Jobs::iterator next) {
   Job& job = **next;
-  if (waits_for_prefix(job) || !fits(job)) return false;
   running_.reserve(running_.size() + 1);
   job.ended.times.admitted = job.ended.times.admitted > 0 ? job.ended.times.admitted : clock_seconds();
   if (!job.reads_all()) prefixes_.take(job.cache, job.request.salt, keys_of(job, std::ssize(job.history) - 1));
@@ -182,7 +193,6 @@ bool Scheduler::admit(Jobs::iterator next) {
   auto taken = std::move(*next);
   queue_.erase(next);
   running_.insert(place, std::move(taken));
-  return true;
 }
 
 // ---- the passage ----

@@ -113,7 +113,7 @@ class Scheduler {
   void drop_ended();
   void admit();
   Jobs::iterator next_queued();
-  bool admit(Jobs::iterator next);
+  void admit(Jobs::iterator next);
   bool waits_for_prefix(const Job& job) const;
   bool fits(const Job& job) const;
   bool is_running(const Job* job) const;
