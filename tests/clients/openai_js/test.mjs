@@ -216,7 +216,7 @@ for (const { name, OpenAI, format, helpers } of versions) {
     });
 
     test("an abort frees the sequence", async () => {
-      const name = 'requests_finished_total{reason="cancelled"}';
+      const name = 'requests_finished_total{model="bundled",reason="cancelled"}';
       const before = (await server.metrics())[name] ?? 0;
       const stream = await client.completions.create({ model: "bundled", prompt: "Once", max_tokens: 500, stream: true, ignore_eos: true, n: 8 });
       for await (const chunk of stream) if (chunk.choices.length > 0) break;  // leaving the loop aborts the request
