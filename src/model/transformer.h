@@ -49,7 +49,8 @@ struct LayerTraining {
 // The rows of the embedding that the batch's tokens name: x (T, D) written.
 void embed_forward(const Step& step, MatView<float> x);
 
-// Logits of those rows of x (T, D) after the last layer: the last norm, then lm_head. logits (rows, vocab_size) written.
+// Logits of those rows of x (T, D) after the last layer: the last norm, then lm_head. logits (rows, vocab_size)
+// written.
 void head_forward(Context& ctx, const Network& network, std::span<const int32_t> rows, MatView<const float> x,
                   MatView<float> logits);
 
