@@ -55,12 +55,6 @@ std::string list(const std::vector<std::string>& words) {
   return out;
 }
 
-std::string lower_case(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
 // Powers of a size's unit in lower case, or 0 when it is none.
 double unit_bytes(std::string_view unit) {
   if (unit.ends_with('b')) unit.remove_suffix(1);

@@ -65,10 +65,7 @@ std::string origin_of(std::string_view url) {
   const bool plain =
       std::all_of(host.begin(), host.end(), [](char c) { return c > 0x20 && c < 0x7F && c != '@' && c != '\\'; });
   if (!is_http || host.empty() || !plain) return {};
-  std::string out = fmt::format("{}://{}", scheme, host);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
+  return lower_case(fmt::format("{}://{}", scheme, host));
 }
 
 Settings read_settings(const Environment& environment) {

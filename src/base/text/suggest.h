@@ -6,7 +6,8 @@
 
 namespace fathom {
 
-// Letters A to Z are those of a to z.
+// Letters A to Z are those of a to z; others are as they are.
+std::string lower_case(std::string_view text);
 bool equal_in_any_case(std::string_view a, std::string_view b) noexcept;
 
 // Edits from a to b: a character inserted, deleted or changed, or two neighbours exchanged (optimal string alignment).

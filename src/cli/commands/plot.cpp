@@ -1,11 +1,11 @@
 // fathom plot: the curves of training runs as SVG or PNG.
-#include <cctype>
 #include <filesystem>
 #include <map>
 #include <memory>
 
 #include "base/error.h"
 #include "base/file/file.h"
+#include "base/text/suggest.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/values.h"
@@ -24,8 +24,7 @@ struct PlotOptions {
 
 ImageFormat image_format(const std::filesystem::path& file) {
   if (is_stream(file)) return ImageFormat::svg;
-  std::string extension = file.extension().string();
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string extension = lower_case(file.extension().string());
   if (extension == ".svg") return ImageFormat::svg;
   if (extension == ".png") return ImageFormat::png;
   throw_bad_input("{}: the name of a figure must end in .svg or .png", file.string());

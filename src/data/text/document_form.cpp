@@ -1,9 +1,9 @@
 #include "data/text/document_form.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "base/error.h"
+#include "base/text/suggest.h"
 #include "data/text/json_records.h"
 
 namespace fathom {
@@ -135,11 +135,7 @@ std::optional<DocumentForm> judge_form(std::string_view text, bool whole, bool n
 }
 
 bool names_json_lines(const std::filesystem::path& path) {
-  const auto extension = [](const std::filesystem::path& p) {
-    std::string e = p.extension().string();
-    std::transform(e.begin(), e.end(), e.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return e;
-  };
+  const auto extension = [](const std::filesystem::path& p) { return lower_case(p.extension().string()); };
   const auto is_one_of = [](const std::string& e, std::initializer_list<const char*> names) {
     return std::find(names.begin(), names.end(), e) != names.end();
   };

@@ -16,13 +16,6 @@ namespace {
 
 std::string_view view(beast_view text) { return {text.data(), text.size()}; }
 
-std::string lower_case_name(beast_view name) {
-  std::string out(name.data(), name.size());
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
-
 }  // namespace
 
 struct Refusal {
@@ -63,7 +56,7 @@ class BeastParser : public beast_http::basic_parser<true> {
     used_ += name.size() + value.size() + 4;
     if (used_ > limits_.header_bytes) return refuse(431, "The headers of the request are too long.", ec);
     if (head.headers.size() >= limits_.header_count) return refuse(431, "The request has too many headers.", ec);
-    head.headers.emplace_back(lower_case_name(name), view(value));
+    head.headers.emplace_back(lower_case(view(name)), view(value));
   }
   void on_trailer_field_impl(beast_http::field, beast_view, beast_view, error_code&) {}
   void on_header_impl(error_code& ec) {

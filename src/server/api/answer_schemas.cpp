@@ -18,7 +18,7 @@ json::value boolean() { return type("boolean"); }
 json::value null() { return type("null"); }
 json::value count() { return json::object{{"type", "integer"}, {"minimum", 0}}; }
 json::value any() { return json::object(); }
-json::value ref(std::string_view name) { return json::object{{"$ref", "#/components/schemas/" + std::string(name)}}; }
+json::value ref(std::string_view name) { return schema_reference(name); }
 json::value is(const char* value) { return json::object{{"const", value}}; }
 json::value list(json::value items) { return json::object{{"type", "array"}, {"items", std::move(items)}}; }
 json::value one_of(std::initializer_list<const char*> words) {
@@ -280,6 +280,8 @@ void add_others(json::object& out) {
 }
 
 }  // namespace
+
+json::object schema_reference(std::string_view name) { return {{"$ref", "#/components/schemas/" + std::string(name)}}; }
 
 json::object answer_schemas() {
   json::object out;

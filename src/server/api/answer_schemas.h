@@ -7,4 +7,7 @@ namespace fathom::server {
 
 json::object answer_schemas();
 
+// {"$ref": ...} to one of them, from anywhere in the document of the API.
+json::object schema_reference(std::string_view name);
+
 }  // namespace fathom::server

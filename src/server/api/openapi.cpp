@@ -1,9 +1,9 @@
 #include "server/api/openapi.h"
 
-#include <cctype>
 #include <cmath>
 #include <string>
 
+#include "base/text/suggest.h"
 #include "server/api/answer_schemas.h"
 
 namespace fathom::server {
@@ -66,20 +66,19 @@ json::object body_schema(const ApiRoute& route) {
           {"additionalProperties", false}};
 }
 
-json::object reference(std::string_view schema) { return {{"$ref", "#/components/schemas/" + std::string(schema)}}; }
-
 json::object content(std::string_view type, json::object schema) { return {{type, {{"schema", std::move(schema)}}}}; }
 
 json::object answers(const ApiRoute& route) {
   json::object ok = route.answer.empty() ? content(route.content_type, {{"type", "string"}})
-                                         : content("application/json", reference(route.answer));
+                                         : content("application/json", schema_reference(route.answer));
   if (!route.event.empty())
-    ok["text/event-stream"] = {{"schema", {{"type", "string"}}}, {"x-event-data", reference(route.event)}};
+    ok["text/event-stream"] = {{"schema", {{"type", "string"}}}, {"x-event-data", schema_reference(route.event)}};
   return {{"200",
            {{"description", route.event.empty() ? "the answer" : "the answer; a stream with stream: true"},
             {"content", std::move(ok)}}},
           {"default",
-           {{"description", "why there is none"}, {"content", content("application/json", reference(route.failure))}}}};
+           {{"description", "why there is none"},
+            {"content", content("application/json", schema_reference(route.failure))}}}};
 }
 
 json::value string_parameter(const char* name, const char* in, bool required) {
@@ -110,11 +109,9 @@ std::string path_of(std::string_view pattern) {
 json::object openapi_document() {
   json::object paths;
   for (const ApiRoute& route : api_routes()) {
-    std::string method(route.method);
-    for (char& c : method) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     json::value& path = paths[path_of(route.pattern)];
     if (path.is_null()) path = json::object();
-    path.as_object()[method] = operation(route);
+    path.as_object()[lower_case(route.method)] = operation(route);
   }
   return {{"openapi", "3.1.0"},
           {"info", {{"title", "fathom serve"}, {"version", FATHOM_VERSION}}},
