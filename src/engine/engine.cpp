@@ -64,8 +64,8 @@ void Engine::check_cache(std::span<const StepInput> inputs) const {
 }
 
 // Before the first of several chunks is run; a single one is checked by its step.
-void Engine::check_chunks(SequenceCache& sequence, std::span<const int32_t> ids, int64_t chunk_tokens) const {
-  if (std::ssize(ids) <= chunk_tokens) return;
+void Engine::check_chunks(SequenceCache& sequence, std::span<const int32_t> ids) const {
+  if (std::ssize(ids) <= chunk_tokens_) return;
   const StepInput whole{.sequence = &sequence, .ids = ids};
   check_cache({&whole, 1});
 }
@@ -172,7 +172,7 @@ MatView<const float> Engine::step(std::span<const StepInput> inputs, Passage& pa
 std::span<const float> Engine::append(SequenceCache& sequence, std::span<const int32_t> ids,
                                       const ProgressFn& progress) {
   check(!ids.empty(), "append needs at least one id");
-  check_chunks(sequence, ids, chunk_tokens_);
+  check_chunks(sequence, ids);
   MatView<const float> logits;
   for (size_t at = 0; at < ids.size();) {
     const size_t n = std::min(static_cast<size_t>(chunk_tokens_), ids.size() - at);

@@ -92,7 +92,7 @@ class Engine {
  private:
   void check_context(const SequenceCache& sequence, int64_t n) const;
   void check_cache(std::span<const StepInput> inputs) const;
-  void check_chunks(SequenceCache& sequence, std::span<const int32_t> ids, int64_t chunk_tokens) const;
+  void check_chunks(SequenceCache& sequence, std::span<const int32_t> ids) const;
   void check_memory(int64_t n) const;
   Batch batch_of(std::span<const StepInput> inputs);
   MatView<float> logits_for(int64_t rows);

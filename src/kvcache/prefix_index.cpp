@@ -151,17 +151,16 @@ void PrefixIndex::erase_with_all_below(Node* node) {
 }
 
 bool PrefixIndex::make_room(int64_t n) {
-  const auto is_idle = [&](const Node* node) { return cache_.pool().holders(node->block) == 1; };
   for (auto at = recent_.end(); cache_.pool().n_free() < n && at != recent_.begin();) {
     Node* node = *--at;
-    if (!node->children.empty() || !is_idle(node)) continue;
+    if (!node->children.empty() || !is_idle(*node)) continue;
     ++at;  // stays valid when the node before it goes
     erase(node);
     ++counts_.blocks_evicted;
   }
   // What is left has blocks in use below it, of sequences that computed the rows above themselves.
   while (cache_.pool().n_free() < n) {
-    const auto idle = std::find_if(recent_.rbegin(), recent_.rend(), is_idle);
+    const auto idle = std::find_if(recent_.rbegin(), recent_.rend(), [&](const Node* node) { return is_idle(*node); });
     if (idle == recent_.rend()) break;
     erase_with_all_below(*idle);
     ++counts_.blocks_evicted;
@@ -170,8 +169,7 @@ bool PrefixIndex::make_room(int64_t n) {
 }
 
 int64_t PrefixIndex::n_idle() const noexcept {
-  return std::count_if(recent_.begin(), recent_.end(),
-                       [&](const Node* n) { return cache_.pool().holders(n->block) == 1; });
+  return std::count_if(recent_.begin(), recent_.end(), [&](const Node* node) { return is_idle(*node); });
 }
 
 }  // namespace fathom

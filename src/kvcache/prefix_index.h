@@ -62,6 +62,7 @@ class PrefixIndex {
   std::vector<Node*> path(uint64_t salt, std::span<const uint64_t> keys) const;
   Node* add_child(Node& node, std::span<const uint64_t> keys, int32_t block);
   void drop_parts_of(Node& node, std::span<const uint64_t> keys);
+  bool is_idle(const Node& node) const noexcept { return cache_.pool().holders(node.block) == 1; }
   void touch(Node* node);
   void erase(Node* node);
   void erase_with_all_below(Node* node);

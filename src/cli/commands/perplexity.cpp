@@ -209,8 +209,11 @@ void run_perplexity(PerplexityOptions o) {
   ThreadPool pool(o.model.threads, numa());
   LoadedEngine loaded(pool, model, options);
   std::optional<SideBySide> both;
-  if (reference) both.emplace(pool, *reference, options, loaded.engine, tokenizer);
-  Scorer scorer(loaded.engine, tokenizer);
+  std::optional<Scorer> alone;
+  if (reference)
+    both.emplace(pool, *reference, options, loaded.engine, tokenizer);
+  else
+    alone.emplace(loaded.engine, tokenizer);
   Totals totals;
   Progress progress("perplexity", static_cast<uint64_t>(todo), "windows", o.model.quiet);
   while (totals.windows < todo) {
@@ -223,7 +226,7 @@ void run_perplexity(PerplexityOptions o) {
     if (both)
       both->score(windows.front(), totals);
     else
-      scorer.score(windows, totals);
+      alone->score(windows, totals);
     progress.set(static_cast<uint64_t>(totals.windows += std::ssize(windows)));
   }
   (o.json ? print_perplexity_json : print_perplexity_text)(o, totals, both ? &both->divergence() : nullptr);

@@ -1,9 +1,9 @@
 // Many requests on one engine: continuous batching with shared prefixes and preemption.
 //
 // Every step is one batch: the next token of every running sequence (and, where measured times say that it pays, drafts
-// of those after it: speculator.h), and beside it some layers of a passage, in which a
-// piece of waiting prompts crosses the network (model/transformer.h). So a long prompt holds up nobody: the passage
-// takes part for as many layers as keep the step within `stretch` times the time of a step without it.
+// of those after it: speculator.h), and beside it some layers of a passage, in which a piece of waiting prompts crosses
+// the network (model/transformer.h). So a long prompt holds up nobody: the passage takes part for as many layers as
+// keep the step within `stretch` times the time of a step without it.
 //
 // The bits of a request's tokens depend on its ids and options alone, not on its neighbours, their order of arrival or
 // preemption: prompts attend in pieces that depend on positions alone (piece_of). One exception, unless exact_prefixes

@@ -1,6 +1,5 @@
 // What becomes of the logits of a step: scores of prompts, tokens, and the ends of requests.
 #include <algorithm>
-#include <new>
 
 #include "base/trace.h"
 #include "engine/scheduler/scheduler.h"
@@ -74,6 +73,7 @@ void Scheduler::tell_logits(Job& job, MatView<const float> logits, int64_t first
 
 // Logits after positions first, first + 1, ...: the scores of the tokens that follow them in the prompt.
 void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t first) {
+  if (!job.request.events.on_prompt_token) return;
   const int64_t n = std::min(logits.rows, job.n_prompt - 1 - first);
   std::vector<TokenScore> scores(static_cast<size_t>(std::max<int64_t>(0, n)));
   engine_.pool().parallel_for_dynamic(n, 1, [&](int64_t begin, int64_t end) {
@@ -84,7 +84,6 @@ void Scheduler::score_prompt(Job& job, MatView<const float> logits, int64_t firs
                       job.history[static_cast<size_t>(first + i + 1)], job.request.prompt_logprobs);
     }
   });
-  if (!job.request.events.on_prompt_token) return;
   for (size_t i = 0; i < scores.size(); ++i)
     job.request.events.on_prompt_token(first + 1 + static_cast<int64_t>(i), scores[i]);
 }
@@ -110,16 +109,12 @@ Scheduler::Rows Scheduler::choose_one_each(const Rows& rows) {
       const VecView<const float> row = rows[static_cast<size_t>(i)].second;
       const std::span<const float> logits(row.data, static_cast<size_t>(row.size));
       Choice& choice = choices[static_cast<size_t>(i)];
-      try {
+      choice.error = thrown_by([&] {
         const int32_t id = sample(logits, g.n_usable_ids, job.history, std::ssize(job.history), g.sampling,
                                   allowed_of(job), job.n_prompt);
         choice.token = job.request.logprobs >= 0 ? token_score(logits, g.n_usable_ids, id, job.request.logprobs)
                                                  : TokenScore{.id = id};
-      } catch (const Error& e) {
-        choice.error = e;
-      } catch (const std::bad_alloc&) {
-        choice.error = no_memory();
-      }
+      });
     }
   });
   Rows next;
