@@ -162,6 +162,19 @@ TEST(ServeTally, CountsByKindAndAcrossRuns) {
   EXPECT_EQ(tally(drives, {}, 1).requests, 2);
 }
 
+TEST(ServeTally, GapsBesideTheLongestPromptAreThoseThatOverlapItsWait) {
+  Outcome brief = answered(0, 0, 1, {1, 2, 1, 1});  // texts at 1, 2, 4, 5, 6
+  brief.prompt_tokens = 10;
+  Outcome lengthy = answered(1, 3, 4.5, {7});
+  lengthy.prompt_tokens = 9000;
+  const Tally t = tally({{{brief, lengthy}, 12}}, {});
+  EXPECT_EQ(t.gap.n, 5);
+  EXPECT_EQ(t.gap_beside_prompt.n, 2);  // from 2 to 4 and from 4 to 5
+  EXPECT_DOUBLE_EQ(t.gap_beside_prompt.most, 2);
+  EXPECT_EQ(tally({{{brief, brief}, 6}}, {}).gap_beside_prompt.n, 0);
+  EXPECT_EQ(tally({{{brief}, 6}, {{lengthy}, 12}}, {}).gap_beside_prompt.n, 0);  // not in the same run
+}
+
 TEST(ServeTally, ARequestIsGoodWithinBothLimits) {
   const Outcome o = answered(0, 1, 2, {0.1, 0.3});
   EXPECT_TRUE(is_good(o, {}));

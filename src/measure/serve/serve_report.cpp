@@ -49,6 +49,8 @@ constexpr Comparison kComparisons[] = {
     {"first token, p99", "first_token_p99", false, [](const Tally& t) { return t.first.p99; }},
     {"between tokens, p50", "between_tokens_p50", false, [](const Tally& t) { return t.gap.p50; }},
     {"between tokens, p99", "between_tokens_p99", false, [](const Tally& t) { return t.gap.p99; }},
+    {"while the longest prompts are read, p99", "between_tokens_beside_prompts_p99", false,
+     [](const Tally& t) { return t.gap_beside_prompt.p99; }},
 };
 
 std::vector<double> times_better(const ServeBenchReport& r, const LoadRuns& runs, size_t peer, const Comparison& c) {
@@ -77,6 +79,7 @@ json::object to_json(const Tally& t) {
           {"good_requests_per_second", t.good_rate()},
           {"first_token_seconds", to_json(t.first)},
           {"between_tokens_seconds", to_json(t.gap)},
+          {"between_tokens_beside_prompts_seconds", to_json(t.gap_beside_prompt)},
           {"request_seconds", to_json(t.whole)},
           {"errors", std::move(errors)}};
 }
@@ -137,6 +140,9 @@ std::string target_rows(const ServeBenchReport& r, const LoadRuns& runs, size_t 
       row(r.targets[target].name, all, drives.size() > 1 ? fmt::format("({:.1f} to {:.1f})", s.low, s.high) : "");
   if (r.kinds.size() > 1)
     for (size_t k = 0; k < r.kinds.size(); ++k) out += row("  " + r.kinds[k], tally(drives, r.limits, k), "");
+  if (const Percentiles& g = all.gap_beside_prompt; g.n > 0)
+    out += fmt::format("  between tokens while the longest prompts are read: {} ms at p50, p90, p99; at most {:.1f}\n",
+                       milliseconds(g), g.most * 1e3);
   for (const auto& [kind, count] : all.errors)
     out += fmt::format("  failed: {} x {}{}{}\n", count.n, kind, count.detail.empty() ? "" : ": ", count.detail);
   return out;

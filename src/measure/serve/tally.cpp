@@ -26,9 +26,40 @@ bool is_good(const Outcome& o, const GoodLimits& limits) {
          (limits.token_seconds <= 0 || o.per_token() <= limits.token_seconds);
 }
 
+namespace {
+
+// The kind of the longest prompt that was answered; none where all requests are of one kind.
+std::optional<size_t> kind_of_longest_prompts(const std::vector<Drive>& drives) {
+  const Outcome* longest = nullptr;
+  bool several = false;
+  for (const Drive& drive : drives)
+    for (const Outcome& o : drive.outcomes) {
+      if (!o.error.empty()) continue;
+      several = several || (longest != nullptr && longest->kind != o.kind);
+      if (longest == nullptr || o.prompt_tokens > longest->prompt_tokens) longest = &o;
+    }
+  return several ? std::optional(longest->kind) : std::nullopt;
+}
+
+// Appends those of the gaps of `o` that lie in part between `asked` and `first` of a request of that kind.
+void append_gaps_beside(const Outcome& o, const Drive& drive, size_t longest, std::vector<double>& out) {
+  double begin = o.first;
+  for (const double gap : o.gaps) {
+    const double end = begin + gap;
+    if (std::any_of(drive.outcomes.begin(), drive.outcomes.end(), [&](const Outcome& other) {
+          return other.kind == longest && other.error.empty() && begin < other.first && end > other.asked;
+        }))
+      out.push_back(gap);
+    begin = end;
+  }
+}
+
+}  // namespace
+
 Tally tally(const std::vector<Drive>& drives, const GoodLimits& limits, std::optional<size_t> kind) {
   Tally t;
-  std::vector<double> first, gap, whole;
+  const std::optional<size_t> longest = kind_of_longest_prompts(drives);
+  std::vector<double> first, gap, beside, whole;
   for (const Drive& drive : drives) {
     t.seconds += drive.seconds;
     for (const Outcome& o : drive.outcomes) {
@@ -46,10 +77,12 @@ Tally tally(const std::vector<Drive>& drives, const GoodLimits& limits, std::opt
       first.push_back(o.time_to_first());
       whole.push_back(o.whole());
       gap.insert(gap.end(), o.gaps.begin(), o.gaps.end());
+      if (longest && o.kind != *longest) append_gaps_beside(o, drive, *longest, beside);
     }
   }
   t.first = percentiles(std::move(first));
   t.gap = percentiles(std::move(gap));
+  t.gap_beside_prompt = percentiles(std::move(beside));
   t.whole = percentiles(std::move(whole));
   return t;
 }

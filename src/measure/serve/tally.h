@@ -34,6 +34,9 @@ struct Tally {
   int64_t prompt_tokens = 0, output_tokens = 0;  // of those that were answered
   double seconds = 0;                            // of the run
   Percentiles first, gap, whole;                 // to the first text; between two pieces of text; of whole requests
+  // Where requests have several kinds: of `gap`, what lies at least in part in a time in which a request of the kind
+  // with the longest prompts waited for its first text. Not of such requests themselves.
+  Percentiles gap_beside_prompt;
   std::map<std::string, ErrorCount> errors;
 
   double output_rate() const noexcept { return rate(output_tokens); }
