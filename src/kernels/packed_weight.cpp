@@ -8,63 +8,94 @@
 namespace fathom {
 namespace {
 
-// Four columns of a row at a time, a byte each: what a strip keeps together.
-uint32_t four(const uint8_t* bytes, int part) {
-  uint32_t v;
-  std::memcpy(&v, bytes + 4 * part, sizeof v);
+// Four parts of a row: four times four columns, a byte each. What a strip keeps together are equal parts of its rows,
+// so packing transposes, four rows at a time.
+using Parts = uint32_t [[gnu::vector_size(16)]];
+
+Parts load_parts(const void* bytes) noexcept {
+  Parts v;
+  std::memcpy(&v, bytes, sizeof v);
   return v;
 }
+void store(Parts v, uint8_t* out) noexcept { std::memcpy(out, &v, sizeof v); }
+
+Parts all(uint32_t v) noexcept { return Parts{v, v, v, v}; }
+uint32_t or_of(Parts v) noexcept { return v[0] | v[1] | v[2] | v[3]; }
 
 constexpr uint32_t kLow = 0x0F0F0F0F;
 
-// Parts p and p + 4 of a block in one: the low four bits of both.
+// The low four bits of parts 0 .. 3 and, above them, of parts 4 .. 7.
 template <class Block>
-uint32_t low_bits(const Block& b, int block, int p) {
-  if constexpr (requires { b.ql; }) {
-    const uint8_t* q = b.ql + 64 * (block / 4) + 32 * (block % 2);
-    return block % 4 < 2 ? (four(q, p) & kLow) | (four(q, p + 4) & kLow) << 4
-                         : (four(q, p) >> 4 & kLow) | (four(q, p + 4) & ~kLow);
-  } else if constexpr (requires { b.dmin; }) {
-    const uint8_t* q = b.qs + 32 * (block / 2);
-    return block % 2 == 0 ? (four(q, p) & kLow) | (four(q, p + 4) & kLow) << 4
-                          : (four(q, p) >> 4 & kLow) | (four(q, p + 4) & ~kLow);
-  } else {
-    return four(b.qs, p);  // columns i and i + 16 share a byte in the file too
-  }
+Parts low_bits(const Block& b, int block) noexcept {
+  const auto halves = [](const uint8_t* q, bool upper) -> Parts {
+    const Parts first = load_parts(q), last = load_parts(q + 16);
+    return upper ? (first >> 4 & all(kLow)) | (last & all(~kLow)) : (first & all(kLow)) | (last & all(kLow)) << 4;
+  };
+  if constexpr (requires { b.ql; })
+    return halves(b.ql + 64 * (block / 4) + 32 * (block % 2), block % 4 >= 2);
+  else if constexpr (requires { b.dmin; })
+    return halves(b.qs + 32 * (block / 2), block % 2 != 0);
+  else
+    return load_parts(b.qs);  // columns i and i + 16 share a byte in the file too
 }
 
 // The upper plane: fifth bits of all parts, bit p of a byte for part p.
 template <class Block>
-uint32_t fifth_bits(const Block& b, int block) {
-  uint32_t plane = 0;
+uint32_t fifth_bits(const Block& b, int block) noexcept {
   if constexpr (requires { b.dmin; }) {
-    for (int p = 0; p < 8; ++p) plane |= (four(b.qh, p) >> block & 0x01010101) << p;
+    const auto bits = [&](int at) -> Parts {
+      return load_parts(b.qh + at) >> all(static_cast<uint32_t>(block)) & all(0x01010101);
+    };
+    return or_of(bits(0) << Parts{0, 1, 2, 3} | bits(16) << Parts{4, 5, 6, 7});
   } else {
-    const uint32_t bits = four(b.qh, 0);  // bit i for column i; four of them become the low bits of four bytes
+    uint32_t bits, plane = 0;  // bit i for column i; four of them become the low bits of four bytes
+    std::memcpy(&bits, b.qh, sizeof bits);
     for (int p = 0; p < 8; ++p) plane |= ((bits >> (4 * p) & 15) * 0x00204081 & 0x01010101) << p;
+    return plane;
   }
-  return plane;
 }
 
-// Fifth and sixth bits of four parts, from `part` on.
-uint32_t upper_bits(const BlockQ6K& b, int block, int part) {
-  uint32_t plane = 0;
-  for (int i = 0; i < 4; ++i)
-    plane |= (four(b.qh + 32 * (block / 4), part + i) >> (2 * (block % 4)) & 0x03030303) << (2 * i);
-  return plane;
+// Fifth and sixth bits of parts 0 .. 3 or 4 .. 7.
+uint32_t upper_bits(const BlockQ6K& b, int block, int half) noexcept {
+  const Parts bits = load_parts(b.qh + 32 * (block / 4) + 16 * half) >> all(static_cast<uint32_t>(2 * (block % 4)));
+  return or_of((bits & all(0x03030303)) << Parts{0, 2, 4, 6});
 }
 
+// Parts 0 .. 3 of eight rows, to four planes.
+void put_transposed(const Parts (&rows)[kStripRows], uint8_t* out) noexcept {
+  for (int from = 0; from < kStripRows; from += 4, out += 16) {
+    const Parts &a = rows[from], &b = rows[from + 1], &c = rows[from + 2], &d = rows[from + 3];
+    const Parts ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const Parts ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    store(__builtin_shufflevector(ab, cd, 0, 1, 4, 5), out);
+    store(__builtin_shufflevector(ab, cd, 2, 3, 6, 7), out + 32);
+    store(__builtin_shufflevector(ab2, cd2, 0, 1, 4, 5), out + 64);
+    store(__builtin_shufflevector(ab2, cd2, 2, 3, 6, 7), out + 96);
+  }
+}
+
+// The codes of a block of eight rows.
 template <class Block>
-void put_codes(const Block& b, int block, int64_t row, uint8_t* out) {
+void put_codes(const Block (&rows)[kStripRows], int block, uint8_t* out) noexcept {
   constexpr int kBits = packed_format(Block::dtype)->bits;
-  const auto put = [&](int plane, uint32_t v) { std::memcpy(out + 32 * plane + 4 * row, &v, sizeof v); };
+  Parts parts[kStripRows];
+  const auto put_plane = [&](int plane, auto word_of) {
+    uint32_t words[kStripRows];
+    for (int r = 0; r < kStripRows; ++r) words[r] = word_of(rows[r]);
+    std::memcpy(out + 32 * plane, words, sizeof words);
+  };
   if constexpr (kBits == 8) {
-    for (int p = 0; p < 8; ++p) put(p, four(reinterpret_cast<const uint8_t*>(b.qs), p));
+    for (int half = 0; half < 2; ++half) {
+      for (int r = 0; r < kStripRows; ++r) parts[r] = load_parts(rows[r].qs + 16 * half);
+      put_transposed(parts, out + 128 * half);
+    }
   } else {
-    for (int p = 0; p < 4; ++p) put(p, low_bits(b, block, p));
-    if constexpr (kBits == 5) put(4, fifth_bits(b, block));
+    for (int r = 0; r < kStripRows; ++r) parts[r] = low_bits(rows[r], block);
+    put_transposed(parts, out);
+    if constexpr (kBits == 5) put_plane(4, [&](const Block& b) { return fifth_bits(b, block); });
     if constexpr (kBits == 6)
-      for (int half = 0; half < 2; ++half) put(4 + half, upper_bits(b, block, 4 * half));
+      for (int half = 0; half < 2; ++half)
+        put_plane(4 + half, [&](const Block& b) { return upper_bits(b, block, half); });
   }
 }
 
@@ -89,13 +120,12 @@ void pack(const Weight& w, int64_t strip, uint8_t* out) {
   constexpr PackedFormat f = *packed_format(Block::dtype);
   const int64_t first = strip * kStripRows, rows = std::min(kStripRows, w.rows - first);
   const int64_t units = w.cols / (f.blocks * kPackedBlock);
-  if (rows < kStripRows) std::memset(out, 0, static_cast<size_t>(units * f.unit_bytes()));
-  for (int64_t u = 0; u < units; ++u, out += f.unit_bytes())
-    for (int64_t r = 0; r < rows; ++r) {
-      const auto block = load_block<Block>(w.row(first + r), u);
-      put_header(block, r, out);
-      for (int b = 0; b < f.blocks; ++b) put_codes(block, b, r, out + f.header + b * f.code_bytes());
-    }
+  Block blocks[kStripRows] = {};  // zero where there is no row
+  for (int64_t u = 0; u < units; ++u, out += f.unit_bytes()) {
+    for (int64_t r = 0; r < rows; ++r) blocks[r] = load_block<Block>(w.row(first + r), u);
+    for (int64_t r = 0; r < kStripRows; ++r) put_header(blocks[r], r, out);
+    for (int b = 0; b < f.blocks; ++b) put_codes(blocks, b, out + f.header + b * f.code_bytes());
+  }
 }
 
 }  // namespace

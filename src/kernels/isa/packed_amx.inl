@@ -49,7 +49,7 @@ constexpr bool kSigned = Format::bits == 8 || Format::zero != 0;
   }
 
 // Some blocks of two strips, unpacked for all tiles of activations.
-constexpr int64_t kMostBlocks = 64;
+constexpr int64_t kMostBlocks = 16;  // eleven kilobytes, which the first cache keeps
 struct Unpacked {
   __m512i codes[kMostBlocks][8];
   Scales scales[kMostBlocks];
