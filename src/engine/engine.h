@@ -52,9 +52,12 @@ class Engine {
   int threads() const noexcept { return pool_.size(); }
   // That the form of attention is chosen by.
   const MlaCosts& costs() const noexcept { return network_.attention.costs; }
-  // Which forms attention takes in a step of this size. Tokens that attended in the same forms have the same bits,
+  // What the bits of a token depend on besides itself and the tokens before, by the step that it attends as: the form
+  // of attention, and which kernels multiply it with weights of bfloat16. Tokens with equal numbers have the same bits,
   // whatever steps they came in.
-  uint64_t attention_forms(StepSize size) const noexcept { return mla_forms(network_, numerics_, size); }
+  uint64_t forms(StepSize size) const noexcept {
+    return mla_forms(network_, numerics_, size) << 1 | (has_many_rows(size) ? 1 : 0);
+  }
   ThreadPool& pool() noexcept { return pool_; }
   KvCache& cache() noexcept { return cache_; }
 

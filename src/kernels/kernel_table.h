@@ -49,6 +49,9 @@ struct KernelTable {
   // pieces.
   void (*dot_tile)(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
                    int64_t k, float* acc, int64_t acc_stride) noexcept;
+  // The same with w in bfloat16: the bits of dot_tile on the decoded rows, which need not be written anywhere.
+  void (*dot_tile_bf16)(const uint16_t* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride,
+                        int64_t n_tokens, int64_t k, float* acc, int64_t acc_stride) noexcept;
   // out[j] = the sum of acc[j * lanes .. j * lanes + lanes - 1], halves folded together until one is left
   void (*reduce_lanes)(const float* acc, int64_t count, float* out) noexcept;
 

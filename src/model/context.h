@@ -2,9 +2,11 @@
 #pragma once
 #include <array>
 #include <functional>
+#include <span>
 
 #include "base/arena.h"
 #include "base/machine/threads.h"
+#include "kernels/dispatch.h"
 #include "kernels/matmul/float_matmul.h"
 #include "kernels/matmul/packed_matmul.h"
 #include "kernels/matmul/training_matmul.h"
@@ -24,6 +26,12 @@ class MatmulObserver {
   virtual void on_matmul(const Weight& w, MatView<const float> x, MatView<const float> y) = 0;
 };
 
+// Rows of a step that follow each other, all of tokens for which has_many_rows() (batch.h) is `many`.
+struct RowRun {
+  int64_t n = 0;
+  bool many = false;
+};
+
 struct Context {
   ThreadPool& pool;
   Arena& arena;
@@ -31,23 +39,41 @@ struct Context {
   const std::function<void(int64_t layers)>* layer_done = nullptr;  // called by the network's forward; may throw
   MatmulObserver* observer = nullptr;
   const Gradients* gradients = nullptr;  // backward: what gradients of weights are added to
+  std::span<const RowRun> runs = {};     // the rows of the step, all of them, in order; empty: few
 };
 
 // y = x W^T in the arithmetic of ctx. Rounding of activations is the caller's.
 //
 // Inference by kernels/matmul/packed_matmul.h where the weight is packed and rounding is allowed, else by
-// kernels/matmul/float_matmul.h, which streams a stored weight of any type once; training by
-// kernels/matmul/training_matmul.h, which packs the weight first and is made for many rows.
+// kernels/matmul/float_matmul.h, which streams a stored weight of any type once; training, and runs of many rows in
+// quantised arithmetic with weights of bfloat16, by kernels/matmul/training_matmul.h, which packs the weight first.
+// With ctx.runs, x has a row for each row of the step.
 inline bool uses_packed(const Context& ctx, const Weight& w) noexcept {
   return ctx.numerics.is_quantised() && w.packed != nullptr && ctx.observer == nullptr;
+}
+// Whether many rows are rounded to bfloat16 for this weight: it is of that type, so that nothing of it is lost, and
+// this CPU multiplies such numbers faster.
+inline bool rounds_many_rows(const Weight& w) {
+  return w.dtype == DType::bf16 && gemm_kernel(MatmulPrecision::bf16).per_word > 1;
+}
+inline void linear_of_run(Context& ctx, bool many, MatView<const float> x, const Weight& w, MatView<float> y) {
+  if (many && rounds_many_rows(w))
+    linear(ctx.pool, MatmulPrecision::bf16, x, w, y);
+  else
+    matmul(ctx.pool, x, w, y);
 }
 inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatView<float> y) {
   if (uses_packed(ctx, w))
     packed_linear(ctx.pool, ctx.arena, x, std::array{PackedOutput{&w, y}});
-  else if (!ctx.numerics.is_training())
+  else if (ctx.numerics.is_training())
+    linear(ctx.pool, ctx.numerics.matmul_precision(), x, w, y);
+  else if (ctx.runs.empty())
     matmul(ctx.pool, x, w, y);
   else
-    linear(ctx.pool, ctx.numerics.matmul_precision(), x, w, y);
+    for (int64_t first = 0; const RowRun& run : ctx.runs) {
+      linear_of_run(ctx, run.many, x.sub_rows(first, run.n), w, y.sub_rows(first, run.n));
+      first += run.n;
+    }
   if (ctx.observer != nullptr) ctx.observer->on_matmul(w, x, y);
 }
 // Two layers that read the same x; over packed weights it is rounded once, and both run together.
@@ -58,10 +84,10 @@ inline void linear(Context& ctx, MatView<const float> x, const PackedOutput& a, 
 }
 inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const int64_t> offsets,
                            std::span<const Weight> weights, MatView<float> y) {
-  if (!ctx.numerics.is_training())
-    grouped_matmul(ctx.pool, x, offsets, weights, y);
-  else
+  if (ctx.numerics.is_training())
     grouped_linear(ctx.pool, ctx.numerics.matmul_precision(), x, offsets, weights, y);
+  else
+    grouped_matmul(ctx.pool, x, offsets, weights, y);
   for (size_t e = 0; ctx.observer != nullptr && e < weights.size(); ++e)
     if (const int64_t first = offsets[e], n = offsets[e + 1] - first; n > 0)
       ctx.observer->on_matmul(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));

@@ -87,6 +87,27 @@ Network make_network(const ModelConfig& config, const ModelWeights& weights) {
   return {&config, &weights, make_rotary_table(config), {.scale = static_cast<float>(softmax_scale(config))}};
 }
 
+namespace {
+
+// What Context::runs of a step with this batch is.
+std::vector<RowRun> runs_of(const Context& ctx, const Batch& batch) {
+  std::vector<RowRun> runs;
+  if (!ctx.numerics.is_quantised() || ctx.observer != nullptr) return runs;
+  for (const BatchSequence& s : batch.sequences) {
+    const bool many = has_many_rows(s.attends_as);
+    if (runs.empty() || runs.back().many != many) runs.push_back({0, many});
+    runs.back().n += s.n;
+  }
+  return runs;
+}
+
+Context with_runs(Context ctx, std::span<const RowRun> runs) {
+  ctx.runs = runs;
+  return ctx;
+}
+
+}  // namespace
+
 void head_forward(Context& ctx, const Network& n, std::span<const int32_t> rows, MatView<const float> x,
                   MatView<float> logits) {
   if (rows.empty()) return;
@@ -105,7 +126,9 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, KvC
         "logits (logit rows, vocab_size)");
   check_ids(batch.tokens, *n.config);
   Arena::Scope scope(ctx.arena);
-  const Step step{ctx, n, batch, rotary_rows(ctx, n, batch), &cache};
+  const std::vector<RowRun> runs = runs_of(ctx, batch);
+  Context of_step = with_runs(ctx, runs);
+  const Step step{of_step, n, batch, rotary_rows(ctx, n, batch), &cache};
   auto x = scratch(ctx, T, D);
   embed_forward(step, x);
   for (int64_t i = 0; i < n.config->num_hidden_layers; ++i) {
@@ -122,9 +145,11 @@ void transformer_forward(Context& ctx, const Network& n, const Batch& batch, Pas
   both.add(passage.batch);
   check_ids(both.tokens, *n.config);
   Arena::Scope scope(ctx.arena);
-  const Step together{ctx, n, both, rotary_rows(ctx, n, both), &cache};
+  const std::vector<RowRun> runs_of_both = runs_of(ctx, both), own_runs = runs_of(ctx, batch);
+  Context of_both = with_runs(ctx, runs_of_both), of_own = with_runs(ctx, own_runs);
+  const Step together{of_both, n, both, rotary_rows(ctx, n, both), &cache};
   const auto first_rows = [&](MatView<const float> rows) { return rows.sub_rows(0, own); };
-  const Step alone{ctx, n, batch, {first_rows(together.rotary.cosines), first_rows(together.rotary.sines)}, &cache};
+  const Step alone{of_own, n, batch, {first_rows(together.rotary.cosines), first_rows(together.rotary.sines)}, &cache};
   auto x = scratch(ctx, both.rows(), D);
   const auto passing = x.sub_rows(own, passage.batch.rows());
   if (passage.layers == 0) {

@@ -80,6 +80,23 @@ TEST(DotTile, StaysWithinTheBoundOfItsOrderOfSummation) {
     }
 }
 
+TEST(DotTile, OfBfloat16GivesTheBitsOfTheDecodedRows) {
+  for (const int64_t n : kLengths)
+    for (const KernelTable* k : runnable_kernels()) {
+      SCOPED_TRACE(std::string(name(k->isa)) + " n " + std::to_string(n));
+      const int64_t R = 13, T = 4;
+      const auto x = random_floats(T * n, 2);
+      auto w = random_floats(R * n, 1);
+      std::vector<uint16_t> bf16;
+      for (float& value : w) value = bf16_to_f32(bf16.emplace_back(f32_to_bf16(value)));
+      const auto size = static_cast<size_t>(R * T * k->lanes);
+      std::vector<float> want = random_floats(R * T * k->lanes, 3), got = want;
+      k->dot_tile(w.data(), n, R, x.data(), n, T, n, want.data(), R * k->lanes);
+      k->dot_tile_bf16(bf16.data(), n, R, x.data(), n, T, n, got.data(), R * k->lanes);
+      EXPECT_TRUE(std::equal(got.begin(), got.begin() + static_cast<int64_t>(size), want.begin()));
+    }
+}
+
 TEST(DotTile, BitsDependOnTheRowAndTheTokenAlone) {
   const int64_t n = 576 + 5, R = 21, T = 11;
   const auto w = random_floats(R * n, 1), x = random_floats(T * n, 2);

@@ -438,7 +438,7 @@ std::vector<uint64_t> Scheduler::keys_of(const Job& job, int64_t n) const {
   if (!options_.exact_prefixes) return keys;
   for (int64_t at = 0; at < n;) {
     const StepSize size = piece_of(at, job.n_prompt);
-    const uint64_t forms = engine_.attention_forms(size) << 32;
+    const uint64_t forms = engine_.forms(size) << 32;
     for (const int64_t end = std::min(n, size.n_past + size.n_new); at < end; ++at)
       keys[static_cast<size_t>(at)] |= forms;
   }

@@ -104,7 +104,8 @@ class Layer {
     SequenceCache& sequence = s.past > 0 ? sequence_ : empty;
     Batch batch;
     batch.add(cache_, sequence, std::vector<int32_t>(static_cast<size_t>(s.n_new)), Batch::Logits::none);
-    Context ctx{.pool = pool_, .arena = arena_, .numerics = Numerics::quantised()};
+    const RowRun run{s.n_new, has_many_rows({s.past, s.n_new})};
+    Context ctx{.pool = pool_, .arena = arena_, .numerics = Numerics::quantised(), .runs = {&run, 1}};
     const AttentionSettings settings{.scale = 0.07f, .mla_form = s.form};
     const double start = clock_seconds(true);
     attend_int16({ctx, c_, s.packed ? quantised_ : stored_, settings, 0, cache_}, batch, latents_.mat(s.n_new, width_),

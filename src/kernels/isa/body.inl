@@ -46,8 +46,8 @@ template <int N, class F>
 }
 
 // R rows of w times C rows of x, R * C partial sums in registers. k is a multiple of the lanes.
-template <int R, int C>
-void dot_tile_fixed(const float* w, int64_t w_stride, const float* x, int64_t x_stride, int64_t k, float* acc,
+template <int R, int C, class Element>
+void dot_tile_fixed(const Element* w, int64_t w_stride, const float* x, int64_t x_stride, int64_t k, float* acc,
                     int64_t acc_stride) noexcept {
   constexpr int64_t W = F32::lanes;
   F32 sum[C][R];
@@ -66,8 +66,8 @@ void dot_tile_fixed(const float* w, int64_t w_stride, const float* x, int64_t x_
 
 // All rows of w with C rows of x: eight at a time where the sums fit the registers (with C inputs and a weight), then
 // four, then one.
-template <int C>
-void dot_tile_tokens(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t k,
+template <int C, class Element>
+void dot_tile_tokens(const Element* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t k,
                      float* acc, int64_t acc_stride) noexcept {
   constexpr int64_t W = F32::lanes;
   int64_t r = 0;
@@ -80,16 +80,24 @@ void dot_tile_tokens(const float* w, int64_t w_stride, int64_t n_rows, const flo
 }
 
 // The last columns, fewer than a vector: rows that no vector divides are rare.
-void dot_tile_rest(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
-                   int64_t n, float* acc, int64_t acc_stride) noexcept {
+F32 first_of(const float* p, int64_t n) noexcept { return F32::load(p, n); }
+F32 first_of(const uint16_t* bf16, int64_t n) noexcept {
+  uint16_t all[F32::lanes] = {};
+  for (int64_t i = 0; i < n; ++i) all[i] = bf16[i];
+  return F32::load(all);
+}
+template <class Element>
+void dot_tile_rest(const Element* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride,
+                   int64_t n_tokens, int64_t n, float* acc, int64_t acc_stride) noexcept {
   for (int64_t t = 0; t < n_tokens; ++t)
     for (int64_t r = 0; r < n_rows; ++r) {
       float* sum = acc + t * acc_stride + r * F32::lanes;
-      fma(F32::load(w + r * w_stride, n), F32::load(x + t * x_stride, n), F32::load(sum)).store(sum);
+      fma(first_of(w + r * w_stride, n), F32::load(x + t * x_stride, n), F32::load(sum)).store(sum);
     }
 }
 
-void dot_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
+template <class Element>
+void dot_tile(const Element* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
               int64_t k, float* acc, int64_t acc_stride) noexcept {
   const int64_t rest = k % F32::lanes, whole = k - rest;
   int64_t t = 0;

@@ -42,6 +42,11 @@ void matmul_block(const KernelTable& k, MatView<const float> x, const WeightRows
     const int64_t n = std::min(B.k, w.cols() - i);
     for (int64_t r = 0; r < n_rows; r += B.tile_rows) {
       const int64_t tile_rows = std::min(B.tile_rows, n_rows - r);
+      if (const uint16_t* bf16 = w.bf16_row(first_row + r); B.tokens <= kFewTokens.tokens && bf16 != nullptr) {
+        k.dot_tile_bf16(bf16 + i, w.cols(), tile_rows, x.data + i, x.stride, x.rows, n, partial + r * k.lanes,
+                        n_rows * k.lanes);
+        continue;
+      }
       const float* piece = scratch;
       int64_t stride = n;
       if constexpr (B.tokens > kFewTokens.tokens)

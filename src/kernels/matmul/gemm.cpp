@@ -283,6 +283,7 @@ void multiply_task(const GemmKernel& kernel, const GemmProblem& p, const Round& 
   // Rows that are far apart, a cache line or two of each in turn, are slow to write: such c is summed in scratch.
   const bool in_c = n_rows * p.c_stride <= kSumInPlace;
   float* sums = in_c ? nullptr : reserve(scratch_c, t.rows * kStoredCols);
+  if (b == nullptr) reserve(scratch_panel, kernel.cols * r.padded_words);  // nothing throws once the kernel is set up
   if (kernel.begin != nullptr) kernel.begin();
   for (int64_t col = first_col; col < end_col; col += kStoredCols) {
     const MatView<float> c(p.c + row * p.c_stride + col, n_rows, std::min(kStoredCols, end_col - col), p.c_stride);
@@ -344,7 +345,7 @@ void fill_zero(const GemmProblem& p) noexcept {
 
 }  // namespace
 
-void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem> problems) noexcept {
+void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem> problems) {
   int64_t depth = 0;
   for (const GemmProblem& p : problems) {
     depth = std::max(depth, p.k);

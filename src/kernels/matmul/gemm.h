@@ -22,7 +22,7 @@ struct GemmProblem {
   bool add = false;
 };
 
-// All problems; on the calling thread alone when pool is nullptr. Scratch: training_matmul.h.
-void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem> problems) noexcept;
+// All problems; on the calling thread alone when pool is nullptr. Scratch: training_matmul.h. Throws std::bad_alloc.
+void gemm(ThreadPool* pool, const GemmKernel& kernel, std::span<const GemmProblem> problems);
 
 }  // namespace fathom

@@ -60,7 +60,7 @@ void run_grouped(ThreadPool& pool, MatmulPrecision p, int64_t n_rows, std::span<
 
 }  // namespace
 
-void linear(ThreadPool& pool, MatmulPrecision p, MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
+void linear(ThreadPool& pool, MatmulPrecision p, MatView<const float> x, const Weight& w, MatView<float> y) {
   run(&pool, p, forward(x, w, y));
 }
 void linear_dinput(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy, const Weight& w,
@@ -73,7 +73,7 @@ void linear_dweight(ThreadPool& pool, MatmulPrecision p, MatView<const float> dy
 }
 
 void grouped_linear(ThreadPool& pool, MatmulPrecision p, MatView<const float> x, std::span<const int64_t> offsets,
-                    std::span<const Weight> weights, MatView<float> y) noexcept {
+                    std::span<const Weight> weights, MatView<float> y) {
   check(y.rows == x.rows, "grouped_linear: x (n_rows, K), y (n_rows, N)");
   run_grouped(pool, p, x.rows, offsets, weights.size(), [&](size_t e, int64_t first, int64_t n) {
     return forward(x.sub_rows(first, n), weights[e], y.sub_rows(first, n));

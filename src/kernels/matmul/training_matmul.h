@@ -21,7 +21,8 @@
 // rows in each.
 //
 // Weights have any DType; what a block format holds is decoded exactly (quant/decode.h) before it is rounded.
-// Shapes are checked (check()), throws nothing; when there is no memory for scratch the process ends. Scratch belongs
+// Shapes are checked (check()). Where there is no memory for scratch linear and grouped_linear throw std::bad_alloc, on
+// the calling thread, and y is of no use; with the others the process ends. Scratch belongs
 // to the thread and is kept for the next call: about 2 MB on each, and on the calling one the packed weight (64 MB of
 // all experts at a time; of a single weight a round of the kernel, at most 4 KB a row). Inputs and outputs do
 // not overlap. T = 0 is no work (y is empty, dw unchanged).
@@ -38,8 +39,7 @@ namespace fathom {
 
 inline constexpr int64_t kRowBlock = 32;
 
-void linear(ThreadPool& pool, MatmulPrecision precision, MatView<const float> x, const Weight& w,
-            MatView<float> y) noexcept;
+void linear(ThreadPool& pool, MatmulPrecision precision, MatView<const float> x, const Weight& w, MatView<float> y);
 void linear_dinput(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy, const Weight& w,
                    const InputGradient& out) noexcept;
 void linear_dweight(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy, MatView<const float> x,
@@ -50,7 +50,7 @@ void linear_dweight(ThreadPool& pool, MatmulPrecision precision, MatView<const f
 // dw: that expert's gradient is not wanted, and not computed. Work is split over the threads by output tiles of all
 // experts, so one with most of the rows does not hold up the others.
 void grouped_linear(ThreadPool& pool, MatmulPrecision precision, MatView<const float> x,
-                    std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> y) noexcept;
+                    std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> y);
 void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy,
                            std::span<const int64_t> offsets, std::span<const Weight> weights,
                            const InputGradient& out) noexcept;

@@ -55,6 +55,11 @@ class WeightRows {
     return scratch;
   }
 
+  // Where a row of bfloat16 lies, if these rows are such numbers; else nullptr.
+  const uint16_t* bf16_row(int64_t row) const noexcept {
+    return is_bf16_ ? reinterpret_cast<const uint16_t*>(data_ + row * row_bytes_) : nullptr;
+  }
+
  private:
   WeightRows(const KernelTable& k, DType dtype, const std::byte* data, int64_t row_bytes, int64_t rows,
              int64_t cols) noexcept
@@ -66,7 +71,8 @@ class WeightRows {
         cols_(cols),
         block_elements_(info(dtype).block_elements),
         block_bytes_(info(dtype).block_bytes),
-        in_place_(dtype == DType::f32 && reinterpret_cast<uintptr_t>(data) % alignof(float) == 0) {
+        in_place_(dtype == DType::f32 && reinterpret_cast<uintptr_t>(data) % alignof(float) == 0),
+        is_bf16_(dtype == DType::bf16 && reinterpret_cast<uintptr_t>(data) % alignof(uint16_t) == 0) {
     dcheck(cols % block_elements_ == 0, "rows hold whole blocks");
   }
 
@@ -83,7 +89,7 @@ class WeightRows {
   void (*scale_)(float alpha, float* x, int64_t n) noexcept;
   const std::byte* data_;
   int64_t row_bytes_, rows_, cols_, block_elements_, block_bytes_;
-  bool in_place_;
+  bool in_place_, is_bf16_;
   const std::byte* scale_inv_ = nullptr;
   int64_t scale_cols_ = 0, first_row_ = 0;
 };

@@ -18,12 +18,16 @@ void decode(const std::byte* blocks, int64_t n, float* out) noexcept {
   decode_blocks(dtype, blocks, n, out);
 }
 
-void dot_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
+float as_float(float value) noexcept { return value; }
+float as_float(uint16_t bf16) noexcept { return bf16_to_f32(bf16); }
+
+template <class Element>
+void dot_tile(const Element* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_tokens,
               int64_t k, float* acc, int64_t acc_stride) noexcept {
   for (int64_t t = 0; t < n_tokens; ++t)
     for (int64_t r = 0; r < n_rows; ++r) {
       float sum = acc[t * acc_stride + r];
-      for (int64_t i = 0; i < k; ++i) sum += w[r * w_stride + i] * x[t * x_stride + i];
+      for (int64_t i = 0; i < k; ++i) sum += as_float(w[r * w_stride + i]) * x[t * x_stride + i];
       acc[t * acc_stride + r] = sum;
     }
 }
@@ -65,7 +69,8 @@ constinit const KernelTable table = with_formats(
         .dot_f32 = dot<float, float>,
         .axpy_f32 = axpy<float, float>,
         .scale = scale<float>,
-        .dot_tile = dot_tile,
+        .dot_tile = dot_tile<float>,
+        .dot_tile_bf16 = dot_tile<uint16_t>,
         .reduce_lanes = reduce_lanes,
         .axpy_tile = axpy_tile,
         .rmsnorm_row = rmsnorm<float>,

@@ -170,7 +170,11 @@ void attend_in_batch(const Step& step, const MlaWeights& w, MatView<const float>
 
 }  // namespace
 
-ExpandedLatents expand_latents(Context& ctx, const ModelConfig& c, const MlaWeights& w, MatView<const float> latents) {
+ExpandedLatents expand_latents(Context& of_step, const ModelConfig& c, const MlaWeights& w,
+                               MatView<const float> latents) {
+  Context ctx = of_step;  // these rows are not those of the step; the naive form is one of many tokens
+  const RowRun all{latents.rows, true};
+  if (!ctx.runs.empty()) ctx.runs = {&all, 1};
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
   const MatView<const float> c_kv = latents.sub_cols(0, C);
   if (w.kv_b_proj) {

@@ -38,9 +38,31 @@ void route_and_dispatch(Context& ctx, const ModelConfig& c, const MoeWeights& w,
   s.dispatch = sort_by_expert(s.routing, c.n_routed_experts, kept);
 }
 
+// Rows of each expert by the runs of the step that their tokens belong to; within an expert tokens are in order.
+void linear_by_runs(Context& ctx, const Dispatch& d, MatView<const float> x, std::span<const Weight> weights,
+                    MatView<float> y) {
+  for (size_t e = 0; e < weights.size(); ++e) {
+    int64_t first = d.offsets[e], end_token = 0;
+    for (const RowRun& run : ctx.runs) {
+      end_token += run.n;
+      const auto end = std::lower_bound(d.token.begin() + first, d.token.begin() + d.offsets[e + 1], end_token);
+      const int64_t n = end - d.token.begin() - first;
+      if (n > 0) linear_of_run(ctx, run.many, x.sub_rows(first, n), weights[e], y.sub_rows(first, n));
+      first += n;
+    }
+  }
+}
+
 void grouped(Context& ctx, const MoeWeights& w, ExpertPart part, const Dispatch& d, MatView<const float> x,
              MatView<float> y) {
-  grouped_linear(ctx, x, d.offsets, expert_weights(w, part), y);
+  const std::vector<Weight> weights = expert_weights(w, part);
+  const bool by_runs = std::ranges::any_of(ctx.runs, &RowRun::many) && std::ranges::any_of(weights, rounds_many_rows);
+  if (by_runs && ctx.runs.size() == 1 && std::ranges::all_of(weights, rounds_many_rows))
+    grouped_linear(ctx.pool, MatmulPrecision::bf16, x, d.offsets, weights, y);
+  else if (by_runs)
+    linear_by_runs(ctx, d, x, weights, y);
+  else
+    grouped_linear(ctx, x, d.offsets, weights, y);
   round_activations(ctx, y);
 }
 
