@@ -106,7 +106,10 @@ std::vector<std::string> explain(LoadedEngine& loaded, const BenchOptions& o) {
           ? fmt::format("weights: {} of quantised ones {} strips of rows for these kernels",
                         human_bytes(static_cast<double>(loaded.weights.packed_bytes())),
                         loaded.weights.packed_file() != nullptr ? "mapped from a cache file of" : "copied into")
-          : "weights: used where they lie in the file (--weights, --arithmetic, their types or memory)");
+      : loaded.weights.copied_bytes() > 0
+          ? fmt::format("weights: {} copied into huge pages as they are, for their types are not packed",
+                        human_bytes(static_cast<double>(loaded.weights.copied_bytes())))
+          : "weights: used where they lie in the file (--weights, --arithmetic or memory)");
   const std::vector<int> threads = threads_per_node(o.numa, engine.threads());
   lines.push_back(memory_nodes(o.numa, threads));
   lines.push_back(

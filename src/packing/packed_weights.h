@@ -1,5 +1,6 @@
-// The weights of a model's matmuls, repacked for the integer kernels (kernels/packed_weight.h): a copy in memory of its
-// own, in huge pages where the system gives them, made once before a run.
+// The weights of a model's matmuls in memory of their own, in huge pages where the system gives them, made once before
+// a run: those that can be packed repacked for the integer kernels (kernels/packed_weight.h), the others, if wanted, as
+// they are.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -21,6 +22,10 @@ struct NamedWeight {
 // All of them, in the order of a forward pass. The embedding is looked up and k_b_proj read the other way round; a tied
 // head is packed for its products.
 std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights);
+
+// The other matrices, which products read in the type of the file. In huge pages they are read 7 to 15 % faster than in
+// the file's pages of 4 KB, but copying takes a second for each gigabyte (docs/performance/packed-weights.md).
+std::vector<Weight*> unpackable_weights(const ModelConfig& config, ModelWeights& weights);
 
 // Writes the packed form of a weight (packed_weight_bytes) to `out`, and gives back the pages of the mapped file that
 // it has read.
@@ -44,18 +49,24 @@ class PackedWeights {
   // Bytes that the packed forms of these weights take: about what the file has for them. 0: no weight is of a type that
   // is packed.
   static int64_t bytes(const ModelConfig& config, ModelWeights& weights);
+  // And those of the copies of the others.
+  static int64_t copied_bytes(const ModelConfig& config, ModelWeights& weights);
 
-  // Packs packable_weights() and sets their Weight::packed, which are valid as long as this lives. Memory does not
-  // hold the model twice: see pack_weight. With several nodes each stripe is put on that of its owner. Throws
-  // std::bad_alloc.
-  PackedWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights, const ProgressFn& progress = {});
+  // Packs packable_weights() and sets their Weight::packed; with others_too copies unpackable_weights() and sets their
+  // Weight::data. All are valid as long as this lives. Memory does not hold the model twice: see pack_weight. With
+  // several nodes each stripe of packed weights is put on that of its owner. Throws std::bad_alloc.
+  PackedWeights(ThreadPool& pool, const ModelConfig& config, ModelWeights& weights, const ProgressFn& progress = {},
+                bool others_too = false);
 
  private:
   struct Free {
     size_t bytes;
     void operator()(std::byte* p) const noexcept;
   };
-  std::unique_ptr<std::byte, Free> memory_;
+  void pack(ThreadPool& pool, std::vector<NamedWeight> packed, const ProgressFn& progress);
+  void copy(ThreadPool& pool, const std::vector<Weight*>& weights, const ProgressFn& progress);
+
+  std::unique_ptr<std::byte, Free> memory_, copies_;
 };
 
 }  // namespace fathom

@@ -12,11 +12,13 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
     : weights_(stored) {
   if (o.place == WeightPlace::mapped) return;
   const Zone zone("pack weights");
-  const int64_t needed = PackedWeights::bytes(config, weights_);
+  const bool others_too = o.place == WeightPlace::packed;
+  const int64_t packed = PackedWeights::bytes(config, weights_),
+                needed = packed + (others_too ? PackedWeights::copied_bytes(config, weights_) : 0);
   if (needed == 0) return;
-  if (o.place != WeightPlace::packed) map_file(pool, config, origin, o);
+  if (o.place != WeightPlace::packed && packed > 0) map_file(pool, config, origin, o);
   if (file_) {
-    packed_bytes_ = needed;
+    packed_bytes_ = packed;
     return;
   }
   const auto available = static_cast<int64_t>(available_memory_bytes());
@@ -26,8 +28,9 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
   if (!fits)
     throw_resource("packed weights need {} of memory, but only {} is available; try --weights mapped",
                    human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
-  in_memory_ = PackedWeights(pool, config, weights_, o.progress);
-  packed_bytes_ = needed;
+  in_memory_ = PackedWeights(pool, config, weights_, o.progress, others_too);
+  packed_bytes_ = packed;
+  copied_bytes_ = needed - packed;
 }
 
 // The file of packed weights: opened where there is one, written first for WeightPlace::cached.

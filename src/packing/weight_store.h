@@ -15,7 +15,7 @@ namespace fathom {
 
 // Where packed forms of quantised weights are kept.
 //     automatic  in the file that `cached` has written; without one as packed, where memory has room for them
-//     packed     made in memory
+//     packed     made in memory, beside copies of the weights that cannot be packed
 //     mapped     nowhere: weights are used in the model's file, which needs no memory of its own and is slower
 //     cached     mapped from a file in cache_folder, which is written first when it has none of this model that is
 //                whole; where it cannot be written, as automatic
@@ -38,8 +38,8 @@ struct WeightOrigin {
 
 class WeightStore {
  public:
-  // The weights whose types can be packed, packed as the options say. Nothing is done when there are none. resource
-  // Error with the numbers when WeightPlace::packed does not fit this machine's free memory.
+  // The weights whose types can be packed, packed as the options say; with WeightPlace::packed the others beside them.
+  // resource Error with the numbers when WeightPlace::packed does not fit this machine's free memory.
   WeightStore(ThreadPool& pool, const ModelConfig& config, const ModelWeights& stored, const WeightOrigin& origin,
               const PackingOptions& options);
 
@@ -48,7 +48,8 @@ class WeightStore {
 
   // Valid as long as this and what `stored` is a view of live.
   const ModelWeights& weights() const noexcept { return weights_; }
-  int64_t packed_bytes() const noexcept { return packed_bytes_; }  // 0: weights are used where they lie
+  int64_t packed_bytes() const noexcept { return packed_bytes_; }  // 0: no weight is packed
+  int64_t copied_bytes() const noexcept { return copied_bytes_; }  // of those that cannot be; 0: used where they lie
   const PackedFile* packed_file() const noexcept { return file_ ? &*file_ : nullptr; }  // that they are mapped from
 
  private:
@@ -57,7 +58,7 @@ class WeightStore {
   ModelWeights weights_;
   PackedWeights in_memory_;
   std::optional<PackedFile> file_;
-  int64_t packed_bytes_ = 0;
+  int64_t packed_bytes_ = 0, copied_bytes_ = 0;
 };
 
 }  // namespace fathom
