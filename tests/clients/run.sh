@@ -17,11 +17,9 @@ clients=(openai_js openai_python_3 openai_python_1 anthropic ai_sdk langchain ev
 # npm_client FOLDER: the test, beside its packages. Nothing of the packages is run when they are installed.
 npm_client() {
   local at=$cache/$1
-  mkdir -p "$at" && cp -r "$here/support" "$cache/" && cp "$here/$1"/* "$at/" && cd "$at" || return
+  mkdir -p "$at" "$cache/support" && cp -u "$here/support"/* "$cache/support/" && cp -u "$here/$1"/* "$at/" && cd "$at" || return
   local want; want=$(sha256sum package-lock.json)
-  if [ "$(cat .installed 2>/dev/null)" != "$want" ]; then
-    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && echo "$want" > .installed || return
-  fi
+  [ "$(cat .installed 2>/dev/null)" = "$want" ] || { npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && echo "$want" > .installed; }
 }
 # python_client NAME REQUIREMENTS: prints the Python that has them.
 python_client() {
@@ -33,18 +31,29 @@ python_client() {
   fi
   echo "$at/bin/python"
 }
-node_test() { npm_client "$1" && node --test --test-reporter=spec --test-timeout=120000 test.mjs; }
+# What a client needs from its registry. The packages of one client are installed while the one before is tested.
+install() {
+  case $1 in
+    openai_python_3) python_client openai_3 "$here/openai_python/requirements-3.txt" ;;
+    openai_python_1) python_client openai_1 "$here/openai_python/requirements-1.txt" ;;
+    lm_eval) python_client lm_eval "$here/lm_eval/requirements.txt" ;;
+    openai_js | anthropic | ai_sdk | langchain | event_stream | schemas) npm_client "$1" ;;
+  esac
+}
+installed() { (flock 9; install "$1") 9> "$cache/$1.lock"; }  # one at a time
+node_test() { installed "$1" && cd "$cache/$1" && node --test --test-reporter=spec --test-timeout=120000 test.mjs; }
+python_test() { local python; python=$(installed "$1") && "$python" "$here/$2/test.py"; }
 
 client_openai_js() { node_test openai_js; }
 client_anthropic() { node_test anthropic; }
 client_ai_sdk() { node_test ai_sdk; }
 client_langchain() { node_test langchain; }
 client_event_stream() { node_test event_stream; }
-client_openai_python_3() { "$(python_client openai_3 "$here/openai_python/requirements-3.txt")" "$here/openai_python/test.py"; }
-client_openai_python_1() { "$(python_client openai_1 "$here/openai_python/requirements-1.txt")" "$here/openai_python/test.py"; }
-client_lm_eval() { "$(python_client lm_eval "$here/lm_eval/requirements.txt")" "$here/lm_eval/test.py"; }
+client_openai_python_3() { python_test openai_python_3 openai_python; }
+client_openai_python_1() { python_test openai_python_1 openai_python; }
+client_lm_eval() { python_test lm_eval lm_eval; }
 client_schemas() {
-  npm_client schemas && "$(dirname "$FATHOM")/schema_samples" 1050 > samples.jsonl && node validate.mjs < samples.jsonl && node served.mjs < samples.jsonl
+  installed schemas && cd "$cache/schemas" && "$(dirname "$FATHOM")/schema_samples" 1050 > samples.jsonl && node validate.mjs < samples.jsonl && node served.mjs < samples.jsonl
 }
 client_proxies() { python3 "$here/proxies/test.py"; }
 client_page() { python3 "$here/page/test.py"; }
@@ -69,6 +78,7 @@ if ! enough_node; then
 fi
 
 [ $# -gt 0 ] && clients=("$@")
+(for name in "${clients[@]}"; do installed "$name"; done) > "$cache/logs/install.log" 2>&1 &
 failed=0
 for name in "${clients[@]}"; do
   declare -F "client_$name" >/dev/null || { echo "clients: there is none called $name" >&2; exit 2; }
@@ -81,4 +91,5 @@ for name in "${clients[@]}"; do
     tail -60 "$cache/logs/$name.log"
   fi
 done
+wait
 exit $failed

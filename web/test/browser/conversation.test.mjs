@@ -33,8 +33,15 @@ describe("any server", () => {
 
   it("is stopped by the button", async () => {
     page = await open();
+    let release;
+    const clicked = new Promise((resolve) => (release = resolve));
+    await page.route("**/v1/chat/completions", async (route) => { // a small model would have answered before the click
+      await clicked;
+      await route.continue().catch(() => {}); // the page has given the request up
+    });
     await say(page, "Write a very long story. Please talk slowly.");
     await button("Stop").click({ timeout: 10_000 });
+    release();
     await settled(page, 10_000);
     clean();
   });
