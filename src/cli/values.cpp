@@ -27,7 +27,7 @@ std::string refusal(const std::string& value, const std::string& needed) {
 }
 
 template <class T>
-CLI::Validator number(T least, T most, std::string needed) {
+CLI::Validator number(T least, T most, const std::string& needed) {
   return CLI::Validator(
       [=](std::string& text) -> std::string {
         T value = 0;
