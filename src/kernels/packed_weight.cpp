@@ -10,7 +10,7 @@ namespace {
 
 // Four parts of a row: four times four columns, a byte each. What a strip keeps together are equal parts of its rows,
 // so packing transposes, four rows at a time.
-using Parts = uint32_t [[gnu::vector_size(16)]];
+using Parts __attribute__((vector_size(16))) = uint32_t;
 
 Parts load_parts(const void* bytes) noexcept {
   Parts v;
