@@ -55,8 +55,9 @@ class Engine {
   // What the bits of a token depend on besides itself and the tokens before, by the step that it attends as: the form
   // of attention, and which kernels multiply it with weights of bfloat16. Tokens with equal numbers have the same bits,
   // whatever steps they came in.
-  uint64_t forms(StepSize size) const noexcept {
-    return mla_forms(network_, numerics_, size) << 1 | (has_many_rows(size) ? 1 : 0);
+  uint64_t forms(StepSize size) const {
+    const bool rounds = numerics_.is_quantised() && rounds_many_rows() && has_many_rows(size);
+    return mla_forms(network_, numerics_, size) << 1 | (rounds ? 1 : 0);
   }
   ThreadPool& pool() noexcept { return pool_; }
   KvCache& cache() noexcept { return cache_; }

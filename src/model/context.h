@@ -51,11 +51,10 @@ struct Context {
 inline bool uses_packed(const Context& ctx, const Weight& w) noexcept {
   return ctx.numerics.is_quantised() && w.packed != nullptr && ctx.observer == nullptr;
 }
-// Whether many rows are rounded to bfloat16 for this weight: it is of that type, so that nothing of it is lost, and
-// this CPU multiplies such numbers faster.
-inline bool rounds_many_rows(const Weight& w) {
-  return w.dtype == DType::bf16 && gemm_kernel(MatmulPrecision::bf16).per_word > 1;
-}
+// Whether this CPU multiplies bfloat16 faster than float32, so that many rows are rounded to it for weights that are of
+// that type, and lose nothing.
+inline bool rounds_many_rows() { return gemm_kernel(MatmulPrecision::bf16).per_word > 1; }
+inline bool rounds_many_rows(const Weight& w) { return w.dtype == DType::bf16 && rounds_many_rows(); }
 inline void linear_of_run(Context& ctx, bool many, MatView<const float> x, const Weight& w, MatView<float> y) {
   if (many && rounds_many_rows(w))
     linear(ctx.pool, MatmulPrecision::bf16, x, w, y);
@@ -67,7 +66,7 @@ inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatVie
     packed_linear(ctx.pool, ctx.arena, x, std::array{PackedOutput{&w, y}});
   else if (ctx.numerics.is_training())
     linear(ctx.pool, ctx.numerics.matmul_precision(), x, w, y);
-  else if (ctx.runs.empty())
+  else if (ctx.runs.empty() || !rounds_many_rows(w))  // all rows alike: the weight is read once
     matmul(ctx.pool, x, w, y);
   else
     for (int64_t first = 0; const RowRun& run : ctx.runs) {
@@ -84,10 +83,10 @@ inline void linear(Context& ctx, MatView<const float> x, const PackedOutput& a, 
 }
 inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const int64_t> offsets,
                            std::span<const Weight> weights, MatView<float> y) {
-  if (ctx.numerics.is_training())
-    grouped_linear(ctx.pool, ctx.numerics.matmul_precision(), x, offsets, weights, y);
-  else
+  if (!ctx.numerics.is_training())
     grouped_matmul(ctx.pool, x, offsets, weights, y);
+  else
+    grouped_linear(ctx.pool, ctx.numerics.matmul_precision(), x, offsets, weights, y);
   for (size_t e = 0; ctx.observer != nullptr && e < weights.size(); ++e)
     if (const int64_t first = offsets[e], n = offsets[e + 1] - first; n > 0)
       ctx.observer->on_matmul(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));

@@ -79,13 +79,14 @@ void dot_tile_tokens(const Element* w, int64_t w_stride, int64_t n_rows, const f
   for (; r < n_rows; ++r) dot_tile_fixed<1, C>(w + r * w_stride, w_stride, x, x_stride, k, acc + r * W, acc_stride);
 }
 
-// The last columns, fewer than a vector: rows that no vector divides are rare.
+// The first n lanes, the others zero.
 F32 first_of(const float* p, int64_t n) noexcept { return F32::load(p, n); }
 F32 first_of(const uint16_t* bf16, int64_t n) noexcept {
   uint16_t all[F32::lanes] = {};
   for (int64_t i = 0; i < n; ++i) all[i] = bf16[i];
   return F32::load(all);
 }
+// The last columns, fewer than a vector: rows that no vector divides are rare.
 template <class Element>
 void dot_tile_rest(const Element* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride,
                    int64_t n_tokens, int64_t n, float* acc, int64_t acc_stride) noexcept {

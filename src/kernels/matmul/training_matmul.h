@@ -22,10 +22,10 @@
 //
 // Weights have any DType; what a block format holds is decoded exactly (quant/decode.h) before it is rounded.
 // Shapes are checked (check()). Where there is no memory for scratch linear and grouped_linear throw std::bad_alloc, on
-// the calling thread, and y is of no use; with the others the process ends. Scratch belongs
-// to the thread and is kept for the next call: about 2 MB on each, and on the calling one the packed weight (64 MB of
-// all experts at a time; of a single weight a round of the kernel, at most 4 KB a row). Inputs and outputs do
-// not overlap. T = 0 is no work (y is empty, dw unchanged).
+// the calling thread, and y is of no use; with the others the process ends. Scratch belongs to the thread and is kept
+// for the next call: about 2 MB on each, and on the calling one the packed weight (64 MB of all experts at a time; of a
+// single weight a round of the kernel, at most 4 KB a row). Inputs and outputs do not overlap. T = 0 is no work (y is
+// empty, dw unchanged).
 #pragma once
 #include <span>
 

@@ -56,8 +56,9 @@ void linear_by_runs(Context& ctx, const Dispatch& d, MatView<const float> x, std
 void grouped(Context& ctx, const MoeWeights& w, ExpertPart part, const Dispatch& d, MatView<const float> x,
              MatView<float> y) {
   const std::vector<Weight> weights = expert_weights(w, part);
-  const bool by_runs = std::ranges::any_of(ctx.runs, &RowRun::many) && std::ranges::any_of(weights, rounds_many_rows);
-  if (by_runs && ctx.runs.size() == 1 && std::ranges::all_of(weights, rounds_many_rows))
+  const auto rounds = [](const Weight& weight) { return rounds_many_rows(weight); };
+  const bool by_runs = std::ranges::any_of(ctx.runs, &RowRun::many) && std::ranges::any_of(weights, rounds);
+  if (by_runs && ctx.runs.size() == 1 && std::ranges::all_of(weights, rounds))
     grouped_linear(ctx.pool, MatmulPrecision::bf16, x, d.offsets, weights, y);
   else if (by_runs)
     linear_by_runs(ctx, d, x, weights, y);
