@@ -24,9 +24,11 @@ constexpr std::array<std::string_view, 11> kTextFiles = {
     "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt",      "chat_template.jinja",     "chat_template.json"};
 
+// LICENSE, LICENSE-MODEL, LICENCE.md: text alone, whatever else is called so.
 bool is_licence(std::string_view name) {
-  return name.find('/') == std::string_view::npos && (name.starts_with("LICENSE") || name.starts_with("LICENCE")) &&
-         !name.ends_with(".py");
+  if (name.find('/') != std::string_view::npos) return false;
+  if (!name.starts_with("LICENSE") && !name.starts_with("LICENCE")) return false;
+  return name.find('.') == std::string_view::npos || has_extension(name, ".txt") || has_extension(name, ".md");
 }
 
 bool is_text_of_model(std::string_view name) {

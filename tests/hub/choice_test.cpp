@@ -27,12 +27,13 @@ std::vector<std::string> names_of(const Choice& choice) {
 using Names = std::vector<std::string>;
 
 TEST(Choice, OfSafetensorsIsWeightsAndTextsAlone) {
-  const Listing listing =
-      listing_of({".gitattributes", "LICENSE-MODEL", "README.md", "config.json", "evil.py", "model.safetensors",
-                  "modeling_deepseek.py", "pytorch_model.bin", "sub/config.json", "tokenizer.json",
-                  "consolidated.safetensors", "generation_config.json", "requirements.txt"});
+  const Listing listing = listing_of({".gitattributes", "LICENSE-MODEL", "LICENSE.md", "LICENSE.bin", "LICENCE.py",
+                                      "README.md", "config.json", "evil.py", "model.safetensors",
+                                      "modeling_deepseek.py", "pytorch_model.bin", "sub/config.json", "tokenizer.json",
+                                      "consolidated.safetensors", "generation_config.json", "requirements.txt"});
   EXPECT_EQ(names_of(choose_files(listing, {.repository = "a/b"})),
-            (Names{"LICENSE-MODEL", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json"}));
+            (Names{"LICENSE-MODEL", "LICENSE.md", "config.json", "generation_config.json", "model.safetensors",
+                   "tokenizer.json"}));
 }
 
 TEST(Choice, OfShardsIsWhatTheIndexNames) {
