@@ -18,11 +18,20 @@ enum class Isa : uint8_t { ref, avx2, avx512, avx512_vnni, amx };
 // those of quant/decode.h. f8_e4m3 is decoded without its scale (Weight::scale_inv), which belongs to the matrix.
 using DecodeFn = void (*)(const std::byte* blocks, int64_t n, float* out) noexcept;
 
+// What one block of one row of activations in 8 bits has beside its codes (QuantisedRows, kernels/packed_weight.h).
+struct BlockSums {
+  float scale;           // NaN where a number of the block is not finite
+  float total;           // the sum of the codes
+  int32_t offset;        // -8 times that: what an integer product with codes that count from 8 begins with
+  int32_t offset_first;  // of the first half of the block alone
+  friend bool operator==(const BlockSums&, const BlockSums&) = default;
+};
+
 // The matmul of consecutive strips of a packed weight (kernels/packed_weight.h) with n <= 64 rows of activations:
 // y[t * y_stride + r] = <row r of the strips, row t of the activations>, r < 8 n_strips, t < n. cols is a multiple of
 // the format's unit. The same bits in every table: those of ref/packed_matmul.h.
 using PackedProductFn = void (*)(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes,
-                                 const float* sums, int64_t n, float* y, int64_t y_stride) noexcept;
+                                 const BlockSums* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 
 inline constexpr int kDecoders = 16;        // as many as DTypes
 inline constexpr int64_t kMaxLanes = 16;    // of every table
@@ -79,7 +88,7 @@ struct KernelTable {
   PackedProductFn packed_product[kDecoders];  // by DType; null for types that are not packed
   // Activations of 8 bits (QuantisedRows): n a multiple of 32; block b to codes + b * code_stride and sums + b *
   // sum_stride.
-  void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
+  void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, BlockSums* sums,
                        int64_t sum_stride) noexcept;
   // Runs independent steps of packed_product between registers `rounds` times, the densest that are exact for codes of
   // up to 6 bits, and returns the number of operations, two for each multiply-add (kernels/peak.h). nullptr: not known.

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "kernels/kernel_table.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"
 
@@ -85,15 +86,14 @@ void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept;
 
 // Rows of activations in 8 bits, in blocks of 32: x = scale * code, code = round(x * 127 / max |x|).
 //     codes  [cols / 32][n][32]
-//     sums   [cols / 32][n][4]: the scale; the sum of the codes; that of the first 16; that of the last 16
+//     sums   [cols / 32][n]: the scale, and sums of the codes (BlockSums)
 // A block whose largest magnitude is below 2^-100 becomes zero. A block with a number that is not finite has the scale
 // NaN, so that the result shows it.
 struct QuantisedRows {
   static constexpr int64_t kMaxRows = 64;  // in one tile
   int64_t n = 0, cols = 0;
   int8_t* codes = nullptr;
-  float* sums = nullptr;
-  static constexpr int64_t kSums = 4;
+  BlockSums* sums = nullptr;
 };
 
 }  // namespace fathom

@@ -38,13 +38,12 @@ struct PackedWeight {
 // One tile of T rows.
 struct Activations8 {
   Activations8(const KernelTable& k, const std::vector<float>& x, int64_t T, int64_t K)
-      : codes(static_cast<size_t>(T * K)), sums(static_cast<size_t>(T * K / kPackedBlock * QuantisedRows::kSums)) {
+      : codes(static_cast<size_t>(T * K)), sums(static_cast<size_t>(T * K / kPackedBlock)) {
     for (int64_t t = 0; t < T; ++t)
-      k.quantise_row(x.data() + t * K, K, codes.data() + t * kPackedBlock, T * kPackedBlock,
-                     sums.data() + t * QuantisedRows::kSums, T * QuantisedRows::kSums);
+      k.quantise_row(x.data() + t * K, K, codes.data() + t * kPackedBlock, T * kPackedBlock, sums.data() + t, T);
   }
   std::vector<int8_t> codes;
-  std::vector<float> sums;
+  std::vector<BlockSums> sums;
 };
 
 std::vector<float> product(const KernelTable& k, const Weight& w, const Activations8& x, int64_t T) {
@@ -90,7 +89,7 @@ TEST(PackedMatmul, ProductIsAsExactAsEightBits) {
         double exact = 0, rounding = 0, size = 0;
         for (int64_t i = 0; i < K; ++i) {
           const double weight = row[static_cast<size_t>(i)], value = x[static_cast<size_t>(t * K + i)];
-          const double scale = q.sums[static_cast<size_t>((i / kPackedBlock * T + t) * QuantisedRows::kSums)];
+          const double scale = q.sums[static_cast<size_t>(i / kPackedBlock * T + t)].scale;
           exact += weight * value;
           rounding += std::abs(weight) * scale * 0.5001;
           size += std::abs(weight) * std::abs(value);
@@ -129,9 +128,9 @@ TEST(QuantisedRows, WhatIsNotFiniteShowsAndWhatIsTinyIsZero) {
       x[40] = bad;
       for (size_t i = 64; i < 96; ++i) x[i] = 0x1p-101f;
       const Activations8 q(*k, x, 1, 96);
-      EXPECT_TRUE(std::isfinite(q.sums[0]) && q.sums[0] > 0);
-      EXPECT_TRUE(std::isnan(q.sums[4]));
-      EXPECT_EQ(q.sums[8], 0);
+      EXPECT_TRUE(std::isfinite(q.sums[0].scale) && q.sums[0].scale > 0);
+      EXPECT_TRUE(std::isnan(q.sums[1].scale));
+      EXPECT_EQ(q.sums[2].scale, 0);
       for (size_t i = 32; i < 96; ++i) EXPECT_EQ(q.codes[i], 0);
     }
 }
@@ -214,7 +213,7 @@ TEST(GatedJobs, EqualTheirParts) {
   for (size_t i = 0; i < out.size(); ++i) {
     const int64_t n = out[i].rows.n;
     EXPECT_TRUE(std::equal(out[i].rows.codes, out[i].rows.codes + n * F, want[i].rows.codes));
-    const int64_t sums = n * F / kPackedBlock * QuantisedRows::kSums;
+    const int64_t sums = n * F / kPackedBlock;
     EXPECT_TRUE(std::equal(out[i].rows.sums, out[i].rows.sums + sums, want[i].rows.sums));
   }
 }

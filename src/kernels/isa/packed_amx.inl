@@ -6,7 +6,6 @@ namespace packed_amx {
 
 using packed::kBlock;
 using packed::kMostRows;
-using packed::kSums;
 using packed16::Scales;
 
 #define FATHOM_INLINE __attribute__((always_inline))
@@ -80,16 +79,16 @@ FATHOM_INLINE inline void multiply_tile(const __m512i* codes, const int8_t* x, T
 #undef FATHOM_MULTIPLY_TILE
 
 template <class Format>
-FATHOM_INLINE inline __m512 add_row(const TileSums<Format>& i, int64_t t, const Scales& w, const float* s,
+FATHOM_INLINE inline __m512 add_row(const TileSums<Format>& i, int64_t t, const Scales& w, const BlockSums& s,
                                     __m512 sum) noexcept {
   const __m512 low = _mm512_cvtepi32_ps(_mm512_load_si512(i.low + t * kTile));
   const __m512 high = Format::two ? _mm512_cvtepi32_ps(_mm512_load_si512(i.high + t * kTile)) : low;
-  return packed16::add_scaled<Format>(low, high, w, s + t * kSums, sum);
+  return packed16::add_scaled<Format>(low, high, w, s, sum);
 }
 
 // Sixteen rows: y stays in registers. The products of a block are made while those of the one before are scaled.
 template <class Format>
-void add_whole_tile(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const float* sums,
+void add_whole_tile(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const BlockSums* sums,
                     __m512* y) noexcept {
   TileSums<Format> products[2];
   __m512 sum[kTile];
@@ -98,62 +97,62 @@ void add_whole_tile(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* 
     if (b < blocks) multiply_tile<Format, true>(w.codes[b], x + b * n * kBlock, products[b % 2]);
     if (b == 0) continue;
     const TileSums<Format>& before = products[(b - 1) % 2];
-    const float* s = sums + (b - 1) * n * kSums;
-    unroll<kTile>([&](int t) FATHOM_INLINE { sum[t] = add_row(before, t, w.scales[b - 1], s, sum[t]); });
+    const BlockSums* s = sums + (b - 1) * n;
+    unroll<kTile>([&](int t) FATHOM_INLINE { sum[t] = add_row(before, t, w.scales[b - 1], s[t], sum[t]); });
   }
   unroll<kTile>([&](int t) FATHOM_INLINE { y[t] = sum[t]; });
 }
 
 // Fewer.
 template <class Format>
-void add_part_tile(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const float* sums, int64_t rows,
+void add_part_tile(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const BlockSums* sums, int64_t rows,
                    __m512* y) noexcept {
   TileSums<Format> products;
   for (int64_t b = 0; b < blocks; ++b) {
     multiply_tile<Format, false>(w.codes[b], x + b * n * kBlock, products);
-    for (int64_t t = 0; t < rows; ++t) y[t] = add_row(products, t, w.scales[b], sums + b * n * kSums, y[t]);
+    for (int64_t t = 0; t < rows; ++t) y[t] = add_row(products, t, w.scales[b], sums[b * n + t], y[t]);
   }
 }
 
 // y += the products with `blocks` unpacked blocks; x and sums at the first of them.
 template <class Format>
-void add_tiles(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const float* sums, __m512* y) noexcept {
+void add_tiles(const Unpacked& w, int64_t blocks, int64_t n, const int8_t* x, const BlockSums* sums,
+               __m512* y) noexcept {
   written(&w);
   int64_t t = 0;
-  for (; t + kTile <= n; t += kTile) add_whole_tile<Format>(w, blocks, n, x + t * kBlock, sums + t * kSums, y + t);
-  if (t < n) add_part_tile<Format>(w, blocks, n, x + t * kBlock, sums + t * kSums, n - t, y + t);
+  for (; t + kTile <= n; t += kTile) add_whole_tile<Format>(w, blocks, n, x + t * kBlock, sums + t, y + t);
+  if (t < n) add_part_tile<Format>(w, blocks, n, x + t * kBlock, sums + t, n - t, y + t);
 }
 
 template <class Format>
-void product_tiles(const std::byte* a, const std::byte* b, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+void product_tiles(const packed16::Strips<1>& strips, int64_t cols, const int8_t* x, const BlockSums* sums, int64_t n,
                    __m512* y) noexcept {
   Unpacked w;
   for (int64_t t = 0; t < n; ++t) y[t] = _mm512_setzero_ps();
   const int64_t blocks = cols / kBlock;
-  packed16::each_block<Format>(
-      a, b, cols,
-      [&](const std::byte* codes_a, const std::byte* codes_b, const Scales& scales, int64_t block) FATHOM_INLINE {
-        const int64_t at = block % kMostBlocks;
-        unroll<8>([&](int p) FATHOM_INLINE {
-          const __m512i codes = packed16::codes_part<Format::bits>(codes_a, codes_b, p);
-          w.codes[at][p] = Format::zero == 0 ? codes : _mm512_sub_epi8(codes, _mm512_set1_epi8(Format::zero));
-        });
-        w.scales[at] = scales;
-        if (at + 1 < kMostBlocks && block + 1 < blocks) return;
-        const int64_t first = block - at;
-        add_tiles<Format>(w, at + 1, n, x + first * n * kBlock, sums + first * n * kSums, y);
-      });
+  packed16::each_block<Format, 1>(strips, cols, [&](const packed16::Block<1>& block) FATHOM_INLINE {
+    const int64_t at = block.number % kMostBlocks;
+    unroll<8>([&](int p) FATHOM_INLINE {
+      const __m512i codes = packed16::codes_part<Format::bits>(block.codes[0], block.codes[1], p);
+      w.codes[at][p] = Format::zero == 0 ? codes : _mm512_sub_epi8(codes, _mm512_set1_epi8(Format::zero));
+    });
+    w.scales[at] = block.scales[0];
+    if (at + 1 < kMostBlocks && block.number + 1 < blocks) return;
+    const int64_t first = block.number - at;
+    add_tiles<Format>(w, at + 1, n, x + first * n * kBlock, sums + first * n, y);
+  });
 }
 
 template <class Format>
-void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const BlockSums* sums, int64_t n,
              float* y, int64_t y_stride) noexcept {
-  if (n <= kFewRows) return packed16::product<Format>(strip, n_strips, cols, x, sums, n, y, y_stride);
+  // Strips one by one: not measured on a CPU with AMX.
+  if (n <= kFewRows) return packed16::product<Format, 0>(strip, n_strips, cols, x, sums, n, y, y_stride);
   const int64_t rest = n % kTile;
   configure(Format::two ? 16 : 32, rest == 0 ? kTile : rest);
   packed16::each_pair<Format>(strip, n_strips, cols, n, y, y_stride,
-                              [&](const std::byte* a, const std::byte* b, __m512* rows)
-                                  FATHOM_INLINE { product_tiles<Format>(a, b, cols, x, sums, n, rows); });
+                              [&](const packed16::Strips<1>& strips, __m512* rows)
+                                  FATHOM_INLINE { product_tiles<Format>(strips, cols, x, sums, n, rows); });
   _tile_release();
 }
 

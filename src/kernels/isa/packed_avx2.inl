@@ -4,7 +4,7 @@
 
 namespace packed {
 
-constexpr int64_t kBlock = 32, kSums = 4, kMostRows = 64;
+constexpr int64_t kBlock = 32, kMostRows = 64;
 
 // On a lambda that unroll() calls many times, or a function that it calls: as a call it would pass registers through
 // memory.
@@ -161,18 +161,16 @@ FATHOM_INLINE inline void multiply_parts(Part part, const int8_t* x, __m256i (&s
   });
 }
 
-// A sum of products as if codes were counted from Format::zero: whole numbers below 2^24, exact. total: of the codes of
-// the activations.
+// A sum of products as if codes were counted from Format::zero: whole numbers below 2^24, exact. offset: of BlockSums.
 template <class Format>
-FATHOM_INLINE inline __m256 from_zero(__m256i products, const float* total) noexcept {
-  const __m256 sum = _mm256_cvtepi32_ps(products);
-  if constexpr (Format::zero == 0) return sum;
-  return _mm256_fmadd_ps(_mm256_set1_ps(-Format::zero), _mm256_broadcast_ss(total), sum);
+FATHOM_INLINE inline __m256 from_zero(__m256i products, int offset) noexcept {
+  if constexpr (Format::zero == 0) return _mm256_cvtepi32_ps(products);
+  return _mm256_cvtepi32_ps(_mm256_add_epi32(products, _mm256_set1_epi32(Format::zero / 8 * offset)));
 }
 
 // sum[t] += the products of a block with row t of the activations.
 template <class Format, int N, class Part>
-FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_t* x, const float* sums,
+FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_t* x, const BlockSums* sums,
                                          __m256 (&sum)[N]) noexcept {
   __m256i low[N], high[N];
   if constexpr (Format::two) {
@@ -182,11 +180,12 @@ FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_
     multiply_parts<Format::bits, 0, 8, N>(part, x, low);
   }
   unroll<N>([&](int t) FATHOM_INLINE {
-    const float* s = sums + t * kSums;
-    __m256 value = _mm256_mul_ps(w.scale, from_zero<Format>(low[t], s + (Format::two ? 2 : 1)));
-    if constexpr (Format::two) value = _mm256_fmadd_ps(w.other, from_zero<Format>(high[t], s + 3), value);
-    if constexpr (Format::min) value = _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(s + 1), value);
-    sum[t] = _mm256_fmadd_ps(value, _mm256_broadcast_ss(s), sum[t]);
+    const BlockSums& s = sums[t];
+    __m256 value = _mm256_mul_ps(w.scale, from_zero<Format>(low[t], Format::two ? s.offset_first : s.offset));
+    if constexpr (Format::two)
+      value = _mm256_fmadd_ps(w.other, from_zero<Format>(high[t], s.offset - s.offset_first), value);
+    if constexpr (Format::min) value = _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(&s.total), value);
+    sum[t] = _mm256_fmadd_ps(value, _mm256_broadcast_ss(&s.scale), sum[t]);
   });
 }
 
@@ -204,14 +203,14 @@ FATHOM_INLINE inline void each_block(const std::byte* strip, int64_t cols, F f) 
 
 // Few rows: their sums stay in registers, and a code is used as soon as it is unpacked.
 template <class Format, int N>
-void product_few(const std::byte* strip, int64_t cols, const int8_t* x, const float* sums, float* y,
+void product_few(const std::byte* strip, int64_t cols, const int8_t* x, const BlockSums* sums, float* y,
                  int64_t y_stride) noexcept {
   __m256 sum[N];
   unroll<N>([&](int t) FATHOM_INLINE { sum[t] = _mm256_setzero_ps(); });
   each_block<Format>(strip, cols, [&](const std::byte* codes, const Scales& w, int64_t block) FATHOM_INLINE {
     prefetch_lines<32 * Format::bits + Format::header / Format::blocks>(codes + kPrefetchUnits);
     const auto part = [&](int p) FATHOM_INLINE { return codes_part<Format::bits>(codes, p); };
-    multiply_block<Format, N>(part, w, x + block * N * kBlock, sums + block * N * kSums, sum);
+    multiply_block<Format, N>(part, w, x + block * N * kBlock, sums + block * N, sum);
   });
   unroll<N>([&](int t) FATHOM_INLINE { _mm256_storeu_ps(y + t * y_stride, sum[t]); });
 }
@@ -219,7 +218,7 @@ void product_few(const std::byte* strip, int64_t cols, const int8_t* x, const fl
 // Many: the codes of a block stay in registers while all rows of activations pass. The sums lie side by side: in y,
 // some kilobytes apart, they would fall on the same few lines of the first cache.
 template <class Format>
-void product_many(const std::byte* strip, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
+void product_many(const std::byte* strip, int64_t cols, const int8_t* x, const BlockSums* sums, int64_t n, float* y,
                   int64_t y_stride) noexcept {
   alignas(64) float rows[kMostRows * 8];
   for (int64_t t = 0; t < n; ++t) _mm256_store_ps(rows + t * 8, _mm256_setzero_ps());
@@ -229,10 +228,10 @@ void product_many(const std::byte* strip, int64_t cols, const int8_t* x, const f
     unroll<8>([&](int p) FATHOM_INLINE { parts[p] = kept(codes_part<Format::bits>(codes, p)); });
     const auto part = [&](int p) FATHOM_INLINE { return parts[p]; };
     const int8_t* block_x = x + block * n * kBlock;
-    const float* block_sums = sums + block * n * kSums;
+    const BlockSums* block_sums = sums + block * n;
     for (int64_t t = 0; t < n; ++t) {
       __m256 sum[1] = {_mm256_load_ps(rows + t * 8)};
-      multiply_block<Format, 1>(part, w, block_x + t * kBlock, block_sums + t * kSums, sum);
+      multiply_block<Format, 1>(part, w, block_x + t * kBlock, block_sums + t, sum);
       _mm256_store_ps(rows + t * 8, sum[0]);
     }
   });
@@ -240,7 +239,7 @@ void product_many(const std::byte* strip, int64_t cols, const int8_t* x, const f
 }
 
 template <class Format>
-void product_of(const std::byte* strip, int64_t cols, const int8_t* x, const float* sums, int64_t n, float* y,
+void product_of(const std::byte* strip, int64_t cols, const int8_t* x, const BlockSums* sums, int64_t n, float* y,
                 int64_t y_stride) noexcept {
   switch (n) {
     case 1:
@@ -255,7 +254,7 @@ void product_of(const std::byte* strip, int64_t cols, const int8_t* x, const flo
 }
 
 template <class Format>
-void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const float* sums, int64_t n,
+void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const BlockSums* sums, int64_t n,
              float* y, int64_t y_stride) noexcept {
   constexpr int kUnit = Format::header + Format::blocks * 32 * Format::bits;
   for (int64_t p = 0; p < n_strips; ++p, strip += cols / (kBlock * Format::blocks) * kUnit, y += 8)
@@ -264,19 +263,19 @@ void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_
 
 // ---- activations
 
-// Sums of bytes 0 .. 15 and 16 .. 31.
-void half_sums(__m256i codes, float* out) noexcept {
+// The sums of a block's codes.
+void sum_codes(__m256i codes, BlockSums& out) noexcept {
   const __m256i words = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes);
   __m256i sums = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
   sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4E));
   sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xB1));
   const int low = _mm256_extract_epi32(sums, 0), high = _mm256_extract_epi32(sums, 4);
-  out[1] = static_cast<float>(low + high);
-  out[2] = static_cast<float>(low);
-  out[3] = static_cast<float>(high);
+  out.total = static_cast<float>(low + high);
+  out.offset = -8 * (low + high);
+  out.offset_first = -8 * low;
 }
 
-void quantise_block(const float* x, int8_t* codes, float* sums) noexcept {
+void quantise_block(const float* x, int8_t* codes, BlockSums& sums) noexcept {
   __m256 v[4];
   const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
   __m256i bits = _mm256_setzero_si256();  // as integers the largest magnitude is the largest number, NaN above all
@@ -297,14 +296,14 @@ void quantise_block(const float* x, int8_t* codes, float* sums) noexcept {
   packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   if (!some) packed = _mm256_setzero_si256();
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), packed);
-  half_sums(packed, sums);
-  sums[0] = !finite ? __builtin_nanf("") : some ? largest / 127.0f : 0.0f;
+  sum_codes(packed, sums);
+  sums.scale = !finite ? __builtin_nanf("") : some ? largest / 127.0f : 0.0f;
 }
 
-void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
+void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_stride, BlockSums* sums,
                   int64_t sum_stride) noexcept {
   for (int64_t b = 0; b < n / kBlock; ++b)
-    quantise_block(x + b * kBlock, codes + b * code_stride, sums + b * sum_stride);
+    quantise_block(x + b * kBlock, codes + b * code_stride, sums[b * sum_stride]);
 }
 
 // Three chains of: four products of bytes, their 16-bit sums added, then widened and added.

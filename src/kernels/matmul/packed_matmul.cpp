@@ -56,8 +56,8 @@ void gated_blocks(const KernelTable& k, const GatedMatmul& job, int64_t begin, i
     k.swiglu_row(gate, up, job.x.n * width, gate);
     for (int64_t t = 0; t < job.x.n; ++t) {
       const int64_t at = block * job.y.n + t;
-      k.quantise_row(gate + t * width, width, job.y.codes + at * kPackedBlock, job.y.n * kPackedBlock,
-                     job.y.sums + at * QuantisedRows::kSums, job.y.n * QuantisedRows::kSums);
+      k.quantise_row(gate + t * width, width, job.y.codes + at * kPackedBlock, job.y.n * kPackedBlock, job.y.sums + at,
+                     job.y.n);
     }
   }
 }
@@ -91,9 +91,9 @@ QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t
   check(cols % kPackedBlock == 0, "activations of whole blocks");
   int64_t rows = 0;
   for (const int64_t count : counts) rows += count;
-  const int64_t sums_per_row = cols / kPackedBlock * QuantisedRows::kSums;
+  const int64_t sums_per_row = cols / kPackedBlock;
   auto* codes = arena.take<int8_t>(rows * cols);
-  auto* sums = arena.take<float>(rows * sums_per_row);
+  auto* sums = arena.take<BlockSums>(rows * sums_per_row);
   QuantisedTiles tiles;
   int64_t row = 0;
   for (int64_t g = 0; g < std::ssize(counts); ++g) {
@@ -117,8 +117,7 @@ void quantise(ThreadPool& pool, MatView<const float> x, std::span<const int32_t>
       for (int64_t t = 0; t < q.n; ++t) {
         const int64_t row = tile.first + t;
         k.quantise_row(x.row(source.empty() ? row : source[static_cast<size_t>(row)]), q.cols,
-                       q.codes + t * kPackedBlock, q.n * kPackedBlock, q.sums + t * QuantisedRows::kSums,
-                       q.n * QuantisedRows::kSums);
+                       q.codes + t * kPackedBlock, q.n * kPackedBlock, q.sums + t, q.n);
       }
     }
   });
@@ -139,13 +138,12 @@ void packed_linear_serial(MatView<const float> x, const Weight& w, MatView<float
   check(x.cols <= kSerialCols && y.rows == x.rows && y.cols == w.rows, "packed_linear_serial: y (T, rows of w)");
   const KernelTable& k = kernels();
   alignas(64) int8_t codes[kSerialCols];
-  alignas(64) float sums[kSerialCols / kPackedBlock * QuantisedRows::kSums];
+  alignas(64) BlockSums sums[kSerialCols / kPackedBlock];
   const int64_t most = std::min(QuantisedRows::kMaxRows, kSerialCols / x.cols);
   for (int64_t first = 0; first < x.rows; first += most) {
     const int64_t n = std::min(most, x.rows - first);
     for (int64_t t = 0; t < n; ++t)
-      k.quantise_row(x.row(first + t), x.cols, codes + t * kPackedBlock, n * kPackedBlock,
-                     sums + t * QuantisedRows::kSums, n * QuantisedRows::kSums);
+      k.quantise_row(x.row(first + t), x.cols, codes + t * kPackedBlock, n * kPackedBlock, sums + t, n);
     multiply_strips(k, w, 0, n_strips(w.rows), {n, x.cols, codes, sums}, y.row(first), y.stride);
   }
 }

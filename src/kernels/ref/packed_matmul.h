@@ -11,8 +11,8 @@ namespace fathom::ref {
 
 inline constexpr float kNoActivation = 0x1p-100f;  // blocks below it are zero
 
-// codes of block b at codes + b * code_stride, its four sums at sums + b * sum_stride.
-inline void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_stride, float* sums,
+// codes of block b at codes + b * code_stride, its sums at sums + b * sum_stride.
+inline void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_stride, BlockSums* sums,
                          int64_t sum_stride) noexcept {
   for (int64_t b = 0; b < n / kPackedBlock; ++b) {
     const float* block = x + b * kPackedBlock;
@@ -23,17 +23,18 @@ inline void quantise_row(const float* x, int64_t n, int8_t* codes, int64_t code_
       finite = finite && std::isfinite(block[i]);
     }
     const float scale = largest / 127.0f, inverse = largest >= kNoActivation && finite ? 127.0f / largest : 0.0f;
-    float half[2] = {0, 0};
+    int half[2] = {0, 0};
     for (int i = 0; i < kPackedBlock; ++i) {
-      const float code = inverse > 0 ? std::nearbyint(block[i] * inverse) : 0.0f;
-      codes[b * code_stride + i] = static_cast<int8_t>(code);
+      const auto code = static_cast<int8_t>(inverse > 0 ? std::nearbyint(block[i] * inverse) : 0.0f);
+      codes[b * code_stride + i] = code;
       half[i / 16] += code;
     }
-    float* out = sums + b * sum_stride;
-    out[0] = !finite ? std::nanf("") : inverse > 0 ? scale : 0.0f;
-    out[1] = half[0] + half[1];
-    out[2] = half[0];
-    out[3] = half[1];
+    sums[b * sum_stride] = {.scale = !finite       ? std::nanf("")
+                                     : inverse > 0 ? scale
+                                                   : 0.0f,
+                            .total = static_cast<float>(half[0] + half[1]),
+                            .offset = -8 * (half[0] + half[1]),
+                            .offset_first = -8 * half[0]};
   }
 }
 
@@ -52,8 +53,8 @@ inline int strip_code(const uint8_t* codes, int bits, int64_t row, int column) n
 struct StripScale {
   float scale[2], min;
 };
-constexpr float strip_zero(DType dtype) noexcept {
-  return dtype == DType::q4_0 ? 8.0f : dtype == DType::q5_0 ? 16.0f : dtype == DType::q6_k ? 32.0f : 0.0f;
+constexpr int strip_zero(DType dtype) noexcept {
+  return dtype == DType::q4_0 ? 8 : dtype == DType::q5_0 ? 16 : dtype == DType::q6_k ? 32 : 0;
 }
 constexpr bool has_min(DType dtype) noexcept {
   return dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k;
@@ -92,9 +93,10 @@ inline StripScale strip_scale(DType dtype, const uint8_t* header, int block, int
 // y[t * y_stride + r] = <row r of the strip, row t of the activations>, r < kStripRows. For each block, in order:
 //     t = s * (i - zero * total) + min * total,  sum = fma(t, scale of the activations, sum)
 //     q6_k: t = s_0 (i_0 - 32 half_0) + s_1 (i_1 - 32 half_1)
-// i: the integer product of the codes, total: the sum of those of the activations; what is in brackets is exact.
+// i: the integer product of the codes, total: the sum of those of the activations; what is in brackets is a whole
+// number, and made as one.
 template <DType dtype>
-void one_strip_product(const std::byte* strip, int64_t cols, const int8_t* codes, const float* sums, int64_t n,
+void one_strip_product(const std::byte* strip, int64_t cols, const int8_t* codes, const BlockSums* sums, int64_t n,
                        float* y, int64_t y_stride) noexcept {
   constexpr PackedFormat f = *packed_format(dtype);
   const auto* bytes = reinterpret_cast<const uint8_t*>(strip);
@@ -105,27 +107,27 @@ void one_strip_product(const std::byte* strip, int64_t cols, const int8_t* codes
         const uint8_t* unit = bytes + b / f.blocks * f.unit_bytes();
         const uint8_t* block = unit + f.header + b % f.blocks * f.code_bytes();
         const int8_t* x = codes + (b * n + t) * kPackedBlock;
-        const float* s = sums + (b * n + t) * QuantisedRows::kSums;
+        const BlockSums& s = sums[b * n + t];
         const StripScale w = strip_scale(dtype, unit, static_cast<int>(b % f.blocks), r);
         int part[2] = {0, 0};
         for (int k = 0; k < kPackedBlock; ++k) part[k / 16] += strip_code(block, f.bits, r, k) * x[k];
-        constexpr float zero = strip_zero(dtype);
+        constexpr int eights = strip_zero(dtype) / 8;  // BlockSums has -8 times the sums
         float value;
         if constexpr (dtype == DType::q6_k) {
-          value = w.scale[0] * (static_cast<float>(part[0]) - zero * s[2]);
-          value = std::fma(w.scale[1], static_cast<float>(part[1]) - zero * s[3], value);
+          value = w.scale[0] * static_cast<float>(part[0] + eights * s.offset_first);
+          value = std::fma(w.scale[1], static_cast<float>(part[1] + eights * (s.offset - s.offset_first)), value);
         } else {
-          value = w.scale[0] * (static_cast<float>(part[0] + part[1]) - zero * s[1]);
-          if constexpr (has_min(dtype)) value = std::fma(w.min, s[1], value);
+          value = w.scale[0] * static_cast<float>(part[0] + part[1] + eights * s.offset);
+          if constexpr (has_min(dtype)) value = std::fma(w.min, s.total, value);
         }
-        sum = std::fma(value, s[0], sum);
+        sum = std::fma(value, s.scale, sum);
       }
       y[t * y_stride + r] = sum;
     }
 }
 
 template <DType dtype>
-void packed_product(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes, const float* sums,
+void packed_product(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes, const BlockSums* sums,
                     int64_t n, float* y, int64_t y_stride) noexcept {
   for (int64_t p = 0; p < n_strips; ++p)
     one_strip_product<dtype>(packed + p * strip_bytes(dtype, cols), cols, codes, sums, n, y + p * kStripRows, y_stride);
