@@ -20,6 +20,7 @@
 #include "kernels/peak.h"
 #include "measure/measure.h"
 #include "model/attention/int16/mla_int16.h"
+#include "packing/latent_products.h"
 #include "packing/packed_weights.h"
 #include "quant/encode.h"
 #include "tensor/buffer.h"
@@ -39,7 +40,7 @@ struct Setup {
   Arena arena;
   KvCache cache;
   Buffer<uint16_t> kv_b;
-  Buffer<std::byte> codes, packed_bytes;
+  Buffer<std::byte> codes, packed_bytes, latent_products;
   MlaWeights w;
   std::vector<SequenceCache> sequences;
   Batch batch;
@@ -66,6 +67,8 @@ struct Setup {
       packed_bytes = Buffer<std::byte>(packed_weight_bytes(kv));
       pack_weight(pool, kv, packed_bytes.data());
       kv.packed = packed_bytes.data();
+      latent_products = Buffer<std::byte>(latent_product_bytes(c, w));
+      make_latent_products(pool, c, std::array{&w}, latent_products.data());
     }
     const std::vector<int32_t> ids(static_cast<size_t>(n_new));
     for (SequenceCache& s : sequences) {

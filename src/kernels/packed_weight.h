@@ -64,6 +64,8 @@ constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
   }
 }
 
+inline bool can_be_packed(const Weight& w) noexcept { return packed_format(w.dtype) && w.cols % kPackedBlock == 0; }
+
 // Bytes of one strip; the type must be one that is packed.
 constexpr int64_t strip_bytes(DType dtype, int64_t cols) noexcept {
   const PackedFormat f = *packed_format(dtype);
@@ -73,9 +75,13 @@ constexpr int64_t n_strips(int64_t rows) noexcept { return (rows + kStripRows - 
 // Bytes of a whole packed weight.
 inline int64_t packed_weight_bytes(const Weight& w) noexcept { return n_strips(w.rows) * strip_bytes(w.dtype, w.cols); }
 
-// Rows [first, first + n) of w; packed as w is where `first` is the first row of a strip.
+// Rows [first, first + n) of w, which may have its packed form alone; packed as w is where `first` is the first row of
+// a strip.
 inline Weight packed_rows(const Weight& w, int64_t first, int64_t n) noexcept {
-  Weight rows = w.sub_rows(first, n);
+  Weight rows = w;
+  if (w.data != nullptr) rows = w.sub_rows(first, n);
+  rows.rows = n;
+  rows.packed = nullptr;
   if (w.packed != nullptr && first % kStripRows == 0)
     rows.packed = w.packed + first / kStripRows * strip_bytes(w.dtype, w.cols);
   return rows;

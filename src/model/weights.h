@@ -42,6 +42,9 @@ struct MlaWeights {
       k_b_proj;  // (H * C, N): of each head the key part of kv_b_proj transposed, so that it folds the query directly
   Weight v_b_proj;  // (H * V, C): of each head the value part of kv_b_proj
   Weight o_proj;    // (D, H * V)
+  // The key part of kv_b_proj once more, where weights are packed (packing/latent_products.h); `packed` alone, no data:
+  Weight fold_key;    // (H * C, N): what k_b_proj is
+  Weight expand_key;  // (H * N, C): k_b_proj transposed in each head
 };
 
 // Grouped-query attention; H == num_key_value_heads is multi-head attention. G num_key_value_heads, d head_dim.

@@ -16,8 +16,6 @@ int64_t room_of(const Weight& w) noexcept { return rounded_up(packed_weight_byte
 
 int64_t copy_room_of(const Weight& w) noexcept { return rounded_up(w.rows * w.bytes_per_row(), kPackedAlign); }
 
-bool can_be_packed(const Weight& w) noexcept { return packed_format(w.dtype) && w.cols % kPackedBlock == 0; }
-
 // Which part of the memory of several nodes a weight lies in.
 int part_of(const std::string& name) noexcept {
   return name.ends_with("gate_proj.weight") ? 0 : name.ends_with("up_proj.weight") ? 1 : 2;

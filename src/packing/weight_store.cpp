@@ -4,6 +4,7 @@
 #include "base/file/container.h"
 #include "base/progress.h"
 #include "base/trace.h"
+#include "packing/latent_products.h"
 
 namespace fathom {
 
@@ -19,6 +20,7 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
   if (o.place != WeightPlace::packed && packed > 0) map_file(pool, config, origin, o);
   if (file_) {
     packed_bytes_ = packed;
+    add_latent_products(pool, config);
     return;
   }
   const auto available = static_cast<int64_t>(available_memory_bytes());
@@ -31,6 +33,20 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
   in_memory_ = PackedWeights(pool, config, weights_, o.progress, others_too);
   packed_bytes_ = packed;
   copied_bytes_ = needed - packed;
+  add_latent_products(pool, config);
+}
+
+void WeightStore::add_latent_products(ThreadPool& pool, const ModelConfig& config) {
+  if (!config.uses_mla()) return;
+  std::vector<MlaWeights*> layers;
+  int64_t bytes = 0;
+  for (LayerWeights& layer : weights_.layers) {
+    auto& w = std::get<MlaWeights>(layer.self_attn);
+    layers.push_back(&w);
+    bytes += latent_product_bytes(config, w);
+  }
+  latent_products_ = Buffer<std::byte>(bytes);
+  make_latent_products(pool, config, layers, latent_products_.data());
 }
 
 // The file of packed weights: opened where there is one, written first for WeightPlace::cached.

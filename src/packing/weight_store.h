@@ -10,6 +10,7 @@
 
 #include "packing/packed_file.h"
 #include "packing/packed_weights.h"
+#include "tensor/buffer.h"
 
 namespace fathom {
 
@@ -56,8 +57,11 @@ class WeightStore {
   void map_file(ThreadPool& pool, const ModelConfig& config, const WeightOrigin& origin, const PackingOptions& options);
 
   ModelWeights weights_;
+  void add_latent_products(ThreadPool& pool, const ModelConfig& config);
+
   PackedWeights in_memory_;
   std::optional<PackedFile> file_;
+  Buffer<std::byte> latent_products_{0};
   int64_t packed_bytes_ = 0, copied_bytes_ = 0;
 };
 

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "kernels/peak.h"
 #include "model/attention/int16/mla_int16.h"
+#include "packing/latent_products.h"
 #include "packing/packed_weights.h"
 #include "quant/encode.h"
 #include "tensor/buffer.h"
@@ -95,6 +96,8 @@ class Layer {
     packed_ = Buffer<std::byte>(packed_weight_bytes(quantised_.kv_b_proj));
     pack_weight(pool_, quantised_.kv_b_proj, packed_.data());
     quantised_.kv_b_proj.packed = packed_.data();
+    latent_products_ = Buffer<std::byte>(latent_product_bytes(c_, quantised_));
+    make_latent_products(pool_, c_, std::array{&quantised_}, latent_products_.data());
     cache_.extend(sequence_, kPast);
     for (int64_t p = 0; p < kPast; ++p) cache_.store(sequence_, 0, p, {latents_.data() + p * width_, width_});
   }
@@ -127,7 +130,7 @@ class Layer {
                 q_ = normals(kMany * H_ * (c_.qk_nope_head_dim + c_.qk_rope_head_dim), 1),
                 o_{kMany * H_ * c_.v_head_dim};
   Buffer<uint16_t> kv_b_{rows_ * c_.kv_lora_rank};
-  Buffer<std::byte> codes_{0}, packed_{0};
+  Buffer<std::byte> codes_{0}, packed_{0}, latent_products_{0};
   MlaWeights stored_, quantised_;
 };
 

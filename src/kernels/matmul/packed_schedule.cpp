@@ -11,8 +11,9 @@ constexpr int64_t kRunsPerThread = 16;  // enough that the last ones end togethe
 // more: in pieces of 64 KB two cores get half of it.
 constexpr int64_t kFewRows = 15, kRunBytes = 1 << 19;
 
-// Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
-constexpr int64_t kSerialWork = 1 << 17;
+// Of runs that get shorter (runs()): the part of what is left that each of the threads would get is cut once more, and
+// a run has so many multiply-adds at least, some ten microseconds.
+constexpr int64_t kCutsPerThread = 4, kRunWork = 1 << 21;
 
 }  // namespace
 
@@ -29,6 +30,17 @@ int64_t PackedSchedule::grain(int n_threads) const noexcept {
   int64_t runs = kRunsPerThread * n_threads;
   if (most_rows_ <= kFewRows) runs = std::clamp(bytes_ / kRunBytes / n_threads * n_threads, int64_t{n_threads}, runs);
   return std::max<int64_t>(1, (n_tasks_ + runs - 1) / runs);
+}
+
+std::vector<int64_t> PackedSchedule::runs(int n_threads) const {
+  std::vector<int64_t> starts{0};
+  if (n_tasks_ == 0) return starts;
+  const int64_t least = std::max<int64_t>(1, std::min(kRunBytes * n_tasks_ / bytes_, kRunWork * n_tasks_ / work_));
+  while (starts.back() < n_tasks_) {
+    const int64_t left = n_tasks_ - starts.back();
+    starts.push_back(starts.back() + std::min(left, std::max(least, left / (kCutsPerThread * n_threads))));
+  }
+  return starts;
 }
 
 std::vector<std::vector<TaskSpan>> PackedSchedule::node_queues(int64_t most, int n_nodes) const {

@@ -9,6 +9,9 @@
 
 namespace fathom {
 
+// Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
+inline constexpr int64_t kSerialWork = 1 << 17;
+
 inline constexpr int64_t kTaskStrips =
     kPackedBlock / kStripRows;  // strips of a task: the rows of one block of what a gated matmul writes
 
@@ -28,6 +31,11 @@ class PackedSchedule {
   void add(int64_t n, const Weight& w, const Weight* also = nullptr);
 
   int64_t n_tasks() const noexcept { return n_tasks_; }
+  int64_t work() const noexcept { return work_; }  // multiply-adds
+  // Where the runs of tasks begin that threads claim one after the other, and n_tasks() at the end. Each is a part of
+  // what is left, so that the last ones are short and end together, but not shorter than memory or a thread's work asks
+  // for.
+  std::vector<int64_t> runs(int n_threads) const;
   // Grain: how many tasks a thread claims at a time. All of them, and so one thread, when the whole section costs less
   // than waking the others.
   int64_t grain(int n_threads) const noexcept;
@@ -56,7 +64,7 @@ class PackedSchedule {
   int64_t end_of(size_t job) const noexcept { return job + 1 < jobs_.size() ? jobs_[job + 1].first : n_tasks_; }
 
   std::vector<Job> jobs_;
-  int64_t n_tasks_ = 0, bytes_ = 0, work_ = 0, most_rows_ = 0;  // work: multiply-adds
+  int64_t n_tasks_ = 0, bytes_ = 0, work_ = 0, most_rows_ = 0;
 };
 
 }  // namespace fathom

@@ -87,7 +87,7 @@ void attend_absorbed(const CachedLayer& l, const BatchSequence& s, MatView<const
   auto folded = scratch(ctx, s.n, H * (C + R)), z = scratch(ctx, s.n, H * C);
   ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {
     for (int64_t h = begin; h < end; ++h) {
-      fold_query(c, l.w, h, q.sub_cols(h * (N + R), N), folded.sub_cols(h * (C + R), C));
+      fold_query(c, l.w, h, ctx.numerics, q.sub_cols(h * (N + R), N), folded.sub_cols(h * (C + R), C));
       for (int64_t t = 0; t < s.n; ++t) std::copy_n(q.row(t) + h * (N + R) + N, R, folded.row(t) + h * (C + R) + C);
     }
   });
@@ -184,6 +184,10 @@ ExpandedLatents expand_latents(Context& of_step, const ModelConfig& c, const Mla
     return {u, u.sub_cols(N, u.cols - N), {H, 1, N, N + V, V, N + V}};
   }
   auto key = scratch(ctx, c_kv.rows, H * N), value = scratch(ctx, c_kv.rows, H * V);
+  if (uses_packed(ctx, w.expand_key)) {
+    linear(ctx, c_kv, {&w.expand_key, key}, {&w.v_b_proj, value});
+    return {key, value, {H, 1, N, N, V, V}};
+  }
   ctx.pool.parallel_for(H, 1, [&](int64_t begin, int64_t end) {  // k_b_proj is stored transposed per head
     for (int64_t h = begin; h < end; ++h)
       matmul_transposed_serial(c_kv, w.k_b_proj.sub_rows(h * C, C), key.sub_cols(h * N, N));

@@ -9,8 +9,8 @@
 namespace fathom {
 
 // q~ (n, C) = q_n (n, N) W_UK,i
-void fold_query(const ModelConfig& config, const MlaWeights& w, int64_t head, MatView<const float> q_nope,
-                MatView<float> q_latent);
+void fold_query(const ModelConfig& config, const MlaWeights& w, int64_t head, Numerics numerics,
+                MatView<const float> q_nope, MatView<float> q_latent);
 // o (n, V) = z (n, C) W_UV,i^T
 void unfold_value(const ModelConfig& config, const MlaWeights& w, int64_t head, Numerics numerics,
                   MatView<const float> z, MatView<float> o);

@@ -105,7 +105,7 @@ void fold_head(const AbsorbedStep& step, const HeadTask& task, float* scratch) {
   const int64_t N = step.N, R = step.R, C = step.C, at = task.head * (N + R);
   const MatView<const float> q = step.q.sub_rows(task.first_row, task.n);
   const MatView<float> folded(scratch, task.n, C);
-  fold_query(step.a.c, step.a.w, task.head, q.sub_cols(at, N), folded);
+  fold_query(step.a.c, step.a.w, task.head, step.a.ctx.numerics, q.sub_cols(at, N), folded);
   for_each_row(step, task, [&](const Absorbed& s, int64_t t, int64_t i) {
     const int64_t row = t * step.H + task.head;
     QueryTile query_tile = step.query_tile(s, row / kLanes);

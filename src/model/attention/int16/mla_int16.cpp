@@ -38,7 +38,7 @@ void attend_int16(const Int16Attention& a, const Batch& batch, MatView<const flo
   std::vector<BatchSequence> absorbed, naive;
   for (const BatchSequence& s : batch.sequences) {
     const MlaForm form = a.settings.mla_form == MlaForm::automatic
-                             ? cheaper_int16_form(a.c, a.settings.costs, uses_packed(a.ctx, a.w.kv_b_proj),
+                             ? cheaper_int16_form(a.c, a.settings.costs, uses_packed(a.ctx, a.w.fold_key),
                                                   s.attends_as.n_past, s.attends_as.n_new)
                              : a.settings.mla_form;
     add_or_join(s, form == MlaForm::naive ? naive : absorbed);
