@@ -92,9 +92,10 @@ double int16_peak(ThreadPool& pool) {
   return peak_rate(pool, 20000, 0.2, k.peak) / 2;
 }
 
-void attention(benchmark::State& state, MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new) {
+void attention(benchmark::State& state, MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new,
+               bool packed) {
   const auto threads = static_cast<int>(state.range(0));
-  Setup setup(threads, type, sequences, past, n_new);
+  Setup setup(threads, type, sequences, past, n_new, packed);
   const double peak = int16_peak(setup.pool);
   for (auto _ : state) setup.run(form);
   const double pairs =
@@ -106,11 +107,11 @@ void attention(benchmark::State& state, MlaForm form, CacheType type, int64_t se
   state.counters["%peak"] = C(100 * macs / peak, C::kIsIterationInvariantRate);
 }
 
-void add(MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new) {
-  const std::string name =
-      fmt::format("fast/{}/{}/sequences:{}/past:{}/new:{}", form == MlaForm::naive ? "naive" : "absorbed",
-                  kCacheTypeNames[static_cast<size_t>(type)], sequences, past, n_new);
-  benchmark::RegisterBenchmark(name.c_str(), attention, form, type, sequences, past, n_new)
+void add(MlaForm form, CacheType type, int64_t sequences, int64_t past, int64_t n_new, bool packed = false) {
+  const std::string name = fmt::format("fast{}/{}/{}/sequences:{}/past:{}/new:{}", packed ? "/packed" : "",
+                                       form == MlaForm::naive ? "naive" : "absorbed",
+                                       kCacheTypeNames[static_cast<size_t>(type)], sequences, past, n_new);
+  benchmark::RegisterBenchmark(name.c_str(), attention, form, type, sequences, past, n_new, packed)
       ->ArgName("threads")
       ->Arg(1)
       ->Arg(default_thread_count())
@@ -160,6 +161,7 @@ int main(int argc, char** argv) {
     for (const int64_t past : {128, 4096, 14336}) bench::add(MlaForm::absorbed, type, 1, past, 1);
   for (const int64_t n_new : {2, 8, 32, 100}) bench::add(MlaForm::absorbed, CacheType::q16, 1, 4096, n_new);
   for (const int64_t sequences : {8, 32}) bench::add(MlaForm::absorbed, CacheType::q16, sequences, 1024, 1);
+  for (const int64_t sequences : {1, 8, 32}) bench::add(MlaForm::absorbed, CacheType::q16, sequences, 64, 1, true);
   for (const int64_t n_new : {64, 128, 256}) {
     bench::add(MlaForm::absorbed, CacheType::q16, 1, 8192, n_new);
     bench::add(MlaForm::naive, CacheType::q16, 1, 8192, n_new);
