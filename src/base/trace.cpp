@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -66,6 +67,34 @@ ThreadZones* my_zones() noexcept {
   }
 }
 
+// Of all threads, from nothing on; the caller is thread 0.
+void begin_recording() {
+  Recording& r = recording();
+  check(!trace::is_recorded.load(std::memory_order_relaxed), "one recording at a time");
+  r.threads.clear();
+  ++r.number;
+  r.start_ns = now_ns();
+  my_zones();
+  trace::is_recorded.store(true, std::memory_order_release);
+}
+
+// Calls add(name, seconds) for every zone that begins at start_ns or later, without the time of zones inside it.
+template <class Add>
+void for_each_own_time(std::vector<Recorded> zones, int64_t start_ns, Add add) {
+  std::erase_if(zones, [&](const Recorded& z) { return z.start_ns < start_ns; });
+  std::stable_sort(zones.begin(), zones.end(), [](const Recorded& a, const Recorded& b) {
+    return a.start_ns != b.start_ns ? a.start_ns < b.start_ns : a.end_ns > b.end_ns;  // the outer one first
+  });
+  std::vector<const Recorded*> around;
+  for (const Recorded& z : zones) {
+    while (!around.empty() && around.back()->end_ns <= z.start_ns) around.pop_back();
+    const double seconds = static_cast<double>(z.end_ns - z.start_ns) * 1e-9;
+    add(z.name, seconds);
+    if (!around.empty()) add(around.back()->name, -seconds);
+    around.push_back(&z);
+  }
+}
+
 double microseconds(int64_t ns) { return static_cast<double>(ns) / 1000; }
 
 void write_zone(FileWriter& out, const Recorded& z, int thread, int64_t start_ns) {
@@ -109,14 +138,8 @@ void Zone::end() noexcept {
 TraceFile::TraceFile(const std::filesystem::path& path) : path_(path) {
   if (path.empty()) return;
   check_writable(path);
-  Recording& r = recording();
-  check(!trace::is_recorded.load(std::memory_order_relaxed), "one recording at a time");
-  r.threads.clear();
-  ++r.number;
-  r.start_ns = now_ns();
-  my_zones();  // the caller is thread 0
+  begin_recording();
   is_recording_ = true;
-  trace::is_recorded.store(true, std::memory_order_release);
 }
 
 void TraceFile::finish() {
@@ -148,6 +171,31 @@ void TraceFile::finish_or_say() noexcept {
 
 TraceFile::~TraceFile() {
   if (is_recording_) trace::is_recorded.store(false, std::memory_order_release);
+}
+
+ZoneProfile::ZoneProfile() : is_own_(!trace::is_recorded.load(std::memory_order_relaxed)) {
+  if (is_own_) begin_recording();
+  start_ns_ = now_ns();
+}
+
+std::vector<ZoneTime> ZoneProfile::finish() {
+  std::vector<ZoneTime> times;
+  const auto of = [&](std::string_view name) -> ZoneTime& {
+    const auto at = std::find_if(times.begin(), times.end(), [&](const ZoneTime& t) { return t.name == name; });
+    return at != times.end() ? *at : times.emplace_back(ZoneTime{.name = name});
+  };
+  for (const auto& t : recording().threads) {
+    double ZoneTime::*const seconds = t->number == 0 ? &ZoneTime::caller_seconds : &ZoneTime::other_seconds;
+    for_each_own_time(t->zones, start_ns_, [&](const char* name, double s) { of(name).*seconds += s; });
+  }
+  return times;
+}
+
+ZoneProfile::~ZoneProfile() {
+  if (!is_own_) return;
+  trace::is_recorded.store(false, std::memory_order_release);
+  recording().threads.clear();
+  ++recording().number;  // what threads remember of their zones is out of date
 }
 
 }  // namespace fathom

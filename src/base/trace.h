@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <string_view>
+#include <vector>
 
 namespace fathom {
 
@@ -65,6 +67,31 @@ class TraceFile {
  private:
   std::filesystem::path path_;
   bool is_recording_ = false;
+};
+
+// Zones of one name, summed: their time without that of the zones inside them.
+struct ZoneTime {
+  std::string_view name;
+  double caller_seconds = 0;  // on the thread that made the profile
+  double other_seconds = 0;   // on the others, all together
+};
+
+// What a span of time was spent on, from construction to finish(), by zones that begin in it. Records on its own where
+// no TraceFile records, beside which it reads what is recorded there. The thread that makes it is the one that made the
+// TraceFile; both ends are at times when no thread is inside a zone.
+class ZoneProfile {
+ public:
+  ZoneProfile();
+  ~ZoneProfile();
+  ZoneProfile(const ZoneProfile&) = delete;
+  ZoneProfile& operator=(const ZoneProfile&) = delete;
+
+  // By name, in no order.
+  std::vector<ZoneTime> finish();
+
+ private:
+  bool is_own_ = false;  // the recording
+  int64_t start_ns_ = 0;
 };
 
 }  // namespace fathom

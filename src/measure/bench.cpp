@@ -43,7 +43,9 @@ EngineRun run_threads(const BenchOptions& o, const Model& model, int threads, do
   run.timings = measure(engine, o.works, o.measure, [&](const Work& w) { say(o, run.threads, w); });
   run.peak_memory_bytes = static_cast<double>(peak_memory_bytes());
   const CostModel cost(model.config, model.weights, engine.cache().layout());
-  for (const Work& w : o.works) run.costs.push_back(cost.work(w, engine.chunk_tokens()));
+  for (const Work& w : o.works) run.costs.push_back(cost.work_parts(w, engine.chunk_tokens()));
+  if (o.measure.profile)
+    for (const Timing& t : run.timings) run.profiles.push_back(profile_of(t, run.threads));
   explanation = explain(loaded, o);
   return run;
 }

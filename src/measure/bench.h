@@ -11,6 +11,7 @@
 #include "measure/limits.h"
 #include "measure/measure.h"
 #include "measure/peer.h"
+#include "measure/profile.h"
 
 namespace fathom {
 
@@ -30,7 +31,8 @@ struct EngineRun {
   double load_seconds = 0;  // until the first token is known; of the first engine from opening the file on
   double peak_memory_bytes = 0;
   std::vector<Timing> timings;
-  std::vector<Cost> costs;
+  std::vector<PartCosts> costs;
+  std::vector<Profile> profiles;  // of each work, where they were wanted
   std::optional<MachineLimits> limits;
   std::vector<std::string> settings;  // of a peer: how each work was run
 };

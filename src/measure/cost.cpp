@@ -26,6 +26,17 @@ double ActiveParameters::*part_of(std::string_view name, const Shape& shape) {
   return &ActiveParameters::dense;
 }
 
+// The part of a step that reads a tensor, which is not the embedding table.
+Part step_part(std::string_view name, const Shape& shape) {
+  if (has(name, "kv_b_proj") || has(name, ".k_b_proj") || has(name, ".v_b_proj")) return Part::attention;
+  const auto active = part_of(name, shape);
+  if (active == &ActiveParameters::norms) return Part::rest;
+  if (active == &ActiveParameters::head) return Part::head;
+  if (active == &ActiveParameters::attention) return Part::projections;
+  if (active == &ActiveParameters::router) return Part::routing;
+  return active == &ActiveParameters::dense ? Part::dense : Part::experts;
+}
+
 }  // namespace
 
 double expected_distinct_experts(int64_t n_experts, int64_t n_chosen, int64_t tokens) noexcept {
@@ -44,14 +55,14 @@ CostModel::CostModel(const ModelConfig& config, const ModelWeights& weights, con
     const auto part = part_of(name, shape);
     if (part == nullptr) {
       embedding_row_bytes_ = static_cast<double>(w.bytes_per_row());
-      (config.tie_word_embeddings ? head_bytes_ : embedding_bytes_) = bytes;
+      (config.tie_word_embeddings ? bytes_of(Part::head) : embedding_bytes_) = bytes;
       if (config.tie_word_embeddings) active_.head = n;
       return;
     }
-    const bool routed = part == &ActiveParameters::routed, head = part == &ActiveParameters::head;
+    const bool routed = part == &ActiveParameters::routed;
     active_.*part += routed ? share * n : n;
-    (routed ? routed_bytes_ : head ? head_bytes_ : other_bytes_) += bytes;
-    if (has(name, "kv_b_proj") || has(name, ".k_b_proj") || has(name, ".v_b_proj")) latent_parameters_ += n;
+    (routed ? routed_bytes_ : bytes_of(step_part(name, shape))) += bytes;
+    if (step_part(name, shape) == Part::attention) latent_parameters_ += n;
   });
 }
 
@@ -67,33 +78,42 @@ double CostModel::attention_flops(int64_t n_past, int64_t n_new) const {
   return 2 * std::min(naive, absorbed);
 }
 
-Cost CostModel::step(int64_t sequences, int64_t n_past, int64_t n_new) const {
+PartCosts CostModel::step_parts(int64_t sequences, int64_t n_past, int64_t n_new) const {
   const int64_t rows = sequences * n_new;
   const auto T = static_cast<double>(rows), B = static_cast<double>(sequences);
   const double distinct = expected_distinct_experts(config_.n_routed_experts, config_.num_experts_per_tok, rows);
   const double share = config_.n_routed_experts > 0 ? distinct / static_cast<double>(config_.n_routed_experts) : 0;
-  const double linear = active_.total() - active_.norms - active_.head - latent_parameters_;
-  return {.weight_bytes = other_bytes_ + head_bytes_ + share * routed_bytes_ + T * embedding_row_bytes_,
-          .cache_bytes = B * static_cast<double>((n_past + n_new) * cache_.bytes_per_token()),
-          .flops = 2 * (T * linear + B * active_.head) + B * attention_flops(n_past, n_new)};
+  PartCosts parts;
+  for (size_t i = 0; i < parts.size(); ++i) parts[i].weight_bytes = bytes_[i];
+  const auto at = [&](Part part) -> Cost& { return parts[static_cast<size_t>(part)]; };
+  at(Part::projections).flops = 2 * T * (active_.attention - latent_parameters_);
+  at(Part::attention).cache_bytes = B * static_cast<double>((n_past + n_new) * cache_.bytes_per_token());
+  at(Part::attention).flops = B * attention_flops(n_past, n_new);
+  at(Part::routing).flops = 2 * T * active_.router;
+  at(Part::experts).weight_bytes += share * routed_bytes_;
+  at(Part::experts).flops = 2 * T * (active_.routed + active_.shared);
+  at(Part::dense).flops = 2 * T * active_.dense;
+  at(Part::head).flops = 2 * B * active_.head;
+  at(Part::rest).weight_bytes += T * embedding_row_bytes_;
+  return parts;
 }
 
-Cost CostModel::work(const Work& w, int64_t chunk_tokens) const {
-  if (w.kind == WorkKind::prefill) {
-    Cost c = step(1, w.depth, w.tokens);
-    c.weight_bytes = 0;
-    for (int64_t done = 0; done < w.tokens; done += chunk_tokens)
-      c.weight_bytes += step(1, 0, std::min(chunk_tokens, w.tokens - done)).weight_bytes;
-    const int64_t full_chunks = (w.tokens - 1) / chunk_tokens;
-    c.weight_bytes -= static_cast<double>(full_chunks) * head_bytes_;  // logits after the last token alone
-    return c;
+PartCosts CostModel::work_parts(const Work& w, int64_t chunk_tokens) const {
+  PartCosts sum{};
+  const auto add = [&](const PartCosts& parts) {
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += parts[i];
+  };
+  if (w.kind == WorkKind::decode) {
+    for (int64_t i = 0; i < w.tokens; ++i) add(step_parts(w.sequences, w.depth + 1 + i, 1));
+    return sum;
   }
-  Cost sum;
-  for (int64_t i = 0; i < w.tokens; ++i) {
-    const Cost c = step(w.sequences, w.depth + 1 + i, 1);
-    sum.weight_bytes += c.weight_bytes;
-    sum.cache_bytes += c.cache_bytes;
-    sum.flops += c.flops;
+  sum = step_parts(1, w.depth, w.tokens);
+  for (Cost& c : sum) c.weight_bytes = 0;
+  for (int64_t done = 0; done < w.tokens; done += chunk_tokens) {
+    PartCosts chunk = step_parts(1, 0, std::min(chunk_tokens, w.tokens - done));
+    if (done > 0) chunk[static_cast<size_t>(Part::head)] = {};  // logits after the last token alone
+    for (Cost& c : chunk) c = {.weight_bytes = c.weight_bytes};
+    add(chunk);
   }
   return sum;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "base/random.h"
 #include "kernels/peak.h"
@@ -13,6 +14,15 @@ namespace {
 int32_t some_id(int64_t vocab_size, int64_t position, size_t sequence) {
   return static_cast<int32_t>(uniform01(1, sequence, static_cast<uint64_t>(position)) *
                               static_cast<double>(vocab_size));
+}
+
+void add_zones(std::vector<ZoneTime>& sum, const std::vector<ZoneTime>& zones) {
+  for (const ZoneTime& z : zones) {
+    const auto at = std::find_if(sum.begin(), sum.end(), [&](const ZoneTime& s) { return s.name == z.name; });
+    ZoneTime& s = at != sum.end() ? *at : sum.emplace_back(ZoneTime{.name = z.name});
+    s.caller_seconds += z.caller_seconds;
+    s.other_seconds += z.other_seconds;
+  }
 }
 
 class Bench {
@@ -37,10 +47,13 @@ class Bench {
     do {
       set_depth(static_cast<size_t>(w.sequences), w.depth);
       warm_up(w, t.seconds.empty());
+      std::optional<ZoneProfile> profile;
+      if (options_.profile) profile.emplace();
       const double start = clock_seconds();
       w.kind == WorkKind::prefill ? prefill(w.tokens) : decode(w.tokens);
       t.seconds.push_back(clock_seconds() - start);
       total += t.seconds.back();
+      if (profile) add_zones(t.zones, profile->finish());
     } while (more(static_cast<int>(t.seconds.size()), total));
     return t;
   }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/trace.h"
 #include "engine/engine.h"
 #include "measure/work.h"
 
@@ -15,6 +16,7 @@ enum class Fill : uint8_t { random, prefill };
 struct MeasureOptions {
   int repetitions = 0;  // 0: up to 5, as many as fit in kFairSeconds, at least one
   Fill fill = Fill::random;
+  bool profile = false;  // Timing::zones
 };
 
 inline constexpr double kFairSeconds = 4;
@@ -22,7 +24,8 @@ inline constexpr int kMostRepetitions = 5;
 
 struct Timing {
   Work work;
-  std::vector<double> seconds;  // of each repetition, at least one
+  std::vector<double> seconds;       // of each repetition, at least one
+  std::vector<ZoneTime> zones = {};  // of all repetitions together, where they are profiled
 
   double tokens_per_second(double s) const noexcept { return static_cast<double>(work.total_tokens()) / s; }
 };

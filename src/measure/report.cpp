@@ -32,13 +32,21 @@ Spread ratio(const Timing& own, const Timing& peer) {
 
 json::object to_json(const Spread& s) { return {{"median", s.median}, {"min", s.low}, {"max", s.high}}; }
 
+json::object profile_to_json(const Profile& p, const PartCosts& costs) {
+  json::array parts;
+  for (size_t i = 0; i < p.parts.size(); ++i)
+    parts.push_back(json::object{
+        {"part", kPartNames[i]}, {"seconds", p.parts[i]}, {"bytes", costs[i].bytes()}, {"flops", costs[i].flops}});
+  return {{"parts", std::move(parts)}, {"waiting_seconds", p.waiting}, {"other_threads_at_work", p.others_at_work}};
+}
+
 json::object work_to_json(const EngineRun& run, size_t i, const EngineRun* peer) {
   const Timing& t = run.timings[i];
   json::object out{{"work", to_text(t.work)},
                    {"seconds", json::array(t.seconds.begin(), t.seconds.end())},
                    {"tokens_per_second", to_json(speed(t))}};
   if (i < run.costs.size()) {
-    const Cost& c = run.costs[i];
+    const Cost c = sum_of(run.costs[i]);
     const double s = median(t.seconds);
     out["weight_bytes"] = c.weight_bytes;
     out["cache_bytes"] = c.cache_bytes;
@@ -53,6 +61,7 @@ json::object work_to_json(const EngineRun& run, size_t i, const EngineRun* peer)
         out["percent_of_fp32"] = 100 * c.flops / s / run.limits->fp32_flops_per_second;
     }
   }
+  if (i < run.profiles.size()) out["profile"] = profile_to_json(run.profiles[i], run.costs[i]);
   if (i < run.settings.size()) out["settings"] = run.settings[i];
   if (peer != nullptr) out["times_faster"] = to_json(ratio(t, peer->timings[i]));
   return out;
@@ -86,8 +95,8 @@ EngineRun run_from_json(const json::value& v) {
     if (t.seconds.empty()) throw_bad_input("a work without seconds");
     run.timings.push_back(std::move(t));
     if (w.as_object().contains("flops"))
-      run.costs.push_back({w.at("weight_bytes").to_number<double>(), w.at("cache_bytes").to_number<double>(),
-                           w.at("flops").to_number<double>()});
+      run.costs.push_back({Cost{w.at("weight_bytes").to_number<double>(), w.at("cache_bytes").to_number<double>(),
+                                w.at("flops").to_number<double>()}});  // not told apart
     if (const json::value* s = w.as_object().if_contains("settings")) run.settings.emplace_back(s->as_string());
   }
   return run;
@@ -97,17 +106,42 @@ std::string percent(double part, double whole) {
   return whole > 0 ? fmt::format("{:>3.0f} %", 100 * part / whole) : "";
 }
 
+// Bytes and operations a second, and what part of the machine's limits they are.
+std::string rates(const Cost& c, double seconds, const MachineLimits& limits) {
+  return fmt::format("{:>8.2f} {:>6}{:>9.1f} {:>6} {:>6}", c.bytes() / seconds / 1e9,
+                     percent(c.bytes() / seconds, limits.read_bytes_per_second), c.flops / seconds / 1e9,
+                     percent(c.flops / seconds, limits.fp32_flops_per_second),
+                     percent(c.flops / seconds, limits.int8_ops_per_second));
+}
+
 std::string own_row(const EngineRun& run, size_t i) {
   const Timing& t = run.timings[i];
   const Spread s = speed(t);
   const double seconds = median(t.seconds);
-  const Cost c = i < run.costs.size() ? run.costs[i] : Cost{};
+  const Cost c = i < run.costs.size() ? sum_of(run.costs[i]) : Cost{};
   const MachineLimits limits = run.limits.value_or(MachineLimits{});
-  return fmt::format("{:<32}{:>10.2f}  {:<22}{:>8.2f} {:>6}{:>9.1f} {:>6} {:>6}", describe(t.work), s.median,
-                     fmt::format("({:.2f} to {:.2f})", s.low, s.high), c.bytes() / seconds / 1e9,
-                     percent(c.bytes() / seconds, limits.read_bytes_per_second), c.flops / seconds / 1e9,
-                     percent(c.flops / seconds, limits.fp32_flops_per_second),
-                     percent(c.flops / seconds, limits.int8_ops_per_second));
+  return fmt::format("{:<32}{:>10.2f}  {:<22}{}", describe(t.work), s.median,
+                     fmt::format("({:.2f} to {:.2f})", s.low, s.high), rates(c, seconds, limits));
+}
+
+// Of a step of a decode, or of the whole prefill.
+std::string profile_rows(const EngineRun& run, size_t i) {
+  const Work& w = run.timings[i].work;
+  const Profile& p = run.profiles[i];
+  const double seconds = median(run.timings[i].seconds),
+               steps = w.kind == WorkKind::decode ? static_cast<double>(w.tokens) : 1;
+  std::string out = fmt::format(
+      "\n{}: {:.2f} ms{}{}\n", describe(w), 1e3 * seconds / steps, w.kind == WorkKind::decode ? " a step" : "",
+      run.threads > 1 ? fmt::format("; the other threads work {:.0f} % of it", 100 * p.others_at_work) : "");
+  const auto row = [&](std::string_view what, double part, const std::string& rest) {
+    if (part > 0)
+      out += fmt::format("  {:<30}{:>10.2f}  {:<22}{}\n", what, 1e3 * part / steps,
+                         fmt::format("({:.1f} %)", 100 * part / seconds), rest);
+  };
+  for (size_t k = 0; k < p.parts.size(); ++k)
+    row(kPartNames[k], p.parts[k], rates(run.costs[i][k], p.parts[k], run.limits.value_or(MachineLimits{})));
+  row("waiting for threads", p.waiting, "");
+  return out;
 }
 
 std::string against_rows(const EngineRun& own, const EngineRun& peer) {
@@ -187,6 +221,10 @@ std::string to_table(const BenchReport& r) {
     out += fmt::format("\n{:<32}{:>10}  {:<22}{:>8} {:>6}{:>9} {:>6}\n", "", "tokens/s", "(least to most)", "GB/s", "",
                        "GFLOP/s", "");
     for (size_t w = 0; w < run.timings.size(); ++w) out += own_row(run, w) + "\n";
+    if (!run.profiles.empty())
+      out += fmt::format("\nwhere the time goes\n{:<32}{:>10}  {:<22}{:>8} {:>6}{:>9} {:>6}\n", "", "ms", "", "GB/s",
+                         "", "GFLOP/s", "");
+    for (size_t w = 0; w < run.profiles.size(); ++w) out += profile_rows(run, w);
     if (i < r.peer_runs.size()) out += against_rows(run, r.peer_runs[i]);
   }
   return out;

@@ -120,5 +120,72 @@ TEST(Trace, AnErrorIsSaidWhereTheRunEndsByAnother) {
   EXPECT_NE(testing::internal::GetCapturedStderr().find("/dev/full: "), std::string::npos);
 }
 
+double caller_seconds(const std::vector<ZoneTime>& times, std::string_view name) {
+  for (const ZoneTime& t : times)
+    if (t.name == name) return t.caller_seconds;
+  return -1;
+}
+
+void pass_a_while() { std::this_thread::sleep_for(std::chrono::milliseconds(3)); }
+
+TEST(ZoneProfile, TimesAreWithoutThoseOfTheZonesInside) {
+  const auto start = std::chrono::steady_clock::now();
+  ZoneProfile profile;
+  for (int i = 0; i < 2; ++i) {
+    const Zone outer("outer");
+    pass_a_while();
+    {
+      const Zone inner("inner");
+      pass_a_while();
+      pass_a_while();
+    }
+  }
+  const std::vector<ZoneTime> times = profile.finish();
+  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - start;
+  ASSERT_EQ(times.size(), 2u);
+  EXPECT_GE(caller_seconds(times, "outer"), 0.006);
+  EXPECT_GE(caller_seconds(times, "inner"), 0.012);
+  EXPECT_LE(caller_seconds(times, "outer") + caller_seconds(times, "inner"), all.count());
+}
+
+TEST(ZoneProfile, BeginsAnewAndLeavesATraceAlone) {
+  {
+    ZoneProfile first;
+    const Zone zone("before");
+  }
+  EXPECT_EQ(Zone::current(), nullptr);
+  test::TempFolder folder;
+  TraceFile trace(folder / "t.json");
+  { const Zone zone("early"); }
+  {
+    ZoneProfile profile;
+    { const Zone zone("late"); }
+    const std::vector<ZoneTime> times = profile.finish();
+    ASSERT_EQ(times.size(), 1u);
+    EXPECT_EQ(times[0].name, "late");
+  }
+  trace.finish();
+  EXPECT_EQ(events_of(folder / "t.json").size(), 3u);  // early, late, the name of the thread
+}
+
+TEST(ZoneProfile, TellsOtherThreadsApart) {
+  ThreadPool pool(2);
+  ZoneProfile profile;
+  {
+    const Zone zone("work");
+    std::atomic<int> inside = 0;
+    pool.run([&](int) {
+      ++inside;
+      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (inside < 2 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    });
+  }
+  for (const ZoneTime& t : profile.finish())
+    if (t.name == "work") {
+      EXPECT_GT(t.caller_seconds, 0);
+      EXPECT_GT(t.other_seconds, 0);
+    }
+}
+
 }  // namespace
 }  // namespace fathom

@@ -34,6 +34,17 @@ P
 cmp -s "$dir/speed.svg" "$dir/again.svg" || fail "another picture from the same figures"
 "$fathom" bench -q -m "$dir/tiny.gguf" --work decode:2:10:2 --repetitions 1 --fill prefill --no-limits --explain > "$dir/table"
 grep -q "decode 2 sequences at 10" "$dir/table" && grep -q "^cache: " "$dir/table" || fail "$(cat "$dir/table")"
+grep -q "^where the time goes" "$dir/table" && grep -q "^decode 2 sequences at 10: .* ms a step" "$dir/table" && grep -q "^  experts  *[0-9.]* *([0-9.]* %)" "$dir/table" || fail "$(cat "$dir/table")"
+"$fathom" bench -q -m "$dir/tiny.gguf" --work decode:2:10:2 --work prefill:8:0 --repetitions 2 --no-limits --explain --json --trace "$dir/trace.json" > "$dir/profile.json"
+python3 - "$dir/profile.json" "$dir/trace.json" <<'P' || fail "the profile"
+import json, sys
+for w in json.load(open(sys.argv[1]))["runs"][0]["works"]:
+    profile, seconds = w["profile"], sorted(w["seconds"])
+    median = (seconds[0] + seconds[1]) / 2
+    assert abs(sum(p["seconds"] for p in profile["parts"]) + profile["waiting_seconds"] - median) < 0.02 * median, w
+    assert sum(p["flops"] for p in profile["parts"]) == w["flops"] and 0 < profile["other_threads_at_work"] <= 1, w
+assert any(e["name"] == "experts" for e in json.load(open(sys.argv[2]))["traceEvents"])
+P
 
 # One sentence and exit code 2.
 refused() {

@@ -52,6 +52,26 @@ TEST(Cost, BytesOfADecodedToken) {
   EXPECT_DOUBLE_EQ(Lite(DType::q4_0, CacheType::f32).cost.step(8, 99, 1).cache_bytes, 8 * 100 * 62'208.0);
 }
 
+TEST(Cost, PartsOfADecodedToken) {
+  const Lite lite(DType::q4_0);
+  const PartCosts parts = lite.cost.step_parts(1, 0, 1);
+  const auto at = [&](Part part) { return parts[static_cast<size_t>(part)]; };
+  const double projections = 27.0 * (16 * 192 * 2048 + 576 * 2048 + 2048 * 2048), latent = 27.0 * 16 * 256 * 512,
+               experts = 26.0 * 8 * 3 * 2048 * 1408, dense = 3.0 * 2048 * 10944;
+  EXPECT_DOUBLE_EQ(at(Part::projections).weight_bytes, projections * 18 / 32);
+  EXPECT_DOUBLE_EQ(at(Part::projections).flops, 2 * projections);
+  EXPECT_DOUBLE_EQ(at(Part::attention).weight_bytes, latent * 18 / 32);
+  EXPECT_DOUBLE_EQ(at(Part::attention).cache_bytes, 31'104);
+  EXPECT_DOUBLE_EQ(at(Part::attention).flops, 2 * (latent + 27 * 16 * (192 + 128)));
+  EXPECT_DOUBLE_EQ(at(Part::routing).flops, 2 * 26.0 * 64 * 2048);
+  EXPECT_DOUBLE_EQ(at(Part::experts).weight_bytes, experts * 18 / 32);
+  EXPECT_DOUBLE_EQ(at(Part::experts).flops, 2 * experts);
+  EXPECT_DOUBLE_EQ(at(Part::dense).flops, 2 * dense);
+  EXPECT_DOUBLE_EQ(at(Part::head).weight_bytes, kHead * 18 / 32);
+  EXPECT_DOUBLE_EQ(at(Part::rest).weight_bytes, kNorms * 4 + 2048 * 18 / 32);
+  EXPECT_DOUBLE_EQ(sum_of(parts).flops, lite.cost.step(1, 0, 1).flops);
+}
+
 TEST(Cost, WorkOfADecodedToken) {
   const CostModel cost = Lite(DType::q4_0).cost;
   EXPECT_DOUBLE_EQ(cost.step(1, 0, 1).flops, 2 * (2'451'308'544.0 + 27 * 16 * (192 + 128)));  // naive, no past

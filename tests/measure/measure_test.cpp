@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "measure/limits.h"
+#include "measure/profile.h"
 #include "support/engine.h"
 #include "support/random_model.h"
 
@@ -57,6 +60,22 @@ TEST(Limits, ReadBandwidthIsThatOfAMachine) {
   const double rate = read_bandwidth(pool, size_t{1} << 22, 0.01);
   EXPECT_GT(rate, 1e7);
   EXPECT_LT(rate, 1e14);
+}
+
+TEST(Profile, PartsMakeUpTheMedianRepetition) {
+  Timing t{.work = {WorkKind::decode, 4, 0, 1}, .seconds = {1, 2, 3}};
+  t.zones = {{.name = "experts", .caller_seconds = 3, .other_seconds = 4},
+             {.name = "route", .caller_seconds = 0.5},
+             {.name = "combine", .caller_seconds = 0.25},
+             {.name = "wait for threads", .caller_seconds = 0.75},
+             {.name = "step", .caller_seconds = 1, .other_seconds = 0.5}};
+  const Profile p = profile_of(t, 2);
+  EXPECT_DOUBLE_EQ(p.parts[static_cast<size_t>(Part::experts)], 1);
+  EXPECT_DOUBLE_EQ(p.parts[static_cast<size_t>(Part::routing)], 0.25);
+  EXPECT_DOUBLE_EQ(p.waiting, 0.25);
+  EXPECT_DOUBLE_EQ(p.parts[static_cast<size_t>(Part::rest)], (1 + 0.5) / 3);  // steps, and what is in no zone
+  EXPECT_DOUBLE_EQ(std::accumulate(p.parts.begin(), p.parts.end(), p.waiting), 2);
+  EXPECT_DOUBLE_EQ(p.others_at_work, 4.5 / 6);
 }
 
 }  // namespace

@@ -82,7 +82,8 @@ void run_bench_command(const BenchCommand& o) {
   bench.engine = engine_options(o.model);
   bench.numa = numa();
   bench.threads = thread_list(o.threads);
-  bench.measure = {.repetitions = o.repetitions, .fill = o.fill == "random" ? Fill::random : Fill::prefill};
+  bench.measure = {
+      .repetitions = o.repetitions, .fill = o.fill == "random" ? Fill::random : Fill::prefill, .profile = o.explain};
   bench.limits = !o.no_limits;
   bench.quiet = o.model.quiet;
   bench.works = checked_works(o, trace.path());
@@ -153,7 +154,7 @@ void add_bench(CLI::App& app) {
       ->needs(against)
       ->capture_default_str();
   command.add_flag("--no-limits", o->no_limits, "do not measure this machine's bandwidth and peak");
-  command.add_flag("--explain", o->explain, "also say what was chosen, and why");
+  command.add_flag("--explain", o->explain, "also say where the time goes, what was chosen, and why");
   command.add_flag("--json", o->json, "one JSON object instead of a table");
   auto* plot =
       command.add_option("--plot", o->plot, "also draw tokens/s against depth and batch")->type_name("FILE.svg");
