@@ -7,9 +7,9 @@ namespace fathom {
 namespace {
 
 double stored_bytes(const Weight& w) {
-  const double scales =
-      w.scale_inv != nullptr ? static_cast<double>((w.rows + kFp8Block - 1) / kFp8Block * w.scale_cols * 4) : 0.0;
-  return static_cast<double>(w.rows * w.bytes_per_row()) + scales;
+  const int64_t scales =
+      w.scale_inv != nullptr ? (w.rows + kFp8Block - 1) / kFp8Block * w.scale_cols * int64_t{sizeof(float)} : 0;
+  return static_cast<double>(w.rows * w.bytes_per_row() + scales);
 }
 
 bool has(std::string_view name, std::string_view part) { return name.find(part) != std::string_view::npos; }

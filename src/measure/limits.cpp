@@ -49,9 +49,9 @@ double read_bandwidth(ThreadPool& pool, size_t buffer_bytes, double seconds) {
                                                               {read_streams<1, 4096, 2>, 1}}};
   double best = 0, total = 0;
   for (size_t i = 0; i < 2 * kWays.size() || total < seconds; ++i) {
-    const auto& [read, streams] = kWays[i % kWays.size()];
+    const auto& way = kWays[i % kWays.size()];
     const double start = clock_seconds();
-    pool.run([&](int t) { sink += read(buffer.data() + t * part, part / streams); });
+    pool.run([&](int t) { sink += way.first(buffer.data() + t * part, part / way.second); });
     const double taken = clock_seconds() - start;
     best = std::max(best, 8.0 * static_cast<double>(part * pool.size()) / taken);
     total += taken;
