@@ -78,10 +78,13 @@ void begin_recording() {
   trace::is_recorded.store(true, std::memory_order_release);
 }
 
-// Calls add(name, seconds) for every zone that begins at start_ns or later, without the time of zones inside it.
+// Calls add(name, seconds) for every zone that begins at start_ns or later, without the time of zones inside it. At
+// start_ns no zone was open, so these are the last ones.
 template <class Add>
-void for_each_own_time(std::vector<Recorded> zones, int64_t start_ns, Add add) {
-  std::erase_if(zones, [&](const Recorded& z) { return z.start_ns < start_ns; });
+void for_each_own_time(const std::vector<Recorded>& all, int64_t start_ns, Add add) {
+  const auto first =
+      std::partition_point(all.begin(), all.end(), [&](const Recorded& z) { return z.start_ns < start_ns; });
+  std::vector<Recorded> zones(first, all.end());
   std::stable_sort(zones.begin(), zones.end(), [](const Recorded& a, const Recorded& b) {
     return a.start_ns != b.start_ns ? a.start_ns < b.start_ns : a.end_ns > b.end_ns;  // the outer one first
   });
@@ -178,8 +181,7 @@ ZoneProfile::ZoneProfile() : is_own_(!trace::is_recorded.load(std::memory_order_
   start_ns_ = now_ns();
 }
 
-std::vector<ZoneTime> ZoneProfile::finish() {
-  std::vector<ZoneTime> times;
+std::vector<ZoneTime> ZoneProfile::finish(std::vector<ZoneTime> times) {
   const auto of = [&](std::string_view name) -> ZoneTime& {
     const auto at = std::find_if(times.begin(), times.end(), [&](const ZoneTime& t) { return t.name == name; });
     return at != times.end() ? *at : times.emplace_back(ZoneTime{.name = name});
@@ -195,7 +197,6 @@ ZoneProfile::~ZoneProfile() {
   if (!is_own_) return;
   trace::is_recorded.store(false, std::memory_order_release);
   recording().threads.clear();
-  ++recording().number;  // what threads remember of their zones is out of date
 }
 
 }  // namespace fathom

@@ -86,8 +86,8 @@ class ZoneProfile {
   ZoneProfile(const ZoneProfile&) = delete;
   ZoneProfile& operator=(const ZoneProfile&) = delete;
 
-  // By name, in no order.
-  std::vector<ZoneTime> finish();
+  // By name, in no order; added to the times of other spans, where there are some.
+  std::vector<ZoneTime> finish(std::vector<ZoneTime> times = {});
 
  private:
   bool is_own_ = false;  // the recording

@@ -26,10 +26,9 @@ double ActiveParameters::*part_of(std::string_view name, const Shape& shape) {
   return &ActiveParameters::dense;
 }
 
-// The part of a step that reads a tensor, which is not the embedding table.
-Part step_part(std::string_view name, const Shape& shape) {
+// The part of a step that reads a tensor of that sum.
+Part step_part(std::string_view name, double ActiveParameters::*active) {
   if (has(name, "kv_b_proj") || has(name, ".k_b_proj") || has(name, ".v_b_proj")) return Part::attention;
-  const auto active = part_of(name, shape);
   if (active == &ActiveParameters::norms) return Part::rest;
   if (active == &ActiveParameters::head) return Part::head;
   if (active == &ActiveParameters::attention) return Part::projections;
@@ -60,9 +59,10 @@ CostModel::CostModel(const ModelConfig& config, const ModelWeights& weights, con
       return;
     }
     const bool routed = part == &ActiveParameters::routed;
+    const Part step = step_part(name, part);
     active_.*part += routed ? share * n : n;
-    (routed ? routed_bytes_ : bytes_of(step_part(name, shape))) += bytes;
-    if (step_part(name, shape) == Part::attention) latent_parameters_ += n;
+    (routed ? routed_bytes_ : bytes_of(step)) += bytes;
+    if (step == Part::attention) latent_parameters_ += n;
   });
 }
 

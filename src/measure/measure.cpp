@@ -16,15 +16,6 @@ int32_t some_id(int64_t vocab_size, int64_t position, size_t sequence) {
                               static_cast<double>(vocab_size));
 }
 
-void add_zones(std::vector<ZoneTime>& sum, const std::vector<ZoneTime>& zones) {
-  for (const ZoneTime& z : zones) {
-    const auto at = std::find_if(sum.begin(), sum.end(), [&](const ZoneTime& s) { return s.name == z.name; });
-    ZoneTime& s = at != sum.end() ? *at : sum.emplace_back(ZoneTime{.name = z.name});
-    s.caller_seconds += z.caller_seconds;
-    s.other_seconds += z.other_seconds;
-  }
-}
-
 class Bench {
  public:
   Bench(Engine& engine, const MeasureOptions& options) : engine_(engine), options_(options) {}
@@ -53,7 +44,7 @@ class Bench {
       w.kind == WorkKind::prefill ? prefill(w.tokens) : decode(w.tokens);
       t.seconds.push_back(clock_seconds() - start);
       total += t.seconds.back();
-      if (profile) add_zones(t.zones, profile->finish());
+      if (profile) t.zones = profile->finish(std::move(t.zones));
     } while (more(static_cast<int>(t.seconds.size()), total));
     return t;
   }

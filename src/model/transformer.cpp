@@ -48,6 +48,7 @@ void layer_forward(const Step& step, int64_t layer, MatView<float> x, const Laye
   if (saved != nullptr) copy_rows(ctx, x, saved->x_mid);
   norm_forward(ctx, w.post_attention_layernorm, c.rms_norm_eps, x, normed);
   if (const auto* mlp = std::get_if<MlpWeights>(&w.mlp)) {
+    const Zone dense("mlp");
     mlp_forward(ctx, *mlp, normed, y, saved != nullptr ? &saved->mlp : nullptr);
   } else {
     std::optional<MoeLayerTraining> moe;

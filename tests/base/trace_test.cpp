@@ -42,6 +42,16 @@ TEST(Trace, ZonesNestAndSayTheirNumbers) {
   EXPECT_LE(end_of(inner), end_of(outer));
 }
 
+// Each waits until all are there: none does the parts of others.
+void run_on_every_thread(ThreadPool& pool) {
+  std::atomic<int> inside = 0;
+  pool.run([&](int) {
+    ++inside;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (inside < pool.size() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  });
+}
+
 // What other threads do for a zone has its name, on lines of their own.
 TEST(Trace, EveryThreadOfAPoolHasItsOwnLine) {
   test::TempFolder folder;
@@ -49,12 +59,7 @@ TEST(Trace, EveryThreadOfAPoolHasItsOwnLine) {
   TraceFile trace(folder / "t.json");
   {
     const Zone zone("work");
-    std::atomic<int> inside = 0;
-    pool.run([&](int) {
-      ++inside;
-      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-      while (inside < 3 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-    });
+    run_on_every_thread(pool);
   }
   trace.finish();
   std::set<int64_t> threads;
@@ -173,12 +178,7 @@ TEST(ZoneProfile, TellsOtherThreadsApart) {
   ZoneProfile profile;
   {
     const Zone zone("work");
-    std::atomic<int> inside = 0;
-    pool.run([&](int) {
-      ++inside;
-      const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-      while (inside < 2 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-    });
+    run_on_every_thread(pool);
   }
   for (const ZoneTime& t : profile.finish())
     if (t.name == "work") {

@@ -168,6 +168,17 @@ FATHOM_INLINE inline __m256 from_zero(__m256i products, int offset) noexcept {
   return _mm256_cvtepi32_ps(_mm256_add_epi32(products, _mm256_set1_epi32(Format::zero / 8 * offset)));
 }
 
+// sum + a block's product with a row of activations: the operations of ref/packed_matmul.h on its sums of integers,
+// counted from Format::zero (high: of the second half, where a format has scales for each).
+template <class Format>
+FATHOM_INLINE inline __m256 add_scaled(__m256 low, __m256 high, const Scales& w, const BlockSums& s,
+                                       __m256 sum) noexcept {
+  __m256 value = _mm256_mul_ps(w.scale, low);
+  if constexpr (Format::two) value = _mm256_fmadd_ps(w.other, high, value);
+  if constexpr (Format::min) value = _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(&s.total), value);
+  return _mm256_fmadd_ps(value, _mm256_broadcast_ss(&s.scale), sum);
+}
+
 // sum[t] += the products of a block with row t of the activations.
 template <class Format, int N, class Part>
 FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_t* x, const BlockSums* sums,
@@ -181,11 +192,10 @@ FATHOM_INLINE inline void multiply_block(Part part, const Scales& w, const int8_
   }
   unroll<N>([&](int t) FATHOM_INLINE {
     const BlockSums& s = sums[t];
-    __m256 value = _mm256_mul_ps(w.scale, from_zero<Format>(low[t], Format::two ? s.offset_first : s.offset));
-    if constexpr (Format::two)
-      value = _mm256_fmadd_ps(w.other, from_zero<Format>(high[t], s.offset - s.offset_first), value);
-    if constexpr (Format::min) value = _mm256_fmadd_ps(w.min, _mm256_broadcast_ss(&s.total), value);
-    sum[t] = _mm256_fmadd_ps(value, _mm256_broadcast_ss(&s.scale), sum[t]);
+    const __m256 first = from_zero<Format>(low[t], Format::two ? s.offset_first : s.offset);
+    __m256 second = first;
+    if constexpr (Format::two) second = from_zero<Format>(high[t], s.offset - s.offset_first);
+    sum[t] = add_scaled<Format>(first, second, w, s, sum[t]);
   });
 }
 
@@ -254,10 +264,14 @@ void product_of(const std::byte* strip, int64_t cols, const int8_t* x, const Blo
 }
 
 template <class Format>
+constexpr int64_t strip_bytes(int64_t cols) noexcept {
+  return cols / (kBlock * Format::blocks) * (Format::header + Format::blocks * 32 * Format::bits);
+}
+
+template <class Format>
 void product(const std::byte* strip, int64_t n_strips, int64_t cols, const int8_t* x, const BlockSums* sums, int64_t n,
              float* y, int64_t y_stride) noexcept {
-  constexpr int kUnit = Format::header + Format::blocks * 32 * Format::bits;
-  for (int64_t p = 0; p < n_strips; ++p, strip += cols / (kBlock * Format::blocks) * kUnit, y += 8)
+  for (int64_t p = 0; p < n_strips; ++p, strip += strip_bytes<Format>(cols), y += 8)
     product_of<Format>(strip, cols, x, sums, n, y, y_stride);
 }
 

@@ -6,6 +6,7 @@ namespace packed16 {
 
 using packed::kBlock;
 using packed::kMostRows;
+using packed::strip_bytes;
 
 #define FATHOM_INLINE __attribute__((always_inline))
 
@@ -228,15 +229,10 @@ void product_alone(const std::byte* strip, int64_t cols, const int8_t* x, const 
             products = _mm512_dpbusd_epi32(products, parts[p], _mm512_permutexvar_epi32(lanes_of(2 * p), row));
           return both_halves(products);
         };
-        __m256 value;
-        if constexpr (Format::two) {
-          value = _mm256_mul_ps(w.scale, multiply(0, 2, s.offset_first));
-          value = _mm256_fmadd_ps(w.other, multiply(2, 2, s.offset - s.offset_first), value);
-        } else {
-          value = _mm256_mul_ps(w.scale, multiply(0, 4, s.offset));
-        }
-        if constexpr (Format::min) value = _mm256_fmadd_ps(w.min, _mm256_set1_ps(s.total), value);
-        sum[t] = _mm256_fmadd_ps(value, _mm256_set1_ps(s.scale), sum[t]);
+        const __m256 low = multiply(0, Format::two ? 2 : 4, Format::two ? s.offset_first : s.offset);
+        __m256 high = low;
+        if constexpr (Format::two) high = multiply(2, 2, s.offset - s.offset_first);
+        sum[t] = packed::add_scaled<Format>(low, high, w, s, sum[t]);
       });
     }
   }
@@ -248,11 +244,6 @@ void product_of(const Strips<1>& strips, int64_t cols, const int8_t* x, const Bl
                 std::integer_sequence<int, I...>) noexcept {
   if (!((n == I + 1 && (product_few<Format, I + 1>(strips, cols, x, sums, y), true)) || ...))
     product_many<Format, 1>(strips, cols, x, sums, n, y);
-}
-
-template <class Format>
-constexpr int64_t strip_bytes(int64_t cols) noexcept {
-  return cols / (kBlock * Format::blocks) * (Format::header + Format::blocks * 32 * Format::bits);
 }
 
 // multiply(two strips, or the last one twice, y): 16 rows, or 8 twice.

@@ -52,7 +52,7 @@ void run_queues(ThreadPool& pool, std::span<const Job> jobs, Compute compute) {
   const auto both = [&](int thread) {
     for (const int i : {0, 1}) queues[static_cast<size_t>((thread + i) % 2)].work_off(compute);
   };
-  if (queues[0].section.work() + queues[1].section.work() <= kSerialWork)
+  if (queues[0].section.work() + queues[1].section.work() <= PackedSchedule::kSerialWork)
     both(0);
   else
     pool.run(both);

@@ -9,9 +9,6 @@
 
 namespace fathom {
 
-// Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
-inline constexpr int64_t kSerialWork = 1 << 17;
-
 inline constexpr int64_t kTaskStrips =
     kPackedBlock / kStripRows;  // strips of a task: the rows of one block of what a gated matmul writes
 
@@ -24,6 +21,9 @@ struct TaskSpan {
 // The matmuls of a section in order, each cut into tasks of kTaskStrips strips; tasks are numbered through all of them.
 class PackedSchedule {
  public:
+  // Below this many multiply-adds waking the threads costs more than they save (a few microseconds).
+  static constexpr int64_t kSerialWork = 1 << 17;
+
   explicit PackedSchedule(size_t n_jobs) { jobs_.reserve(n_jobs); }
 
   // Adds the matmul of n rows of activations with w; and, if given, with `also`, a weight of the same shape that the

@@ -1,9 +1,7 @@
 #include "model/moe/mlp.h"
 
 #include <algorithm>
-#include <string_view>
 
-#include "base/trace.h"
 #include "kernels/rows/backward.h"
 #include "kernels/rows/swiglu.h"
 
@@ -57,8 +55,6 @@ bool uses_packed(const Context& ctx, const MlpWeights& w) noexcept {
 
 void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved) {
   Arena::Scope scope(ctx.arena);
-  const char* outer = Zone::current();
-  const Zone zone(outer != nullptr && std::string_view(outer) == "experts" ? outer : "mlp");
   if (saved == nullptr && uses_packed(ctx, w)) return packed_mlp_forward(ctx, w, x, y);
   const MlpSaved own = saved != nullptr ? *saved : allocate_mlp_saved(ctx, x.rows, w.gate_proj.rows);
   linear(ctx, x, w.gate_proj, own.gate);

@@ -1,8 +1,6 @@
-// Parallel sections for all sequences together. The first stores the latents and folds queries, a head at a time; the
-// second attends, one task for some query tiles and one run of splits; the third merges the runs and unfolds the
-// values. Query tiles are packed by the task that attends with them or, where several do, in a section between the
-// first two: never a head at a time, for the heads of a token are lanes of the same cache lines. Row t H + h of a
-// sequence is head h of its token t.
+// Three parallel sections for all sequences together. The first stores the latents and folds queries into query tiles;
+// the second attends, one task for some query tiles and one run of splits; the third merges the runs and unfolds the
+// values. Row t H + h of a sequence is head h of its token t.
 #include <algorithm>
 
 #include "kernels/attention/int16_tile.h"
@@ -20,7 +18,6 @@ constexpr int64_t kStoredRows = 16;  // tokens that one task stores
 struct Absorbed {
   BatchSequence s;
   int64_t n_query_tiles = 0;
-  float* folded = nullptr;    // (s.n H, C)
   uint32_t* words = nullptr;  // of its query tiles
   float* scales = nullptr;
   int64_t splits_per_run = 1, n_runs = 1;  // a run: splits that one task attends to and merges
@@ -87,7 +84,6 @@ void plan(AbsorbedStep& step, std::span<const BatchSequence> sequences) {
     Absorbed x;
     x.s = s;
     x.n_query_tiles = (s.n * step.H + kLanes - 1) / kLanes;
-    x.folded = arena.take<float>(s.n * step.H * step.C);
     x.words = arena.take<uint32_t>(x.n_query_tiles * step.shape.words * kLanes);
     x.scales = arena.take<float>(x.n_query_tiles * step.shape.groups * kLanes);
     n_query_tiles += x.n_query_tiles;
@@ -106,51 +102,17 @@ void plan(AbsorbedStep& step, std::span<const BatchSequence> sequences) {
 }
 
 void fold_head(const AbsorbedStep& step, const HeadTask& task, float* scratch) {
-  const int64_t N = step.N, R = step.R, C = step.C;
-  const MatView<const float> q = step.q.sub_rows(task.first_row, task.n).sub_cols(task.head * (N + R), N);
+  const int64_t N = step.N, R = step.R, C = step.C, at = task.head * (N + R);
+  const MatView<const float> q = step.q.sub_rows(task.first_row, task.n);
   const MatView<float> folded(scratch, task.n, C);
-  fold_query(step.a.c, step.a.w, task.head, step.a.ctx.numerics, q, folded);
+  fold_query(step.a.c, step.a.w, task.head, step.a.ctx.numerics, q.sub_cols(at, N), folded);
   for_each_row(step, task, [&](const Absorbed& s, int64_t t, int64_t i) {
-    std::copy_n(folded.row(i), C, s.folded + (t * step.H + task.head) * C);
-  });
-}
-
-// Groups [first_group, end_group) of one query tile: those of the folded query, then those of the rotated part.
-void pack_query_tile(const AbsorbedStep& step, const Absorbed& x, int64_t tile, int64_t first_group,
-                     int64_t end_group) {
-  QueryTile query_tile = step.query_tile(x, tile);
-  for (int64_t g = first_group; g < end_group; ++g) {
-    const bool rotated = g >= n_groups(step.C);
-    const int64_t first = (g - (rotated ? n_groups(step.C) : 0)) * kGroup,
-                  n = std::min(kGroup, (rotated ? step.R : step.C) - first),
-                  first_word = (rotated ? query_words(step.C) : 0) + first / 2;
-    for (int64_t l = 0; l < kLanes; ++l) {
-      const int64_t row = tile * kLanes + l, t = row / step.H, head = row % step.H;
-      if (row >= x.s.n * step.H) {
-        if (g == 0) clear_lane(step.shape, l, query_tile);
-        continue;
-      }
-      const float* part =
-          rotated ? step.q.row(x.s.first_row + t) + head * (step.N + step.R) + step.N : x.folded + row * step.C;
-      pack_lane(step.k, {part + first, n}, first_word, g, l, query_tile);
-    }
-  }
-}
-
-// Those of all sequences whose query tiles several tasks attend with.
-void pack_shared_query_tiles(const AbsorbedStep& step) {
-  struct Task {
-    const Absorbed* x;
-    int64_t tile, group;
-  };
-  std::vector<Task> tasks;
-  for (const Absorbed& x : step.sequences)
-    for (int64_t p = 0; x.n_runs > 1 && p < x.n_query_tiles; ++p)
-      for (int64_t g = 0; g < step.shape.groups; ++g) tasks.push_back({&x, p, g});
-  if (tasks.empty()) return;
-  step.a.ctx.pool.for_each_task(std::ssize(tasks), [&](int, int64_t i) {
-    const Task& task = tasks[static_cast<size_t>(i)];
-    pack_query_tile(step, *task.x, task.tile, task.group, task.group + 1);
+    const int64_t row = t * step.H + task.head;
+    QueryTile query_tile = step.query_tile(s, row / kLanes);
+    pack_lane(step.k, folded.vec(i), 0, 0, row % kLanes, query_tile);
+    pack_lane(step.k, {q.row(i) + at + N, R}, query_words(C), n_groups(C), row % kLanes, query_tile);
+    if (row == s.s.n * step.H - 1)  // the lanes after the last row
+      for (int64_t l = row % kLanes + 1; l < kLanes; ++l) clear_lane(step.shape, l, query_tile);
   });
 }
 
@@ -260,7 +222,6 @@ void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, st
 void attend_run(const AbsorbedStep& step, const AttendTask& task, AttendScratch& s) {
   QueryTile query_tiles[kMaxQueryTiles];
   for (int64_t p = 0; p < task.n; ++p) {
-    if (task.x->n_runs == 1) pack_query_tile(step, *task.x, task.first + p, 0, step.shape.groups);
     query_tiles[p] = step.query_tile(*task.x, task.first + p);
     query_tiles[p].visible = s.visible + p * kLanes;
     query_tiles[p].state = s.states + p;
@@ -324,7 +285,6 @@ void attend_absorbed_int16(const Int16Attention& a, const Batch& batch, std::spa
   AbsorbedStep step{.a = a, .latents = latents, .q = q, .o = o};
   plan(step, sequences);
   store_and_fold(step, batch);
-  pack_shared_query_tiles(step);
   attend(step);
   unfold(step);
 }
