@@ -1,6 +1,9 @@
 #include "measure/speed_figure.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
 
 #include "base/error.h"
 
@@ -8,13 +11,24 @@ namespace fathom {
 namespace {
 
 // A curve of the works that `wanted` picks, by x.
-template <class Wanted, class X>
-std::vector<Point> points_of(const EngineRun& run, const Wanted& wanted, const X& x) {
+template <class Wanted, class X, class Y>
+std::vector<Point> points_of(const EngineRun& run, const Wanted& wanted, const X& x, const Y& y) {
   std::vector<Point> points;
-  for (const Timing& t : run.timings)
-    if (wanted(t.work)) points.push_back({static_cast<double>(x(t.work)), t.tokens_per_second(median(t.seconds))});
-  std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.x < b.x; });
+  for (size_t i = 0; i < run.timings.size(); ++i)
+    if (const Work& work = run.timings[i].work; wanted(work)) points.push_back({static_cast<double>(x(work)), y(i)});
+  std::sort(points.begin(), points.end(), [](const Point& l, const Point& r) { return l.x < r.x; });
   return points;
+}
+
+// Tokens a second of a work that does nothing but read what it must, or multiply, whichever takes longer, at the limits
+// that were measured beside it. NaN where these are not known.
+double most_tokens_per_second(const EngineRun& run, size_t i) {
+  if (!run.limits || i >= run.costs.size()) return std::numeric_limits<double>::quiet_NaN();
+  const MachineLimits& limits = *run.limits;
+  const double operations = limits.int8_ops_per_second > 0 ? limits.int8_ops_per_second : limits.fp32_flops_per_second;
+  const Cost cost = sum_of(run.costs[i]);
+  return run.timings[i].tokens_per_second(
+      std::max(cost.bytes() / limits.read_bytes_per_second, cost.flops / operations));
 }
 
 // The run with the most threads, and the least depth of its decodes.
@@ -32,17 +46,27 @@ class Builder {
     figure_.legend.push_back({fmt::format("{}, {} threads", name, run->threads), color_});
     const auto depth = [](const Work& w) { return w.depth; };
     const auto sequences = [](const Work& w) { return w.sequences; };
-    int64_t least = INT64_MAX, prompt = 0;
+    std::map<int64_t, std::set<int64_t>> batches;  // numbers of sequences by depth
+    int64_t prompt = 0;
     for (const Timing& t : run->timings) {
-      if (t.work.kind == WorkKind::decode) least = std::min(least, t.work.depth);
+      if (t.work.kind == WorkKind::decode) batches[t.work.depth].insert(t.work.sequences);
       if (t.work.kind == WorkKind::prefill && prompt == 0) prompt = t.work.tokens;
     }
     const auto one = [](const Work& w) { return w.kind == WorkKind::decode && w.sequences == 1; };
-    const auto batch = [=](const Work& w) { return w.kind == WorkKind::decode && w.depth == least; };
     const auto prefill = [=](const Work& w) { return w.kind == WorkKind::prefill && w.tokens == prompt; };
-    curve("decode of one sequence, tokens/s, against depth", points_of(*run, one, depth));
-    curve(fmt::format("prefill of {} tokens, tokens/s, against depth", prompt), points_of(*run, prefill, depth));
-    curve("decode, tokens/s of all sequences, against their number", points_of(*run, batch, sequences));
+    const auto panel = [](std::string title) {
+      return Panel{.title = std::move(title), .curves = {}, .from_zero = true, .own_x = true};
+    };
+    curve(panel("decode of one sequence, tokens/s, against depth"), *run, one, depth);
+    curve(panel(fmt::format("prefill of {} tokens, tokens/s, against depth", prompt)), *run, prefill, depth);
+    for (const auto& [at, numbers] : batches) {
+      if (numbers.size() < 2 && at != batches.begin()->first) continue;
+      const auto batch = [at = at](const Work& w) { return w.kind == WorkKind::decode && w.depth == at; };
+      Panel by_number = panel(fmt::format("decode{}, tokens/s of all sequences, against their number",
+                                          at > 0 ? fmt::format(" after {}", at) : ""));
+      by_number.logarithmic_x = true;
+      curve(std::move(by_number), *run, batch, sequences);
+    }
   }
 
   Figure finish(std::string note) {
@@ -51,14 +75,21 @@ class Builder {
   }
 
  private:
-  void curve(const std::string& title, std::vector<Point> points) {
+  // What was measured and, dashed, the most that the machine's limits allow.
+  template <class Wanted, class X>
+  void curve(Panel empty, const EngineRun& run, const Wanted& wanted, const X& x) {
+    const auto measured = [&](size_t i) { return run.timings[i].tokens_per_second(median(run.timings[i].seconds)); };
+    std::vector<Point> points = points_of(run, wanted, x, measured);
     if (points.empty()) return;
-    auto panel =
-        std::find_if(figure_.panels.begin(), figure_.panels.end(), [&](const Panel& p) { return p.title == title; });
-    if (panel == figure_.panels.end())
-      panel = figure_.panels.insert(figure_.panels.end(),
-                                    Panel{.title = title, .curves = {}, .from_zero = true, .own_x = true});
+    auto panel = std::find_if(figure_.panels.begin(), figure_.panels.end(),
+                              [&](const Panel& p) { return p.title == empty.title; });
+    if (panel == figure_.panels.end()) panel = figure_.panels.insert(figure_.panels.end(), std::move(empty));
     panel->curves.push_back({.color = color_, .with_dots = true, .points = std::move(points)});
+    if (!run.limits || run.costs.empty()) return;
+    const auto most = [&](size_t i) { return most_tokens_per_second(run, i); };
+    panel->curves.push_back({.color = color_, .dashed = true, .points = points_of(run, wanted, x, most)});
+    panel->solid_means = "measured";
+    panel->dashed_means = "limit";
   }
 
   Figure figure_;

@@ -45,10 +45,16 @@ Bounds x_bounds(const Figure& figure) {
   return b.low <= b.high ? b : Bounds{0, 1};
 }
 
-Bounds own_x_bounds(const Panel& panel) {
-  Bounds b{0, 0};
+Axis spaced_axis(const Bounds& b, int n_ticks) {
+  const double space = 0.01 * (b.high - b.low);
+  return linear_axis(b.low - space, b.high + space, n_ticks);
+}
+
+Axis own_x_axis(const Panel& panel, int n_ticks) {
+  Bounds b = panel.logarithmic_x ? Bounds{} : Bounds{0, 0};
   add_x(panel, b);
-  return b;
+  if (panel.logarithmic_x) return logarithmic_axis(b.low / 1.05, b.high * 1.05);
+  return spaced_axis(b, n_ticks);
 }
 
 struct VerticalAxis {
@@ -136,9 +142,8 @@ class Drawer {
     double label_width = 24;
     for (const Tick& t : y.axis.ticks) label_width = std::max(label_width, c_.text_width(t.label, labels));
     const Rect area{box.x + label_width + 8, box.y + kTitle, box.width - label_width - 8, height};
-    const Bounds b = p.own_x ? own_x_bounds(p) : x_bounds_;
-    const double x_space = 0.01 * (b.high - b.low);
-    const Axis x = linear_axis(b.low - x_space, b.high + x_space, static_cast<int>(area.width / 75));
+    const auto n_ticks = static_cast<int>(area.width / 75);
+    const Axis x = p.own_x ? own_x_axis(p, n_ticks) : spaced_axis(x_bounds_, n_ticks);
     title(p, box, area, y.is_cut);
     grid(area, x, y.axis, labels);
     for (const Curve& curve : p.curves) behind(curve, area, x, y.axis, p.curves.size());
@@ -181,7 +186,8 @@ class Drawer {
   }
 
   static std::vector<Point> placed(const std::vector<Point>& points, const Rect& a, const Axis& x, const Axis& y) {
-    std::vector<Point> out = thinned(points, x.low, x.high, static_cast<int64_t>(a.width));
+    const auto value = [&](double at) { return x.logarithmic ? std::pow(10.0, at) : at; };
+    std::vector<Point> out = thinned(points, value(x.low), value(x.high), static_cast<int64_t>(a.width));
     for (Point& p : out) {
       p.x = a.x + a.width * x.position(p.x);
       p.y = a.y + a.height * (1 - std::clamp(y.position(p.y), -5.0, 5.0));  // NaN stays

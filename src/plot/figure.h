@@ -22,7 +22,8 @@ struct Panel {
   bool from_zero = false;           // the scale begins at 0 (or below)
   // What solid and dashed curves mean, when the panel has both.
   std::string solid_means = "", dashed_means = "";  // NOLINT(readability-redundant-string-init): they may be left out
-  bool own_x = false;  // its x has a range of its own, begins at 0, and is named in the title
+  bool own_x = false;          // its x has a range of its own, begins at 0, and is named in the title
+  bool logarithmic_x = false;  // with own_x: its x is positive, on a logarithmic scale from the least value on
 };
 
 struct LegendEntry {

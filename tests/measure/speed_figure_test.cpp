@@ -43,6 +43,29 @@ TEST(SpeedFigure, PanelsByDepthAndBySequencesWithACurveForEachEngine) {
   EXPECT_NE(draw_figure(f, ImageFormat::svg, {}).find("<svg"), std::string::npos);
 }
 
+// A work of 40 tokens that reads 20 bytes and makes 300 operations: at 10 bytes and 100 operations a second it takes
+// three seconds at least.
+TEST(SpeedFigure, LimitsAreDrawnBesideAndBatchesByDepth) {
+  BenchReport r = report();
+  EngineRun& run = r.runs[1];
+  run.timings.push_back({{WorkKind::decode, 10, 100, 4}, {8}});
+  run.costs.assign(run.timings.size(), PartCosts{Cost{.weight_bytes = 15, .cache_bytes = 5, .flops = 300}});
+  run.limits = MachineLimits{10, 100, 50};
+  const Figure f = speed_figure({{"fathom", r}});
+  ASSERT_EQ(f.panels.size(), 4u);
+  const Panel& deep = f.panels[3];
+  EXPECT_EQ(deep.title, "decode after 100, tokens/s of all sequences, against their number");
+  EXPECT_TRUE(deep.logarithmic_x);
+  ASSERT_EQ(deep.curves.size(), 2u);  // measured and its limit; the peer has one number of sequences there
+  EXPECT_TRUE(deep.curves[1].dashed);
+  EXPECT_DOUBLE_EQ(deep.curves[1].points[1].y, 40.0 / 3);
+  run.limits->int8_ops_per_second = 0;  // not known: float32
+  EXPECT_DOUBLE_EQ(speed_figure({{"fathom", r}}).panels[3].curves[1].points[1].y, 40.0 / 6);
+  run.limits.reset();
+  EXPECT_EQ(speed_figure({{"fathom", r}}).panels[3].curves.size(), 1u);
+  EXPECT_NE(draw_figure(f, ImageFormat::svg, {}).find("<svg"), std::string::npos);
+}
+
 TEST(SpeedFigure, NothingToDrawIsRefused) {
   EXPECT_THROW(speed_figure({}), Error);
   EXPECT_THROW(speed_figure({{"empty", BenchReport{}}}), Error);
