@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
+#include "kernels/dispatch.h"
 #include "kernels/matmul/packed_matmul.h"
 #include "kernels/peak.h"
 #include "kernels_peak.h"
@@ -32,7 +33,7 @@ void packed(benchmark::State& state, DType dtype, int64_t T) {
   }
   Buffer<float> x(T * kCols), y(T * kRows);
   for (int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(standard_normal(5, 6, static_cast<uint64_t>(i)));
-  const QuantisedTiles tiles = plan_tiles(arena, std::array{T}, kCols);
+  const QuantisedTiles tiles = plan_tiles(arena, std::array{T}, kCols, row_form(dtype));
   quantise(pool, x.mat(T, kCols), {}, tiles);
   Weight w{.dtype = dtype, .rows = kRows, .cols = kCols};
   w.packed = data.data();
@@ -58,8 +59,9 @@ void packed(benchmark::State& state, DType dtype, int64_t T) {
 
 int main(int argc, char** argv) {
   using namespace fathom;
-  for (const DType dtype :
-       {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q5_k, DType::q6_k})
+  for (const DType dtype : {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q5_k,
+                            DType::q6_k, DType::bf16}) {
+    if (row_form(dtype) == RowForm::bf16 && bf16_kernel() == nullptr) continue;
     for (const int64_t T : {1, 4, 8, 16, 64, 256})
       benchmark::RegisterBenchmark(fmt::format("packed/{}/rows:{}", name(dtype), T).c_str(), bench::packed, dtype, T)
           ->ArgName("threads")
@@ -67,6 +69,7 @@ int main(int argc, char** argv) {
           ->Arg(default_thread_count())
           ->UseRealTime()
           ->Unit(benchmark::kMicrosecond);
+  }
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
 }

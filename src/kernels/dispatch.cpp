@@ -11,14 +11,19 @@ namespace {
 
 bool can_run(const InstructionSet& s, const CpuFeatures& cpu) noexcept { return s.needs == nullptr || cpu.*s.needs; }
 
-// The last row, that is the best, of which `kernel`, a function of a row, is not nullptr.
+// The last row, that is the best, of which `kernel`, a function of a row, is not nullptr; nullptr where there is none.
 template <class Kernel>
-auto best(Isa highest, const CpuFeatures& cpu, Kernel kernel) {
+auto best_or_none(Isa highest, const CpuFeatures& cpu, Kernel kernel) {
   decltype(kernel(instruction_sets().front())) found = nullptr;
   for (const InstructionSet& s : instruction_sets()) {
     const bool preferred = s.prefers == nullptr || cpu.*s.prefers;
     if (s.isa <= highest && preferred && can_run(s, cpu) && kernel(s) != nullptr) found = kernel(s);
   }
+  return found;
+}
+template <class Kernel>
+auto best(Isa highest, const CpuFeatures& cpu, Kernel kernel) {
+  const auto found = best_or_none(highest, cpu, kernel);
   check(found != nullptr, "the reference kernels run everywhere");
   return found;
 }
@@ -33,6 +38,7 @@ auto runnable(Kernel kernel) {
 
 const KernelTable* table_of(const InstructionSet& s) noexcept { return s.table; }
 const Int16Kernel* int16_of(const InstructionSet& s) noexcept { return s.int16; }
+const Bf16Kernel* bf16_of(const InstructionSet& s) noexcept { return s.bf16; }
 auto gemm_of(MatmulPrecision p) noexcept {
   return [p](const InstructionSet& s) { return p == MatmulPrecision::f32 ? s.gemm_f32 : s.gemm_bf16; };
 }
@@ -106,6 +112,11 @@ const Int16Kernel& int16_kernel() {
   return chosen;
 }
 
+const Bf16Kernel* bf16_kernel() {
+  static const Bf16Kernel* chosen = best_or_none(kernels().isa, usable_cpu(), bf16_of);
+  return chosen;
+}
+
 const KernelTable* kernels_for(Isa isa) noexcept {
   for (const InstructionSet& s : instruction_sets())
     if (s.isa == isa && s.table != nullptr) return can_run(s, usable_cpu()) ? s.table : nullptr;
@@ -120,5 +131,7 @@ std::span<const KernelTable* const> runnable_kernels() {
 std::vector<const GemmKernel*> runnable_gemm_kernels(MatmulPrecision p) { return runnable(gemm_of(p)); }
 
 std::vector<const Int16Kernel*> runnable_int16_kernels() { return runnable(int16_of); }
+
+std::vector<const Bf16Kernel*> runnable_bf16_kernels() { return runnable(bf16_of); }
 
 }  // namespace fathom

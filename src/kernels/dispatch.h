@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/machine/cpu.h"
+#include "kernels/bf16_kernel.h"
 #include "kernels/gemm_kernel.h"
 #include "kernels/int16_kernel.h"
 #include "kernels/kernel_table.h"
@@ -31,6 +32,8 @@ const KernelTable& kernels();
 const GemmKernel& gemm_kernel(MatmulPrecision precision);
 // And the int16 kernel of attention.
 const Int16Kernel& int16_kernel();
+// And that of packed weights of bfloat16. nullptr: this CPU multiplies them no faster than float32.
+const Bf16Kernel* bf16_kernel();
 
 // The names of this build's tables, worst first: what FATHOM_ISA takes.
 std::string isa_names(std::string_view separator);
@@ -45,6 +48,7 @@ const KernelTable* kernels_for(Isa isa) noexcept;
 std::span<const KernelTable* const> runnable_kernels();
 std::vector<const GemmKernel*> runnable_gemm_kernels(MatmulPrecision precision);
 std::vector<const Int16Kernel*> runnable_int16_kernels();
+std::vector<const Bf16Kernel*> runnable_bf16_kernels();
 
 // The rules behind kernels() and gemm_kernel(): `forced` is the value of FATHOM_ISA, nullopt or empty when it is not
 // set.

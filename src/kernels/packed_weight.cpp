@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/dispatch.h"
 #include "quant/formats.h"
 
 namespace fathom {
@@ -128,7 +129,23 @@ void pack(const Weight& w, int64_t strip, uint8_t* out) {
   }
 }
 
+void pack_bf16(const Weight& w, int64_t strip, uint8_t* out) {
+  constexpr int kPartBytes = 16;
+  const int64_t first = strip * kStripRows, rows = std::min(kStripRows, w.rows - first);
+  Parts parts[kStripRows] = {};
+  for (int64_t at = 0; at < w.bytes_per_row(); at += kPartBytes, out += kPartBytes * kStripRows) {
+    for (int64_t r = 0; r < rows; ++r) parts[r] = load_parts(w.row(first + r) + at);
+    put_transposed(parts, out);
+  }
+}
+
 }  // namespace
+
+bool can_be_packed(const Weight& w) {
+  const auto format = packed_format(w.dtype);
+  return format && w.cols % (kPackedBlock * format->blocks) == 0 &&
+         (row_form(w.dtype) == RowForm::bytes || bf16_kernel() != nullptr);
+}
 
 void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept {
   auto* bytes = reinterpret_cast<uint8_t*>(out);
@@ -149,6 +166,8 @@ void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept {
       return pack<BlockQ5K>(w, strip, bytes);
     case DType::q6_k:
       return pack<BlockQ6K>(w, strip, bytes);
+    case DType::bf16:
+      return pack_bf16(w, strip, bytes);
     default:
       check(false, "pack_strip: a type that can be packed");
   }

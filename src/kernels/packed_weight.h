@@ -1,4 +1,4 @@
-// Packed weights: quantised weights laid out for integer matmuls, eight rows side by side, which are called a strip.
+// Packed weights: weights laid out for fast matmuls, eight rows side by side, which are called a strip.
 //
 // Packing moves the codes of a weight and changes none, so a strip means what its rows mean (quant/decode.h). There is
 // one layout for every instruction set: a register of 32 bytes holds four columns of eight rows, and no sum crosses
@@ -13,9 +13,11 @@
 //     q4_1 q5_1        d, m (half)
 //     q4_k q5_k        d, dmin (half), the 12 bytes of scales and mins
 //     q6_k             d (half), the 16 scales (int8)
+// Weights of bfloat16 have no scales, and parts of two columns: [column / 2][row][2 columns].
 // A packed weight takes as many bytes as in the file, but for rows that fill up the last strip, whose scales are zero.
 //
-// Its matmul (KernelTable::packed_product) takes activations of 8 bits, in blocks of 32 with one scale each.
+// The matmul of a quantised one (KernelTable::packed_product) takes activations of 8 bits, in blocks of 32 with one
+// scale each; that of bfloat16 (Bf16Kernel) takes them in bfloat16.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -40,7 +42,7 @@ struct PackedFormat {
   constexpr int unit_bytes() const noexcept { return header + blocks * code_bytes(); }
 };
 
-// nullopt for types that are not packed: the unquantised ones, q2_k and q3_k.
+// nullopt for types that are not packed: f32, f16, f8_e4m3, q2_k, q3_k and the iq ones.
 constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
   switch (dtype) {
     case DType::q4_0:
@@ -59,12 +61,20 @@ constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
       return PackedFormat{5, 8, 128};
     case DType::q6_k:
       return PackedFormat{6, 8, 144};
+    case DType::bf16:
+      return PackedFormat{16, 1, 0};
     default:
       return std::nullopt;
   }
 }
 
-inline bool can_be_packed(const Weight& w) noexcept { return packed_format(w.dtype) && w.cols % kPackedBlock == 0; }
+// What activations are rounded to for a packed weight.
+enum class RowForm : uint8_t { bytes, bf16 };
+constexpr RowForm row_form(DType dtype) noexcept { return dtype == DType::bf16 ? RowForm::bf16 : RowForm::bytes; }
+
+// Whether this process has a fast kernel for the packed form of w: those of bfloat16 only where the CPU multiplies it
+// faster than float32.
+bool can_be_packed(const Weight& w);
 
 // Bytes of one strip; the type must be one that is packed.
 constexpr int64_t strip_bytes(DType dtype, int64_t cols) noexcept {
@@ -90,16 +100,22 @@ inline Weight packed_rows(const Weight& w, int64_t first, int64_t n) noexcept {
 // Packs rows [8 strip, 8 strip + 8) of w: writes strip_bytes().
 void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept;
 
-// Rows of activations in 8 bits, in blocks of 32: x = scale * code, code = round(x * 127 / max |x|).
+// Rows of activations as packed weights take them, in blocks of 32. In 8 bits: x = scale * code, code = round(x * 127 /
+// max |x|);
 //     codes  [cols / 32][n][32]
 //     sums   [cols / 32][n]: the scale, and sums of the codes (BlockSums)
-// A block whose largest magnitude is below 2^-100 becomes zero. A block with a number that is not finite has the scale
-// NaN, so that the result shows it.
+// in bfloat16, without codes and sums:
+//     bf16   [cols / 32][n][32]
+// A block of codes whose largest magnitude is below 2^-100 becomes zero. A block with a number that is not finite has
+// the scale NaN, so that the result shows it.
 struct QuantisedRows {
   static constexpr int64_t kMaxRows = 64;  // in one tile
   int64_t n = 0, cols = 0;
   int8_t* codes = nullptr;
   BlockSums* sums = nullptr;
+  uint16_t* bf16 = nullptr;
+
+  RowForm form() const noexcept { return bf16 != nullptr ? RowForm::bf16 : RowForm::bytes; }
 };
 
 }  // namespace fathom

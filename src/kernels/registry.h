@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/machine/cpu.h"
+#include "kernels/bf16_kernel.h"
 #include "kernels/gemm_kernel.h"
 #include "kernels/int16_kernel.h"
 #include "kernels/kernel_table.h"
@@ -20,6 +21,7 @@ struct InstructionSet {
   const KernelTable* table;
   const GemmKernel *gemm_f32, *gemm_bf16;
   const Int16Kernel* int16;
+  const Bf16Kernel* bf16;
 };
 
 std::span<const InstructionSet> instruction_sets() noexcept;

@@ -99,11 +99,12 @@ std::vector<std::string> explain(LoadedEngine& loaded, const BenchOptions& o) {
   lines.push_back(fmt::format("kernels: {} (best of this CPU, or FATHOM_ISA), products of training shapes by {}",
                               name(kernels().isa), gemm_kernel(MatmulPrecision::f32).name));
   const bool fast = o.engine.engine.numerics.is_quantised();
-  lines.push_back(fast ? "arithmetic: fast (quantised weights by 8-bit activations, attention in 16-bit integers)"
-                       : "arithmetic: exact (float32 operands)");
+  lines.push_back(
+      fast ? "arithmetic: fast (packed weights by activations of 8 bits or bfloat16, attention in 16-bit integers)"
+           : "arithmetic: exact (float32 operands)");
   lines.push_back(
       loaded.weights.packed_bytes() > 0
-          ? fmt::format("weights: {} of quantised ones {} strips of rows for these kernels",
+          ? fmt::format("weights: {} {} strips of rows for these kernels",
                         human_bytes(static_cast<double>(loaded.weights.packed_bytes())),
                         loaded.weights.packed_file() != nullptr ? "mapped from a cache file of" : "copied into")
       : loaded.weights.copied_bytes() > 0

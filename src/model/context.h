@@ -46,8 +46,8 @@ struct Context {
 //
 // Inference by kernels/matmul/packed_matmul.h where the weight is packed and rounding is allowed, else by
 // kernels/matmul/float_matmul.h, which streams a stored weight of any type once; training, and runs of many rows in
-// quantised arithmetic with weights of bfloat16, by kernels/matmul/training_matmul.h, which packs the weight first.
-// With ctx.runs, x has a row for each row of the step.
+// quantised arithmetic with weights of bfloat16 that are not packed, by kernels/matmul/training_matmul.h, which packs
+// the weight first. With ctx.runs, x has a row for each row of the step.
 inline bool uses_packed(const Context& ctx, const Weight& w) noexcept {
   return ctx.numerics.is_quantised() && w.packed != nullptr && ctx.observer == nullptr;
 }
@@ -77,7 +77,8 @@ inline void linear(Context& ctx, MatView<const float> x, const Weight& w, MatVie
 }
 // Two layers that read the same x; over packed weights it is rounded once, and both run together.
 inline void linear(Context& ctx, MatView<const float> x, const PackedOutput& a, const PackedOutput& b) {
-  if (uses_packed(ctx, *a.w) && uses_packed(ctx, *b.w)) return packed_linear(ctx.pool, ctx.arena, x, std::array{a, b});
+  if (uses_packed(ctx, *a.w) && uses_packed(ctx, *b.w) && row_form(a.w->dtype) == row_form(b.w->dtype))
+    return packed_linear(ctx.pool, ctx.arena, x, std::array{a, b});
   linear(ctx, x, *a.w, a.y);
   linear(ctx, x, *b.w, b.y);
 }

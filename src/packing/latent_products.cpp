@@ -25,15 +25,18 @@ struct Direction {
 std::vector<Direction> directions(const ModelConfig& c, const MlaWeights& w) {
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
   if (N % kPackedBlock != 0 || C % kPackedBlock != 0) return {};
-  const auto q8_0 = [](int64_t rows, int64_t cols) { return Weight{.dtype = DType::q8_0, .rows = rows, .cols = cols}; };
-  if (w.kv_b_proj.packed != nullptr) return {{w.kv_b_proj, N + V, N, true, q8_0(H * C, N), &MlaWeights::fold_key}};
-  if (w.v_b_proj.packed == nullptr || !can_be_packed(w.k_b_proj)) return {};
+  const auto transposed = [](const Weight& from, int64_t rows, int64_t cols) {
+    return Weight{.dtype = from.dtype == DType::bf16 ? DType::bf16 : DType::q8_0, .rows = rows, .cols = cols};
+  };
+  if (w.kv_b_proj && can_be_packed(w.kv_b_proj))
+    return {{w.kv_b_proj, N + V, N, true, transposed(w.kv_b_proj, H * C, N), &MlaWeights::fold_key}};
+  if (!w.v_b_proj || !can_be_packed(w.v_b_proj) || !can_be_packed(w.k_b_proj)) return {};
   return {{w.k_b_proj, C, C, false, {.dtype = w.k_b_proj.dtype, .rows = H * C, .cols = N}, &MlaWeights::fold_key},
-          {w.k_b_proj, C, C, true, q8_0(H * N, C), &MlaWeights::expand_key}};
+          {w.k_b_proj, C, C, true, transposed(w.k_b_proj, H * N, C), &MlaWeights::expand_key}};
 }
 
-// One head of the direction, rows of `cols` q8_0 weights, from the transposed matrix.
-std::vector<std::byte> transposed_q8_0(const Direction& d, int64_t head) {
+// One head of the direction, rows of `cols` weights, from the transposed matrix.
+std::vector<std::byte> transposed_rows(const Direction& d, int64_t head) {
   const int64_t rows = d.from.cols, cols = d.n, row_bytes = d.to.bytes_per_row();
   Buffer<float> decoded(rows), matrix(rows * cols);
   for (int64_t i = 0; i < cols; ++i) {
@@ -41,8 +44,7 @@ std::vector<std::byte> transposed_q8_0(const Direction& d, int64_t head) {
     for (int64_t r = 0; r < rows; ++r) matrix[r * cols + i] = decoded[r];
   }
   std::vector<std::byte> out(static_cast<size_t>(rows * row_bytes));
-  for (int64_t r = 0; r < rows; ++r)
-    encode_row(DType::q8_0, matrix.data() + r * cols, cols, out.data() + r * row_bytes);
+  for (int64_t r = 0; r < rows; ++r) encode_row(d.to.dtype, matrix.data() + r * cols, cols, out.data() + r * row_bytes);
   return out;
 }
 
@@ -50,7 +52,7 @@ void make_head(const Direction& d, int64_t head, std::byte* out) {
   Weight rows = d.to;
   std::vector<std::byte> made;
   if (d.transposed) {
-    made = transposed_q8_0(d, head);
+    made = transposed_rows(d, head);
     rows.rows = d.from.cols;
     rows.data = made.data();
   } else {

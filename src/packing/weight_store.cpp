@@ -15,14 +15,16 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
   const Zone zone("pack weights");
   const bool others_too = o.place == WeightPlace::packed;
   const int64_t packed = PackedWeights::bytes(config, weights_),
-                needed = packed + (others_too ? PackedWeights::copied_bytes(config, weights_) : 0);
-  if (needed == 0) return;
+                copied = others_too ? PackedWeights::copied_bytes(config, weights_) : 0;
+  if (packed + copied == 0) return;
   if (o.place != WeightPlace::packed && packed > 0) map_file(pool, config, origin, o);
   if (file_) {
     packed_bytes_ = packed;
     add_latent_products(pool, config);
     return;
   }
+  int64_t needed = packed + copied;
+  for (const MlaWeights* w : latent_layers(config)) needed += latent_product_bytes(config, *w);
   const auto available = static_cast<int64_t>(available_memory_bytes());
   // The file's own pages count as available: they are given back as the copy grows.
   const bool fits = available == 0 || needed <= available - available / 16;
@@ -32,19 +34,21 @@ WeightStore::WeightStore(ThreadPool& pool, const ModelConfig& config, const Mode
                    human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
   in_memory_ = PackedWeights(pool, config, weights_, o.progress, others_too);
   packed_bytes_ = packed;
-  copied_bytes_ = needed - packed;
+  copied_bytes_ = copied;
   add_latent_products(pool, config);
 }
 
-void WeightStore::add_latent_products(ThreadPool& pool, const ModelConfig& config) {
-  if (!config.uses_mla()) return;
+std::vector<MlaWeights*> WeightStore::latent_layers(const ModelConfig& config) {
   std::vector<MlaWeights*> layers;
+  if (!config.uses_mla()) return layers;
+  for (LayerWeights& layer : weights_.layers) layers.push_back(&std::get<MlaWeights>(layer.self_attn));
+  return layers;
+}
+
+void WeightStore::add_latent_products(ThreadPool& pool, const ModelConfig& config) {
+  const std::vector<MlaWeights*> layers = latent_layers(config);
   int64_t bytes = 0;
-  for (LayerWeights& layer : weights_.layers) {
-    auto& w = std::get<MlaWeights>(layer.self_attn);
-    layers.push_back(&w);
-    bytes += latent_product_bytes(config, w);
-  }
+  for (const MlaWeights* w : layers) bytes += latent_product_bytes(config, *w);
   latent_products_ = Buffer<std::byte>(bytes);
   make_latent_products(pool, config, layers, latent_products_.data());
 }

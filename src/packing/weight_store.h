@@ -1,4 +1,4 @@
-// The weights that an engine runs with: those of the model's file, and of the quantised ones packed forms
+// The weights that an engine runs with: those of the model's file, and of those whose types can be packed packed forms
 // (kernels/packed_weight.h), made in memory or mapped from a file that an earlier run has written.
 #pragma once
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace fathom {
 
-// Where packed forms of quantised weights are kept.
+// Where packed forms of weights are kept.
 //     automatic  in the file that `cached` has written; without one as packed, where memory has room for them
 //     packed     made in memory, beside copies of the weights that cannot be packed
 //     mapped     nowhere: weights are used in the model's file, which needs no memory of its own and is slower
@@ -56,9 +56,10 @@ class WeightStore {
  private:
   void map_file(ThreadPool& pool, const ModelConfig& config, const WeightOrigin& origin, const PackingOptions& options);
 
-  ModelWeights weights_;
+  std::vector<MlaWeights*> latent_layers(const ModelConfig& config);
   void add_latent_products(ThreadPool& pool, const ModelConfig& config);
 
+  ModelWeights weights_;
   PackedWeights in_memory_;
   std::optional<PackedFile> file_;
   Buffer<std::byte> latent_products_{0};

@@ -11,10 +11,11 @@
 namespace fathom {
 namespace {
 
+// Those that are multiplied with bytes.
 std::vector<DType> packable_types() {
   std::vector<DType> types;
   for (const DTypeInfo& d : kDTypes)
-    if (packed_format(d.dtype)) types.push_back(d.dtype);
+    if (packed_format(d.dtype) && row_form(d.dtype) == RowForm::bytes) types.push_back(d.dtype);
   return types;
 }
 
@@ -135,6 +136,81 @@ TEST(QuantisedRows, WhatIsNotFiniteShowsAndWhatIsTinyIsZero) {
     }
 }
 
+// Of one tile of T rows, in bfloat16.
+std::vector<uint16_t> rounded(const Bf16Kernel& k, const std::vector<float>& x, int64_t T, int64_t K) {
+  std::vector<uint16_t> rows(static_cast<size_t>(T * K));
+  for (int64_t t = 0; t < T; ++t) k.round_row(x.data() + t * K, K, rows.data() + t * kPackedBlock, T * kPackedBlock);
+  return rows;
+}
+
+TEST(PackedBf16, RoundsAsEverybody) {
+  std::vector<float> x = random_floats(96, 81);
+  x[0] = 0;
+  x[1] = -0.0f;
+  x[2] = INFINITY;
+  x[3] = 0x1.01p0f;  // ties
+  x[4] = 0x1.03p0f;
+  x[5] = -3.4e38f;  // becomes infinite
+  for (const Bf16Kernel* k : runnable_bf16_kernels()) {
+    const std::vector<uint16_t> rows = rounded(*k, x, 1, 96);
+    for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(rows[i], f32_to_bf16(x[i])) << i;
+    x[7] = NAN;
+    EXPECT_TRUE(std::isnan(bf16_to_f32(rounded(*k, x, 1, 96)[7])));
+  }
+}
+
+// The instruction against its definition, bit for bit: any number of strips and rows, and numbers of any size.
+TEST(PackedBf16, HasTheBitsOfItsDefinition) {
+  for (const Bf16Kernel* k : runnable_bf16_kernels())
+    for (const int64_t rows : {5, 8, 21, 32, 77})
+      for (const int64_t T : {1, 2, 3, 5, 8, 12, 13, 25, 64})
+        for (const double size : {1.0, 1e-19, 1e18}) {
+          SCOPED_TRACE(fmt::format("{} rows, T {}, size {}", rows, T, size));
+          const int64_t K = 224;
+          PackedWeight w(DType::bf16, rows, K, 83);
+          std::vector<float> x = random_floats(T * K, 84);
+          for (float& value : x) value *= static_cast<float>(size);
+          const std::vector<uint16_t> in = rounded(*k, x, T, K);
+          const int64_t stride = n_strips(rows) * kStripRows + 3;
+          std::vector<float> got(static_cast<size_t>(T * stride), -1), want = got;
+          k->product(w.w.packed, n_strips(rows), K, in.data(), T, got.data(), stride);
+          ref::packed_bf16_product(w.w.packed, n_strips(rows), K, in.data(), T, want.data(), stride);
+          ASSERT_EQ(got, want);
+        }
+}
+
+// |y - <w, x>| <= 2^-8 of the sum of |w x|, by how activations are rounded, and float roundings of sums.
+TEST(PackedBf16, IsAsExactAsBfloat16) {
+  const int64_t N = 11, K = 768, T = 5;
+  const PackedWeight w(DType::bf16, N, K, 85);
+  const std::vector<float> x = random_floats(T * K, 86);
+  std::vector<uint16_t> in(x.size());
+  for (int64_t t = 0; t < T; ++t)
+    for (int64_t i = 0; i < K; ++i)
+      in[static_cast<size_t>((i / 32 * T + t) * 32 + i % 32)] = f32_to_bf16(x[static_cast<size_t>(t * K + i)]);
+  std::vector<float> y(static_cast<size_t>(T * 16)), row(static_cast<size_t>(K));
+  ref::packed_bf16_product(w.w.packed, 2, K, in.data(), T, y.data(), 16);
+  for (int64_t n = 0; n < N; ++n) {
+    decode_row(w.w, n, row.data());
+    for (int64_t t = 0; t < T; ++t) {
+      double exact = 0, size = 0;
+      for (int64_t i = 0; i < K; ++i) {
+        const double product = static_cast<double>(row[static_cast<size_t>(i)]) * x[static_cast<size_t>(t * K + i)];
+        exact += product;
+        size += std::abs(product);
+      }
+      ASSERT_LE(std::abs(y[static_cast<size_t>(t * 16 + n)] - exact),
+                (0x1p-8 + static_cast<double>(K) * kEpsF32) * size);
+    }
+  }
+}
+
+// Those that this CPU packs.
+std::vector<DType> types_here(std::vector<DType> types) {
+  std::erase_if(types, [](DType type) { return row_form(type) == RowForm::bf16 && bf16_kernel() == nullptr; });
+  return types;
+}
+
 ThreadPool pool_of(int threads, int n_nodes) {
   return ThreadPool(threads, choose_numa(std::to_string(n_nodes), usable_cpus()));
 }
@@ -148,7 +224,7 @@ std::vector<float> linear(int threads, const std::vector<float>& x, int64_t T, c
 }
 
 TEST(PackedLinear, SameBitsForAnyThreadsAndNeighbours) {
-  for (const DType type : {DType::q4_0, DType::q6_k, DType::q8_0}) {
+  for (const DType type : types_here({DType::q4_0, DType::q6_k, DType::q8_0, DType::bf16})) {
     const int64_t N = 1003, K = 512, T = 131;  // two tiles and a half, a strip of three rows
     const PackedWeight w(type, N, K, 51);
     const std::vector<float> x = random_floats(T * K, 52);
@@ -180,7 +256,8 @@ TEST(GatedJobs, SameBitsForAnyMemoryNodes) {
   const auto codes = [&](int threads, int n_nodes) {
     ThreadPool pool = pool_of(threads, n_nodes);
     Arena arena;
-    const QuantisedTiles in = plan_tiles(arena, std::array{T}, K), out = plan_tiles(arena, std::array{T}, F);
+    const QuantisedTiles in = plan_tiles(arena, std::array{T}, K, RowForm::bytes),
+                         out = plan_tiles(arena, std::array{T}, F, RowForm::bytes);
     quantise(pool, mat(x, T, K), {}, in);
     run_gated_matmuls(pool, std::array{GatedMatmul{in[0].rows, &gate.w, &up.w, out[0].rows}});
     return std::vector<int8_t>(out[0].rows.codes, out[0].rows.codes + T * F);
@@ -190,32 +267,44 @@ TEST(GatedJobs, SameBitsForAnyMemoryNodes) {
     for (const int threads : {2, 3, 5}) EXPECT_EQ(codes(threads, n_nodes), want) << n_nodes << ' ' << threads;
 }
 
-// Gate, up and the activation in one section: what the three steps give one by one.
+// Gate, up and the activation in one section: what the three steps give one by one, in either form.
 TEST(GatedJobs, EqualTheirParts) {
   const int64_t F = 96, K = 256, T = 70;
-  const PackedWeight gate(DType::q4_0, F, K, 61), up(DType::q4_k, F, K, 62);
   const std::vector<float> x = random_floats(T * K, 63);
   ThreadPool pool(2);
   Arena arena;
   const std::array counts{T};
-  const QuantisedTiles in = plan_tiles(arena, counts, K), out = plan_tiles(arena, counts, F),
-                       want = plan_tiles(arena, counts, F);
-  quantise(pool, mat(x, T, K), {}, in);
-  std::vector<GatedMatmul> jobs;
-  for (size_t i = 0; i < in.size(); ++i) jobs.push_back({in[i].rows, &gate.w, &up.w, out[i].rows});
-  run_gated_matmuls(pool, jobs);
+  const auto test = [&](DType gate_type, DType up_type, RowForm out_form) {
+    const PackedWeight gate(gate_type, F, K, 61), up(up_type, F, K, 62);
+    const QuantisedTiles in = plan_tiles(arena, counts, K, row_form(gate_type)),
+                         out = plan_tiles(arena, counts, F, out_form), want = plan_tiles(arena, counts, F, out_form);
+    quantise(pool, mat(x, T, K), {}, in);
+    std::vector<GatedMatmul> jobs;
+    for (size_t i = 0; i < in.size(); ++i) jobs.push_back({in[i].rows, &gate.w, &up.w, out[i].rows});
+    run_gated_matmuls(pool, jobs);
 
-  std::vector<float> g = linear(1, x, T, gate.w);
-  const std::vector<float> u = linear(1, x, T, up.w);
-  kernels().swiglu_row(g.data(), u.data(), T * F, g.data());
-  quantise(pool, mat(g, T, F), {}, want);
-  ASSERT_EQ(out.size(), 2u);
-  for (size_t i = 0; i < out.size(); ++i) {
-    const int64_t n = out[i].rows.n;
-    EXPECT_TRUE(std::equal(out[i].rows.codes, out[i].rows.codes + n * F, want[i].rows.codes));
-    const int64_t sums = n * F / kPackedBlock;
-    EXPECT_TRUE(std::equal(out[i].rows.sums, out[i].rows.sums + sums, want[i].rows.sums));
-  }
+    std::vector<float> g = linear(1, x, T, gate.w);
+    const std::vector<float> u = linear(1, x, T, up.w);
+    kernels().swiglu_row(g.data(), u.data(), T * F, g.data());
+    quantise(pool, mat(g, T, F), {}, want);
+    ASSERT_EQ(out.size(), 2u);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const QuantisedRows &got = out[i].rows, &same = want[i].rows;
+      ASSERT_EQ(got.form(), out_form);
+      const int64_t n = got.n * F, sums = n / kPackedBlock;
+      if (out_form == RowForm::bf16) {
+        EXPECT_TRUE(std::equal(got.bf16, got.bf16 + n, same.bf16));
+      } else {
+        EXPECT_TRUE(std::equal(got.codes, got.codes + n, same.codes));
+        EXPECT_TRUE(std::equal(got.sums, got.sums + sums, same.sums));
+      }
+    }
+  };
+  test(DType::q4_0, DType::q4_k, RowForm::bytes);
+  if (bf16_kernel() == nullptr) return;
+  test(DType::bf16, DType::bf16, RowForm::bf16);
+  test(DType::bf16, DType::bf16, RowForm::bytes);
+  test(DType::q8_0, DType::q8_0, RowForm::bf16);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ MAY_NEED = re.compile(r"(mem(cpy|set|move|cmp)|__stack_chk_fail|__(asan|ubsan|ts
 
 
 # The first part of an object's name says what it defines in fathom::<the rest>.
-TABLES = {"": ["table"], "gemm_": ["gemm_f32", "gemm_bf16"], "int16_": ["int16"]}
+TABLES = {"": ["table"], "gemm_": ["gemm_f32", "gemm_bf16"], "int16_": ["int16"], "bf16_": ["bf16"]}
 BFLOAT16_ONLY = {"gemm_avx512_bf16", "gemm_amx"}
 
 

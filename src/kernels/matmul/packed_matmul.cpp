@@ -12,8 +12,9 @@ namespace fathom {
 namespace {
 
 // From so many rows of activations on a product is limited by its multiply-adds, below by reading the weights (two
-// cores of a Zen 4, q4_0: 33 GB/s are read, and the kernel takes 36 with five rows from the cache and 31 with six).
-constexpr int64_t kManyRows = 6;
+// cores of a Zen 4, where 33 GB/s are read: from the cache the kernel takes 36 of q4_0 with five rows and 31 with six,
+// and of bfloat16 39 with twelve).
+constexpr int64_t many_rows(RowForm form) noexcept { return form == RowForm::bf16 ? 14 : 6; }
 
 void add(PackedSchedule& section, const PackedMatmul& job) { section.add(job.x.n, *job.w); }
 void add(PackedSchedule& section, const GatedMatmul& job) { section.add(job.x.n, *job.gate, job.up); }
@@ -44,7 +45,7 @@ void run_queues(ThreadPool& pool, std::span<const Job> jobs, Compute compute) {
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t l, size_t r) { return jobs[l].x.n > jobs[r].x.n; });
   for (const size_t job : order) {
-    Queue& q = queues[jobs[job].x.n >= kManyRows ? 0 : 1];
+    Queue& q = queues[jobs[job].x.n >= many_rows(jobs[job].x.form()) ? 0 : 1];
     q.jobs.push_back(job);
     add(q.section, jobs[job]);
   }
@@ -72,21 +73,39 @@ void run_jobs(ThreadPool& pool, std::span<const Job> jobs, Body body) {
   section.for_each_span(0, n, compute);
 }
 
-void check_weight(const Weight& w, int64_t cols) noexcept {
-  check(w.packed != nullptr && w.cols == cols, "a packed weight, as wide as the activations");
+void check_weight(const Weight& w, int64_t cols, RowForm form) noexcept {
+  check(w.packed != nullptr && w.cols == cols && row_form(w.dtype) == form,
+        "a packed weight, as wide as the activations and for their form");
+}
+
+// Rounds n numbers, a multiple of kPackedBlock, into row t of a tile from block `block` on.
+void round_into(const KernelTable& k, const float* x, int64_t n, const QuantisedRows& tile, int64_t block, int64_t t) {
+  const int64_t at = block * tile.n + t, stride = tile.n * kPackedBlock;
+  if (tile.form() == RowForm::bf16)
+    bf16_kernel()->round_row(x, n, tile.bf16 + at * kPackedBlock, stride);
+  else
+    k.quantise_row(x, n, tile.codes + at * kPackedBlock, stride, tile.sums + at, tile.n);
+}
+
+// Whole strips of w, from `packed` on.
+void multiply_whole(const KernelTable& k, const Weight& w, const std::byte* packed, int64_t n, const QuantisedRows& x,
+                    float* y, int64_t stride) {
+  if (x.form() == RowForm::bf16)
+    bf16_kernel()->product(packed, n, x.cols, x.bf16, x.n, y, stride);
+  else
+    k.packed_product[static_cast<size_t>(w.dtype)](packed, n, x.cols, x.codes, x.sums, x.n, y, stride);
 }
 
 // y[t * stride + i] for row i of strips [first, first + n) as far as they exist.
 void multiply_strips(const KernelTable& k, const Weight& w, int64_t first, int64_t n, const QuantisedRows& x, float* y,
                      int64_t stride) {
-  const PackedProductFn product = k.packed_product[static_cast<size_t>(w.dtype)];
   const std::byte* packed = w.packed + first * strip_bytes(w.dtype, w.cols);
   const int64_t rows = std::min(n * kStripRows, w.rows - first * kStripRows), whole = rows / kStripRows;
-  if (whole > 0) product(packed, whole, x.cols, x.codes, x.sums, x.n, y, stride);
+  if (whole > 0) multiply_whole(k, w, packed, whole, x, y, stride);
   const int64_t rest = rows - whole * kStripRows;
   if (rest <= 0) return;
   alignas(64) float last[QuantisedRows::kMaxRows * kStripRows];
-  product(packed + whole * strip_bytes(w.dtype, w.cols), 1, x.cols, x.codes, x.sums, x.n, last, kStripRows);
+  multiply_whole(k, w, packed + whole * strip_bytes(w.dtype, w.cols), 1, x, last, kStripRows);
   for (int64_t t = 0; t < x.n; ++t) std::copy_n(last + t * kStripRows, rest, y + t * stride + whole * kStripRows);
 }
 
@@ -100,11 +119,7 @@ void gated_blocks(const KernelTable& k, const GatedMatmul& job, int64_t begin, i
     multiply_strips(k, *job.gate, block * kTaskStrips, width / kStripRows, job.x, gate, width);
     multiply_strips(k, *job.up, block * kTaskStrips, width / kStripRows, job.x, up, width);
     k.swiglu_row(gate, up, job.x.n * width, gate);
-    for (int64_t t = 0; t < job.x.n; ++t) {
-      const int64_t at = block * job.y.n + t;
-      k.quantise_row(gate + t * width, width, job.y.codes + at * kPackedBlock, job.y.n * kPackedBlock, job.y.sums + at,
-                     job.y.n);
-    }
+    for (int64_t t = 0; t < job.x.n; ++t) round_into(k, gate + t * width, width, job.y, block, t);
   }
 }
 
@@ -112,7 +127,7 @@ void gated_blocks(const KernelTable& k, const GatedMatmul& job, int64_t begin, i
 
 void run_packed_matmuls(ThreadPool& pool, std::span<const PackedMatmul> jobs) {
   for (const PackedMatmul& j : jobs) {
-    check_weight(*j.w, j.x.cols);
+    check_weight(*j.w, j.x.cols, j.x.form());
     check(j.y.rows == j.x.n && j.y.cols == j.w->rows, "packed matmul: y (n, rows of w)");
   }
   const KernelTable& k = kernels();
@@ -124,8 +139,8 @@ void run_packed_matmuls(ThreadPool& pool, std::span<const PackedMatmul> jobs) {
 
 void run_gated_matmuls(ThreadPool& pool, std::span<const GatedMatmul> jobs) {
   for (const GatedMatmul& j : jobs) {
-    check_weight(*j.gate, j.x.cols);
-    check_weight(*j.up, j.x.cols);
+    check_weight(*j.gate, j.x.cols, j.x.form());
+    check_weight(*j.up, j.x.cols, j.x.form());
     check(j.gate->rows == j.y.cols && j.up->rows == j.y.cols && j.y.n == j.x.n && j.y.cols % kPackedBlock == 0,
           "gated job: y (n, rows of gate and of up), whole blocks");
   }
@@ -133,13 +148,19 @@ void run_gated_matmuls(ThreadPool& pool, std::span<const GatedMatmul> jobs) {
   run_jobs(pool, jobs, [&](const GatedMatmul& j, int64_t begin, int64_t end) { gated_blocks(k, j, begin, end); });
 }
 
-QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t cols) {
+QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t cols, RowForm form) {
   check(cols % kPackedBlock == 0, "activations of whole blocks");
   int64_t rows = 0;
   for (const int64_t count : counts) rows += count;
+  const bool bf16 = form == RowForm::bf16;
   const int64_t sums_per_row = cols / kPackedBlock;
-  auto* codes = arena.take<int8_t>(rows * cols);
-  auto* sums = arena.take<BlockSums>(rows * sums_per_row);
+  auto* words = bf16 ? arena.take<uint16_t>(rows * cols) : nullptr;
+  auto* codes = bf16 ? nullptr : arena.take<int8_t>(rows * cols);
+  auto* sums = bf16 ? nullptr : arena.take<BlockSums>(rows * sums_per_row);
+  const auto tile = [&](int64_t first, int64_t n) -> QuantisedRows {
+    if (bf16) return {.n = n, .cols = cols, .bf16 = words + first * cols};
+    return {.n = n, .cols = cols, .codes = codes + first * cols, .sums = sums + first * sums_per_row};
+  };
   QuantisedTiles tiles;
   int64_t row = 0;
   for (int64_t g = 0; g < std::ssize(counts); ++g) {
@@ -147,7 +168,7 @@ QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t
     const int64_t n_tiles = (count + QuantisedRows::kMaxRows - 1) / QuantisedRows::kMaxRows;
     for (int64_t i = 0; i < n_tiles; ++i) {
       const int64_t n = count * (i + 1) / n_tiles - count * i / n_tiles;
-      tiles.push_back({{n, cols, codes + row * cols, sums + row * sums_per_row}, row, g});
+      tiles.push_back({tile(row, n), row, g});
       row += n;
     }
   }
@@ -162,8 +183,7 @@ void quantise(ThreadPool& pool, MatView<const float> x, std::span<const int32_t>
       const QuantisedRows& q = tile.rows;
       for (int64_t t = 0; t < q.n; ++t) {
         const int64_t row = tile.first + t;
-        k.quantise_row(x.row(source.empty() ? row : source[static_cast<size_t>(row)]), q.cols,
-                       q.codes + t * kPackedBlock, q.n * kPackedBlock, q.sums + t, q.n);
+        round_into(k, x.row(source.empty() ? row : source[static_cast<size_t>(row)]), q.cols, q, 0, t);
       }
     }
   });
@@ -171,7 +191,7 @@ void quantise(ThreadPool& pool, MatView<const float> x, std::span<const int32_t>
 
 void packed_linear(ThreadPool& pool, Arena& arena, MatView<const float> x, std::span<const PackedOutput> outputs) {
   Arena::Scope scope(arena);
-  const QuantisedTiles tiles = plan_tiles(arena, std::array{x.rows}, x.cols);
+  const QuantisedTiles tiles = plan_tiles(arena, std::array{x.rows}, x.cols, row_form(outputs.front().w->dtype));
   quantise(pool, x, {}, tiles);
   std::vector<PackedMatmul> jobs;
   for (const QuantisedTile& t : tiles)
@@ -180,17 +200,22 @@ void packed_linear(ThreadPool& pool, Arena& arena, MatView<const float> x, std::
 }
 
 void packed_linear_serial(MatView<const float> x, const Weight& w, MatView<float> y) noexcept {
-  check_weight(w, x.cols);
+  const RowForm form = row_form(w.dtype);
+  check_weight(w, x.cols, form);
   check(x.cols <= kSerialCols && y.rows == x.rows && y.cols == w.rows, "packed_linear_serial: y (T, rows of w)");
   const KernelTable& k = kernels();
-  alignas(64) int8_t codes[kSerialCols];
+  alignas(64) std::byte words[kSerialCols * 2];  // codes, or numbers of bfloat16
   alignas(64) BlockSums sums[kSerialCols / kPackedBlock];
   const int64_t most = std::min(QuantisedRows::kMaxRows, kSerialCols / x.cols);
   for (int64_t first = 0; first < x.rows; first += most) {
     const int64_t n = std::min(most, x.rows - first);
-    for (int64_t t = 0; t < n; ++t)
-      k.quantise_row(x.row(first + t), x.cols, codes + t * kPackedBlock, n * kPackedBlock, sums + t, n);
-    multiply_strips(k, w, 0, n_strips(w.rows), {n, x.cols, codes, sums}, y.row(first), y.stride);
+    QuantisedRows tile{.n = n, .cols = x.cols};
+    if (form == RowForm::bf16)
+      tile.bf16 = reinterpret_cast<uint16_t*>(words);
+    else
+      tile.codes = reinterpret_cast<int8_t*>(words), tile.sums = sums;
+    for (int64_t t = 0; t < n; ++t) round_into(k, x.row(first + t), x.cols, tile, 0, t);
+    multiply_strips(k, w, 0, n_strips(w.rows), tile, y.row(first), y.stride);
   }
 }
 

@@ -1,5 +1,6 @@
-// Matmuls with packed weights (kernels/packed_weight.h). Activations are rounded to 8 bits once for all matmuls that
-// read them, and all matmuls of a step that need none of each other's results run in one parallel section.
+// Matmuls with packed weights (kernels/packed_weight.h). Activations are rounded, to 8 bits or to bfloat16 as the
+// weight wants them (RowForm), once for all matmuls that read them, and all matmuls of a step that need none of each
+// other's results run in one parallel section.
 //
 // The bits are the same for any number of threads, any neighbours and any cut into tiles: an output depends on its row
 // of activations and its row of weights alone. Shapes are checked (check()); throws nothing but std::bad_alloc.
@@ -13,7 +14,7 @@
 
 namespace fathom {
 
-// y (n, w.rows) = x w^T for one tile of activations x.
+// y (n, w.rows) = x w^T for one tile of activations x, which has the form that w wants.
 struct PackedMatmul {
   QuantisedRows x;
   const Weight* w = nullptr;
@@ -21,7 +22,8 @@ struct PackedMatmul {
 };
 void run_packed_matmuls(ThreadPool& pool, std::span<const PackedMatmul> jobs);
 
-// y = silu(x gate^T) * (x up^T), rounded to 8 bits for the matmul that reads it. gate.rows a multiple of kPackedBlock.
+// y = silu(x gate^T) * (x up^T), rounded to the form that y has for the matmul that reads it. gate and up want one
+// form; gate.rows a multiple of kPackedBlock.
 struct GatedMatmul {
   QuantisedRows x;
   const Weight *gate = nullptr, *up = nullptr;
@@ -36,14 +38,15 @@ struct QuantisedTile {
 };
 using QuantisedTiles = std::vector<QuantisedTile>;
 
-// Allocates tiles for counts[g] rows of each group g. A tile has rows of one group; the tiles of a group are of nearly
-// equal size.
-QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t cols);
+// Allocates tiles of that form for counts[g] rows of each group g. A tile has rows of one group; the tiles of a group
+// are of nearly equal size.
+QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t cols, RowForm form);
 
 // Rounds rows of x into the tiles: row i of the tiles is x.row(source[i]), or x.row(i) where `source` is empty.
 void quantise(ThreadPool& pool, MatView<const float> x, std::span<const int32_t> source, const QuantisedTiles& into);
 
-// y (T, w.rows) = x w^T for each of several weights, x (T, K) rounded once. Scratch from the arena.
+// y (T, w.rows) = x w^T for each of several weights, which want one form: x (T, K) is rounded once. Scratch from the
+// arena.
 struct PackedOutput {
   const Weight* w = nullptr;
   MatView<float> y;

@@ -133,4 +133,29 @@ void packed_product(const std::byte* packed, int64_t n_strips, int64_t cols, con
     one_strip_product<dtype>(packed + p * strip_bytes(dtype, cols), cols, codes, sums, n, y + p * kStripRows, y_stride);
 }
 
+// Of weights of bfloat16 (Bf16Kernel): numbers below 2^-126 count as zero, in what is multiplied and in what is summed.
+inline float normal_or_zero(float f) noexcept { return std::fabs(f) < 0x1p-126f ? 0.0f : f; }
+
+inline void packed_bf16_product(const std::byte* packed, int64_t n_strips, int64_t cols, const uint16_t* x, int64_t n,
+                                float* y, int64_t y_stride) noexcept {
+  const auto number = [](const void* p) {
+    uint16_t half;
+    std::memcpy(&half, p, sizeof half);
+    return normal_or_zero(bf16_to_f32(half));
+  };
+  for (int64_t r = 0; r < n_strips * kStripRows; ++r) {
+    const std::byte* strip = packed + r / kStripRows * strip_bytes(DType::bf16, cols);
+    for (int64_t t = 0; t < n; ++t) {
+      float sum = 0;
+      for (int64_t i = 0; i < cols; ++i) {
+        const int64_t column = i ^ 1;  // the second of a pair comes first
+        const std::byte* w = strip + (column / 2 * kStripRows + r % kStripRows) * 4 + column % 2 * 2;
+        const uint16_t* a = x + (column / kPackedBlock * n + t) * kPackedBlock + column % kPackedBlock;
+        sum = normal_or_zero(std::fma(number(w), number(a), sum));
+      }
+      y[t * y_stride + r] = sum;
+    }
+  }
+}
+
 }  // namespace fathom::ref

@@ -44,7 +44,7 @@ void axpy_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x,
 
 template <DType dtype>
 constexpr PackedProductFn packed_product_of() noexcept {
-  if constexpr (packed_format(dtype).has_value())
+  if constexpr (packed_format(dtype).has_value() && row_form(dtype) == RowForm::bytes)
     return packed_product<dtype>;
   else
     return nullptr;

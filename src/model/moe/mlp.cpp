@@ -28,8 +28,8 @@ namespace {
 
 void packed_mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y) {
   const std::array counts{x.rows};
-  const QuantisedTiles tiles = plan_tiles(ctx.arena, counts, x.cols),
-                       act = plan_tiles(ctx.arena, counts, w.gate_proj.rows);
+  const QuantisedTiles tiles = plan_tiles(ctx.arena, counts, x.cols, row_form(w.gate_proj.dtype)),
+                       act = plan_tiles(ctx.arena, counts, w.gate_proj.rows, row_form(w.down_proj.dtype));
   quantise(ctx.pool, x, {}, tiles);
   PackedMlps layer;
   for (size_t i = 0; i < tiles.size(); ++i) layer.add(w, tiles[i].rows, act[i], y);
@@ -50,7 +50,7 @@ void PackedMlps::run(ThreadPool& pool) const {
 
 bool uses_packed(const Context& ctx, const MlpWeights& w) noexcept {
   return uses_packed(ctx, w.gate_proj) && uses_packed(ctx, w.up_proj) && uses_packed(ctx, w.down_proj) &&
-         w.gate_proj.rows % kPackedBlock == 0;
+         row_form(w.gate_proj.dtype) == row_form(w.up_proj.dtype) && w.gate_proj.rows % kPackedBlock == 0;
 }
 
 void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved) {

@@ -12,7 +12,8 @@ MlpSaved allocate_mlp_saved(Context& ctx, int64_t T, int64_t width);
 // x (T, D) read, y (T, D) written. saved: from allocate_mlp_saved, or nullptr.
 void mlp_forward(Context& ctx, const MlpWeights& w, MatView<const float> x, MatView<float> y, MlpSaved* saved);
 
-// Whether its three products run over packed weights (kernels/matmul/packed_matmul.h).
+// Whether its three products run over packed weights (kernels/matmul/packed_matmul.h), gate and up over rows of one
+// form.
 bool uses_packed(const Context& ctx, const MlpWeights& w) noexcept;
 
 // Feed-forward layers over packed weights that run together: gate, up and the activation of all in one section, down of
