@@ -62,8 +62,7 @@ class Builder {
     for (const auto& [at, numbers] : batches) {
       if (numbers.size() < 2 && at != batches.begin()->first) continue;
       const auto batch = [at = at](const Work& w) { return w.kind == WorkKind::decode && w.depth == at; };
-      Panel by_number = panel(fmt::format("decode{}, tokens/s of all sequences, against their number",
-                                          at > 0 ? fmt::format(" after {}", at) : ""));
+      Panel by_number = panel(at > 0 ? fmt::format("tokens/s by batch, after {}", at) : "tokens/s by batch");
       by_number.logarithmic_x = true;
       curve(std::move(by_number), *run, batch, sequences);
     }

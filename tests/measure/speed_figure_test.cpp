@@ -54,7 +54,7 @@ TEST(SpeedFigure, LimitsAreDrawnBesideAndBatchesByDepth) {
   const Figure f = speed_figure({{"fathom", r}});
   ASSERT_EQ(f.panels.size(), 4u);
   const Panel& deep = f.panels[3];
-  EXPECT_EQ(deep.title, "decode after 100, tokens/s of all sequences, against their number");
+  EXPECT_EQ(deep.title, "tokens/s by batch, after 100");
   EXPECT_TRUE(deep.logarithmic_x);
   ASSERT_EQ(deep.curves.size(), 2u);  // measured and its limit; the peer has one number of sequences there
   EXPECT_TRUE(deep.curves[1].dashed);
