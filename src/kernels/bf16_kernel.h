@@ -9,8 +9,8 @@
 namespace fathom {
 
 struct Bf16Kernel {
-  // n elements of x, a multiple of 32, rounded to nearest, ties to even; a magnitude below 2^-126 may become zero.
-  // Block b of 32 to out + b * stride.
+  // n elements of x, a multiple of 32, rounded to nearest, ties to even; a magnitude below 2^-126 may become zero, NaN
+  // stays NaN. Block b of 32 to out + b * stride.
   void (*round_row)(const float* x, int64_t n, uint16_t* out, int64_t stride) noexcept;
 
   // y[t * y_stride + r] = <row r of the strips, row t of the activations>, r < 8 n_strips, t < n <= 64, cols a multiple

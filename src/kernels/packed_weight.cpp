@@ -141,10 +141,8 @@ void pack_bf16(const Weight& w, int64_t strip, uint8_t* out) {
 
 }  // namespace
 
-bool can_be_packed(const Weight& w) {
-  const auto format = packed_format(w.dtype);
-  return format && w.cols % (kPackedBlock * format->blocks) == 0 &&
-         (row_form(w.dtype) == RowForm::bytes || bf16_kernel() != nullptr);
+bool can_be_packed(const Weight& w) noexcept {
+  return has_packed_form(w) && (row_form(w.dtype) == RowForm::bytes || bf16_kernel() != nullptr);
 }
 
 void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept {

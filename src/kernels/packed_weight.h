@@ -1,7 +1,7 @@
 // Packed weights: weights laid out for fast matmuls, eight rows side by side, which are called a strip.
 //
 // Packing moves the codes of a weight and changes none, so a strip means what its rows mean (quant/decode.h). There is
-// one layout for every instruction set: a register of 32 bytes holds four columns of eight rows, and no sum crosses
+// one layout for every instruction set: a register of 32 bytes holds four codes of eight rows, and no sum crosses
 // lanes. For each block of 32 columns:
 //     codes   [part][row][4 columns], where part p holds columns 4p .. 4p+3.
 //             4 bits: parts p and p + 4 share a byte, 32 bytes for p = 0 .. 3.
@@ -14,7 +14,7 @@
 //     q4_k q5_k        d, dmin (half), the 12 bytes of scales and mins
 //     q6_k             d (half), the 16 scales (int8)
 // Weights of bfloat16 have no scales, and parts of two columns: [column / 2][row][2 columns].
-// A packed weight takes as many bytes as in the file, but for rows that fill up the last strip, whose scales are zero.
+// A packed weight takes as many bytes as in the file, but for rows that fill up the last strip, which are zero.
 //
 // The matmul of a quantised one (KernelTable::packed_product) takes activations of 8 bits, in blocks of 32 with one
 // scale each; that of bfloat16 (Bf16Kernel) takes them in bfloat16.
@@ -72,9 +72,13 @@ constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
 enum class RowForm : uint8_t { bytes, bf16 };
 constexpr RowForm row_form(DType dtype) noexcept { return dtype == DType::bf16 ? RowForm::bf16 : RowForm::bytes; }
 
-// Whether this process has a fast kernel for the packed form of w: those of bfloat16 only where the CPU multiplies it
-// faster than float32.
-bool can_be_packed(const Weight& w);
+// Whether there is a packed form of w; and whether this process has a fast kernel for it, which for bfloat16 is so only
+// where the CPU multiplies it faster than float32.
+constexpr bool has_packed_form(const Weight& w) noexcept {
+  const auto format = packed_format(w.dtype);
+  return format && w.cols % (kPackedBlock * format->blocks) == 0;
+}
+bool can_be_packed(const Weight& w) noexcept;
 
 // Bytes of one strip; the type must be one that is packed.
 constexpr int64_t strip_bytes(DType dtype, int64_t cols) noexcept {

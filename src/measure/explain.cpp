@@ -38,7 +38,8 @@ std::string form_of(const LoadedEngine& loaded, const Work& w, bool fast) {
   const Engine& engine = loaded.engine;
   const ModelConfig& config = engine.config();
   const MlaCosts& costs = engine.costs();
-  const bool packed = loaded.weights.packed_bytes() > 0;
+  const auto* latent = std::get_if<MlaWeights>(&loaded.weights.weights().layers.front().self_attn);
+  const bool packed = latent != nullptr && latent->fold_key.packed != nullptr;
   const int64_t n = w.kind == WorkKind::prefill ? std::min(engine.chunk_tokens(), w.tokens) : 1;
   const MlaForm form =
       fast ? cheaper_int16_form(config, costs, packed, w.depth, n) : cheaper_mla_form(config, {w.depth, n});

@@ -23,7 +23,8 @@ std::vector<Point> points_of(const EngineRun& run, const Wanted& wanted, const X
 // Tokens a second of a work that does nothing but read what it must, or multiply, whichever takes longer, at the limits
 // that were measured beside it. NaN where these are not known.
 double most_tokens_per_second(const EngineRun& run, size_t i) {
-  if (!run.limits || i >= run.costs.size()) return std::numeric_limits<double>::quiet_NaN();
+  if (!run.limits || i >= run.costs.size() || run.limits->read_bytes_per_second <= 0)
+    return std::numeric_limits<double>::quiet_NaN();
   const MachineLimits& limits = *run.limits;
   const double operations = limits.int8_ops_per_second > 0 ? limits.int8_ops_per_second : limits.fp32_flops_per_second;
   const Cost cost = sum_of(run.costs[i]);
@@ -88,7 +89,7 @@ class Builder {
     const auto most = [&](size_t i) { return most_tokens_per_second(run, i); };
     panel->curves.push_back({.color = color_, .dashed = true, .points = points_of(run, wanted, x, most)});
     panel->solid_means = "measured";
-    panel->dashed_means = "limit";
+    panel->dashed_means = run.limits->int8_ops_per_second > 0 ? "limit (int8)" : "limit (fp32)";
   }
 
   Figure figure_;

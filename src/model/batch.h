@@ -36,9 +36,9 @@ constexpr StepSize piece_of(int64_t position, int64_t prompt_tokens) noexcept {
   return {first, std::min(kPieceTokens, prompt_tokens - first)};
 }
 
-// Whether tokens that attend as such a step are multiplied with weights of bfloat16 by kernels that are made for many
-// rows (linear(), context.h). A function of that step alone, so that a token's bits do not depend on what runs beside
-// it.
+// Whether tokens that attend as such a step are multiplied with unpacked weights of bfloat16 by kernels that are made
+// for many rows (linear(), context.h). A function of that step alone, so that a token's bits do not depend on what runs
+// beside it.
 constexpr bool has_many_rows(StepSize size) noexcept { return size.n_new >= 64; }
 
 struct Batch {

@@ -14,9 +14,9 @@ class Numerics {
   // As exact, but every result that a bfloat16 framework would store (embedding, norm, linear, rotation, attention
   // output, residual) is rounded to bfloat16, so that logits can be compared with such a run.
   static constexpr Numerics bf16_reference() noexcept { return {Kind::bf16_reference, MatmulPrecision::f32}; }
-  // Inference, the fast one of `--arithmetic`: matmuls with a packed weight round each block of 32 activations to 8
-  // bits, and latent attention rounds its operands to 13 to 16 bits, which is less than such a weight, or a cache in
-  // bfloat16, has been rounded already.
+  // Inference, the fast one of `--arithmetic`: matmuls with a packed weight round activations to 8 bits in blocks
+  // of 32, or to bfloat16 where the weight is of that type, and latent attention rounds its operands to 13 to 16 bits,
+  // which is less than such a weight, or a cache in bfloat16, has been rounded already.
   static constexpr Numerics quantised() noexcept { return {Kind::quantised, MatmulPrecision::f32}; }
   // Many rows and weights of a plain type: matmuls and attention in large tiles, whose operands have this precision.
   static constexpr Numerics training(MatmulPrecision precision) noexcept { return {Kind::training, precision}; }

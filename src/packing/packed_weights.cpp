@@ -6,6 +6,7 @@
 #include "base/file/file.h"
 #include "base/machine/stripes.h"
 #include "base/round.h"
+#include "kernels/dispatch.h"
 #include "kernels/packed_weight.h"
 
 namespace fathom {
@@ -24,9 +25,14 @@ int part_of(const std::string& name) noexcept {
 }  // namespace
 
 std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights) {
+  return packable_weights(config, weights, bf16_kernel() != nullptr);
+}
+
+std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights, bool fast_bf16) {
   std::vector<NamedWeight> packed;
   const auto add = [&](const std::string& name, Weight& w) {
-    if (w.data != nullptr && w.rows > 1 && can_be_packed(w)) packed.push_back({name, &w});
+    const bool fast = fast_bf16 || row_form(w.dtype) == RowForm::bytes;
+    if (w.data != nullptr && w.rows > 1 && fast && has_packed_form(w)) packed.push_back({name, &w});
   };
   for_each_tensor(weights, config, [&](const std::string& name, Weight& w, const Shape&) {
     if (&w != &weights.embed_tokens && !name.ends_with("k_b_proj.weight")) add(name, w);

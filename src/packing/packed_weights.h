@@ -1,5 +1,5 @@
 // The weights of a model's matmuls in memory of their own, in huge pages where the system gives them, made once before
-// a run: those that can be packed repacked for the integer kernels (kernels/packed_weight.h), the others, if wanted, as
+// a run: those that can be packed repacked for fast kernels (kernels/packed_weight.h), the others, if wanted, as
 // they are.
 #pragma once
 #include <cstdint>
@@ -22,6 +22,8 @@ struct NamedWeight {
 // All of them, in the order of a forward pass. The embedding is looked up and k_b_proj read the other way round; a tied
 // head is packed for its products.
 std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights);
+// Those that another machine packs: one whose CPU multiplies bfloat16 fast, or not.
+std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights, bool fast_bf16);
 
 // The other matrices, which products read in the type of the file. In huge pages they are read 7 to 15 % faster than in
 // the file's pages of 4 KB, but copying takes a second for each gigabyte (docs/performance/packed-weights.md).

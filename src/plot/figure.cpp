@@ -161,7 +161,8 @@ class Drawer {
       right -= c_.text_width(*meaning, soft);
       c_.text(right, y, *meaning, soft);
       c_.line(right - 34, y - 4, right - 7, y - 4, {.color = kSoftText, .width = 2, .dashed = dashed});
-      if (dashed) c_.dot(right - 20, y - 4, 3, kSoftText);
+      const auto dotted = [dashed = dashed](const Curve& c) { return c.dashed == dashed && c.with_dots; };
+      if (std::ranges::any_of(p.curves, dotted)) c_.dot(right - 20, y - 4, 3, kSoftText);
       right -= 52;
     }
     const std::string text = fitted(p.title, right - area.x, bold);

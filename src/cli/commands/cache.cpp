@@ -43,9 +43,15 @@ std::string model_state(const PackedHeader& header, bool& usable) {
   if (!fs::exists(header.model, ignored)) return "its model is gone";
   try {
     Model model = load_model(header.model);
-    usable =
-        packed_fingerprint(model.source.get(), packable_weights(model.config, model.weights)) == header.fingerprint;
-    return usable ? "ready" : "its model has changed";
+    const auto is_of = [&](const std::vector<NamedWeight>& weights) {
+      return packed_fingerprint(model.source.get(), weights) == header.fingerprint;
+    };
+    usable = true;
+    if (is_of(packable_weights(model.config, model.weights))) return "ready";
+    for (const bool fast_bf16 : {false, true})
+      if (is_of(packable_weights(model.config, model.weights, fast_bf16))) return "ready, for other CPUs";
+    usable = false;
+    return "its model has changed";
   } catch (const Error&) {
     return "its model cannot be read";
   }

@@ -13,7 +13,7 @@ namespace {
 
 // From so many rows of activations on a product is limited by its multiply-adds, below by reading the weights (two
 // cores of a Zen 4, where 33 GB/s are read: from the cache the kernel takes 36 of q4_0 with five rows and 31 with six,
-// and of bfloat16 39 with twelve).
+// and of bfloat16 39 with twelve and 33 with fourteen).
 constexpr int64_t many_rows(RowForm form) noexcept { return form == RowForm::bf16 ? 14 : 6; }
 
 void add(PackedSchedule& section, const PackedMatmul& job) { section.add(job.x.n, *job.w); }

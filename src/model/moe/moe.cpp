@@ -83,14 +83,15 @@ void combine(Context& ctx, const MoeSaved& s, MatView<const float> out, MatView<
   });
 }
 
-// Whether all of them are, over rows of the same forms, so that what goes in is rounded once.
+// Whether all of them are, the routed ones over rows of the same forms.
 bool experts_packed(const Context& ctx, const MoeWeights& w) {
   const MlpWeights& first = w.experts[0];
   const auto has = [&](const MlpWeights& mlp) {
     return uses_packed(ctx, mlp) && row_form(mlp.gate_proj.dtype) == row_form(first.gate_proj.dtype) &&
            row_form(mlp.down_proj.dtype) == row_form(first.down_proj.dtype);
   };
-  return std::all_of(w.experts.begin(), w.experts.end(), has) && (!w.shared_experts.gate_proj || has(w.shared_experts));
+  return std::all_of(w.experts.begin(), w.experts.end(), has) &&
+         (!w.shared_experts.gate_proj || uses_packed(ctx, w.shared_experts));
 }
 
 // The outputs of the experts: rows of the dispatch, and of the shared experts those of x (none without them).
@@ -108,24 +109,27 @@ void run_packed_experts(Context& ctx, const MoeWeights& w, const Dispatch& d, Ma
   for (size_t e = 0; e + 1 < d.offsets.size(); ++e) counts.push_back(d.offsets[e + 1] - d.offsets[e]);
   const std::array one{x.rows};
   const bool single = x.rows == 1;
-  const MlpWeights& first = w.experts[0];
-  const RowForm form = row_form(first.gate_proj.dtype), act_form = row_form(first.down_proj.dtype);
-  QuantisedTiles whole, routed;
-  if (single || out.shared.rows > 0) {
-    whole = plan_tiles(ctx.arena, one, x.cols, form);
-    quantise(ctx.pool, x, {}, whole);
-  }
-  if (!single) {
-    routed = plan_tiles(ctx.arena, counts, x.cols, form);
-    quantise(ctx.pool, x, d.token, routed);
-  }
+  const MlpWeights &first = w.experts[0], &shared = w.shared_experts;
+  const RowForm form = row_form(first.gate_proj.dtype), shared_form = row_form(shared.gate_proj.dtype);
+  const auto rounded = [&](std::span<const int64_t> rows, std::span<const int32_t> source, RowForm as) {
+    QuantisedTiles tiles = plan_tiles(ctx.arena, rows, x.cols, as);
+    quantise(ctx.pool, x, source, tiles);
+    return tiles;
+  };
+  QuantisedTiles routed, whole;
+  if (out.shared.rows > 0) whole = rounded(one, {}, shared_form);
+  if (!single)
+    routed = rounded(counts, d.token, form);
+  else
+    routed = out.shared.rows > 0 && shared_form == form ? whole : rounded(one, {}, form);
   PackedMlps experts;
-  const QuantisedTiles act = plan_tiles(ctx.arena, counts, first.gate_proj.rows, act_form);
+  const QuantisedTiles act = plan_tiles(ctx.arena, counts, first.gate_proj.rows, row_form(first.down_proj.dtype));
   for (size_t i = 0; i < act.size(); ++i)
-    experts.add(w.experts[static_cast<size_t>(act[i].group)], (single ? whole[0] : routed[i]).rows, act[i], out.routed);
+    experts.add(w.experts[static_cast<size_t>(act[i].group)], routed[single ? 0 : i].rows, act[i], out.routed);
   if (out.shared.rows > 0) {
-    const QuantisedTiles shared_act = plan_tiles(ctx.arena, one, w.shared_experts.gate_proj.rows, act_form);
-    for (size_t i = 0; i < whole.size(); ++i) experts.add(w.shared_experts, whole[i].rows, shared_act[i], out.shared);
+    const QuantisedTiles shared_act =
+        plan_tiles(ctx.arena, one, shared.gate_proj.rows, row_form(shared.down_proj.dtype));
+    for (size_t i = 0; i < whole.size(); ++i) experts.add(shared, whole[i].rows, shared_act[i], out.shared);
   }
   experts.run(ctx.pool);
 }
