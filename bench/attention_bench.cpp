@@ -162,12 +162,15 @@ int main(int argc, char** argv) {
   for (const int64_t n_new : {2, 8, 32, 100}) bench::add(MlaForm::absorbed, CacheType::q16, 1, 4096, n_new);
   for (const int64_t sequences : {8, 32}) bench::add(MlaForm::absorbed, CacheType::q16, sequences, 1024, 1);
   for (const int64_t sequences : {1, 8, 32}) bench::add(MlaForm::absorbed, CacheType::q16, sequences, 64, 1, true);
+  for (const CacheType type : {CacheType::q16, CacheType::q8})
+    for (const int64_t past : {4096, 14336}) bench::add(MlaForm::absorbed, type, 1, past, 1, true);
   for (const int64_t n_new : {64, 128, 256}) {
     bench::add(MlaForm::absorbed, CacheType::q16, 1, 8192, n_new);
     bench::add(MlaForm::naive, CacheType::q16, 1, 8192, n_new);
   }
   bench::add(MlaForm::naive, CacheType::q16, 1, 0, 512);
   bench::add(MlaForm::naive, CacheType::q16, 1, 8192, 2048);
+  bench::add(MlaForm::naive, CacheType::q16, 1, 8192, 512, true);
   for (const bool packed : {true, false})
     for (const int64_t past : {512, 4096, 16384})
       for (const int64_t n_new : {48, 64, 96, 128, 144, 160, 192, 256, 512}) bench::add_choice(packed, past, n_new);

@@ -19,7 +19,7 @@
 namespace fathom {
 
 // One more whenever the numbers of older files say nothing about this program: other kernels, another measurement.
-inline constexpr int64_t kMachineVersion = 3;
+inline constexpr int64_t kMachineVersion = 4;
 inline constexpr const char* kMachineFileExtension = ".json";
 
 // What costs depend on.

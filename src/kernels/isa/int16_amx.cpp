@@ -474,15 +474,9 @@ void scale_sums(float* sums, int64_t n, const float* rescale) noexcept {
 }
 
 void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
-  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
-                second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
   for (int64_t i = 0; i < n; i += kColumns, sums += kColumns * kLanes)
-    for (int64_t l = 0; l < kLanes; ++l) {
-      const __m512i a = load_words(sums + l * kTile), b = load_words(sums + (kLanes + l) * kTile);
-      float* to = out + l * stride + i;
-      _mm512_mask_storeu_epi32(to, first_lanes(n - i), _mm512_permutex2var_epi64(a, first, b));
-      _mm512_mask_storeu_epi32(to + kTile, first_lanes(n - i - kTile), _mm512_permutex2var_epi64(a, second, b));
-    }
+    for (int64_t l = 0; l < kLanes; ++l)
+      store_columns(F32::load(sums + l * kTile), F32::load(sums + (kLanes + l) * kTile), n - i, out + l * stride + i);
 }
 
 // Four products of bytes for one of int16.

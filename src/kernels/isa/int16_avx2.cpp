@@ -12,8 +12,8 @@ namespace {
 #include "kernels/isa/body.inl"
 #include "kernels/isa/gemm_pack_avx2.inl"
 
-constexpr int kRows = 6;  // 6 x 2 sums, 2 vectors of b, a word of a, a product: all 16 registers
-constexpr int kFetched = 10;
+constexpr int kCells = 6;     // 6 x 2 sums, 2 vectors of queries, a word of keys, a product: all 16 registers
+constexpr int kSumLanes = 4;  // 4 x 2 sums, 2 vectors of values, a word of weights, a product
 
 using Ints = __m256i;
 struct Mask {
@@ -22,6 +22,10 @@ struct Mask {
 Ints load_words(const void* p) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 void store_words(Ints v, void* p) noexcept { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 Ints zero_words() noexcept { return _mm256_setzero_si256(); }
+Ints in_register(Ints a) noexcept {
+  asm("" : "+x"(a));
+  return a;
+}
 Ints all_words(uint32_t w) noexcept { return _mm256_set1_epi32(static_cast<int>(w)); }
 Ints add_products(Ints sum, Ints a, Ints b) noexcept { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
 F32 to_float(Ints i) noexcept { return {_mm256_cvtepi32_ps(i)}; }
@@ -93,61 +97,33 @@ float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
   return largest / top_prob;
 }
 
-void widen(const int8_t* bytes, int64_t n, int16_t* codes) noexcept {
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i), _mm256_cvtepi8_epi16(b));
-  }
-  for (; i < n; ++i) codes[i] = bytes[i];
+Ints load_wide(const std::byte* p) noexcept { return load_words(p); }
+Ints load_narrow(const std::byte* p) noexcept {
+  return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
-
-template <class Code>
-void interleave_rest(const Code* even, const Code* odd, int64_t first, int64_t n, uint32_t* words) noexcept {
-  for (int64_t i = first; i < n; ++i) {
-    const int second = odd == nullptr ? 0 : odd[i];
-    words[i] = (static_cast<uint32_t>(int{even[i]}) & 0xFFFFu) | static_cast<uint32_t>(second) << 16;
-  }
+Ints load_wide(const std::byte* p, int64_t n) noexcept {
+  alignas(32) std::byte part[32] = {};
+  __builtin_memcpy(part, p, static_cast<size_t>(2 * n));
+  return load_wide(part);
 }
-
-void interleave(const int16_t* even, const int16_t* odd, int64_t n, uint32_t* words) noexcept {
-  int64_t i = 0;
-  for (; odd != nullptr && i + 16 <= n; i += 16) {
-    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(even + i)),
-                  b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd + i));
-    const __m256i low = _mm256_unpacklo_epi16(a, b), high = _mm256_unpackhi_epi16(a, b);
-    store_words(_mm256_permute2x128_si256(low, high, 0x20), words + i);
-    store_words(_mm256_permute2x128_si256(low, high, 0x31), words + i + 8);
-  }
-  interleave_rest(even, odd, i, n, words);
+Ints load_narrow(const std::byte* p, int64_t n) noexcept {
+  alignas(16) std::byte part[16] = {};
+  __builtin_memcpy(part, p, static_cast<size_t>(n));
+  return load_narrow(part);
 }
+Ints interleave_low(Ints a, Ints b) noexcept { return _mm256_unpacklo_epi16(a, b); }
+Ints interleave_high(Ints a, Ints b) noexcept { return _mm256_unpackhi_epi16(a, b); }
 
-void interleave_bytes(const int8_t* even, const int8_t* odd, int64_t n, uint32_t* words) noexcept {
-  int64_t i = 0;
-  for (; odd != nullptr && i + 16 <= n; i += 16) {
-    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(even + i)),
-                  b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(odd + i));
-    store_words(_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)), words + i);
-    store_words(_mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b)), words + i + 8);
-  }
-  interleave_rest(even, odd, i, n, words);
+void store_columns(F32 low, F32 high, int64_t n, float* out) noexcept {
+  float part[16];
+  float* to = n >= 16 ? out : part;
+  F32{_mm256_permute2f128_ps(low.v, high.v, 0x20)}.store(to);
+  F32{_mm256_permute2f128_ps(low.v, high.v, 0x31)}.store(to + 8);
+  for (int64_t i = 0; n < 16 && i < n; ++i) out[i] = part[i];
 }
 
 // Written against those.
 #include "kernels/isa/int16_words.inl"
-
-void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int64_t v = 0; v < kLanes; v += 8) {
-      __m256 r[8];
-      for (int64_t k = 0; k < 8; ++k) r[k] = F32::load(sums + (i + k) * kLanes + v).v;
-      transpose(r);
-      for (int64_t k = 0; k < 8; ++k) F32{r[k]}.store(out + (v + k) * stride + i);
-    }
-  for (; i < n; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = sums[i * kLanes + l];
-}
 
 // vpmaddwd and vpaddd of twelve chains, as the compiler would leave them out or repeat them.
 double peak(int64_t rounds) noexcept {

@@ -50,3 +50,13 @@ float quantize(const T* x, int64_t n, int limit, int16_t* codes) noexcept {
   }
   return largest / top_prob;
 }
+
+// Sixteen-bit rows that were interleaved leave the sums of 32 columns in two registers, four columns of `low` and four
+// of `high` by turns. Writes the first n of them in order.
+void store_columns(F32 low, F32 high, int64_t n, float* out) noexcept {
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  const __m512i a = _mm512_castps_si512(low.v), b = _mm512_castps_si512(high.v);
+  _mm512_mask_storeu_epi32(out, first_lanes(n), _mm512_permutex2var_epi64(a, first, b));
+  _mm512_mask_storeu_epi32(out + 16, first_lanes(n - 16), _mm512_permutex2var_epi64(a, second, b));
+}

@@ -14,63 +14,34 @@ namespace {
 #include "kernels/isa/gemm_pack_avx512.inl"
 #include "kernels/isa/int16_avx512.inl"
 
-// Divides tiles and groups; chains enough for two instructions a cycle with a latency of five.
-constexpr int kRows = 16;
-constexpr int kFetched = 24;
+constexpr int kCells = 8, kSumLanes = 8;  // eight chains for one instruction a cycle with a latency of four
 
 void store_words(Ints v, void* p) noexcept { _mm512_storeu_si512(p, v); }
 Ints zero_words() noexcept { return _mm512_setzero_si512(); }
+Ints in_register(Ints a) noexcept {
+  asm("" : "+v"(a));
+  return a;
+}
 Ints add_products(Ints sum, Ints a, Ints b) noexcept { return _mm512_dpwssd_epi32(sum, a, b); }
 F32 to_float(Ints i) noexcept { return {_mm512_cvtepi32_ps(i)}; }
 Ints pairs(Ints even, Ints odd) noexcept {
   return _mm512_mask_blend_epi16(0xAAAAAAAA, even, _mm512_slli_epi32(odd, 16));
 }
 
-void widen(const int8_t* bytes, int64_t n, int16_t* codes) noexcept {
-  for (int64_t i = 0; i < n; i += 16) {
-    const __mmask16 some = first_lanes(n - i);
-    _mm256_mask_storeu_epi16(codes + i, some, _mm256_cvtepi8_epi16(_mm_maskz_loadu_epi8(some, bytes + i)));
-  }
+__mmask32 first_codes(int64_t n) noexcept { return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << n) - 1; }
+Ints load_wide(const std::byte* p) noexcept { return _mm512_loadu_si512(p); }
+Ints load_wide(const std::byte* p, int64_t n) noexcept { return _mm512_maskz_loadu_epi16(first_codes(n), p); }
+Ints load_narrow(const std::byte* p) noexcept {
+  return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-
-// Sixteen words of the first n of two rows; odd nullptr: zeros. Codes come as 32-bit numbers.
-template <class Load>
-void interleave_rows(int64_t n, bool has_odd, Load load, uint32_t* words) noexcept {
-  for (int64_t i = 0; i < n; i += 16) {
-    const __mmask16 some = first_lanes(n - i);
-    const Ints odd = has_odd ? load(true, some, i) : zero_words();
-    _mm512_mask_storeu_epi32(words + i, some, pairs(load(false, some, i), odd));
-  }
+Ints load_narrow(const std::byte* p, int64_t n) noexcept {
+  return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(first_codes(n), p));
 }
-
-void interleave(const int16_t* even, const int16_t* odd, int64_t n, uint32_t* words) noexcept {
-  const auto load = [&](bool second, __mmask16 some, int64_t i) {
-    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, (second ? odd : even) + i));
-  };
-  interleave_rows(n, odd != nullptr, load, words);
-}
-
-void interleave_bytes(const int8_t* even, const int8_t* odd, int64_t n, uint32_t* words) noexcept {
-  const auto load = [&](bool second, __mmask16 some, int64_t i) {
-    return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(some, (second ? odd : even) + i));
-  };
-  interleave_rows(n, odd != nullptr, load, words);
-}
+Ints interleave_low(Ints a, Ints b) noexcept { return _mm512_unpacklo_epi16(a, b); }
+Ints interleave_high(Ints a, Ints b) noexcept { return _mm512_unpackhi_epi16(a, b); }
 
 // Written against those.
 #include "kernels/isa/int16_words.inl"
-
-void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    __m512i r[16];
-    for (int64_t k = 0; k < 16; ++k) r[k] = load_words(sums + (i + k) * kLanes);
-    transpose(r);
-    for (int64_t k = 0; k < 16; ++k) _mm512_storeu_si512(out + k * stride + i, r[k]);
-  }
-  for (; i < n; ++i)
-    for (int64_t l = 0; l < kLanes; ++l) out[l * stride + i] = sums[i * kLanes + l];
-}
 
 // vpdpwssd of twelve chains, as the compiler would leave them out or repeat them.
 double peak(int64_t rounds) noexcept {

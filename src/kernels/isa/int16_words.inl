@@ -1,84 +1,49 @@
-// Scores and sums as products of words: a word is 32 bits, two int16 that follow each other in depth. Each of the other
-// operand is multiplied with a word of every lane.
+// Scores and sums as products of words: a word is 32 bits, two int16 that follow each other in depth. A register holds
+// words of one operand, each word of the other meets all of them.
 //     scores   (cells, lanes)   = keys (cells, words of the width) . queries (words of the width, lanes)
-//     sums     (columns, lanes) = values (columns, words of two cells) . weights (words of two cells, lanes)
+//     sums     (lanes, columns) = weights (lanes, words of two cells) . values (words of two cells, columns)
+// Keys are read where they are stored. Values too: the rows of two cells are interleaved in registers, which leaves the
+// columns of a block in another order; unpack_sums puts them right.
 // Written against F32, what int16_lanes.inl needs, and
-//     store_words, zero_words
+//     store_words, zero_words, in_register
 //     add_products(sum, a, b)    sum + the products of both halves of each word
 //     to_float(i), rounded(x)    to even
 //     pairs(even, odd)           the low halves of both, those of odd above
-//     widen(bytes, n, codes)     codes[i] = bytes[i]
-//     interleave(even, odd, n, words), interleave_bytes: words[i] = { even[i], odd[i] }; odd nullptr: zeros
-// kRows: rows of one tile of sums; kFetched: lines that are prefetched for each. Included inside the anonymous
-// namespace of an instruction set, as body.inl is.
+//     load_wide(p), load_narrow(p)            kColumns codes, int16 or widened from int8
+//     load_wide(p, n), load_narrow(p, n)      the first n of them, n >= 0, the others zero and not read
+//     interleave_low, interleave_high(a, b)   a and b code by code, the halves of each 128 bits
+//     store_columns(low, high, n, out)        the first n of kColumns floats that were interleaved so, in order
+// kCells: cells of one tile of scores; kSumLanes: lanes of one tile of sums. Included inside the anonymous namespace
+// of an instruction set, as body.inl is.
 
 constexpr int kVectors = kLanes / F32::lanes;
-static_assert(kVectors * F32::lanes == kLanes, "whole registers of lanes");
+constexpr int64_t kColumns = 2 * F32::lanes;  // a block of them is one register of codes and two of sums
+static_assert(kVectors * F32::lanes == kLanes && kLanes % kSumLanes == 0, "whole registers of lanes, tiles of lanes");
 
-// Where words lie: word w of row i at data[i * row + w * word].
-struct Words {
-  const uint32_t* data;
-  int64_t row, word;
-};
+// While a tile is multiplied with one query tile the next is fetched, a line at a time: many lines at once would hold
+// up the loads of the products. So many words of a tile of scores or pairs of cells of a tile of sums lie between two.
+constexpr int64_t kFetchEvery = 2;
 
-// What one call has in its scratch: keys of a narrow group, or values and the weights of a query tile.
+// What one call has in its scratch: keys of a narrow group, the weights of a query tile.
 struct WordScratch {
-  union {
-    int16_t keys[kTileCells * kGroup];
-    uint32_t values[kTileCells / 2 * kGroup];
-  };
+  int16_t keys[kTileCells * kGroup];
   uint32_t weights[kTileCells / 2 * kLanes];
 };
 static_assert(sizeof(WordScratch) <= kKernelScratch);
 
-template <int R>
-void multiply_fixed(int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-                    const float* lane_scale, bool add, float* c) noexcept {
-  Ints sum[R][kVectors];
-  unroll<R>([&](int i) { unroll<kVectors>([&](int v) { sum[i][v] = zero_words(); }); });
-  const uint32_t* p = a.data;
-  for (int64_t w = 0; w < words; ++w, p += a.word, b += kLanes) {
-    Ints lanes[kVectors];
-    unroll<kVectors>([&](int v) { lanes[v] = load_words(b + v * F32::lanes); });
-    unroll<R>([&](int i) {
-      const Ints row = all_words(p[i * a.row]);
-      unroll<kVectors>([&](int v) { sum[i][v] = add_products(sum[i][v], row, lanes[v]); });
-    });
-  }
-  unroll<kVectors>([&](int v) {
-    const F32 lanes = F32::load(lane_scale + v * F32::lanes);
-    unroll<R>([&](int i) {
-      F32 product = to_float(sum[i][v]);
-      if (row_scale != nullptr) product = product * F32::all(row_scale[i * row_stride]);
-      float* out = c + i * kLanes + v * F32::lanes;
-      fma(product, lanes, add ? F32::load(out) : F32::zero()).store(out);
-    });
-  });
-}
-
-template <int... I>
-void multiply_last(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale,
-                   int64_t row_stride, const float* lane_scale, bool add, float* c,
-                   std::integer_sequence<int, I...>) noexcept {
-  (void)((n_rows == I + 1 && (multiply_fixed<I + 1>(words, a, b, row_scale, row_stride, lane_scale, add, c), true)) ||
-         ...);
-}
-
-// c[i * kLanes + l] = (add ? itself : 0) + (sum of dot(a(i, w), b[w * kLanes + l])) * row_scale[i * row_stride] *
-// lane_scale[l], for i < n_rows, w < words. row_scale nullptr: ones.
-void multiply(int64_t n_rows, int64_t words, Words a, const uint32_t* b, const float* row_scale, int64_t row_stride,
-              const float* lane_scale, bool add, Prefetch& ahead, float* c) noexcept {
-  int64_t i = 0;
-  for (; i + kRows <= n_rows; i += kRows, a.data += kRows * a.row, c += kRows * kLanes) {
-    fetch(ahead, kFetched);
-    multiply_fixed<kRows>(words, a, b, row_scale, row_stride, lane_scale, add, c);
-    if (row_scale != nullptr) row_scale += kRows * row_stride;
-  }
-  multiply_last(n_rows - i, words, a, b, row_scale, row_stride, lane_scale, add, c,
-                std::make_integer_sequence<int, kRows - 1>{});
-}
-
 int64_t half(int64_t n) noexcept { return (n + 1) / 2; }
+
+// In its own register: otherwise gcc 12 moves sums to and fro in every round and keeps some in memory.
+void add_to(Ints& sum, Ints a, Ints b) noexcept { sum = in_register(add_products(sum, a, b)); }
+
+template <bool kNarrow>
+Ints load_codes(const std::byte* row) noexcept {
+  return kNarrow ? load_narrow(row) : load_wide(row);
+}
+template <bool kNarrow>
+Ints load_codes(const std::byte* row, int64_t n) noexcept {
+  return kNarrow ? load_narrow(row, n) : load_wide(row, n);
+}
 
 void pack_query(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept {
   for (int64_t w = 0; w < half(n); ++w) {
@@ -87,25 +52,72 @@ void pack_query(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) 
   }
 }
 
-// The words of a group of keys: where they lie, or widened.
-Words key_words(const CodeGroup& g, int64_t n, int16_t* wide) noexcept {
-  if (!g.narrow) return {reinterpret_cast<const uint32_t*>(g.codes), g.stride / 4, 1};
-  for (int64_t j = 0; j < n; ++j) {
-    widen(reinterpret_cast<const int8_t*>(g.codes + j * g.stride), g.n, wide + j * kGroup);
-    if (g.n % 2 != 0) wide[j * kGroup + g.n] = 0;
+// ---- Scores. ----
+
+// Cells of a group, to be multiplied with the queries of one query tile.
+struct ScoreBlock {
+  const std::byte* keys = nullptr;  // int16
+  int64_t stride = 0, words = 0;    // bytes from cell to cell; words of a cell
+  const uint32_t* queries = nullptr;
+  const float* key_scales = nullptr;
+  int64_t key_scale_stride = 0;
+  const float* query_scales = nullptr;
+  bool add = false;
+  float* scores = nullptr;
+
+  void skip(int64_t cells) noexcept {
+    keys += cells * stride;
+    key_scales += cells * key_scale_stride;
+    scores += cells * kLanes;
   }
-  return {reinterpret_cast<const uint32_t*>(wide), kGroup / 2, 1};
+};
+
+// R cells.
+template <int R>
+void score_cells(const ScoreBlock& b, Prefetch& ahead) noexcept {
+  Ints sum[R][kVectors];
+  unroll<R>([&](int i) { unroll<kVectors>([&](int v) { sum[i][v] = zero_words(); }); });
+  const std::byte* key = b.keys;
+  const uint32_t* query = b.queries;
+  const int64_t stride = b.stride;
+  Prefetch next = ahead;  // a copy, which registers can hold
+  for (int64_t w = 0; w < b.words; ++w, key += sizeof(uint32_t), query += kLanes) {
+    if (w % kFetchEvery == 0) fetch(next, 1);
+    Ints lanes[kVectors];
+    unroll<kVectors>([&](int v) { lanes[v] = load_words(query + v * F32::lanes); });
+    unroll<R>([&](int i) {
+      const Ints word = all_words(*reinterpret_cast<const uint32_t*>(key + i * stride));
+      unroll<kVectors>([&](int v) { add_to(sum[i][v], lanes[v], word); });
+    });
+  }
+  ahead = next;
+  unroll<kVectors>([&](int v) {
+    const F32 lanes = F32::load(b.query_scales + v * F32::lanes);
+    unroll<R>([&](int i) {
+      const F32 product = to_float(sum[i][v]) * F32::all(b.key_scales[i * b.key_scale_stride]);
+      float* out = b.scores + i * kLanes + v * F32::lanes;
+      fma(product, lanes, b.add ? F32::load(out) : F32::zero()).store(out);
+    });
+  });
 }
 
-// words[(j / 2) * kGroup + i]: column i of cells j and j + 1.
-void value_words(const CodeGroup& g, int64_t n, uint32_t* words) noexcept {
-  for (int64_t j = 0; j < n; j += 2, words += kGroup) {
-    const std::byte *even = g.codes + j * g.stride, *odd = j + 1 < n ? even + g.stride : nullptr;
-    if (g.narrow)
-      interleave_bytes(reinterpret_cast<const int8_t*>(even), reinterpret_cast<const int8_t*>(odd), g.n, words);
-    else
-      interleave(reinterpret_cast<const int16_t*>(even), reinterpret_cast<const int16_t*>(odd), g.n, words);
-  }
+template <int... I>
+void score_last(int64_t n, const ScoreBlock& b, Prefetch& ahead, std::integer_sequence<int, I...>) noexcept {
+  (void)((n == I + 1 && (score_cells<I + 1>(b, ahead), true)) || ...);
+}
+
+// The keys of a group: where they lie, or widened.
+void point_at_keys(const CodeGroup& g, int64_t n, int16_t* wide, ScoreBlock& b) noexcept {
+  b.keys = g.codes;
+  b.stride = g.stride;
+  if (!g.narrow) return;
+  for (int64_t j = 0; j < n; ++j)
+    for (int64_t i = 0; i < g.n; i += kColumns) {
+      const std::byte* from = g.codes + j * g.stride + i;
+      store_words(g.n - i >= kColumns ? load_narrow(from) : load_narrow(from, g.n - i), wide + j * kGroup + i);
+    }
+  b.keys = reinterpret_cast<const std::byte*>(wide);
+  b.stride = kGroup * static_cast<int64_t>(sizeof(int16_t));
 }
 
 void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScoreTile* query_tiles, int64_t n_query_tiles,
@@ -113,13 +125,23 @@ void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScoreTile* 
   int64_t first_word = 0;
   for (int64_t g = 0; g < n_groups; ++g) {
     const CodeGroup& group = keys[g];
-    const Words words = key_words(group, n, static_cast<WordScratch*>(scratch)->keys);
-    for (const ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p)
-      multiply(n, half(group.n), words, p->queries + first_word * kLanes, group.scales, group.scale_stride,
-               p->scales + g * kLanes, g > 0, ahead, p->scores);
+    ScoreBlock all{
+        .words = half(group.n), .key_scales = group.scales, .key_scale_stride = group.scale_stride, .add = g > 0};
+    point_at_keys(group, n, static_cast<WordScratch*>(scratch)->keys, all);
+    for (const ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
+      ScoreBlock b = all;
+      b.queries = p->queries + first_word * kLanes;
+      b.query_scales = p->scales + g * kLanes;
+      b.scores = p->scores;
+      int64_t left = n;
+      for (; left >= kCells; left -= kCells, b.skip(kCells)) score_cells<kCells>(b, ahead);
+      score_last(left, b, ahead, std::make_integer_sequence<int, kCells - 1>{});
+    }
     first_word += group_words(group.n);
   }
 }
+
+// ---- Sums: blocks of kColumns columns, each (lanes, kColumns), its columns as interleaving leaves them. ----
 
 void pack_probs(float*, int64_t) noexcept {}
 
@@ -134,22 +156,98 @@ void round_weights(const float* p, int64_t n, const float* scales, int64_t strid
       store_words(pairs(code(j, v), j + 1 < n ? code(j + 1, v) : zero_words()), words + v);
 }
 
+// kSumLanes lanes of a block.
+struct SumBlock {
+  const std::byte* values;
+  int64_t stride, n, columns;  // bytes from cell to cell; cells; columns that are there
+  const uint32_t* weights;
+  const float* factor;
+  bool add;
+  float* sums;
+};
+
+template <bool kNarrow, bool kWhole>
+void sum_cells(const SumBlock& b, Prefetch& ahead) noexcept {
+  Ints sum[kSumLanes][2];
+  unroll<kSumLanes>([&](int l) { sum[l][0] = sum[l][1] = zero_words(); });
+  const std::byte* value = b.values;
+  const uint32_t* weight = b.weights;
+  const int64_t stride = b.stride;
+  const auto add_pair = [&](const std::byte* odd) {
+    const Ints a = kWhole ? load_codes<kNarrow>(value) : load_codes<kNarrow>(value, b.columns);
+    const Ints c = kWhole ? load_codes<kNarrow>(odd) : load_codes<kNarrow>(odd, b.columns);
+    const Ints low = interleave_low(a, c), high = interleave_high(a, c);
+    unroll<kSumLanes>([&](int l) {
+      const Ints word = in_register(all_words(weight[l]));
+      add_to(sum[l][0], low, word);
+      add_to(sum[l][1], high, word);
+    });
+  };
+  Prefetch next = ahead;
+  for (int64_t j = 0; j < b.n / 2; ++j, value += 2 * stride, weight += kLanes) {
+    if (j % kFetchEvery == 0) fetch(next, 1);
+    add_pair(value + stride);
+  }
+  if (b.n % 2 != 0) add_pair(value);  // the second weight is zero
+  ahead = next;
+  unroll<kSumLanes>([&](int l) {
+    const F32 factor = F32::all(b.factor[l]);
+    unroll<2>([&](int i) {
+      float* out = b.sums + l * kColumns + i * F32::lanes;
+      fma(to_float(sum[l][i]), factor, b.add ? F32::load(out) : F32::zero()).store(out);
+    });
+  });
+}
+
+// The values of a group for one query tile; b: its first block and lanes.
+template <bool kNarrow>
+void sum_group(SumBlock b, Prefetch& ahead) noexcept {
+  const auto lanes = [&](auto whole) {
+    for (int64_t l = 0; l < kLanes; l += kSumLanes) {
+      SumBlock some = b;
+      some.weights += l;
+      some.factor += l;
+      some.sums += l * kColumns;
+      sum_cells<kNarrow, decltype(whole)::value>(some, ahead);
+    }
+  };
+  for (; b.columns > 0; b.columns -= kColumns, b.values += kColumns * (kNarrow ? 1 : 2), b.sums += kColumns * kLanes) {
+    if (b.columns >= kColumns)
+      lanes(std::true_type{});
+    else
+      lanes(std::false_type{});
+  }
+}
+
 void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValueTile* query_tiles,
                 int64_t n_query_tiles, bool add, Prefetch& ahead, void* scratch) noexcept {
-  auto* s = static_cast<WordScratch*>(scratch);
+  uint32_t* weights = static_cast<WordScratch*>(scratch)->weights;
   int64_t column = 0;
   for (int64_t g = 0; g < n_groups; column += values[g].n, ++g) {
     const CodeGroup& group = values[g];
-    value_words(group, n, s->values);
     for (const ValueTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
-      round_weights(p->probabilities, n, group.scales, group.scale_stride, p->inverse + g * kLanes, s->weights);
-      multiply(group.n, half(n), {s->values, 1, kGroup}, s->weights, nullptr, 0, p->factor + g * kLanes, add, ahead,
-               p->sums + column * kLanes);
+      round_weights(p->probabilities, n, group.scales, group.scale_stride, p->inverse + g * kLanes, weights);
+      const SumBlock first{.values = group.codes,
+                           .stride = group.stride,
+                           .n = n,
+                           .columns = group.n,
+                           .weights = weights,
+                           .factor = p->factor + g * kLanes,
+                           .add = add,
+                           .sums = p->sums + column * kLanes};
+      (group.narrow ? sum_group<true> : sum_group<false>)(first, ahead);
     }
   }
 }
 
 void scale_sums(float* sums, int64_t n, const float* rescale) noexcept {
-  for (int64_t i = 0; i < n; ++i, sums += kLanes)
-    for (int64_t v = 0; v < kLanes; v += F32::lanes) (F32::load(sums + v) * F32::load(rescale + v)).store(sums + v);
+  for (int64_t i = 0; i < n; i += kColumns)
+    for (int64_t l = 0; l < kLanes; ++l)
+      for (int v = 0; v < 2; ++v, sums += F32::lanes) (F32::load(sums) * F32::all(rescale[l])).store(sums);
+}
+
+void unpack_sums(const float* sums, int64_t n, float* out, int64_t stride) noexcept {
+  for (int64_t i = 0; i < n; i += kColumns)
+    for (int64_t l = 0; l < kLanes; ++l, sums += kColumns)
+      store_columns(F32::load(sums), F32::load(sums + F32::lanes), n - i, out + l * stride + i);
 }
