@@ -134,6 +134,7 @@ void store_and_fold(const AbsorbedStep& step, const Batch& batch) {
 struct AttendTask {
   const Absorbed* x;
   int64_t first, n, run;
+  int64_t begin() const { return run * x->splits_per_run * kSplit; }  // the first position
   int64_t last_position(int64_t H) const {
     return x->s.first_position + (std::min(x->s.n * H, (first + n) * kLanes) - 1) / H;
   }
@@ -177,22 +178,24 @@ void count_visible(const AbsorbedStep& step, const Absorbed& x, int64_t query_ti
   }
 }
 
-// The K/V tile at `first`, to be prefetched, if there is one.
-Prefetch stored_ahead(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
+// The K/V tile at `first`, to be fetched ahead, if there is one.
+Prefetch stored_at(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
   if (first >= x.n_positions()) return {};
   const auto* at = reinterpret_cast<const char*>(step.a.cache.stored(*x.s.cache, step.a.layer, first));
+  const CacheRow row = step.a.cache.layout().row();
   const int64_t n = std::min(kBlockTokens, x.n_positions() - first);
-  return {at, at + n * step.a.cache.layout().row().stride()};
+  return {at, at + n * (n == kBlockTokens ? row.bytes() : row.stride())};  // the scales follow the rows of whole blocks
 }
 
-void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begin, int64_t end,
+// next: what is attended to after the split.
+void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begin, int64_t end, Prefetch next,
                   std::span<QueryTile> query_tiles, AttendScratch& s) {
   const Absorbed& x = *task.x;
   for (int64_t first = begin; first < end; first += kBlockTokens) {
     const int64_t n = std::min(kBlockTokens, end - first);
     const auto groups = s.tile.load(step.k, step.a.cache.stored(*x.s.cache, step.a.layer, first), n, s.rounded);
     const KvTile tile{n, groups, groups.first(static_cast<size_t>(s.tile.body_groups())),
-                      stored_ahead(step, x, first + kBlockTokens)};
+                      first + kBlockTokens < end ? stored_at(step, x, first + kBlockTokens) : next};
     for (int64_t p = 0; p < task.n; ++p)
       count_visible(step, x, task.first + p, first, n, query_tiles[static_cast<size_t>(p)].visible);
     attend_tile(step.k, tile, step.a.settings.scale, first == begin, query_tiles, s.tile_scratch);
@@ -219,7 +222,8 @@ void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, st
   }
 }
 
-void attend_run(const AbsorbedStep& step, const AttendTask& task, AttendScratch& s) {
+// next: the first tile of the task that this thread takes after this one, as far as can be told.
+void attend_run(const AbsorbedStep& step, const AttendTask& task, Prefetch next, AttendScratch& s) {
   QueryTile query_tiles[kMaxQueryTiles];
   for (int64_t p = 0; p < task.n; ++p) {
     query_tiles[p] = step.query_tile(*task.x, task.first + p);
@@ -228,10 +232,11 @@ void attend_run(const AbsorbedStep& step, const AttendTask& task, AttendScratch&
     query_tiles[p].z = s.z + p * sum_columns(step.C) * kLanes;
   }
   const std::span<QueryTile> used(query_tiles, static_cast<size_t>(task.n));
-  const int64_t begin = task.run * task.x->splits_per_run * kSplit,
+  const int64_t begin = task.begin(),
                 end = std::min(begin + task.x->splits_per_run * kSplit, task.last_position(step.H) + 1);
   for (int64_t first = begin; first < end; first += kSplit) {
-    attend_split(step, task, first, std::min(first + kSplit, end), used, s);
+    const int64_t split_end = std::min(first + kSplit, end);
+    attend_split(step, task, first, split_end, split_end < end ? stored_at(step, *task.x, split_end) : next, used, s);
     keep_split(step, task, first == begin, used, s);
   }
 }
@@ -243,8 +248,13 @@ void attend(const AbsorbedStep& step) {
   scratch.reserve(static_cast<size_t>(step.a.ctx.pool.size()));
   for (int i = 0; i < step.a.ctx.pool.size(); ++i) scratch.emplace_back(step, arena);
   const std::vector<AttendTask> tasks = attend_tasks(step);
-  step.a.ctx.pool.for_each_task(static_cast<int64_t>(tasks.size()), [&](int thread, int64_t i) {
-    attend_run(step, tasks[static_cast<size_t>(i)], scratch[static_cast<size_t>(thread)]);
+  // Tasks take about equally long: this thread's next is likely as many further on as there are threads.
+  const auto after = [&](int64_t i) -> Prefetch {
+    const auto then = static_cast<size_t>(i + step.a.ctx.pool.size());
+    return then < tasks.size() ? stored_at(step, *tasks[then].x, tasks[then].begin()) : Prefetch{};
+  };
+  step.a.ctx.pool.for_each_task(std::ssize(tasks), [&](int thread, int64_t i) {
+    attend_run(step, tasks[static_cast<size_t>(i)], after(i), scratch[static_cast<size_t>(thread)]);
   });
 }
 
