@@ -40,6 +40,7 @@ constexpr Layer kLayers[] = {
     {"experts 256 -> 128", 8192, 128, 256, 16},
     {"few rows 256 -> 128", 1600, 128, 256, 16},
     {"experts 192 -> 64", 8192, 64, 192, 32},
+    {"experts 576 -> 192", 8192, 192, 576, 32},
     {"attention 48 -> 64", 64, 64, 48, 0},
 };
 
@@ -81,8 +82,7 @@ std::vector<GemmProblem> problems_of(const Layer& l, const Inputs& in, Direction
       problems.push_back({.m = n,
                           .n = l.N,
                           .k = l.K,
-                          .a = xs,
-                          .a_stride = l.K,
+                          .a = MatView<const float>(xs, n, l.K),
                           .b = WeightRows(kernels(), w),
                           .b_transposed = true,
                           .c = ys,
@@ -91,8 +91,7 @@ std::vector<GemmProblem> problems_of(const Layer& l, const Inputs& in, Direction
       problems.push_back({.m = n,
                           .n = l.K,
                           .k = l.N,
-                          .a = ys,
-                          .a_stride = l.N,
+                          .a = MatView<const float>(ys, n, l.N),
                           .b = WeightRows(kernels(), w),
                           .c = xs,
                           .c_stride = l.K});
@@ -100,8 +99,7 @@ std::vector<GemmProblem> problems_of(const Layer& l, const Inputs& in, Direction
       problems.push_back({.m = l.N,
                           .n = l.K,
                           .k = n,
-                          .a = ys,
-                          .a_stride = l.N,
+                          .a = MatView<const float>(ys, n, l.N),
                           .a_transposed = true,
                           .b = WeightRows(kernels(), x),
                           .c = in.dw.data() + at,

@@ -73,6 +73,13 @@ struct KernelTable {
   float (*rmsnorm_row)(const float* x, const float* weight, float eps, int64_t n, float* y) noexcept;
   // y[i] = silu(gate[i]) * up[i], silu(g) = g / (1 + exp(-g)). y may be gate or up.
   void (*swiglu_row)(const float* gate, const float* up, int64_t n, float* y) noexcept;
+  // Its gradients, with s = 1 / (1 + exp(-gate)): dgate[i] = dy * up * s * (1 + gate * (1 - s)), dup[i] = dy * gate *
+  // s. The same bits in every table. dgate and dup may be dy and up, or gate and up.
+  void (*swiglu_backward_row)(const float* gate, const float* up, const float* dy, int64_t n, float* dgate,
+                              float* dup) noexcept;
+  // dp[i] = scale * (p[i] * (dp[i] - inner)): the gradient of scores before a softmax, inner = <p, dp>. The same bits
+  // in every table.
+  void (*score_gradient_row)(float scale, float inner, const float* p, int64_t n, float* dp) noexcept;
   // Largest of x, NaN passed over; -infinity when there is none.
   float (*max_row)(const float* x, int64_t n) noexcept;
   // x[i] = exp(x[i] - shift), in place; returns their sum. exp is ref/exp.h: the same bits in every table.

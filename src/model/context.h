@@ -93,16 +93,32 @@ inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const
       ctx.observer->on_matmul(weights[e], x.sub_rows(first, n), y.sub_rows(first, n));
 }
 
+// Whether training's products round what they multiply: what nothing else reads is then kept rounded.
+inline bool rounds_operands(const Context& ctx) noexcept {
+  return ctx.numerics.is_training() && ctx.numerics.matmul_precision() == MatmulPrecision::bf16;
+}
+// x as an operand of several products: itself, or rounded, until the caller's arena scope closes.
+inline AnyRows as_operand(Context& ctx, MatView<const float> x) {
+  if (!rounds_operands(ctx)) return x;
+  const MatView<uint16_t> rounded(ctx.arena.take<uint16_t>(x.rows * x.cols), x.rows, x.cols);
+  const auto round_row = gemm_kernel(MatmulPrecision::bf16).round_row;
+  ctx.pool.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) round_row(x.row(t), x.cols, rounded.row(t));
+  });
+  return rounded;
+}
+
 // Backward of y = x W^T: dW (added to ctx.gradients, unless frozen) = dy^T x, and dx = dy W. The router computes in
 // float32 whatever the precision of ctx is.
-inline void linear_backward(Context& ctx, MatmulPrecision precision, MatView<const float> x, const Weight& w,
-                            MatView<const float> dy, const InputGradient& out) {
+inline void linear_backward(Context& ctx, MatmulPrecision precision, const AnyRows& x, const Weight& w,
+                            const AnyRows& dy, const InputGradient& out) {
   if (const MatView<float> dw = ctx.gradients->of(w); !dw.empty()) linear_dweight(ctx.pool, precision, dy, x, dw);
   linear_dinput(ctx.pool, precision, dy, w, out);
 }
-inline void linear_backward(Context& ctx, MatView<const float> x, const Weight& w, MatView<const float> dy,
+inline void linear_backward(Context& ctx, const AnyRows& x, const Weight& w, MatView<const float> dy,
                             const InputGradient& out) {
-  linear_backward(ctx, ctx.numerics.matmul_precision(), x, w, dy, out);
+  Arena::Scope scope(ctx.arena);
+  linear_backward(ctx, ctx.numerics.matmul_precision(), x, w, as_operand(ctx, dy), out);
 }
 
 // Uninitialised, until the caller's arena scope closes.

@@ -19,7 +19,10 @@ struct AttentionSaved {
 };
 
 struct MlpSaved {
-  MatView<float> gate, up;  // (T, F)
+  MatView<float> both;  // (T, 2 F): gate | up
+  MatView<float> gate() const noexcept { return both.sub_cols(0, both.cols / 2); }
+  MatView<float> up() const noexcept { return both.sub_cols(both.cols / 2, both.cols / 2); }
+  MlpSaved sub_rows(int64_t first, int64_t n) const noexcept { return {both.sub_rows(first, n)}; }
 };
 
 // The (token, choice) pairs of a batch that are computed, sorted by expert; within one expert by token.

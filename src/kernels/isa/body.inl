@@ -192,6 +192,25 @@ void swiglu_row(const float* gate, const float* up, int64_t n, float* y) noexcep
   if (i < n) swiglu(F32::load(gate + i, n - i), F32::load(up + i, n - i)).store(y + i, n - i);
 }
 
+// ref/backward.h, operation by operation.
+void swiglu_backward_row(const float* gate, const float* up, const float* dy, int64_t n, float* dgate,
+                         float* dup) noexcept {
+  const F32 one = F32::all(1.0f);
+  for (int64_t i = 0; i < n; i += F32::lanes) {
+    const int64_t left = n - i;
+    const bool whole = left >= F32::lanes;
+    const auto load = [&](const float* p) { return whole ? F32::load(p + i) : F32::load(p + i, left); };
+    const auto store = [&](F32 v, float* p) { whole ? v.store(p + i) : v.store(p + i, left); };
+    const F32 g = load(gate), u = load(up), d = load(dy), s = one / (one + exp(negative(g)));
+    store(d * u * s * (one + g * (one - s)), dgate);
+    store(d * g * s, dup);
+  }
+}
+
+void score_gradient_row(float scale, float inner, const float* p, int64_t n, float* dp) noexcept {
+  for (int64_t i = 0; i < n; ++i) dp[i] = scale * (p[i] * (dp[i] - inner));
+}
+
 float max_row(const float* x, int64_t n) noexcept {
   constexpr int64_t W = F32::lanes;
   const F32 lowest = F32::all(-__builtin_inff());

@@ -16,6 +16,14 @@ namespace {
 
 constexpr int kRows = 6, kCols = 16;  // 6 x 2 sums, 2 vectors of b and a word of a: 15 of 16 registers
 
+void round_row(const float* x, int64_t n, uint16_t* out) noexcept {
+  for (int64_t i = 0; i < n; i += 8) {
+    alignas(32) uint32_t words[8];
+    store(Rounded::words(load_first(x + i, n - i)), words);
+    for (int64_t j = 0; j < (n - i < 8 ? n - i : 8); ++j) out[i + j] = static_cast<uint16_t>(words[j] >> 16);
+  }
+}
+
 template <class Words>
 constexpr GemmKernel kernel() noexcept {
   return {.name = "avx2",
@@ -24,11 +32,11 @@ constexpr GemmKernel kernel() noexcept {
           .per_word = 1,
           .panel_words = 256,
           .block_bytes = 3 << 16,
-          .reads_rows = std::is_same_v<Words, AsFloat>,
-          .pack_a = pack_a<Words, kRows>,
-          .pack_a_transposed = pack_a_transposed<Words, kRows>,
-          .pack_b = pack_b<Words, kCols>,
-          .pack_b_transposed = pack_b_transposed<Words, kCols>,
+          .rows_in_place = std::is_same_v<Words, AsFloat> ? 4 : 0,
+          .transposed = row_after_row(kRows),
+          .f32 = packing<Words, kRows, kCols>(),
+          .bf16 = packing<Widened, kRows, kCols>(),
+          .round_row = std::is_same_v<Words, AsFloat> ? nullptr : round_row,
           .multiply = multiply<FloatWords, kRows>,
           .copy = copy,
           .begin = nullptr,

@@ -18,6 +18,7 @@ constexpr int kRows = 14, kCols = 32;  // 14 x 2 sums, 2 vectors of b and a word
 
 // Floats that equal p rounded to bfloat16, as f32_to_bf16 of tensor/dtype.h rounds.
 struct Rounded {
+  using Element = float;
   static constexpr int64_t per_word = 1;
   static __m512i along(const float* p, int64_t n) noexcept {
     const __m512 f = _mm512_maskz_loadu_ps(first_lanes(n), p);
@@ -30,6 +31,13 @@ struct Rounded {
   static __m512i across(const float* p, const float*, int64_t n) noexcept { return along(p, n); }
 };
 
+void round_row(const float* x, int64_t n, uint16_t* out) noexcept {
+  for (int64_t i = 0; i < n; i += 16) {
+    const __m512i words = Rounded::along(x + i, n - i);
+    _mm256_mask_storeu_epi16(out + i, first_lanes(n - i), _mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+  }
+}
+
 template <class Words>
 constexpr GemmKernel kernel() noexcept {
   return {.name = "avx512",
@@ -38,11 +46,11 @@ constexpr GemmKernel kernel() noexcept {
           .per_word = 1,
           .panel_words = 256,
           .block_bytes = 1 << 19,
-          .reads_rows = std::is_same_v<Words, AsFloat>,
-          .pack_a = pack_a<Words, kRows>,
-          .pack_a_transposed = pack_a_transposed<Words, kRows>,
-          .pack_b = pack_b<Words, kCols>,
-          .pack_b_transposed = pack_b_transposed<Words, kCols>,
+          .rows_in_place = std::is_same_v<Words, AsFloat> ? 4 : 0,
+          .transposed = word_after_word(kRows),
+          .f32 = packing_of_vectors<Words, kRows, kCols>(),
+          .bf16 = packing_of_vectors<Widened, kRows, kCols>(),
+          .round_row = std::is_same_v<Words, AsFloat> ? nullptr : round_row,
           .multiply = multiply<FloatWords, kRows>,
           .copy = copy,
           .begin = nullptr,

@@ -1,5 +1,5 @@
 // Packing with AVX-512, sixteen words at a time. Included inside the anonymous namespace of an instruction set.
-// Contracts: gemm_kernel.h. A class Words makes words of floats:
+// Contracts: gemm_kernel.h. A class Words makes words of elements, floats or stored bfloat16:
 //     along(p, n)           words of p[0 .. n-1], which follow each other in depth, zeros after them
 //     across(p, next, n)    one word of each of n columns: p[j], and next[j] when a word holds two (nullptr: 0)
 
@@ -8,11 +8,38 @@ __mmask16 first_lanes(int64_t n) noexcept {
 }
 
 struct AsFloat {
+  using Element = float;
   static constexpr int64_t per_word = 1;
   static __m512i along(const float* p, int64_t n) noexcept {
     return _mm512_castps_si512(_mm512_maskz_loadu_ps(first_lanes(n), p));
   }
   static __m512i across(const float* p, const float*, int64_t n) noexcept { return along(p, n); }
+};
+
+// Stored bfloat16 as the floats that it is.
+struct Widened {
+  using Element = uint16_t;
+  static constexpr int64_t per_word = 1;
+  static __m512i along(const uint16_t* p, int64_t n) noexcept {
+    return _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(n), p)), 16);
+  }
+  static __m512i across(const uint16_t* p, const uint16_t*, int64_t n) noexcept { return along(p, n); }
+};
+
+// Stored bfloat16, two in a word.
+struct StoredPairs {
+  using Element = uint16_t;
+  static constexpr int64_t per_word = 2;
+  static __m512i along(const uint16_t* p, int64_t n) noexcept {
+    if (n >= 32) return _mm512_loadu_si512(p);
+    return _mm512_maskz_loadu_epi16((__mmask32{1} << (n > 0 ? n : 0)) - 1, p);
+  }
+  static __m512i across(const uint16_t* p, const uint16_t* next, int64_t n) noexcept {
+    const __mmask16 lanes = first_lanes(n);
+    const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, p));
+    if (next == nullptr) return low;
+    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, next)), 16));
+  }
 };
 
 // r[i][j] becomes r[j][i]: pairs of rows are interleaved at distances 1, 2, 4 and 8.
@@ -50,7 +77,7 @@ int64_t smaller(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 // Some blocks of one row after another: few enough streams for the prefetcher, few enough written lines for the cache.
 template <class Words, int64_t kRows>
-void pack_a(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept {
+void pack_a(const typename Words::Element* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept {
   constexpr int64_t kStep = kWordBlock * Words::per_word, kGroup = 8 * kStep;
   for (int64_t group = 0; group < depth; group += kGroup) {
     const int64_t end = smaller(depth, group + kGroup);
@@ -68,12 +95,12 @@ void pack_a(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t
 
 // Words k / per_word .. + 15 of n columns, n at most 16: one of r for each word.
 template <class Words>
-[[gnu::always_inline]] inline void across_depth(const float* src, int64_t stride, int64_t n, int64_t depth,
-                                                __m512i (&r)[16]) noexcept {
+[[gnu::always_inline]] inline void across_depth(const typename Words::Element* src, int64_t stride, int64_t n,
+                                                int64_t depth, __m512i (&r)[16]) noexcept {
   constexpr int64_t P = Words::per_word;
 #pragma GCC unroll 16
   for (int64_t d = 0; d < 16; ++d) {
-    const float* p = src + d * P * stride;
+    const auto* p = src + d * P * stride;
     if (d * P >= depth)
       r[d] = _mm512_setzero_si512();
     else
@@ -81,8 +108,10 @@ template <class Words>
   }
 }
 
+// As tiles need it.
 template <class Words, int64_t kRows>
-void pack_a_transposed(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept {
+void pack_a_transposed(const typename Words::Element* src, int64_t stride, int64_t n, int64_t depth,
+                       uint32_t* panel) noexcept {
   constexpr int64_t kStep = kWordBlock * Words::per_word;
   for (int64_t k = 0; k < depth; k += kStep, panel += kRows * kWordBlock)
     for (int64_t i = 0; i < kRows; i += 16) {
@@ -95,13 +124,28 @@ void pack_a_transposed(const float* src, int64_t stride, int64_t n, int64_t dept
     }
 }
 
+// As vectors need it: word_after_word. One store for each word, nothing to transpose.
+template <class Words, int64_t kRows>
+void pack_a_across(const typename Words::Element* src, int64_t stride, int64_t n, int64_t depth,
+                   uint32_t* panel) noexcept {
+  static_assert(kRows <= 16);
+  constexpr int64_t P = Words::per_word;
+  const __mmask16 rows = first_lanes(kRows);
+  int64_t k = 0;
+  for (; k + P <= depth; k += P, panel += kRows) {
+    const auto* p = src + k * stride;
+    _mm512_mask_storeu_epi32(panel, rows, Words::across(p, p + stride, n));
+  }
+  if (k < depth) _mm512_mask_storeu_epi32(panel, rows, Words::across(src + k * stride, nullptr, n));
+}
+
 template <class Words, int64_t kCols>
-void pack_b(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept {
+void pack_b(const typename Words::Element* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept {
   constexpr int64_t P = Words::per_word;
   const int64_t padded = (depth + kWordBlock * P - 1) / (kWordBlock * P) * kWordBlock * P;
   for (int64_t k = 0; k < padded; k += P, panel += kCols)
     for (int64_t j = 0; j < kCols; j += 16) {
-      const float* p = src + k * stride + j;
+      const auto* p = src + k * stride + j;
       const __m512i words =
           k < depth && j < n ? Words::across(p, k + 1 < depth ? p + stride : nullptr, n - j) : _mm512_setzero_si512();
       _mm512_store_si512(panel + j, words);
@@ -109,7 +153,8 @@ void pack_b(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t
 }
 
 template <class Words, int64_t kCols>
-void pack_b_transposed(const float* src, int64_t stride, int64_t n, int64_t depth, uint32_t* panel) noexcept {
+void pack_b_transposed(const typename Words::Element* src, int64_t stride, int64_t n, int64_t depth,
+                       uint32_t* panel) noexcept {
   constexpr int64_t kStep = kWordBlock * Words::per_word;
   for (int64_t k = 0; k < depth; k += kStep, panel += kCols * kWordBlock)
     for (int64_t j = 0; j < kCols; j += 16) {
@@ -121,4 +166,13 @@ void pack_b_transposed(const float* src, int64_t stride, int64_t n, int64_t dept
 #pragma GCC unroll 16
       for (int64_t d = 0; d < 16; ++d) _mm512_store_si512(panel + d * kCols + j, r[d]);
     }
+}
+
+template <class Words, int64_t kRows, int64_t kCols>
+constexpr GemmPacking<typename Words::Element> packing_of_tiles() noexcept {
+  return {pack_a<Words, kRows>, pack_a_transposed<Words, kRows>, pack_b<Words, kCols>, pack_b_transposed<Words, kCols>};
+}
+template <class Words, int64_t kRows, int64_t kCols>
+constexpr GemmPacking<typename Words::Element> packing_of_vectors() noexcept {
+  return {pack_a<Words, kRows>, pack_a_across<Words, kRows>, pack_b<Words, kCols>, pack_b_transposed<Words, kCols>};
 }

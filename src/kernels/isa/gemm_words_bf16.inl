@@ -1,6 +1,7 @@
 // Words of two bfloat16, rounded by AVX512_BF16 (to nearest even; subnormal floats become zero). Included inside the
 // anonymous namespace of an instruction set, after gemm_pack_avx512.inl.
 struct Pairs {
+  using Element = float;
   static constexpr int64_t per_word = 2;
   static __m512i along(const float* p, int64_t n) noexcept {
     const __m512 low = _mm512_maskz_loadu_ps(first_lanes(n), p),
@@ -17,3 +18,9 @@ struct Pairs {
     return _mm512_permutexvar_epi16(order, halves);
   }
 };
+
+void round_row(const float* x, int64_t n, uint16_t* out) noexcept {
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) _mm512_storeu_si512(out + i, Pairs::along(x + i, 32));
+  if (i < n) _mm512_mask_storeu_epi16(out + i, (__mmask32{1} << (n - i)) - 1, Pairs::along(x + i, n - i));
+}

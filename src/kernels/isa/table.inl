@@ -14,6 +14,8 @@
     .axpy_tile = axpy_tile,
     .rmsnorm_row = rmsnorm_row,
     .swiglu_row = swiglu_row,
+    .swiglu_backward_row = swiglu_backward_row,
+    .score_gradient_row = score_gradient_row,
     .max_row = max_row,
     .exp_row = exp_row,
     .softmax_row = softmax_row,

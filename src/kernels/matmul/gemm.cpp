@@ -93,10 +93,12 @@ int64_t count_pack_tasks(const GemmKernel& kernel, bool transposed, int64_t n, c
 
 void pack_strip_transposed(const GemmKernel& kernel, const WeightRows& b, int64_t col, int64_t n, int64_t k,
                            int64_t depth, uint32_t* panel) noexcept {
+  if (const uint16_t* stored = b.bf16_row(col))
+    return kernel.bf16.b_transposed(stored + k, b.row_bytes() / 2, n, depth, panel);
   alignas(64) float decoded[kMaxPanelCols * kPackDepth];
   int64_t stride;
   const float* piece = b.piece(col, n, k, depth, decoded, stride);
-  kernel.pack_b_transposed(piece, stride, n, depth, panel);
+  kernel.f32.b_transposed(piece, stride, n, depth, panel);
 }
 
 // `micro-panels`: of the round, padded_words of them for each micro-panel; word: where in the micro-panels this depth
@@ -107,11 +109,18 @@ void pack_strip_rows(const GemmKernel& kernel, const WeightRows& b, int64_t col,
   alignas(64) float decoded[kRows * kPiece];
   for (int64_t row = 0; row < depth; row += kRows) {
     const int64_t n_rows = std::min(kRows, depth - row);
-    int64_t stride;
-    const float* piece = b.piece(k + row, n_rows, col, n, decoded, stride);
-    for (int64_t j = 0; j < n; j += kernel.cols)
-      kernel.pack_b(piece + j, stride, std::min(kernel.cols, n - j), n_rows,
-                    panels + (j * padded_words + row / kernel.per_word * kernel.cols));
+    const auto pack = [&](const auto& packing, const auto* piece, int64_t stride) {
+      for (int64_t j = 0; j < n; j += kernel.cols)
+        packing.b(piece + j, stride, std::min(kernel.cols, n - j), n_rows,
+                  panels + (j * padded_words + row / kernel.per_word * kernel.cols));
+    };
+    if (const uint16_t* stored = b.bf16_row(k + row)) {
+      pack(kernel.bf16, stored + col, b.row_bytes() / 2);
+    } else {
+      int64_t stride;
+      const float* piece = b.piece(k + row, n_rows, col, n, decoded, stride);
+      pack(kernel.f32, piece, stride);
+    }
   }
 }
 
@@ -187,23 +196,30 @@ struct RowBlock {
   int64_t row_step, word_step;
 };
 
-// Rows whose stride is a multiple of a page would share few lines of the first level cache.
+// Rows whose stride is a multiple of a page would share few lines of the first level cache; and rows must consist of
+// whole words.
 bool reads_in_place(const GemmKernel& kernel, const GemmProblem& p) noexcept {
-  return kernel.reads_rows && !p.a_transposed && p.a_stride % 1024 != 0;
+  const int64_t bytes = p.a.element_bytes();
+  return kernel.rows_in_place == bytes && !p.a_transposed && p.a.stride() * bytes % 4096 != 0 &&
+         p.a.stride() % kernel.per_word == 0 && p.k % kernel.per_word == 0 &&
+         reinterpret_cast<uintptr_t>(p.a.at(0, 0)) % alignof(uint32_t) == 0;
 }
 
-// Rows row .. row+n_rows-1 of a, micro-panel by micro-panel; a transposed, in the order in which it lies in memory.
-void pack_block(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t row, int64_t n_rows,
-                uint32_t* a) noexcept {
+// n_rows rows of a, whose first element of the round is `first`, micro-panel by micro-panel; a transposed, in the order
+// in which it lies in memory.
+template <class Element>
+void pack_block(const GemmKernel& kernel, const GemmPacking<Element>& packing, const Element* first,
+                const GemmProblem& p, const Round& r, int64_t n_rows, uint32_t* a) noexcept {
+  const int64_t stride = p.a.stride();
   const int64_t step = p.a_transposed ? kWordBlock * kernel.per_word : r.depth;
   for (int64_t k = 0; k < r.depth; k += step)
     for (int64_t i = 0; i < n_rows; i += kernel.rows) {
       const int64_t n = std::min(kernel.rows, n_rows - i), depth = std::min(step, r.depth - k);
       uint32_t* to = a + i * r.padded_words + k / kernel.per_word * kernel.rows;
       if (p.a_transposed)
-        kernel.pack_a_transposed(p.a + (r.first + k) * p.a_stride + row + i, p.a_stride, n, depth, to);
+        packing.a_transposed(first + k * stride + i, stride, n, depth, to);
       else
-        kernel.pack_a(p.a + (row + i) * p.a_stride + r.first, p.a_stride, n, depth, to);
+        packing.a(first + i * stride, stride, n, depth, to);
     }
 }
 
@@ -226,12 +242,17 @@ void multiply_edge(const GemmKernel& kernel, int64_t words, const uint32_t* a, R
 
 RowBlock block_of(const GemmKernel& kernel, const GemmProblem& p, const Round& r, int64_t row, int64_t n_rows,
                   int64_t task_rows) {
-  if (reads_in_place(kernel, p))
-    return {
-        reinterpret_cast<const uint32_t*>(p.a + row * p.a_stride + r.first), {p.a_stride, kWordBlock}, p.a_stride, 1};
+  if (reads_in_place(kernel, p)) {
+    const int64_t words = p.a.stride() / kernel.per_word;
+    return {static_cast<const uint32_t*>(p.a.at(row, r.first)), {words, kWordBlock, 1}, words, 1};
+  }
   uint32_t* a = reserve(scratch_a, task_rows * r.padded_words);
-  pack_block(kernel, p, r, row, n_rows, a);
-  return {a, {kWordBlock, kernel.rows * kWordBlock}, r.padded_words, kernel.rows};
+  const int64_t i = p.a_transposed ? r.first : row, j = p.a_transposed ? row : r.first;
+  if (p.a.is_bf16())
+    pack_block(kernel, kernel.bf16, p.a.bf16(i, j), p, r, n_rows, a);
+  else
+    pack_block(kernel, kernel.f32, p.a.f32(i, j), p, r, n_rows, a);
+  return {a, p.a_transposed ? kernel.transposed : row_after_row(kernel.rows), r.padded_words, kernel.rows};
 }
 
 // One micro-panel of b with a block of a. When there is a next micro-panel, each call fetches a part of it.

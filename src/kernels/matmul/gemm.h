@@ -6,14 +6,14 @@
 #include "base/machine/threads.h"
 #include "kernels/gemm_kernel.h"
 #include "kernels/matmul/weight_rows.h"
+#include "tensor/any_rows.h"
 
 namespace fathom {
 
 // c (m, n) = a (m, k) b (k, n), or += when `add`.
 struct GemmProblem {
   int64_t m = 0, n = 0, k = 0;
-  const float* a = nullptr;  // element (i, k) = a[i * a_stride + k], or a[k * a_stride + i] when transposed
-  int64_t a_stride = 0;
+  AnyRows a;  // (m, k), or (k, m) when transposed
   bool a_transposed = false;
   WeightRows b;  // (k, n), or (n, k) when transposed
   bool b_transposed = false;

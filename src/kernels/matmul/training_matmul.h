@@ -4,11 +4,12 @@
 //     linear_dinput    dx = dy W        dy (T, N), dx (T, K);  or dx += dy W
 //     linear_dweight   dw += dy^T x     dw (N, K)
 //
-// Arithmetic. Everything is read and written as float32 and summed in float32. MatmulPrecision::f32 multiplies in
-// float32 (one fma for each product). MatmulPrecision::bf16 first rounds both operands to bfloat16 (to nearest, ties to
-// even; numbers below 2^-126 may become zero), whose products are exact in float32: the unit of the matrix
-// instructions. Every output is one sum over the whole contraction, starting from 0, or from what it held for the +=
-// forms:
+// Arithmetic. Results are float32, and so are sums. x and dy are float32 or stored bfloat16, and AnyRows says which:
+// what a product with MatmulPrecision::bf16 rounds may as well be rounded before, to the same bits.
+// MatmulPrecision::f32 multiplies in float32 (one fma for each product). MatmulPrecision::bf16 first rounds both
+// operands to bfloat16 (to nearest, ties to even; numbers below 2^-126 may become zero), whose products are exact in
+// float32: the unit of the matrix instructions. Every output is one sum over the whole contraction, starting from 0, or
+// from what it held for the += forms:
 //     |error| <= (n + 2) * 2^-24 * (sum of |product| + |start|),   n terms, on the rounded operands.
 //
 // Same bits. An output depends on its own row of x (or dy) and the weight alone, in an order of summation that is fixed
@@ -32,6 +33,7 @@
 #include "base/machine/threads.h"
 #include "kernels/input_gradient.h"
 #include "kernels/matmul_precision.h"
+#include "tensor/any_rows.h"
 #include "tensor/view.h"
 #include "tensor/weight.h"
 
@@ -39,32 +41,31 @@ namespace fathom {
 
 inline constexpr int64_t kRowBlock = 32;
 
-void linear(ThreadPool& pool, MatmulPrecision precision, MatView<const float> x, const Weight& w, MatView<float> y);
-void linear_dinput(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy, const Weight& w,
+void linear(ThreadPool& pool, MatmulPrecision precision, const AnyRows& x, const Weight& w, MatView<float> y);
+void linear_dinput(ThreadPool& pool, MatmulPrecision precision, const AnyRows& dy, const Weight& w,
                    const InputGradient& out) noexcept;
-void linear_dweight(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy, MatView<const float> x,
+void linear_dweight(ThreadPool& pool, MatmulPrecision precision, const AnyRows& dy, const AnyRows& x,
                     MatView<float> dw) noexcept;
 
 // Rows offsets[e] .. offsets[e+1]-1 belong to expert e. offsets (E+1) from 0 to the number of rows, not decreasing;
 // weights and dw (E), all of one shape. An expert may have no rows: its weight is not read, its dw unchanged. An empty
 // dw: that expert's gradient is not wanted, and not computed. Work is split over the threads by output tiles of all
 // experts, so one with most of the rows does not hold up the others.
-void grouped_linear(ThreadPool& pool, MatmulPrecision precision, MatView<const float> x,
-                    std::span<const int64_t> offsets, std::span<const Weight> weights, MatView<float> y);
-void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy,
+void grouped_linear(ThreadPool& pool, MatmulPrecision precision, const AnyRows& x, std::span<const int64_t> offsets,
+                    std::span<const Weight> weights, MatView<float> y);
+void grouped_linear_dinput(ThreadPool& pool, MatmulPrecision precision, const AnyRows& dy,
                            std::span<const int64_t> offsets, std::span<const Weight> weights,
                            const InputGradient& out) noexcept;
-void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision precision, MatView<const float> dy,
-                            MatView<const float> x, std::span<const int64_t> offsets,
-                            std::span<const MatView<float>> dw) noexcept;
+void grouped_linear_dweight(ThreadPool& pool, MatmulPrecision precision, const AnyRows& dy, const AnyRows& x,
+                            std::span<const int64_t> offsets, std::span<const MatView<float>> dw) noexcept;
 
 // On the calling thread alone, inside a section of the pool: one head, one block of attention. c is written, or added
 // to when `add`.
-void gemm_nt_serial(MatmulPrecision precision, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_nt_serial(MatmulPrecision precision, const AnyRows& a, const AnyRows& b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (M, K) b (N, K)^T
-void gemm_nn_serial(MatmulPrecision precision, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_nn_serial(MatmulPrecision precision, const AnyRows& a, const AnyRows& b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (M, K) b (K, N)
-void gemm_tn_serial(MatmulPrecision precision, MatView<const float> a, MatView<const float> b, MatView<float> c,
+void gemm_tn_serial(MatmulPrecision precision, const AnyRows& a, const AnyRows& b, MatView<float> c,
                     bool add) noexcept;  // c (M, N) = a (K, M)^T b (K, N)
 
 }  // namespace fathom

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/dispatch.h"
-#include "tensor/view.h"
+#include "tensor/any_rows.h"
 #include "tensor/weight.h"
 
 namespace fathom {
@@ -21,8 +21,9 @@ class WeightRows {
     scale_cols_ = w.scale_cols;
     first_row_ = w.first_row;
   }
-  WeightRows(const KernelTable& k, MatView<const float> m) noexcept
-      : WeightRows(k, DType::f32, reinterpret_cast<const std::byte*>(m.data), m.stride * 4, m.rows, m.cols) {}
+  WeightRows(const KernelTable& k, const AnyRows& m) noexcept
+      : WeightRows(k, m.is_bf16() ? DType::bf16 : DType::f32, static_cast<const std::byte*>(m.at(0, 0)),
+                   m.stride() * m.element_bytes(), m.rows(), m.cols()) {}
 
   int64_t rows() const noexcept { return rows_; }
   int64_t cols() const noexcept { return cols_; }
@@ -54,6 +55,9 @@ class WeightRows {
     decode_rows(row, n_rows, first, n, scratch);
     return scratch;
   }
+
+  // From one row to the next.
+  int64_t row_bytes() const noexcept { return row_bytes_; }
 
   // Where a row of bfloat16 lies, if these rows are such numbers; else nullptr.
   const uint16_t* bf16_row(int64_t row) const noexcept {

@@ -43,6 +43,12 @@ void softmax_backward(const T* p, const T* dp, int64_t n, T* dx) noexcept {
   for (int64_t i = 0; i < n; ++i) dx[i] = p[i] * (dp[i] - inner);
 }
 
+// The same of p = softmax(scale * x) where inner = sum_j dp[j] p[j] is known, in the place of dp.
+template <class T>
+void score_gradient(T scale, T inner, const T* p, int64_t n, T* dp) noexcept {
+  for (int64_t i = 0; i < n; ++i) dp[i] = scale * (p[i] * (dp[i] - inner));
+}
+
 // loss = log(sum_j exp(logits[j])) - logits[target], returned; logits become scale * (softmax(logits) -
 // onehot(target)), the gradient of scale * loss.
 template <class T>

@@ -21,7 +21,7 @@ void multiply(int64_t words, const uint32_t* a, RowLayout layout, const uint32_t
     float sum[kCols] = {};
     for (int64_t j = 0; add && j < kCols; ++j) sum[j] = c[j];
     for (int64_t d = 0; d < words; ++d) {
-      const float row = float_of(a[d / kWordBlock * layout.block + i * layout.row + d % kWordBlock]);
+      const float row = float_of(a[d / kWordBlock * layout.block + i * layout.row + d % kWordBlock * layout.word]);
       for (int64_t j = 0; j < kCols; ++j) sum[j] += row * float_of(b[d * kCols + j]);
     }
     for (int64_t j = 0; j < kCols; ++j) c[j] = sum[j];
@@ -34,6 +34,10 @@ void copy(const float* from, int64_t from_stride, float* to, int64_t to_stride, 
     for (int64_t j = 0; j < n_cols; ++j) to[i * to_stride + j] = from[i * from_stride + j];
 }
 
+void round_row(const float* x, int64_t n, uint16_t* out) noexcept {
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<uint16_t>(Rounded::word(x[i]) >> 16);
+}
+
 template <class Words>
 constexpr GemmKernel kernel() noexcept {
   return {.name = "ref",
@@ -42,11 +46,11 @@ constexpr GemmKernel kernel() noexcept {
           .per_word = 1,
           .panel_words = 256,
           .block_bytes = 1 << 18,
-          .reads_rows = std::is_same_v<Words, AsFloat>,
-          .pack_a = pack_a<Words, kRows, false>,
-          .pack_a_transposed = pack_a<Words, kRows, true>,
-          .pack_b = pack_b<Words, kCols, false>,
-          .pack_b_transposed = pack_b<Words, kCols, true>,
+          .rows_in_place = std::is_same_v<Words, AsFloat> ? 4 : 0,
+          .transposed = row_after_row(kRows),
+          .f32 = packing<Words, kRows, kCols>(),
+          .bf16 = packing<Widened, kRows, kCols>(),
+          .round_row = std::is_same_v<Words, AsFloat> ? nullptr : round_row,
           .multiply = multiply,
           .copy = copy,
           .begin = nullptr,

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "kernels/isa/isa_tables.h"
+#include "kernels/ref/backward.h"
 #include "kernels/ref/dot.h"
 #include "kernels/ref/packed_matmul.h"
 #include "kernels/ref/rmsnorm.h"
@@ -75,6 +76,8 @@ constinit const KernelTable table = with_formats(
         .axpy_tile = axpy_tile,
         .rmsnorm_row = rmsnorm<float>,
         .swiglu_row = swiglu<float>,
+        .swiglu_backward_row = swiglu_backward<float>,
+        .score_gradient_row = score_gradient<float>,
         .max_row = max<float>,
         .exp_row = exp_sum<float>,
         .softmax_row = softmax<float>,

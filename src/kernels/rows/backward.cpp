@@ -1,7 +1,6 @@
 #include "kernels/rows/backward.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <vector>
 
@@ -63,23 +62,8 @@ void swiglu_backward(ThreadPool& pool, MatView<const float> gate, MatView<const 
         "swiglu_backward: all (T, F)");
   const KernelTable& k = kernels();
   pool.parallel_for(gate.rows, 1, [&](int64_t begin, int64_t end) {
-    constexpr int64_t kPiece = 256;
-    std::array<float, kPiece> sigmoid;
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t at = 0; at < gate.cols; at += kPiece) {
-        const int64_t n = std::min(kPiece, gate.cols - at);
-        const float *g = gate.row(t) + at, *u = up.row(t) + at, *d = dy.row(t) + at;
-        float *dg = dgate.row(t) + at, *du = dup.row(t) + at;
-        for (int64_t i = 0; i < n; ++i) sigmoid[static_cast<size_t>(i)] = -g[i];
-        k.exp_row(sigmoid.data(), 0.0f, n);
-        for (int64_t i = 0; i < n; ++i) {
-          const float s = 1.0f / (1.0f + sigmoid[static_cast<size_t>(i)]);
-          const float gi = g[i], ui = u[i], di = d[i];  // read before dg and du, which may be the same rows
-          dg[i] = di * ui * s * (1.0f + gi * (1.0f - s));
-          du[i] = di * gi * s;
-        }
-      }
-    }
+    for (int64_t t = begin; t < end; ++t)
+      k.swiglu_backward_row(gate.row(t), up.row(t), dy.row(t), gate.cols, dgate.row(t), dup.row(t));
   });
 }
 

@@ -1,6 +1,7 @@
 // SwiGLU feed-forward:  y = down_proj( silu(gate_proj x) * up_proj x ), no biases.   Source: arXiv:2002.05202.
 #pragma once
 #include "model/context.h"
+#include "model/operand.h"
 #include "model/saved.h"
 #include "model/weights.h"
 
@@ -29,9 +30,20 @@ class PackedMlps {
   std::vector<PackedMatmul> down_;
 };
 
+// mlp_forward in training, of an x that may be rounded (as_operand); `saved` is written.
+void training_mlp_forward(Context& ctx, const MlpWeights& w, const AnyRows& x, MatView<float> y, const MlpSaved& saved);
 // out.dx (T, D); gradients of weights are added to ctx.gradients.
-void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, MatView<const float> x,
-                  MatView<const float> dy, const InputGradient& out);
+void mlp_backward(Context& ctx, const MlpWeights& w, const MlpSaved& saved, const AnyRows& x, const AnyRows& dy,
+                  const InputGradient& out);
+
+// gate_proj and up_proj as one matrix (2 F, D), where the one follows the other in memory, as among the parameters of a
+// training run; and their gradients, where neither is frozen. Else an empty one: each has a product of its own then.
+Weight gate_and_up(const MlpWeights& w) noexcept;
+MatView<float> gate_and_up(const MlpWeights& w, const Gradients& gradients);
+
+// Row by row for training's products: act (T, F); dgate | dup (T, 2 F) from dact (T, F).
+void gated_activation(Context& ctx, const MlpSaved& saved, const Operand& act);
+void gated_activation_backward(const MlpSaved& saved, int64_t row, const float* dact, const Operand& dboth) noexcept;
 
 // act (rows) = silu(gate) * up, rounded to what ctx keeps; act may be gate.
 void gated_activation(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> act);

@@ -134,12 +134,35 @@ void run_packed_experts(Context& ctx, const MoeWeights& w, const Dispatch& d, Ma
   experts.run(ctx.pool);
 }
 
+// The same in training; s.experts and s.shared are written.
+void run_training_experts(Context& ctx, const MoeWeights& w, const MoeSaved& s, MatView<const float> x,
+                          const ExpertOutputs& out) {
+  const int64_t n_rows = out.routed.rows;
+  const Zone zone("experts", n_rows);
+  Arena::Scope scope(ctx.arena);
+  const MatmulPrecision p = ctx.numerics.matmul_precision();
+  const std::vector<int64_t>& offsets = s.dispatch.offsets;
+  const MlpSaved saved = s.experts.sub_rows(0, n_rows);
+  const AnyRows operand = as_operand(ctx, x), gathered = gathered_rows(ctx, s.dispatch, operand);
+  if (const auto both = expert_weights(w, ExpertPart::gate_and_up); !both.empty()) {
+    grouped_linear(ctx.pool, p, gathered, offsets, both, saved.both);
+  } else {
+    grouped_linear(ctx.pool, p, gathered, offsets, expert_weights(w, ExpertPart::gate), saved.gate());
+    grouped_linear(ctx.pool, p, gathered, offsets, expert_weights(w, ExpertPart::up), saved.up());
+  }
+  const Operand act(ctx, n_rows, saved.gate().cols);
+  gated_activation(ctx, saved, act);
+  grouped_linear(ctx.pool, p, act.rows(), offsets, expert_weights(w, ExpertPart::down), out.routed);
+  if (out.shared.rows > 0) training_mlp_forward(ctx, w.shared_experts, operand, out.shared, s.shared);
+}
+
 // The same, one product after the other. shared_saved: for the backward pass, or nullptr.
 void run_float_experts(Context& ctx, const MoeWeights& w, const MoeSaved& s, MatView<const float> x,
                        const ExpertOutputs& out, MlpSaved* shared_saved) {
   const int64_t n_rows = out.routed.rows;
   const Zone zone("experts", n_rows);
-  const MatView<float> gate = s.experts.gate.sub_rows(0, n_rows), up = s.experts.up.sub_rows(0, n_rows);
+  const MlpSaved saved = s.experts.sub_rows(0, n_rows);
+  const MatView<float> gate = saved.gate(), up = saved.up();
   auto gathered = scratch(ctx, n_rows, x.cols), act = scratch(ctx, n_rows, gate.cols);
   gather_rows(ctx, s.dispatch, x, gathered);
   grouped(ctx, w, ExpertPart::gate, s.dispatch, gathered, gate);
@@ -178,6 +201,8 @@ void moe_forward(Context& ctx, const ModelConfig& c, const MoeWeights& w, MatVie
                           scratch(ctx, c.n_shared_experts > 0 ? x.rows : 0, x.cols)};
   if (packed)
     run_packed_experts(ctx, w, s.dispatch, x, out);
+  else if (ctx.numerics.is_training())
+    run_training_experts(ctx, w, s, x, out);
   else
     run_float_experts(ctx, w, s, x, out, training != nullptr ? &s.shared : nullptr);
   combine(ctx, s, out.routed, out.shared, y);

@@ -6,7 +6,6 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/matmul/float_matmul.h"
-#include "kernels/rows/backward.h"
 #include "model/moe/mlp.h"
 #include "model/moe/moe.h"
 #include "model/moe/moe_dispatch.h"
@@ -15,27 +14,63 @@
 namespace fathom {
 namespace {
 
+// Of gate_and_up: mlp.h; where an expert has no such matrix, no gradients.
 std::vector<MatView<float>> expert_gradients(const MoeWeights& w, ExpertPart part, const Gradients& gradients) {
   std::vector<MatView<float>> views;
-  for (const Weight& weight : expert_weights(w, part)) views.push_back(gradients.of(weight));
+  if (part != ExpertPart::gate_and_up) {
+    for (const Weight& weight : expert_weights(w, part)) views.push_back(gradients.of(weight));
+    return views;
+  }
+  for (const MlpWeights& e : w.experts) {
+    views.push_back(gate_and_up(e, gradients));
+    if (views.back().empty()) return {};
+  }
   return views;
 }
 
-// dgates[t, k] = <act, u> of its row; then act and u are both multiplied by the gate.
-void gate_backward(Context& ctx, const MoeSaved& s, MatView<float> act, MatView<float> u, MatView<float> dgates) {
+// For each row: dgates[t, k] = <a, u>; act = gate a; dboth, the gradients of gate_proj's and up_proj's outputs, from
+// gate u. u is scaled in place.
+void rows_backward(Context& ctx, const MoeSaved& s, MatView<float> u, MatView<float> dgates, const Operand& act,
+                   const Operand& dboth) {
   const KernelTable& k = kernels();
-  const int64_t K = dgates.cols;
+  const int64_t K = dgates.cols, F = u.cols;
+  const MatView<const float> gate = s.experts.gate(), up = s.experts.up();
   ctx.pool.parallel_for(dgates.rows, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> a(static_cast<size_t>(F));
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t i = 0; i < K; ++i) {
         const int32_t r = s.dispatch.row[static_cast<size_t>(t * K + i)];
-        dgates(t, i) = r >= 0 ? k.dot_f32(act.row(r), u.row(r), act.cols) : 0.0f;
+        dgates(t, i) = 0.0f;
         if (r < 0) continue;
-        k.scale(s.routing.gates(t, i), act.row(r), act.cols);
-        k.scale(s.routing.gates(t, i), u.row(r), u.cols);
+        k.swiglu_row(gate.row(r), up.row(r), F, a.data());
+        dgates(t, i) = k.dot_f32(a.data(), u.row(r), F);
+        k.scale(s.routing.gates(t, i), a.data(), F);
+        k.scale(s.routing.gates(t, i), u.row(r), F);
+        act.set(r, 0, F, a.data());
+        gated_activation_backward(s.experts, r, u.row(r), dboth);
       }
     }
   });
+}
+
+// From dboth and the rows of x, the gradients of gate_proj and up_proj and the part of dx: rows (n_rows, D), written.
+void gate_and_up_backward(Context& ctx, const MoeWeights& w, const std::vector<int64_t>& offsets, const AnyRows& x,
+                          const AnyRows& dboth, MatView<float> rows) {
+  const MatmulPrecision p = ctx.numerics.matmul_precision();
+  const std::vector<Weight> both = expert_weights(w, ExpertPart::gate_and_up);
+  const std::vector<MatView<float>> dw = expert_gradients(w, ExpertPart::gate_and_up, *ctx.gradients);
+  if (!both.empty() && !dw.empty()) {
+    grouped_linear_dweight(ctx.pool, p, dboth, x, offsets, dw);
+    grouped_linear_dinput(ctx.pool, p, dboth, offsets, both, into(rows));
+    return;
+  }
+  const int64_t F = dboth.cols() / 2;
+  for (const ExpertPart part : {ExpertPart::gate, ExpertPart::up}) {
+    const bool first = part == ExpertPart::gate;
+    const AnyRows d = dboth.sub_cols(first ? 0 : F, F);
+    grouped_linear_dweight(ctx.pool, p, d, x, offsets, expert_gradients(w, part, *ctx.gradients));
+    grouped_linear_dinput(ctx.pool, p, d, offsets, expert_weights(w, part), {rows, !first});
+  }
 }
 
 // From the gradients of the gates and the balance losses, that of the router's weight; the part of x added to dx.
@@ -59,35 +94,31 @@ void moe_backward(const Step& step, const MoeWeights& w, const MoeLayerTraining&
   Context& ctx = step.ctx;
   const ModelConfig& c = step.config();
   const MoeSaved& s = training.saved;
-  const Gradients& gradients = *ctx.gradients;
+  const MatmulPrecision p = ctx.numerics.matmul_precision();
   const int64_t T = x.rows, D = c.hidden_size, K = c.num_experts_per_tok, F = c.moe_intermediate_size,
                 n_rows = s.dispatch.offsets.back();
-  Arena::Scope scope(ctx.arena);
-  const MatView<float> gate = s.experts.gate.sub_rows(0, n_rows), up = s.experts.up.sub_rows(0, n_rows);
   const std::vector<int64_t>& offsets = s.dispatch.offsets;
-  auto rows = scratch(ctx, n_rows, D), act = scratch(ctx, n_rows, F), dgate = scratch(ctx, n_rows, F),
-       dup = scratch(ctx, n_rows, F);
-  auto dgates = scratch(ctx, T, K);
-  gated_activation(ctx, gate, up, act);
-  gather_rows(ctx, s.dispatch, dy, rows);
-  grouped_linear_dinput(ctx.pool, ctx.numerics.matmul_precision(), rows, offsets, expert_weights(w, ExpertPart::down),
-                        into(dgate));
-  gate_backward(ctx, s, act, dgate, dgates);
-  grouped_linear_dweight(ctx.pool, ctx.numerics.matmul_precision(), rows, act, offsets,
-                         expert_gradients(w, ExpertPart::down, gradients));
-  swiglu_backward(ctx.pool, gate, up, dgate, dgate, dup);
-  gather_rows(ctx, s.dispatch, x, rows);
-  grouped_linear_dweight(ctx.pool, ctx.numerics.matmul_precision(), dgate, rows, offsets,
-                         expert_gradients(w, ExpertPart::gate, gradients));
-  grouped_linear_dweight(ctx.pool, ctx.numerics.matmul_precision(), dup, rows, offsets,
-                         expert_gradients(w, ExpertPart::up, gradients));
-  grouped_linear_dinput(ctx.pool, ctx.numerics.matmul_precision(), dgate, offsets, expert_weights(w, ExpertPart::gate),
-                        into(rows));
-  grouped_linear_dinput(ctx.pool, ctx.numerics.matmul_precision(), dup, offsets, expert_weights(w, ExpertPart::up),
-                        added_to(rows));
+  Arena::Scope scope(ctx.arena);
+  const AnyRows x_operand = as_operand(ctx, x), dy_operand = as_operand(ctx, dy);
+  const auto dgates = scratch(ctx, T, K), rows = scratch(ctx, n_rows, D);
+  const Operand dboth(ctx, n_rows, 2 * F);
+  {
+    Arena::Scope down(ctx.arena);
+    const auto u = scratch(ctx, n_rows, F);
+    const Operand act(ctx, n_rows, F);
+    const AnyRows gathered = gathered_rows(ctx, s.dispatch, dy_operand);
+    grouped_linear_dinput(ctx.pool, p, gathered, offsets, expert_weights(w, ExpertPart::down), into(u));
+    rows_backward(ctx, s, u, dgates, act, dboth);
+    grouped_linear_dweight(ctx.pool, p, gathered, act.rows(), offsets,
+                           expert_gradients(w, ExpertPart::down, *ctx.gradients));
+  }
+  {
+    Arena::Scope gate_and_up(ctx.arena);
+    gate_and_up_backward(ctx, w, offsets, gathered_rows(ctx, s.dispatch, x_operand), dboth.rows(), rows);
+  }
 
   if (c.n_shared_experts > 0)
-    mlp_backward(ctx, w.shared_experts, s.shared, x, dy, into(dx));
+    mlp_backward(ctx, w.shared_experts, s.shared, x_operand, dy_operand, into(dx));
   else
     for (int64_t t = 0; t < T; ++t) std::fill(dx.row(t), dx.row(t) + D, 0.0f);
   scatter_add_rows(ctx, s.dispatch, rows, dx);

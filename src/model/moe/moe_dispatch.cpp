@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/dispatch.h"
+#include "model/moe/mlp.h"
 
 namespace fathom {
 
@@ -29,11 +30,32 @@ Dispatch sort_by_expert(const Routing& routing, int64_t n_experts, std::span<con
   return d;
 }
 
-void gather_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> x, MatView<float> rows) {
+namespace {
+
+template <class T>
+void gather(Context& ctx, const Dispatch& dispatch, MatView<const T> x, MatView<T> rows) {
   ctx.pool.parallel_for(rows.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       std::copy_n(x.row(dispatch.token[static_cast<size_t>(r)]), x.cols, rows.row(r));
   });
+}
+template <class T>
+MatView<T> gathered(Context& ctx, const Dispatch& dispatch, MatView<const T> x) {
+  const int64_t n = dispatch.offsets.back();
+  const MatView<T> rows(ctx.arena.take<T>(n * x.cols), n, x.cols);
+  gather(ctx, dispatch, x, rows);
+  return rows;
+}
+
+}  // namespace
+
+void gather_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> x, MatView<float> rows) {
+  gather(ctx, dispatch, x, rows);
+}
+
+AnyRows gathered_rows(Context& ctx, const Dispatch& dispatch, const AnyRows& x) {
+  if (x.is_bf16()) return gathered<uint16_t>(ctx, dispatch, {x.bf16(0, 0), x.rows(), x.cols(), x.stride()});
+  return gathered<float>(ctx, dispatch, {x.f32(0, 0), x.rows(), x.cols(), x.stride()});
 }
 
 void scatter_add_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> rows, MatView<float> y) {
@@ -50,8 +72,23 @@ void scatter_add_rows(Context& ctx, const Dispatch& dispatch, MatView<const floa
 std::vector<Weight> expert_weights(const MoeWeights& w, ExpertPart part) {
   std::vector<Weight> weights;
   weights.reserve(w.experts.size());
-  for (const MlpWeights& e : w.experts)
-    weights.push_back(part == ExpertPart::gate ? e.gate_proj : part == ExpertPart::up ? e.up_proj : e.down_proj);
+  for (const MlpWeights& e : w.experts) {
+    switch (part) {
+      case ExpertPart::gate:
+        weights.push_back(e.gate_proj);
+        break;
+      case ExpertPart::up:
+        weights.push_back(e.up_proj);
+        break;
+      case ExpertPart::down:
+        weights.push_back(e.down_proj);
+        break;
+      case ExpertPart::gate_and_up:
+        weights.push_back(gate_and_up(e));
+        break;
+    }
+    if (!weights.back()) return {};
+  }
   return weights;
 }
 

@@ -47,7 +47,7 @@ void layer_backward(const Step& step, int64_t layer, const LayerTraining& traini
   auto normed = scratch(ctx, dx.rows, dx.cols), dnormed = scratch(ctx, dx.rows, dx.cols);
   norm_forward(ctx, w.post_attention_layernorm, eps, s.x_mid, normed);
   if (const auto* mlp = std::get_if<MlpWeights>(&w.mlp))
-    mlp_backward(ctx, *mlp, s.mlp, normed, dx, into(dnormed));
+    mlp_backward(ctx, *mlp, s.mlp, as_operand(ctx, normed), as_operand(ctx, dx), into(dnormed));
   else
     moe_backward(step, std::get<MoeWeights>(w.mlp), {training.moe, training.saved.moe}, normed, dx, dnormed);
   norm_backward(ctx, w.post_attention_layernorm, eps, s.x_mid, dnormed, added_to(dx));
