@@ -31,10 +31,13 @@ void softmax_block(const KernelTable& k, float scale, int64_t q0, int64_t k0, Ma
   }
 }
 
+// key (n, d), value (n, V): of the head, as operands.
 void head_forward(const KernelTable& k, MatmulPrecision precision, const AttentionForward& a, int64_t head,
-                  MatView<const float> key, float* scores_memory) {
-  const int64_t n = a.q.rows, d = key.cols, V = a.layout.value_dim, kv = head / a.layout.heads_per_kv;
-  const MatView<const float> q = a.q.sub_cols(head * d, d), value = a.value.sub_cols(kv * a.layout.value_stride, V);
+                  const AnyRows& key, const AnyRows& value, float* memory) {
+  const int64_t n = a.q.rows, d = key.cols(), V = a.layout.value_dim;
+  const HeadOperands operands(precision);
+  float *scores_memory = memory, *rounded_scores = memory + kQueries * kKeys;
+  const AnyRows q = operands.of(a.q.sub_cols(head * d, d), rounded_scores + kQueries * kKeys);
   const MatView<float> o = a.o.sub_cols(head * V, V);
   for (int64_t q0 = 0; q0 < n; q0 += kQueries) {
     const int64_t nq = std::min(kQueries, n - q0);
@@ -49,7 +52,7 @@ void head_forward(const KernelTable& k, MatmulPrecision precision, const Attenti
       const MatView<float> scores(scores_memory, nq, nk);
       gemm_nt_serial(precision, q.sub_rows(q0, nq), key.sub_rows(k0, nk), scores, false);
       softmax_block(k, a.scale, q0, k0, scores, states, a.layout.heads, rows);
-      gemm_nn_serial(precision, scores, value.sub_rows(k0, nk), rows, true);
+      gemm_nn_serial(precision, operands.of(scores, rounded_scores), value.sub_rows(k0, nk), rows, true);
     }
     for (int64_t i = 0; i < nq; ++i) k.scale(1.0f / states[i * a.layout.heads].sum, rows.row(i), V);
   }
@@ -60,8 +63,14 @@ void kv_head_forward(const KernelTable& k, MatmulPrecision precision, const Atte
   const int64_t n = a.q.rows, d = a.layout.key_dim + a.shared_key.cols;
   const MatView<float> key(memory, n, d);
   join_key(a, kv, key);
+  memory += n * d;
+  const HeadOperands operands(precision);
+  const AnyRows keys = operands.of(key, memory);
+  memory += HeadOperands::floats(n, d);
+  const AnyRows values = operands.of(a.value.sub_cols(kv * a.layout.value_stride, a.layout.value_dim), memory);
+  memory += HeadOperands::floats(n, a.layout.value_dim);
   for (int64_t head = kv * a.layout.heads_per_kv; head < (kv + 1) * a.layout.heads_per_kv; ++head)
-    head_forward(k, precision, a, head, key, memory + n * d);
+    head_forward(k, precision, a, head, keys, values, memory);
 }
 
 }  // namespace
@@ -70,7 +79,10 @@ void attention_forward(ThreadPool& pool, Arena& arena, MatmulPrecision precision
                        std::span<const AttentionForward> sequences) noexcept {
   const KernelTable& k = kernels();
   for_each_kv_head(
-      pool, arena, sequences, [](int64_t n, int64_t d) { return n * d + kQueries * kKeys; },
+      pool, arena, sequences,
+      [](int64_t n, int64_t d, int64_t V) {
+        return n * d + 2 * HeadOperands::floats(n, d) + HeadOperands::floats(n, V) + 2 * kQueries * kKeys;
+      },
       [&](const AttentionForward& a, int64_t kv, float* memory) { kv_head_forward(k, precision, a, kv, memory); });
 }
 
