@@ -58,8 +58,22 @@ void AdamW::update(ThreadPool& pool, Parameters& parameters, const OptimizerConf
 
 std::vector<double> gradient_squares(ThreadPool& pool, VecView<const float> gradients) {
   std::vector<double> sums(static_cast<size_t>((gradients.size + kSquaresPiece - 1) / kSquaresPiece));
+  // Several pieces at a time: each sum waits for the addition before it.
+  constexpr int64_t kTogether = 8;
+  const int64_t whole = gradients.size / kSquaresPiece;
   pool.parallel_for(std::ssize(sums), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece) {
+    int64_t piece = begin;
+    for (; piece + kTogether <= std::min(end, whole); piece += kTogether) {
+      const float* first = gradients.data + piece * kSquaresPiece;
+      double sum[kTogether] = {};
+      for (int64_t i = 0; i < kSquaresPiece; ++i)
+        for (int64_t p = 0; p < kTogether; ++p) {
+          const double g = first[p * kSquaresPiece + i];
+          sum[p] += g * g;
+        }
+      std::copy_n(sum, kTogether, sums.begin() + piece);
+    }
+    for (; piece < end; ++piece) {
       double sum = 0;
       for (int64_t i = piece * kSquaresPiece; i < std::min(gradients.size, (piece + 1) * kSquaresPiece); ++i)
         sum += double{gradients[i]} * gradients[i];
