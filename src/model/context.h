@@ -97,10 +97,16 @@ inline void grouped_linear(Context& ctx, MatView<const float> x, std::span<const
 inline bool rounds_operands(const Context& ctx) noexcept {
   return ctx.numerics.is_training() && ctx.numerics.matmul_precision() == MatmulPrecision::bf16;
 }
+// Uninitialised, until the caller's arena scope closes. Rows a page apart would share few lines of the first level
+// cache: between such there is a line more.
+inline MatView<uint16_t> bf16_scratch(Context& ctx, int64_t rows, int64_t cols) {
+  const int64_t stride = cols % 2048 == 0 ? cols + 32 : cols;
+  return {ctx.arena.take<uint16_t>(rows * stride), rows, cols, stride};
+}
 // x as an operand of several products: itself, or rounded, until the caller's arena scope closes.
 inline AnyRows as_operand(Context& ctx, MatView<const float> x) {
   if (!rounds_operands(ctx)) return x;
-  const MatView<uint16_t> rounded(ctx.arena.take<uint16_t>(x.rows * x.cols), x.rows, x.cols);
+  const MatView<uint16_t> rounded = bf16_scratch(ctx, x.rows, x.cols);
   const auto round_row = gemm_kernel(MatmulPrecision::bf16).round_row;
   ctx.pool.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) round_row(x.row(t), x.cols, rounded.row(t));

@@ -15,7 +15,7 @@ class Operand {
     if (!rounds_operands(ctx)) {
       f32_ = scratch(ctx, rows, cols);
     } else {
-      bf16_ = {ctx.arena.take<uint16_t>(rows * cols), rows, cols};
+      bf16_ = bf16_scratch(ctx, rows, cols);
       round_row_ = gemm_kernel(MatmulPrecision::bf16).round_row;
     }
   }

@@ -39,13 +39,6 @@ void gather(Context& ctx, const Dispatch& dispatch, MatView<const T> x, MatView<
       std::copy_n(x.row(dispatch.token[static_cast<size_t>(r)]), x.cols, rows.row(r));
   });
 }
-template <class T>
-MatView<T> gathered(Context& ctx, const Dispatch& dispatch, MatView<const T> x) {
-  const int64_t n = dispatch.offsets.back();
-  const MatView<T> rows(ctx.arena.take<T>(n * x.cols), n, x.cols);
-  gather(ctx, dispatch, x, rows);
-  return rows;
-}
 
 }  // namespace
 
@@ -54,8 +47,15 @@ void gather_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> x,
 }
 
 AnyRows gathered_rows(Context& ctx, const Dispatch& dispatch, const AnyRows& x) {
-  if (x.is_bf16()) return gathered<uint16_t>(ctx, dispatch, {x.bf16(0, 0), x.rows(), x.cols(), x.stride()});
-  return gathered<float>(ctx, dispatch, {x.f32(0, 0), x.rows(), x.cols(), x.stride()});
+  const int64_t n = dispatch.offsets.back();
+  if (x.is_bf16()) {
+    const MatView<uint16_t> rows = bf16_scratch(ctx, n, x.cols());
+    gather<uint16_t>(ctx, dispatch, {x.bf16(0, 0), x.rows(), x.cols(), x.stride()}, rows);
+    return rows;
+  }
+  const MatView<float> rows = scratch(ctx, n, x.cols());
+  gather<float>(ctx, dispatch, {x.f32(0, 0), x.rows(), x.cols(), x.stride()}, rows);
+  return rows;
 }
 
 void scatter_add_rows(Context& ctx, const Dispatch& dispatch, MatView<const float> rows, MatView<float> y) {
