@@ -34,9 +34,9 @@ int64_t scratch_of(const ModelConfig& c, int64_t layer) {
                                       c.qk_rope_head_dim / 2 + 2 * c.q_lora_rank.value_or(0)
                                 : 2 * H * c.head_dim + c.cache_width() + c.head_dim / 2;
   const int64_t feed_forward = c.layer_is_moe(layer)
-                                   ? K * D + 3 * K * c.moe_intermediate_size + K + c.n_routed_experts +
-                                         3 * c.n_shared_experts * c.moe_intermediate_size
-                                   : 3 * c.intermediate_size;
+                                   ? 2 * K * D + 4 * K * c.moe_intermediate_size + K + c.n_routed_experts +
+                                         4 * c.n_shared_experts * c.moe_intermediate_size
+                                   : 4 * c.intermediate_size;
   return 2 * D + std::max(attention, feed_forward);
 }
 
