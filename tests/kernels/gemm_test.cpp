@@ -71,6 +71,43 @@ TEST(Gemm, RowsAPageApartGiveTheBitsOfRowsElsewhere) {
     }
 }
 
+// Rows rounded before are the operand that the kernel rounds itself, read in place, packed or transposed.
+TEST(Gemm, StoredBfloat16GivesTheBitsOfFloatsThatAreRounded) {
+  ThreadPool pool(2);
+  for (const GemmKernel* kernel : runnable_gemm_kernels(MatmulPrecision::bf16))
+    for (const Shape& s : kShapes)
+      for (const int form : {0, 1, 2, 3}) {
+        SCOPED_TRACE(std::string(kernel->name) + " form " + std::to_string(form) + " M " + std::to_string(s.M) + " N " +
+                     std::to_string(s.N) + " K " + std::to_string(s.K));
+        const bool at = form % 2 != 0, bt = form / 2 != 0;
+        const Padded a(at ? s.K : s.M, at ? s.M : s.K, 2, 1), b(bt ? s.N : s.K, bt ? s.K : s.N, 1, 2);
+        const auto rounded = [&](const Padded& m) {
+          std::vector<uint16_t> out(static_cast<size_t>(m.rows * m.stride));
+          for (int64_t i = 0; i < m.rows; ++i) kernel->round_row(m.view().row(i), m.cols, out.data() + i * m.stride);
+          return out;
+        };
+        const std::vector<uint16_t> stored_a = rounded(a), stored_b = rounded(b);
+        Padded c(s.M, s.N, 0, 3), same(s.M, s.N, 0, 4);
+        const auto run = [&](const AnyRows& left, const AnyRows& right, Padded& out) {
+          const GemmProblem p{.m = s.M,
+                              .n = s.N,
+                              .k = s.K,
+                              .a = left,
+                              .a_transposed = at,
+                              .b = WeightRows(kernels(), right),
+                              .b_transposed = bt,
+                              .c = out.view().data,
+                              .c_stride = out.stride};
+          gemm(&pool, *kernel, {&p, 1});
+        };
+        run(a.view(), b.view(), c);
+        run(MatView<const uint16_t>(stored_a.data(), a.rows, a.cols, a.stride),
+            MatView<const uint16_t>(stored_b.data(), b.rows, b.cols, b.stride), same);
+        for (int64_t i = 0; i < s.M; ++i)
+          for (int64_t j = 0; j < s.N; ++j) ASSERT_EQ(c.view()(i, j), same.view()(i, j));
+      }
+}
+
 TEST(Gemm, BitsOfARowDoNotDependOnTheOtherRowsNorOnThreads) {
   ThreadPool pool(3);
   const int64_t M = 135, N = 67, K = 2150;
