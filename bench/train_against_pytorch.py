@@ -107,14 +107,15 @@ def main():
     p.add_argument("--steps", type=int, default=5)
     p.add_argument("--warm-up", type=int, default=2)
     p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--setting", help="of PyTorch, as found before: experts,attention,precision; nothing is searched")
     p.add_argument("--worker", help=argparse.SUPPRESS)
     o = p.parse_args()
     if o.worker:
         return worker(o)
     config = widened(tomllib.loads(pathlib.Path(o.config).read_text()), o.hidden)
     o.data = pathlib.Path(o.data or pathlib.Path(o.config).parent / config["data"]["path"]).resolve()
-    best = None
-    for combination in ((e, a, p) for e in EXPERTS for a in ATTENTION for p in PRECISION):
+    best = (0, tuple(o.setting.split(","))) if o.setting else None
+    for combination in () if o.setting else ((e, a, p) for e in EXPERTS for a in ATTENTION for p in PRECISION):
         r = run_pytorch(o, config, *combination)
         print("PyTorch", *combination, r, flush=True)
         if "error" not in r and (best is None or r["tokens_per_second"] > best[0]):
