@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/inputs.h"
+#include "kernels/ref/backward.h"
 #include "kernels/ref/rmsnorm.h"
 #include "kernels/ref/rope.h"
 #include "kernels/ref/softmax.h"
@@ -58,6 +59,27 @@ TEST(SwiGlu, StaysWithinTheRoundingBoundOfTheDefinition) {
     auto in_place = gate;
     k.swiglu_row(in_place.data(), up.data(), n, in_place.data());
     EXPECT_EQ(in_place, y);
+  });
+}
+
+TEST(SwiGlu, GradientsAreTheSameBitsInEveryTable) {
+  for_each_case([](const KernelTable& k, int64_t n) {
+    const auto gate = random_floats(n, 1, 8.0), up = random_floats(n, 2), dy = random_floats(n, 3);
+    std::vector<float> dgate(gate.size()), dup(gate.size()), want_dgate(gate.size()), want_dup(gate.size());
+    ref::swiglu_backward(gate.data(), up.data(), dy.data(), n, want_dgate.data(), want_dup.data());
+    k.swiglu_backward_row(gate.data(), up.data(), dy.data(), n, dgate.data(), dup.data());
+    EXPECT_EQ(dgate, want_dgate);
+    EXPECT_EQ(dup, want_dup);
+  });
+}
+
+TEST(Softmax, GradientsOfScoresAreTheSameBitsInEveryTable) {
+  for_each_case([](const KernelTable& k, int64_t n) {
+    const auto p = random_floats(n, 1), dp = random_floats(n, 2);
+    auto ds = dp, want = dp;
+    ref::score_gradient(0.3f, 0.7f, p.data(), n, want.data());
+    k.score_gradient_row(0.3f, 0.7f, p.data(), n, ds.data());
+    EXPECT_EQ(ds, want);
   });
 }
 
