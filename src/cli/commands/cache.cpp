@@ -14,6 +14,7 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/write_progress.h"
+#include "kernels/dispatch.h"
 
 namespace fathom {
 namespace {
@@ -46,12 +47,9 @@ std::string model_state(const PackedHeader& header, bool& usable) {
     const auto is_of = [&](const std::vector<NamedWeight>& weights) {
       return packed_fingerprint(model.source.get(), weights) == header.fingerprint;
     };
-    usable = true;
-    if (is_of(packable_weights(model.config, model.weights))) return "ready";
-    for (const bool fast_bf16 : {false, true})
-      if (is_of(packable_weights(model.config, model.weights, fast_bf16))) return "ready, for other CPUs";
-    usable = false;
-    return "its model has changed";
+    const bool here = is_of(packable_weights(model.config, model.weights));
+    usable = here || is_of(packable_weights(model.config, model.weights, bf16_kernel() == nullptr));
+    return here ? "ready" : usable ? "ready, for other CPUs" : "its model has changed";
   } catch (const Error&) {
     return "its model cannot be read";
   }
