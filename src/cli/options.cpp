@@ -42,10 +42,12 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
       ->type_name("N")
       ->transform(whole_number(0));
   command
-      .add_option("--cache-type", o.cache_type,
-                  "how the cache keeps its numbers: f32, bf16, q16 (13 bits) or q8; default: q16, or f32 where "
-                  "arithmetic is exact or attention is not latent")
-      ->transform(one_of({"f32", "bf16", "q16", "q8"}));
+      .add_option(
+          "--cache-type", o.cache_type,
+          "how the cache keeps its numbers: f32, bf16, q16 (13 bits), q8; latents also q6, q4, and with a calibration "
+          "v2-6bit, nuq5, nuq4, nuq3; default: q16, or f32 where "
+          "arithmetic is exact or attention is not latent")
+      ->transform(one_of({std::begin(kCacheTypeNames), std::end(kCacheTypeNames)}));
   command
       .add_option("--activations", o.activations,
                   "f32, or bf16: round as a bfloat16 framework does (to compare with one)")

@@ -33,7 +33,7 @@ Engine::Engine(ThreadPool& pool, const ModelConfig& config, const ModelWeights& 
       context_tokens_(fathom::context_tokens(config, o)),
       chunk_tokens_(o.chunk_tokens > 0 ? o.chunk_tokens : kChunkTokens),
       numerics_(o.numerics),
-      cache_(cache_layout(config, usable_cache_type(config, o)),
+      cache_(cache_layout(config, usable_cache_type(config, o), o.calibration),
              o.cache_tokens > 0 ? o.cache_tokens : context_tokens_) {
   check(o.chunk_tokens >= 0, "a chunk has at least one token");
   network_.attention.costs = o.costs;

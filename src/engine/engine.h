@@ -20,6 +20,7 @@ struct EngineOptions {
   int64_t cache_tokens = 0;                  // room in the cache, over all sequences; 0: context_tokens
   int64_t chunk_tokens = 0;                  // most tokens of one step; long prompts are run in chunks. 0: kChunkTokens
   std::optional<CacheType> cache_type = {};  // nullopt: q16 for latent attention in quantised arithmetic, else f32
+  std::shared_ptr<const LatentCalibration> calibration = {};  // of a cache type that needs one
   Numerics numerics = Numerics::exact();
   MlaCosts costs = {};  // that the form of attention is chosen by, in quantised arithmetic
 };

@@ -25,6 +25,8 @@ inline constexpr int64_t kGroup = 128;         // columns that share a scale
 inline constexpr int64_t kTileCells = 64;      // cached positions of a tile
 inline constexpr int64_t kMaxCode = 4095;      // of queries, keys and values
 inline constexpr int64_t kMaxProb = 8191;      // of probabilities
+inline constexpr int64_t kMaxCode8 = 127;      // of queries and values where these stand for levels of few bits
+inline constexpr int64_t kMaxProb8 = 255;      // of probabilities that meet such values
 inline constexpr int64_t kMaxQueryTiles = 16;  // that one call takes, which share the packing of a tile
 static_assert(kGroup * kMaxCode * kMaxCode < int64_t{1} << 31);
 static_assert(kTileCells * kMaxProb * kMaxCode < int64_t{1} << 31);
@@ -52,6 +54,12 @@ struct CodeGroup {
   int64_t scale_stride = 0;
   int64_t n = 0;        // at most kGroup
   bool narrow = false;  // codes are int8; else int16, of which the word (two codes) of an odd last column is readable
+};
+
+// The codes of one row in at most two planes: the low `bits`, and above them those of the second plane.
+struct CodePlanes {
+  const std::byte *low = nullptr, *high = nullptr;
+  int low_bits = 4, high_bits = 0;  // 2 or 4; 0 (none), 1 or 2
 };
 
 // A query tile, to be multiplied with groups of keys.
@@ -107,11 +115,16 @@ struct Int16Kernel {
   // Rearranges probabilities p (n, kLanes) in place into the order that add_values reads; p has space for kTileCells.
   void (*pack_probs)(float* p, int64_t n) noexcept;
 
-  // The scales of quantised probabilities for one group: factors[l] = top_prob[l] * largest[visible[l]] / kMaxProb is
-  // what a quantised probability of 1 stands for, and inverses[l] = 1 / factors[l]. Both are 0 where the factor is less
-  // than kLeastProbScale; where it is infinite or NaN the inverse is 0, and a NaN factor is kept.
-  void (*prob_scales)(const float* top_prob, const int32_t* visible, const float* largest, float* factors,
+  // The scales of quantised probabilities for one group: factors[l] = top_prob[l] * largest[visible[l]] / most is what
+  // a quantised probability of 1 stands for (most: kMaxProb or kMaxProb8), and inverses[l] = 1 / factors[l]. Both are 0
+  // where the factor is less than kLeastProbScale; where it is infinite or NaN the inverse is 0, and a NaN factor is
+  // kept.
+  void (*prob_scales)(const float* top_prob, const int32_t* visible, const float* largest, float most, float* factors,
                       float* inverses) noexcept;
+
+  // out[i] = levels[code of column i] for n columns (a multiple of 64) of one row. Its codes are in `planes`, as
+  // kvcache/latent_row.h says; levels has 64 entries, those that no code names 0.
+  void (*unpack_levels)(const CodePlanes& planes, int64_t n, const int8_t* levels, int8_t* out) noexcept;
 
   // For each group and i < values.n: sums_il = (add ? sums_il : 0) + (sum_j v_ji q_jl) * factor[l], the last two
   // operations one fma, with quantised probabilities

@@ -47,6 +47,24 @@ std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept {
   return std::nullopt;
 }
 
+const LatentFormat* latent_format(CacheType type) noexcept {
+  static constexpr LatentFormat kFormats[] = {
+      {.bits = 5, .calibrated = true, .gain = true, .outliers = true, .total_bits = 6},
+      {.bits = 5, .calibrated = true, .outliers = true},
+      {.bits = 4, .calibrated = true, .outliers = true},
+      {.bits = 3, .calibrated = true, .outliers = true},
+      {.bits = 6, .gain = true},
+      {.bits = 4, .gain = true},
+  };
+  return type < CacheType::v2_6bit ? nullptr
+                                   : &kFormats[static_cast<size_t>(type) - static_cast<size_t>(CacheType::v2_6bit)];
+}
+
+int64_t CacheRow::bytes() const noexcept {
+  if (const LatentFormat* format = latent_format(type)) return LatentRow(*format, body(), tail).bytes();
+  return stride() + (coded() ? groups() * 4 : 0);
+}
+
 float encode_group(const float* x, int64_t n, int largest, int16_t* codes) noexcept {
   const float max = largest_magnitude(x, n), top = static_cast<float>(largest);
   if (!(max >= 1e-30f && max <= std::numeric_limits<float>::max())) {

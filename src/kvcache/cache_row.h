@@ -11,22 +11,25 @@
 // their scales, group after group (kBlockTokens scales each; groups of the body, then of the tail). So codes of V2's
 // rows begin and end with cache lines, and a group's scales are read as they lie.
 //     codes of a row: [body][tail, int16], each part starting at a multiple of 4
-// A type of fewer bits needs a case in tail_at, store_row and load_row, and a way into int16 in
-// kernels/attention/int16_tile.cpp.
+//     v2-6bit, nuq5, nuq4, nuq3, q6, q4   levels of few bits, for latent attention alone: latent_row.h
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "kvcache/latent_row.h"
+
 namespace fathom {
 
-enum class CacheType : uint8_t { f32, bf16, q16, q8 };
+enum class CacheType : uint8_t { f32, bf16, q16, q8, v2_6bit, nuq5, nuq4, nuq3, q6, q4 };
 
-inline constexpr std::string_view kCacheTypeNames[] = {"f32", "bf16", "q16", "q8"};  // by CacheType
+inline constexpr std::string_view kCacheTypeNames[] = {"f32",  "bf16", "q16",  "q8", "v2-6bit",
+                                                       "nuq5", "nuq4", "nuq3", "q6", "q4"};  // by CacheType
 std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept;
+// What the latents of such a cache are coded as; nullptr: the type is none of latents alone.
+const LatentFormat* latent_format(CacheType type) noexcept;
 
-inline constexpr int64_t kBlockTokens = 64;  // whose rows stand together
 inline constexpr int64_t kCacheGroup = 128;
 inline constexpr int kCode16 = 4095, kCode8 = 127;  // largest codes
 
@@ -39,17 +42,18 @@ struct CacheRow {
   constexpr int64_t body() const noexcept { return width - tail; }
   constexpr bool coded() const noexcept { return type == CacheType::q16 || type == CacheType::q8; }
   constexpr int64_t groups() const noexcept { return cache_groups(body()) + cache_groups(tail); }
+  bool latent() const noexcept { return latent_format(type) != nullptr; }  // in few bits, the tail not rotated
 
   // Of a coded row: the byte where its tail begins.
   constexpr int64_t tail_at() const noexcept { return whole(body() * (type == CacheType::q8 ? 1 : 2)); }
-  // Bytes from one row to the next.
+  // Bytes from one row to the next; not of a latent type, whose rows are in sections.
   constexpr int64_t stride() const noexcept {
     if (!coded()) return width * (type == CacheType::f32 ? 4 : 2);
     return tail_at() + whole(tail * 2);
   }
   // The byte after kBlockTokens rows, where their scales begin: that of row i and group g at [g * kBlockTokens + i].
   constexpr int64_t scales_at() const noexcept { return kBlockTokens * stride(); }
-  constexpr int64_t bytes() const noexcept { return stride() + (coded() ? groups() * 4 : 0); }  // scales included
+  int64_t bytes() const noexcept;  // of a row, scales and all else included
 
  private:
   static constexpr int64_t whole(int64_t bytes) noexcept { return (bytes + 3) / 4 * 4; }
@@ -59,7 +63,8 @@ struct CacheRow {
 // that is not finite makes the scale NaN, so that what reads the group becomes NaN too.
 float encode_group(const float* x, int64_t n, int largest, int16_t* codes) noexcept;
 
-// Row i of the rows at `rows` (kBlockTokens * row.bytes() bytes, 4-byte aligned): row.width numbers into it, and back.
+// Not of a latent type: row i of the rows at `rows` (kBlockTokens * row.bytes() bytes, 4-byte aligned): row.width
+// numbers into it, and back.
 void store_row(const CacheRow& row, const float* x, std::byte* rows, int64_t i) noexcept;
 void load_row(const CacheRow& row, const std::byte* rows, int64_t i, float* x) noexcept;
 

@@ -52,6 +52,16 @@ KvCache::KvCache(const CacheLayout& layout, int64_t max_tokens)
     : layout_(layout),
       block_bytes_(layout.bytes_per_token() * kBlockTokens),
       pool_(std::make_shared<BlockPool>(blocks_of(max_tokens))) {
+  const CacheRow row = layout.row();
+  if (const LatentFormat* format = latent_format(layout.type)) {
+    const LatentRow latent(*format, row.body(), row.tail);
+    check(!format->calibrated ||
+              (layout.calibration != nullptr && std::ssize(layout.calibration->layers) == layout.layers),
+          "a calibration of all layers");
+    for (int64_t i = 0; i < (format->calibrated ? layout.layers : 1); ++i)
+      coders_.emplace_back(latent, format->calibrated ? &layout.calibration->layers[static_cast<size_t>(i)] : nullptr);
+    rotation_ = KeyRotation(layout.frequencies, layout.amplitude, blocks_of(max_tokens) * kBlockTokens);
+  }
   const int64_t n_blocks = blocks_of(max_tokens);
   slab_blocks_ = std::max<int64_t>(1, std::min(n_blocks, kSlabBytes / std::max<int64_t>(1, block_bytes_)));
   slabs_.resize(static_cast<size_t>((n_blocks + slab_blocks_ - 1) / slab_blocks_));
@@ -121,7 +131,11 @@ std::byte* KvCache::rows_at(const SequenceCache& sequence, int64_t layer, int64_
 
 void KvCache::store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept {
   dcheck(row.size == layout_.width, "a whole row");
-  store_row(layout_.row(), row.data, rows_at(sequence, layer, position), position % kBlockTokens);
+  std::byte* rows = rows_at(sequence, layer, position);
+  if (const LatentCoder* latent = coder(layer))
+    latent->store(row.data, rows, position % kBlockTokens);
+  else
+    store_row(layout_.row(), row.data, rows, position % kBlockTokens);
 }
 
 MatView<const float> KvCache::rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
@@ -132,7 +146,19 @@ MatView<const float> KvCache::rows(const SequenceCache& sequence, int64_t layer,
   const int64_t begin = first % kBlockTokens;
   if (layout_.type == CacheType::f32)
     return {reinterpret_cast<const float*>(stored + begin * row.stride()), n, layout_.width};
-  for (int64_t i = 0; i < n; ++i) load_row(row, stored, begin + i, scratch + i * row.width);
+  const LatentCoder* latent = coder(layer);
+  for (int64_t i = 0; i < n; ++i) {
+    float* x = scratch + i * row.width;
+    if (latent == nullptr) {
+      load_row(row, stored, begin + i, x);
+      continue;
+    }
+    float* tail = x + row.body();
+    latent->load_normalised(stored, begin + i, x, tail);
+    latent->restore(x);
+    rotation_.rotate(tail, first + i);
+    for (int64_t k = 0; k < row.tail; ++k) tail[k] *= rotation_.amplitude();
+  }
   return {scratch, n, layout_.width};
 }
 

@@ -1,8 +1,9 @@
 // The paged cache of past tokens: what attention needs of them, in blocks of kBlockTokens tokens.
 //
 // One row per layer and token. For MLA a row is [c_kv after kv_a_layernorm (kv_lora_rank) | k_r after RoPE
-// (qk_rope_head_dim)], 576 numbers for every V2 model whatever its number of heads; for GQA and MHA it is [keys after
-// RoPE | values] of all key/value heads. Source: arXiv:2405.04434 section 2.1.2 and Table 1.
+// (qk_rope_head_dim)], in the latent types of few bits k_r before RoPE, 576 numbers for every V2 model whatever its
+// number of heads; for GQA and MHA it is [keys after RoPE | values] of all key/value heads. Source: arXiv:2405.04434
+// section 2.1.2 and Table 1.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "kvcache/cache_row.h"
+#include "kvcache/key_rotation.h"
 #include "tensor/buffer.h"
 #include "tensor/view.h"
 
@@ -20,6 +22,10 @@ struct CacheLayout {
   int64_t layers = 0;
   int64_t width = 0, tail = 0;  // numbers of a row, and how many of the last of them keep at least 13 bits
   CacheType type = CacheType::f32;
+  // Of a latent type: how keys are rotated when they are read, and what the latents of a calibrated one are coded by.
+  std::vector<double> frequencies = {};
+  double amplitude = 1;
+  std::shared_ptr<const LatentCalibration> calibration = {};
   CacheRow row() const noexcept { return {type, width, tail}; }
   int64_t bytes_per_token() const noexcept { return layers * row().bytes(); }
 };
@@ -91,11 +97,17 @@ class KvCache {
   // length is a multiple of kBlockTokens.
   void truncate(SequenceCache& sequence, int64_t length);
 
-  // Writes the row of one token, rounding to the cache's type.
+  // Of a latent type: how the rows of a layer are coded, else nullptr; and how keys are rotated when they are read.
+  const LatentCoder* coder(int64_t layer) const noexcept {
+    return coders_.empty() ? nullptr : &coders_[coders_.size() == 1 ? 0 : static_cast<size_t>(layer)];
+  }
+  const KeyRotation& rotation() const noexcept { return rotation_; }
+
+  // Writes the row of one token, rounding to the cache's type. Of a latent type its tail is not rotated yet.
   void store(const SequenceCache& sequence, int64_t layer, int64_t position, VecView<const float> row) noexcept;
 
-  // Rows of positions [first, first + n) as float32, all inside one block. For an f32 cache this is a view of the
-  // cache; otherwise the rows are widened into `scratch`, which holds n * width numbers.
+  // Rows of positions [first, first + n) as float32, their tail rotated, all inside one block. For an f32 cache this is
+  // a view of the cache; otherwise the rows are widened into `scratch`, which holds n * width numbers.
   MatView<const float> rows(const SequenceCache& sequence, int64_t layer, int64_t first, int64_t n,
                             float* scratch) const noexcept;
 
@@ -111,6 +123,8 @@ class KvCache {
   std::byte* rows_at(const SequenceCache& sequence, int64_t layer, int64_t position) const noexcept;
 
   CacheLayout layout_;
+  std::vector<LatentCoder> coders_;  // one a layer, or one for all
+  KeyRotation rotation_;
   int64_t block_bytes_ = 0, slab_blocks_ = 1;
   std::vector<Buffer<std::byte>> slabs_;  // (slab_blocks_, layers) times kBlockTokens rows, empty until first used
   std::shared_ptr<BlockPool> pool_;

@@ -77,11 +77,35 @@ void copy_rows(Context& ctx, MatView<const float> from, MatView<float> to) {
   });
 }
 
-CacheLayout cache_layout(const ModelConfig& config, CacheType type) {
+CacheLayout cache_layout(const ModelConfig& config, CacheType type,
+                         std::shared_ptr<const LatentCalibration> calibration) {
+  const LatentFormat* format = latent_format(type);
+  const std::string_view name = kCacheTypeNames[static_cast<size_t>(type)];
+  if (format != nullptr && !config.uses_mla())
+    throw_bad_input(
+        "a cache of type {} keeps the latents of latent attention, which a {} model has not; try f32 or bf16", name,
+        fathom::name(config.family));
+  if (format != nullptr && config.qk_rope_head_dim > kCacheGroup)
+    throw_bad_input("a cache of type {} keeps rotary keys of at most {} numbers, and qk_rope_head_dim is {}; try q8",
+                    name, kCacheGroup, config.qk_rope_head_dim);
+  if (format != nullptr && format->calibrated) {
+    if (calibration == nullptr)
+      throw_bad_input(
+          "a cache of type {} needs the model's calibration, and there is none; `fathom kv calibrate` makes "
+          "one, or try q6 or q4, which need none",
+          name);
+    if (std::ssize(calibration->layers) != config.num_hidden_layers)
+      throw_bad_input("the calibration has {} layers, the model {}", calibration->layers.size(),
+                      config.num_hidden_layers);
+  }
+  RotaryTable rotary = format != nullptr ? make_rotary_table(config) : RotaryTable{};
   return {.layers = config.num_hidden_layers,
           .width = config.cache_width(),
           .tail = config.uses_mla() ? config.qk_rope_head_dim : 0,
-          .type = type};
+          .type = type,
+          .frequencies = std::move(rotary.frequencies),
+          .amplitude = rotary.amplitude,
+          .calibration = std::move(calibration)};
 }
 
 Network make_network(const ModelConfig& config, const ModelWeights& weights) {

@@ -7,7 +7,9 @@
 namespace fathom {
 
 // What a cache for this model must look like.
-CacheLayout cache_layout(const ModelConfig& config, CacheType type);
+// calibration: for a type that needs one. bad_input Error for a type that this model cannot have.
+CacheLayout cache_layout(const ModelConfig& config, CacheType type,
+                         std::shared_ptr<const LatentCalibration> calibration = {});
 
 Network make_network(const ModelConfig& config, const ModelWeights& weights);
 

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "base/random.h"
 #include "kernels/attention/int16_attention.h"
 #include "kernels/attention/int16_tile.h"
 #include "kernels/dispatch.h"
+#include "support/calibration.h"
 #include "tensor/buffer.h"
 #include "tensor/dtype.h"
 
@@ -274,7 +276,7 @@ TEST(Int16, CodesAreTheSameBitsInEveryTable) {
 // ---- Attention over tiles, against the definition in double. ----
 
 // Rows of one query tile that see positions 0 .. position of a cache; keys are whole rows, values their first body()
-// columns.
+// columns. Of a latent type: keys and values are u (kvcache/latent_row.h), as attention in latent space sees them.
 struct Case {
   CacheRow row;
   int64_t n_positions, n_rows;
@@ -283,8 +285,11 @@ struct Case {
 };
 
 struct Inputs {
+  std::optional<LatentCoder> coder;  // of a latent type
+  KeyRotation rotation;
   Buffer<std::byte> stored;
-  Buffer<float> rows, q;  // what is stored, read back; queries
+  Buffer<float> rows, q;     // what is stored, read back; queries
+  std::vector<float> gains;  // of the rows of a latent type
   std::byte* tile(const Case& c, int64_t position) const {
     return stored.data() + position / kTileCells * kTileCells * c.row.bytes();
   }
@@ -293,12 +298,41 @@ struct Inputs {
         rows(c.n_positions * c.row.width),
         q(normals(c.n_rows * c.row.width, 2)) {
     const auto x = normals(c.n_positions * c.row.width, 1);
-    for (int64_t p = 0; p < c.n_positions; ++p) {
+    if (c.row.latent()) store_latents(c, x);
+    for (int64_t p = 0; p < c.n_positions && !c.row.latent(); ++p) {
       store_row(c.row, x.data() + p * c.row.width, tile(c, p), p % kTileCells);
       load_row(c.row, tile(c, p), p % kTileCells, rows.data() + p * c.row.width);
     }
   }
+
+ private:
+  void store_latents(const Case& c, const Buffer<float>& x) {
+    const LatentFormat& format = *latent_format(c.row.type);
+    const LayerCalibration calibration = testing::random_calibration(c.row.body(), 1);
+    coder.emplace(LatentRow(format, c.row.body(), c.row.tail), format.calibrated ? &calibration : nullptr);
+    std::vector<double> frequencies;
+    for (int64_t i = 0; i < c.row.tail / 2; ++i) frequencies.push_back(std::pow(0.1, static_cast<double>(i)));
+    rotation = KeyRotation(frequencies, 1.25, c.n_positions);
+    for (int64_t p = 0; p < c.n_positions; ++p) {
+      float* row = rows.data() + p * c.row.width;
+      float* tail = row + c.row.body();
+      coder->store(x.data() + p * c.row.width, tile(c, p), p % kTileCells);
+      coder->load_normalised(tile(c, p), p % kTileCells, row, tail);
+      rotation.rotate(tail, p);
+      for (int64_t i = 0; i < c.row.tail; ++i) tail[i] *= rotation.amplitude();
+      gains.push_back(coder->codes(tile(c, p), p % kTileCells).gain);
+    }
+  }
 };
+
+// The scale of the codes of a group of the values of cell j.
+double value_scale(const Case& c, const Inputs& in, int64_t j, int64_t g) {
+  if (in.coder) return in.gains[static_cast<size_t>(j)];
+  double m = 0;
+  for (int64_t i = g; i < std::min(g + kGroup, c.row.body()); ++i)
+    m = std::max(m, std::abs(static_cast<double>(in.rows[j * c.row.width + i])));
+  return m / (c.row.type == CacheType::q8 ? kCode8 : kCode16);  // a q8 group's largest code is 127
+}
 
 // n_rows rows of queries from first_row on, query tile by query tile, tiles in order: o (n_rows, body).
 std::vector<float> query_tile_attention(const Int16Kernel& k, const Case& c, const Inputs& in, int64_t first_row = 0) {
@@ -309,14 +343,17 @@ std::vector<float> query_tile_attention(const Int16Kernel& k, const Case& c, con
   const int64_t n_query_tiles = (c.n_rows + kLanes - 1) / kLanes;
   Buffer<uint32_t> words(n_query_tiles * shape.words * kLanes);
   Buffer<float> scales(n_query_tiles * shape.groups * kLanes), z(n_query_tiles * sum_columns(body) * kLanes),
-      scratch(kTileScratch);
+      scratch(kTileScratch), folded(n_query_tiles * body * kLanes), residual_sums(n_query_tiles * body * kLanes);
+  const bool residuals = in.coder && in.coder->row().outliers > 0;
   std::vector<LaneState> states(static_cast<size_t>(n_query_tiles));
   std::vector<int32_t> visible(static_cast<size_t>(n_query_tiles * kLanes));
   std::vector<QueryTile> query_tiles;
   for (int64_t p = 0; p < n_query_tiles; ++p)
     query_tiles.push_back({words.data() + p * shape.words * kLanes, scales.data() + p * shape.groups * kLanes,
                            visible.data() + p * kLanes, &states[static_cast<size_t>(p)],
-                           z.data() + p * sum_columns(body) * kLanes});
+                           z.data() + p * sum_columns(body) * kLanes,
+                           residuals ? folded.data() + p * body * kLanes : nullptr,
+                           residuals ? residual_sums.data() + p * body * kLanes : nullptr});
   for (int64_t r = 0; r < n_query_tiles * kLanes; ++r) {
     QueryTile& query_tile = query_tiles[static_cast<size_t>(r / kLanes)];
     if (r >= c.n_rows) {
@@ -324,19 +361,21 @@ std::vector<float> query_tile_attention(const Int16Kernel& k, const Case& c, con
       continue;
     }
     const float* q = in.q.data() + (first_row + r) * c.row.width;
-    pack_lane(k, {q, body}, 0, 0, r % kLanes, query_tile);
-    pack_lane(k, {q + body, tail}, query_words(body), n_groups(body), r % kLanes, query_tile);
+    pack_lane(k, {q, body}, {.lane = r % kLanes, .largest = in.coder ? kMaxCode8 : kMaxCode}, query_tile);
+    for (int64_t i = 0; i < body; ++i) folded[(r / kLanes * body + i) * kLanes + r % kLanes] = q[i];
+    pack_lane(k, {q + body, tail}, {.lane = r % kLanes, .first_word = query_words(body), .first_group = n_groups(body)},
+              query_tile);
   }
-  CachedTile cached(c.row);
+  CachedTile cached(c.row, in.coder ? &*in.coder : nullptr, &in.rotation);
   Buffer<float> rounded(cached.scratch_floats());
   for (int64_t first = 0; first < c.n_positions; first += kTileCells) {
     const int64_t n = std::min(kTileCells, c.n_positions - first);
-    const auto groups = cached.load(k, in.tile(c, first), n, rounded.data());
+    const KvTile tile = cached.load(k, in.tile(c, first), first, n, rounded.data());
     for (int64_t r = 0; r < c.n_rows; ++r)
       visible[static_cast<size_t>(r)] =
           static_cast<int32_t>(std::clamp<int64_t>(c.positions[static_cast<size_t>(r)] - first + 1, 0, n));
     for (size_t p = 0; p < query_tiles.size(); p += kMaxQueryTiles)
-      attend_tile(k, {n, groups, groups.first(static_cast<size_t>(cached.body_groups())), {}}, c.scale, first == 0,
+      attend_tile(k, tile, c.scale, first == 0,
                   std::span(query_tiles).subspan(p, std::min<size_t>(kMaxQueryTiles, query_tiles.size() - p)),
                   scratch.data());
   }
@@ -345,8 +384,11 @@ std::vector<float> query_tile_attention(const Int16Kernel& k, const Case& c, con
   for (int64_t r = 0; r < c.n_rows; ++r) {
     const QueryTile& query_tile = query_tiles[static_cast<size_t>(r / kLanes)];
     if (r % kLanes == 0) k.unpack_sums(query_tile.z, body, rows.data(), body);
-    for (int64_t i = 0; i < body; ++i)
-      o[static_cast<size_t>(r * body + i)] = rows[r % kLanes * body + i] / query_tile.state->sum[r % kLanes];
+    for (int64_t i = 0; i < body; ++i) {
+      const float residual = residuals ? query_tile.residual_sums[i * kLanes + r % kLanes] : 0.0f;
+      o[static_cast<size_t>(r * body + i)] =
+          (rows[r % kLanes * body + i] + residual) / query_tile.state->sum[r % kLanes];
+    }
   }
   return o;
 }
@@ -365,8 +407,13 @@ double score_error(const Case& c, const float* q, const float* k) {
   const auto add_part = [&](int64_t begin, int64_t n) {
     for (int64_t first = begin; first < begin + n; first += kGroup) {
       const int64_t count = std::min(kGroup, begin + n - first);
-      const double dq = largest_of(q + first, count) / (2 * kMaxCode) * kRound,
-                   dk = c.row.coded() ? 0 : largest_of(k + first, count) / (2 * kMaxCode) * kRound;
+      const bool levels = c.row.latent() && begin == 0;
+      // A rotated key of a latent type is rounded to codes whose scale is made for pairs sqrt(2) times as long.
+      const double dq =
+                       largest_of(q + first, count) / static_cast<double>(2 * (levels ? kMaxCode8 : kMaxCode)) * kRound,
+                   dk = c.row.coded() || levels ? 0
+                        : c.row.latent()        ? largest_of(k + first, count) / kMaxCode * kRound
+                                                : largest_of(k + first, count) / (2 * kMaxCode) * kRound;
       for (int64_t i = first; i < first + count; ++i) {
         error += dq * std::abs(k[i]) + dk * std::abs(q[i]) + dq * dk;
         magnitude += std::abs(static_cast<double>(q[i]) * k[i]);
@@ -405,18 +452,16 @@ Exact exact_attention(const Case& c, const Inputs& in, int64_t r) {
     for (int64_t g = 0; g < body; g += kGroup) {
       double scale = 0, dv = 0;
       for (int64_t j = first; j < end; ++j) {
-        const double m = largest_of(in.rows.data() + j * W + g, std::min(kGroup, body - g));
-        // A q8 group's largest code is 127; its scale is then larger than that of 4095 codes.
-        scale = std::max(scale, m / (c.row.type == CacheType::q8 ? kCode8 : kCode16) * kRound);
-        dv = std::max(dv, c.row.coded() ? 0 : m / (2 * kCode16) * kRound);
+        scale = std::max(scale, value_scale(c, in, j, g) * kRound);
+        dv = std::max(dv, c.row.coded() || in.coder ? 0 : value_scale(c, in, j, g) / 2 * kRound);
       }
-      const double weight = top_prob * scale / (2 * kMaxProb) * kRound;
+      // Levels: half a step of its own cell, and half a step of the cell before.
+      const double weight = top_prob * scale / static_cast<double>(in.coder ? kMaxProb8 : 2 * kMaxProb) * kRound;
       for (int64_t i = g; i < std::min(g + kGroup, body); ++i)
         for (int64_t j = first; j < end; ++j) {
           const double v = in.rows[j * W + i], share = p[static_cast<size_t>(j)] / sum;
           e.output[static_cast<size_t>(i)] += share * v;
-          const double cell_scale = largest_of(in.rows.data() + j * W + g, std::min(kGroup, body - g)) /
-                                    (c.row.type == CacheType::q8 ? kCode8 : kCode16);
+          const double cell_scale = value_scale(c, in, j, g);
           const double code = cell_scale > 0 ? std::abs(v) / cell_scale + 0.5 : 0;
           e.bound[static_cast<size_t>(i)] +=
               share * ((factor - 1) * std::abs(v) + factor * dv) + weight * code + 64 * 0x1p-24 * std::abs(v) * share;
@@ -434,6 +479,12 @@ std::vector<Case> cases() {
     all.push_back({{type, 158, 11}, 65, 20, {}, 0.15f});
     for (int64_t r = 0; r < 20; ++r) all.back().positions.push_back(45 + r);
     all.push_back({{type, 1, 0}, 2, 1, {0}, 1.0f});
+  }
+  for (const CacheType type : {CacheType::q6, CacheType::q4, CacheType::v2_6bit, CacheType::nuq4, CacheType::nuq3}) {
+    all.push_back({{type, 576, 64}, 300, 16, std::vector<int64_t>(16, 299), 0.07f});
+    all.push_back({{type, 56, 8}, 130, 3, {129, 77, 5}, 0.3f});
+    all.push_back({{type, 158, 10}, 65, 20, {}, 0.15f});
+    for (int64_t r = 0; r < 20; ++r) all.back().positions.push_back(45 + r);
   }
   return all;
 }
@@ -474,6 +525,27 @@ TEST(Int16Attention, EveryTableGivesTheSameBits) {
   }
 }
 
+TEST(Int16, LevelsAreUnpackedAlikeInEveryTable) {
+  int8_t levels[64];
+  for (int i = 0; i < 64; ++i) levels[i] = static_cast<int8_t>(4 * i - 127);
+  std::vector<std::byte> low(512), high(512);
+  for (size_t i = 0; i < low.size(); ++i) {
+    low[i] = static_cast<std::byte>(uniform01(5, 1, i) * 256);
+    high[i] = static_cast<std::byte>(uniform01(5, 2, i) * 256);
+  }
+  for (const auto& [low_bits, high_bits] : {std::pair{2, 0}, {2, 1}, {4, 0}, {4, 1}, {4, 2}})
+    for (const int64_t n : {64, 192, 512}) {
+      const CodePlanes planes{low.data(), high.data(), low_bits, high_bits};
+      std::vector<int8_t> want(static_cast<size_t>(n)), got(static_cast<size_t>(n));
+      plain().unpack_levels(planes, n, levels, want.data());
+      for (const Int16Kernel* k : runnable_int16_kernels()) {
+        std::ranges::fill(got, 0);
+        k->unpack_levels(planes, n, levels, got.data());
+        EXPECT_EQ(got, want) << k->name << ' ' << low_bits << ' ' << high_bits << ' ' << n;
+      }
+    }
+}
+
 TEST(Int16, ScalesOfWeightsAreTheSameBitsInEveryTable) {
   Buffer<float> largest(kTileCells + 1), top_prob(kLanes);
   for (int64_t j = 0; j < largest.size(); ++j) largest[j] = static_cast<float>(j) * 1e-3f;
@@ -487,10 +559,12 @@ TEST(Int16, ScalesOfWeightsAreTheSameBitsInEveryTable) {
     int32_t visible[kLanes];
     for (int32_t l = 0; l < kLanes; ++l) visible[l] = std::min<int32_t>(l + shift, kTileCells);
     Buffer<float> want(2 * kLanes);
-    plain().prob_scales(top_prob.data(), visible, largest.data(), want.data(), want.data() + kLanes);
+    plain().prob_scales(top_prob.data(), visible, largest.data(), static_cast<float>(kMaxProb), want.data(),
+                        want.data() + kLanes);
     for (const Int16Kernel* k : runnable_int16_kernels()) {
       Buffer<float> got(2 * kLanes);
-      k->prob_scales(top_prob.data(), visible, largest.data(), got.data(), got.data() + kLanes);
+      k->prob_scales(top_prob.data(), visible, largest.data(), static_cast<float>(kMaxProb), got.data(),
+                     got.data() + kLanes);
       for (int64_t i = 0; i < got.size(); ++i)
         EXPECT_TRUE(got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i]))) << k->name << i;
     }

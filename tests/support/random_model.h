@@ -2,11 +2,13 @@
 #pragma once
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "base/random.h"
 #include "load/load.h"
 #include "model/transformer.h"
 #include "quant/encode.h"
+#include "support/calibration.h"
 #include "support/tiny_configs.h"
 #include "tensor/buffer.h"
 
@@ -72,11 +74,18 @@ inline Model model_of(const RandomModel& m) {
   return {.config = m.config, .weights = m.weights, .source = nullptr, .path = "random"};
 }
 
+inline std::shared_ptr<const LatentCalibration> random_calibration(const ModelConfig& config) {
+  auto all = std::make_shared<LatentCalibration>();
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i)
+    all->layers.push_back(random_calibration(config.kv_lora_rank, static_cast<uint64_t>(i)));
+  return all;
+}
+
 // Owns threads, scratch and cache; runs one sequence or several.
 struct Runner {
   explicit Runner(const RandomModel& m, int threads = 1, CacheType cache_type = CacheType::f32,
                   int64_t max_tokens = 4096)
-      : model(m), pool(threads), cache(cache_layout(m.config, cache_type), max_tokens) {}
+      : model(m), pool(threads), cache(cache_layout(m.config, cache_type, random_calibration(m.config)), max_tokens) {}
 
   // Logits of all rows of a batch.
   std::vector<float> forward(const Batch& batch) {

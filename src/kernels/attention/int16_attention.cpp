@@ -47,6 +47,8 @@ void score(const Int16Kernel& k, const KvTile& tile, std::span<QueryTile> query_
   k.score(tile.keys.data(), std::ssize(tile.keys), tile.n, room, std::ssize(query_tiles), ahead, s.kernel);
 }
 
+float most_prob(const KvTile& tile) noexcept { return static_cast<float>(tile.levels ? kMaxProb8 : kMaxProb); }
+
 // largest[j]: of the scales of the first j cells. They are not negative, and so ordered as integers, NaN above all.
 void largest_scales(const CodeGroup& group, int64_t n, float* largest) noexcept {
   uint32_t bits = 0;
@@ -73,7 +75,8 @@ void add_values(const Int16Kernel& k, const KvTile& tile, bool first, std::span<
       largest_scales(groups[g], tile.n, largest);
       for (size_t p = 0; p < query_tiles.size(); ++p) {
         const int64_t at = (static_cast<int64_t>(p) * kTogether + static_cast<int64_t>(g)) * kLanes;
-        k.prob_scales(query_tiles[p].state->top_prob, query_tiles[p].visible, largest, s.factor + at, s.inverse + at);
+        k.prob_scales(query_tiles[p].state->top_prob, query_tiles[p].visible, largest, most_prob(tile), s.factor + at,
+                      s.inverse + at);
       }
       column += groups[g].n;
     }
@@ -81,15 +84,65 @@ void add_values(const Int16Kernel& k, const KvTile& tile, bool first, std::span<
   }
 }
 
+// Scores (n, kLanes) += residuals times the queries' columns.
+void add_residual_scores(const KvTile& tile, const QueryTile& query_tile, float* scores) noexcept {
+  for (const CellResidual& r : tile.residuals) {
+    const float* q = query_tile.folded + int64_t{r.column} * kLanes;
+    float* s = scores + int64_t{r.cell} * kLanes;
+    for (int64_t l = 0; l < kLanes; ++l) s[l] += r.value * q[l];
+  }
+}
+
+// Sums that begin are zero; others follow the shift of the softmax.
+void start_residual_sums(bool first, bool changed, int64_t columns, QueryTile& query_tile) noexcept {
+  float* sums = query_tile.residual_sums;
+  if (first) {
+    std::fill(sums, sums + columns * kLanes, 0.0f);
+  } else if (changed) {
+    for (int64_t i = 0; i < columns; ++i)
+      for (int64_t l = 0; l < kLanes; ++l) sums[i * kLanes + l] *= query_tile.state->rescale[l];
+  }
+}
+
+// residual_sums (columns, kLanes) += residuals times probabilities (n, kLanes).
+void add_residual_values(const KvTile& tile, const float* probabilities, QueryTile& query_tile) noexcept {
+  for (const CellResidual& r : tile.residuals) {
+    const float* p = probabilities + int64_t{r.cell} * kLanes;
+    float* sums = query_tile.residual_sums + int64_t{r.column} * kLanes;
+    for (int64_t l = 0; l < kLanes; ++l) sums[l] += r.value * p[l];
+  }
+}
+
+// Probabilities p (n, kLanes) as those whole multiples of a quantised one that add_values will round them to again:
+//     x_j = p_j scale_j inverse + rest_(j-1),   q_j = round(x_j), 0 to kMaxProb8,   rest_j = x_j - q_j
+void carry_rests(const Int16Kernel& k, const KvTile& tile, const QueryTile& query_tile, float* p) noexcept {
+  const CodeGroup& values = tile.values.front();
+  float largest[kTileCells + 1], factor[kLanes], inverse[kLanes], rest[kLanes] = {};
+  largest_scales(values, tile.n, largest);
+  k.prob_scales(query_tile.state->top_prob, query_tile.visible, largest, most_prob(tile), factor, inverse);
+  for (int64_t j = 0; j < tile.n; ++j, p += kLanes) {
+    const float scale = values.scales[j * values.scale_stride];
+    const float back = scale > kLeastProbScale ? 1.0f / scale : 0.0f;
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const float x = p[l] * scale * inverse[l] + rest[l];
+      // 1.5 * 2^23 leaves the whole number, rounded to even; NaN and what is too large stay as they are.
+      const float q = std::max(x + 0x1.8p23f - 0x1.8p23f, 0.0f);
+      const float most = static_cast<float>(kMaxProb8), whole = q > most ? most : q;
+      rest[l] = x - whole;
+      p[l] = whole * factor[l] * back;
+    }
+  }
+}
+
 }  // namespace
 
-void pack_lane(const Int16Kernel& k, VecView<const float> part, int64_t first_word, int64_t first_group, int64_t lane,
-               QueryTile& query_tile) noexcept {
-  for (int64_t first = 0; first < part.size; first += kGroup, ++first_group) {
+void pack_lane(const Int16Kernel& k, VecView<const float> part, const LanePart& to, QueryTile& query_tile) noexcept {
+  float* scales = query_tile.scales + to.first_group * kLanes + to.lane;
+  for (int64_t first = 0; first < part.size; first += kGroup, scales += kLanes) {
     const int64_t n = std::min(kGroup, part.size - first);
     alignas(64) int16_t codes[kGroup] = {};
-    query_tile.scales[first_group * kLanes + lane] = k.quantize(part.data + first, n, kMaxCode, codes);
-    k.pack_query(codes, n, lane, query_tile.words + (first_word + first / 2) * kLanes);
+    *scales = k.quantize(part.data + first, n, static_cast<int>(to.largest), codes);
+    k.pack_query(codes, n, to.lane, query_tile.words + (to.first_word + first / 2) * kLanes);
   }
 }
 
@@ -106,12 +159,20 @@ void attend_tile(const Int16Kernel& k, const KvTile& tile, float scale, bool fir
   Prefetch ahead = tile.ahead;
   if (k.begin != nullptr) k.begin();
   score(k, tile, query_tiles, ahead, s);
+  const bool residuals = !query_tiles.empty() && query_tiles.front().folded != nullptr;
   int64_t columns = 0;
   for (const CodeGroup& group : tile.values) columns += group.n;
   for (size_t p = 0; p < query_tiles.size(); ++p) {
-    if (first) start(*query_tiles[p].state);
-    const bool changed = k.softmax(s.scores_of(p), tile.n, query_tiles[p].visible, scale, *query_tiles[p].state);
-    if (changed && !first) k.scale_sums(query_tiles[p].z, columns, query_tiles[p].state->rescale);
+    QueryTile& query_tile = query_tiles[p];
+    if (first) start(*query_tile.state);
+    if (residuals) add_residual_scores(tile, query_tile, s.scores_of(p));
+    const bool changed = k.softmax(s.scores_of(p), tile.n, query_tile.visible, scale, *query_tile.state);
+    if (changed && !first) k.scale_sums(query_tile.z, columns, query_tile.state->rescale);
+    if (residuals) {
+      start_residual_sums(first, changed, columns, query_tile);
+      add_residual_values(tile, s.scores_of(p), query_tile);
+    }
+    if (tile.levels) carry_rests(k, tile, query_tile, s.scores_of(p));
     k.pack_probs(s.scores_of(p), tile.n);
   }
   add_values(k, tile, first, query_tiles, ahead, s);

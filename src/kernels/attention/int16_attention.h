@@ -9,8 +9,12 @@
 //               largest error of a row's scores, its probabilities change by at most a factor e^(2 d).
 //     p         the probabilities of a tile times the scale of v's group: |error| <= top / (2 * 8191), where top is the
 //               largest probability of the tile times the largest scale among the cells that the row sees.
-// Everything else is float32. The bits of a row depend on the row, the cells that it sees, how these are cut into
-// tiles, and the order of the tiles: not on the other rows of its query tile, nor on cells that it does not see.
+// Where keys and values are levels of few bits (kvcache/latent_row.h), what they are multiplied with has 8 bits too:
+// the part of q that meets them |error| <= m / 254, and p |error| <= top / 510 for the sum over any run of cells from
+// the first one of a tile on: what rounding leaves of one cell is added to the next, so that no attention is lost,
+// however thinly it is spread. Everything else is float32. The bits of a row depend on the row, the cells that it sees,
+// how these are cut into tiles, and the order of the tiles: not on the other rows of its query tile, nor on cells that
+// it does not see.
 #pragma once
 #include <span>
 
@@ -21,10 +25,18 @@
 
 namespace fathom {
 
+// What a cell's latent has beside its code: residual times the number `column` of a query, for its score.
+struct CellResidual {
+  int32_t cell, column;
+  float value;
+};
+
 struct KvTile {
   int64_t n = 0;  // cells, at most kTileCells
   std::span<const CodeGroup> keys, values;
-  Prefetch ahead = {};  // the tile that comes next, if any
+  Prefetch ahead = {};                           // the tile that comes next, if any
+  bool levels = false;                           // values are levels: all groups of them have the scales of the first
+  std::span<const CellResidual> residuals = {};  // of levels
 };
 
 constexpr int64_t n_groups(int64_t n) noexcept { return (n + kGroup - 1) / kGroup; }
@@ -41,6 +53,9 @@ struct QueryTile {
   int32_t* visible = nullptr;  // (kLanes): how many cells of the current K/V tile each row sees
   LaneState* state = nullptr;
   float* z = nullptr;  // (sum_columns of all values, kLanes): the weighted sums of values, for unpack_sums
+  // For residuals of levels: the queries as float32, and the weighted sums of residuals; (columns, kLanes) each.
+  const float* folded = nullptr;
+  float* residual_sums = nullptr;
 };
 
 // How many words and groups a query has whose keys have parts of these widths (latent and rotated: two parts).
@@ -52,9 +67,14 @@ struct QueryShape {
   }
 };
 
-// Quantises one part of a query and packs it into a lane: its words from first_word on, its scales from first_group on.
-void pack_lane(const Int16Kernel& k, VecView<const float> part, int64_t first_word, int64_t first_group, int64_t lane,
-               QueryTile& query_tile) noexcept;
+// Where a part of a query goes: its lane, its words from first_word on, its scales from first_group on. largest: its
+// codes are at most that, kMaxCode, or kMaxCode8 where it meets levels.
+struct LanePart {
+  int64_t lane = 0, first_word = 0, first_group = 0;
+  int64_t largest = kMaxCode;
+};
+// Quantises one part of a query and packs it there.
+void pack_lane(const Int16Kernel& k, VecView<const float> part, const LanePart& to, QueryTile& query_tile) noexcept;
 // Fills a lane that no row uses with zeros.
 void clear_lane(const QueryShape& shape, int64_t lane, QueryTile& query_tile) noexcept;
 

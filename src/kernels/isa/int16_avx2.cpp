@@ -125,6 +125,58 @@ void store_columns(F32 low, F32 high, int64_t n, float* out) noexcept {
 // Written against those.
 #include "kernels/isa/int16_words.inl"
 
+// The bits that a plane has of 32 codes, those of columns 32 b and on.
+template <int kBits>
+__m256i plane_bits(const std::byte* plane, int64_t b) noexcept {
+  const auto* at = plane + b * 4 * kBits;
+  const __m256i mask = _mm256_set1_epi8((1 << kBits) - 1);
+  if constexpr (kBits == 4) {
+    const __m256i two = _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+    const __m256i units = _mm256_permute4x64_epi64(two, 0x50);
+    return _mm256_and_si256(_mm256_srlv_epi64(units, _mm256_setr_epi64x(0, 4, 0, 4)), mask);
+  } else if constexpr (kBits == 2) {
+    int64_t unit;
+    __builtin_memcpy(&unit, at, sizeof unit);
+    return _mm256_and_si256(_mm256_srlv_epi64(_mm256_set1_epi64x(unit), _mm256_setr_epi64x(0, 2, 4, 6)), mask);
+  } else {
+    int64_t unit;
+    __builtin_memcpy(&unit, plane + b / 2 * 8, sizeof unit);
+    const __m256i shifts = b % 2 == 0 ? _mm256_setr_epi64x(0, 1, 2, 3) : _mm256_setr_epi64x(4, 5, 6, 7);
+    return _mm256_and_si256(_mm256_srlv_epi64(_mm256_set1_epi64x(unit), shifts), mask);
+  }
+}
+
+// The level of each code below 16 kTables: a look-up of sixteen levels for each table, the right one kept.
+template <int kTables>
+__m256i look_up_levels(__m256i codes, const __m256i (&tables)[4]) noexcept {
+  __m256i level = _mm256_shuffle_epi8(tables[0], codes);  // by the low four bits of a code below 128
+  for (int t = 1; t < kTables; ++t) {
+    const __m256i in_table = _mm256_cmpgt_epi8(codes, _mm256_set1_epi8(static_cast<char>(16 * t - 1)));
+    level = _mm256_blendv_epi8(level, _mm256_shuffle_epi8(tables[t], codes), in_table);
+  }
+  return level;
+}
+
+template <int kLow, int kHigh>
+void unpack_planes(const CodePlanes& p, int64_t n, const int8_t* levels, int8_t* out) noexcept {
+  __m256i tables[4];
+  for (int t = 0; t < 4; ++t)
+    tables[t] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + 16 * t)));
+  for (int64_t b = 0; b < n / 32; ++b) {
+    __m256i codes = plane_bits<kLow>(p.low, b);
+    if constexpr (kHigh > 0) codes = _mm256_or_si256(codes, _mm256_slli_epi16(plane_bits<kHigh>(p.high, b), kLow));
+    constexpr int kTables = kLow + kHigh <= 4 ? 1 : 1 << (kLow + kHigh - 4);
+    store_words(look_up_levels<kTables>(codes, tables), out + 32 * b);
+  }
+}
+
+void unpack_levels(const CodePlanes& p, int64_t n, const int8_t* levels, int8_t* out) noexcept {
+  if (p.low_bits == 2) return (p.high_bits == 0 ? unpack_planes<2, 0> : unpack_planes<2, 1>)(p, n, levels, out);
+  (p.high_bits == 0   ? unpack_planes<4, 0>
+   : p.high_bits == 1 ? unpack_planes<4, 1>
+                      : unpack_planes<4, 2>)(p, n, levels, out);
+}
+
 // vpmaddwd and vpaddd of twelve chains, as the compiler would leave them out or repeat them.
 double peak(int64_t rounds) noexcept {
 #define FATHOM_CHAIN(i) "vpmaddwd %%ymm15, %%ymm14, %%ymm13; vpaddd %%ymm13, %%ymm" #i ", %%ymm" #i ";"

@@ -25,6 +25,54 @@ F32 load_some(const uint16_t* p, int64_t n) noexcept {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16))};
 }
 
+// The bits that a plane has of 64 codes, those of columns 64 b and on.
+template <int kBits>
+__m512i plane_bits(const std::byte* plane, int64_t b) noexcept {
+  const auto* at = plane + b * 8 * kBits;
+  const __m512i mask = _mm512_set1_epi8((1 << kBits) - 1);
+  __m512i units, shifts;
+  if constexpr (kBits == 4) {
+    units = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3),
+                                     _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))));
+    shifts = _mm512_setr_epi64(0, 4, 0, 4, 0, 4, 0, 4);
+  } else if constexpr (kBits == 2) {
+    units = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1),
+                                     _mm512_castsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
+    shifts = _mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6);
+  } else {
+    int64_t unit;
+    __builtin_memcpy(&unit, at, sizeof unit);
+    units = _mm512_set1_epi64(unit);
+    shifts = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+  }
+  return _mm512_and_si512(_mm512_srlv_epi64(units, shifts), mask);
+}
+
+template <int kLow, int kHigh>
+void unpack_planes(const CodePlanes& p, int64_t n, const int8_t* levels, int8_t* out) noexcept {
+  constexpr int kTables = kLow + kHigh <= 4 ? 1 : 1 << (kLow + kHigh - 4);
+  __m512i tables[4];
+  for (int t = 0; t < kTables; ++t)
+    tables[t] = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels + 16 * t)));
+  for (int64_t b = 0; b < n / 64; ++b) {
+    __m512i codes = plane_bits<kLow>(p.low, b);
+    if constexpr (kHigh > 0) codes = _mm512_or_si512(codes, _mm512_slli_epi16(plane_bits<kHigh>(p.high, b), kLow));
+    __m512i level = _mm512_shuffle_epi8(tables[0], codes);  // by the low four bits of a code below 128
+    for (int t = 1; t < kTables; ++t) {
+      const __mmask64 in_table = _mm512_cmpgt_epi8_mask(codes, _mm512_set1_epi8(static_cast<char>(16 * t - 1)));
+      level = _mm512_mask_shuffle_epi8(level, in_table, tables[t], codes);
+    }
+    _mm512_storeu_si512(out + 64 * b, level);
+  }
+}
+
+void unpack_levels(const CodePlanes& p, int64_t n, const int8_t* levels, int8_t* out) noexcept {
+  if (p.low_bits == 2) return (p.high_bits == 0 ? unpack_planes<2, 0> : unpack_planes<2, 1>)(p, n, levels, out);
+  (p.high_bits == 0   ? unpack_planes<4, 0>
+   : p.high_bits == 1 ? unpack_planes<4, 1>
+                      : unpack_planes<4, 2>)(p, n, levels, out);
+}
+
 // As integers magnitudes are ordered, NaN above infinity.
 template <class T>
 float largest_magnitude(const T* x, int64_t n) noexcept {

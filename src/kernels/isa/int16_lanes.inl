@@ -52,11 +52,11 @@ bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState
   return changed;
 }
 
-void prob_scales(const float* top_prob, const int32_t* visible, const float* largest, float* factors,
+void prob_scales(const float* top_prob, const int32_t* visible, const float* largest, float most, float* factors,
                  float* inverses) noexcept {
-  const F32 most = F32::all(static_cast<float>(kMaxProb)), least = F32::all(kLeastProbScale);
+  const F32 most_of_all = F32::all(most), least = F32::all(kLeastProbScale);
   for (int64_t l = 0; l < kLanes; l += F32::lanes) {
-    const F32 factor = F32::load(top_prob + l) * look_up(largest, load_words(visible + l)) / most;
+    const F32 factor = F32::load(top_prob + l) * look_up(largest, load_words(visible + l)) / most_of_all;
     const auto if_it_matters = [&](F32 x) {
       return choose(greater(least, factor), F32::zero(),
                     choose(greater(F32::all(__builtin_inff()), factor), x, F32::zero()));

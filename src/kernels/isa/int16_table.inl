@@ -6,6 +6,7 @@
     .softmax = softmax,
     .pack_probs = pack_probs,
     .prob_scales = prob_scales,
+    .unpack_levels = unpack_levels,
     .add_values = add_values,
     .scale_sums = scale_sums,
     .unpack_sums = unpack_sums,

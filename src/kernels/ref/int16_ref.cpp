@@ -86,10 +86,10 @@ bool softmax(float* s, int64_t n, const int32_t* visible, float scale, LaneState
   return changed;
 }
 
-void prob_scales(const float* top_prob, const int32_t* visible, const float* largest, float* factors,
+void prob_scales(const float* top_prob, const int32_t* visible, const float* largest, float most, float* factors,
                  float* inverses) noexcept {
   for (int64_t l = 0; l < kLanes; ++l) {
-    const float factor = top_prob[l] * largest[visible[l]] / static_cast<float>(kMaxProb);
+    const float factor = top_prob[l] * largest[visible[l]] / most;
     const bool matters = factor >= kLeastProbScale && factor < kInfinity;
     factors[l] = matters || factor != factor ? factor : 0.0f;
     inverses[l] = matters ? 1.0f / factor : 0.0f;
@@ -125,6 +125,17 @@ void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const Valu
     for (int64_t g = 0; g < n_groups; sums += values[g].n * kLanes, ++g)
       add_group(values[g], n, p->probabilities, p->inverse + g * kLanes, p->factor + g * kLanes, add, sums);
   }
+}
+
+int plane_bits(const std::byte* plane, int bits, int64_t i) noexcept {
+  if (bits == 0) return 0;
+  const int64_t per_unit = 64 / bits, in_unit = i % per_unit;
+  return static_cast<int>(plane[i / per_unit * 8 + in_unit % 8]) >> (bits * (in_unit / 8)) & ((1 << bits) - 1);
+}
+
+void unpack_levels(const CodePlanes& p, int64_t n, const int8_t* levels, int8_t* out) noexcept {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = levels[plane_bits(p.low, p.low_bits, i) | plane_bits(p.high, p.high_bits, i) << p.low_bits];
 }
 
 void scale_sums(float* sums, int64_t n, const float* rescale) noexcept {

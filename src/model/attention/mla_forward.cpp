@@ -56,8 +56,10 @@ MatView<float> project_latents(const Step& step, const MlaWeights& w, MatView<fl
   const int64_t C = c.kv_lora_rank, R = c.qk_rope_head_dim;
   auto normed = saved != nullptr ? scratch(ctx, latent.rows, C + R) : latent;
   round_activations(ctx, latent);
-  rotate_heads(ctx, c.rope_layout, latent, {C, 1, C + R}, step.rotary);
-  round_activations(ctx, latent.sub_cols(C, R));
+  if (step.cache == nullptr || !step.cache->layout().row().latent()) {  // else it is rotated when it is read
+    rotate_heads(ctx, c.rope_layout, latent, {C, 1, C + R}, step.rotary);
+    round_activations(ctx, latent.sub_cols(C, R));
+  }
   norm_forward(ctx, w.kv_a_layernorm, c.rms_norm_eps, latent.sub_cols(0, C), normed.sub_cols(0, C));
   if (saved != nullptr)
     for (int64_t t = 0; t < latent.rows; ++t) std::copy_n(latent.row(t) + C, R, normed.row(t) + C);

@@ -20,6 +20,7 @@ struct Absorbed {
   int64_t n_query_tiles = 0;
   uint32_t* words = nullptr;  // of its query tiles
   float* scales = nullptr;
+  float* folded = nullptr;  // (query tiles, C, kLanes): folded queries, where rows of the cache have residuals
   int64_t splits_per_run = 1, n_runs = 1;  // a run: splits that one task attends to and merges
   PartialSoftmax* partials = nullptr;      // (n_runs, rows())
   float* z = nullptr;                      // (n_runs, rows(), C)
@@ -34,12 +35,16 @@ struct AbsorbedStep {
   const Int16Kernel& k = int16_kernel();
   int64_t H = a.c.num_attention_heads, N = a.c.qk_nope_head_dim, R = a.c.qk_rope_head_dim, V = a.c.v_head_dim,
           C = a.c.kv_lora_rank;
+  const LatentCoder* coder = a.cache.coder(a.layer);  // of a cache of levels: attention is to what it makes of latents
+  bool residuals = coder != nullptr && coder->row().outliers > 0;
   QueryShape shape = {};
   std::vector<Absorbed> sequences = {};
   int64_t task_tiles = 1;  // query tiles of one sequence that a task attends with
 
   QueryTile query_tile(const Absorbed& s, int64_t i) const {
-    return {.words = s.words + i * shape.words * kLanes, .scales = s.scales + i * shape.groups * kLanes};
+    return {.words = s.words + i * shape.words * kLanes,
+            .scales = s.scales + i * shape.groups * kLanes,
+            .folded = s.folded != nullptr ? s.folded + i * C * kLanes : nullptr};
   }
 };
 
@@ -86,6 +91,7 @@ void plan(AbsorbedStep& step, std::span<const BatchSequence> sequences) {
     x.n_query_tiles = (s.n * step.H + kLanes - 1) / kLanes;
     x.words = arena.take<uint32_t>(x.n_query_tiles * step.shape.words * kLanes);
     x.scales = arena.take<float>(x.n_query_tiles * step.shape.groups * kLanes);
+    if (step.residuals) x.folded = arena.take<float>(x.n_query_tiles * step.C * kLanes);
     n_query_tiles += x.n_query_tiles;
     step.sequences.push_back(x);
   }
@@ -109,10 +115,19 @@ void fold_head(const AbsorbedStep& step, const HeadTask& task, float* scratch) {
   for_each_row(step, task, [&](const Absorbed& s, int64_t t, int64_t i) {
     const int64_t row = t * step.H + task.head;
     QueryTile query_tile = step.query_tile(s, row / kLanes);
-    pack_lane(step.k, folded.vec(i), 0, 0, row % kLanes, query_tile);
-    pack_lane(step.k, {q.row(i) + at + N, R}, query_words(C), n_groups(C), row % kLanes, query_tile);
+    if (step.coder != nullptr) step.coder->fold_query(folded.row(i));
+    if (s.folded != nullptr)
+      for (int64_t c = 0; c < C; ++c) s.folded[(row / kLanes * C + c) * kLanes + row % kLanes] = folded.row(i)[c];
+    pack_lane(step.k, folded.vec(i), {.lane = row % kLanes, .largest = step.coder != nullptr ? kMaxCode8 : kMaxCode},
+              query_tile);
+    pack_lane(step.k, {q.row(i) + at + N, R},
+              {.lane = row % kLanes, .first_word = query_words(C), .first_group = n_groups(C)}, query_tile);
     if (row == s.s.n * step.H - 1)  // the lanes after the last row
-      for (int64_t l = row % kLanes + 1; l < kLanes; ++l) clear_lane(step.shape, l, query_tile);
+      for (int64_t l = row % kLanes + 1; l < kLanes; ++l) {
+        clear_lane(step.shape, l, query_tile);
+        if (s.folded != nullptr)
+          for (int64_t c = 0; c < C; ++c) s.folded[(row / kLanes * C + c) * kLanes + l] = 0;
+      }
   });
 }
 
@@ -155,14 +170,16 @@ std::vector<AttendTask> attend_tasks(const AbsorbedStep& step) {
 // The scratch of one thread.
 struct AttendScratch {
   CachedTile tile;
-  float *tile_scratch, *rounded, *z, *rows;
+  float *tile_scratch, *rounded, *z, *rows, *residual_sums = nullptr;
   LaneState* states;
   int32_t* visible;
 
-  AttendScratch(const AbsorbedStep& step, Arena& arena) : tile(step.a.cache.layout().row()) {
+  AttendScratch(const AbsorbedStep& step, Arena& arena)
+      : tile(step.a.cache.layout().row(), step.coder, &step.a.cache.rotation()) {
     tile_scratch = arena.take<float>(kTileScratch);
     rounded = arena.take<float>(tile.scratch_floats());
     z = arena.take<float>(step.task_tiles * sum_columns(step.C) * kLanes);
+    if (step.residuals) residual_sums = arena.take<float>(step.task_tiles * step.C * kLanes);
     rows = arena.take<float>(kLanes * step.C);
     states = arena.take<LaneState>(step.task_tiles);
     visible = arena.take<int32_t>(step.task_tiles * kLanes);
@@ -184,7 +201,9 @@ Prefetch stored_at(const AbsorbedStep& step, const Absorbed& x, int64_t first) {
   const auto* at = reinterpret_cast<const char*>(step.a.cache.stored(*x.s.cache, step.a.layer, first));
   const CacheRow row = step.a.cache.layout().row();
   const int64_t n = std::min(kBlockTokens, x.n_positions() - first);
-  return {at, at + n * (n == kBlockTokens ? row.bytes() : row.stride())};  // the scales follow the rows of whole blocks
+  return {at,
+          at + n * (n == kBlockTokens || row.latent() ? row.bytes()
+                                                      : row.stride())};  // the scales follow the rows of whole blocks
 }
 
 // next: what is attended to after the split.
@@ -193,13 +212,18 @@ void attend_split(const AbsorbedStep& step, const AttendTask& task, int64_t begi
   const Absorbed& x = *task.x;
   for (int64_t first = begin; first < end; first += kBlockTokens) {
     const int64_t n = std::min(kBlockTokens, end - first);
-    const auto groups = s.tile.load(step.k, step.a.cache.stored(*x.s.cache, step.a.layer, first), n, s.rounded);
-    const KvTile tile{n, groups, groups.first(static_cast<size_t>(s.tile.body_groups())),
-                      first + kBlockTokens < end ? stored_at(step, x, first + kBlockTokens) : next};
+    KvTile tile = s.tile.load(step.k, step.a.cache.stored(*x.s.cache, step.a.layer, first), first, n, s.rounded);
+    tile.ahead = first + kBlockTokens < end ? stored_at(step, x, first + kBlockTokens) : next;
     for (int64_t p = 0; p < task.n; ++p)
       count_visible(step, x, task.first + p, first, n, query_tiles[static_cast<size_t>(p)].visible);
     attend_tile(step.k, tile, step.a.settings.scale, first == begin, query_tiles, s.tile_scratch);
   }
+}
+
+// rows (kLanes, C) += residual sums (C, kLanes)
+void add_residual_sums(int64_t C, const float* sums, float* rows) {
+  for (int64_t l = 0; l < kLanes; ++l)
+    for (int64_t c = 0; c < C; ++c) rows[l * C + c] += sums[c * kLanes + l];
 }
 
 // Merges the partial results of a split into those of its run.
@@ -212,6 +236,7 @@ void keep_split(const AbsorbedStep& step, const AttendTask& task, bool first, st
     PartialSoftmax* partials = task.x->partials + row;
     float* z = task.x->z + row * step.C;
     step.k.unpack_sums(query_tile.z, step.C, first ? z : s.rows, step.C);
+    if (step.residuals) add_residual_sums(step.C, query_tile.residual_sums, first ? z : s.rows);
     for (int64_t l = 0; l < kLanes; ++l) {
       const PartialSoftmax partial{query_tile.state->shift[l], query_tile.state->sum[l]};
       if (first)
@@ -230,6 +255,7 @@ void attend_run(const AbsorbedStep& step, const AttendTask& task, Prefetch next,
     query_tiles[p].visible = s.visible + p * kLanes;
     query_tiles[p].state = s.states + p;
     query_tiles[p].z = s.z + p * sum_columns(step.C) * kLanes;
+    if (step.residuals) query_tiles[p].residual_sums = s.residual_sums + p * step.C * kLanes;
   }
   const std::span<QueryTile> used(query_tiles, static_cast<size_t>(task.n));
   const int64_t begin = task.begin(),
@@ -270,6 +296,7 @@ void merge_row(const AbsorbedStep& step, const Absorbed& x, int64_t t, int64_t h
     merge_partial(table, x.partials[other], {x.z + other * step.C, step.C}, partial, z);
   }
   table.scale(1.0f / partial.sum, z.data, z.size);
+  if (step.coder != nullptr) step.coder->restore(z.data);
 }
 
 void unfold(const AbsorbedStep& step) {

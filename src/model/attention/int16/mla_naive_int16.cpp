@@ -68,8 +68,9 @@ void pack_queries(NaiveStep& step) {
         continue;
       }
       const float* row = step.q.row(first + l) + head * (step.N + step.R);
-      pack_lane(step.k, {row, step.N}, 0, 0, l, query_tile);
-      pack_lane(step.k, {row + step.N, step.R}, query_words(step.N), n_groups(step.N), l, query_tile);
+      pack_lane(step.k, {row, step.N}, {.lane = l}, query_tile);
+      pack_lane(step.k, {row + step.N, step.R},
+                {.lane = l, .first_word = query_words(step.N), .first_group = n_groups(step.N)}, query_tile);
     }
   });
 }
