@@ -18,6 +18,19 @@
 #include "data/text/text_stream.h"
 
 namespace fathom {
+namespace {
+
+// Those that need no calibration.
+std::vector<std::string> cache_types() {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < std::size(kCacheTypeNames); ++i) {
+    const LatentFormat* format = latent_format(static_cast<CacheType>(i));
+    if (format == nullptr || !format->calibrated) names.emplace_back(kCacheTypeNames[i]);
+  }
+  return names;
+}
+
+}  // namespace
 
 void add_model_options(CLI::App& command, ModelOptions& o, const std::string& names) {
   o.path = bundled_model();
@@ -42,12 +55,11 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
       ->type_name("N")
       ->transform(whole_number(0));
   command
-      .add_option(
-          "--cache-type", o.cache_type,
-          "how the cache keeps its numbers: f32, bf16, q16 (13 bits), q8; latents also q6, q4, and with a calibration "
-          "v2-6bit, nuq5, nuq4, nuq3; default: q16, or f32 where "
-          "arithmetic is exact or attention is not latent")
-      ->transform(one_of({std::begin(kCacheTypeNames), std::end(kCacheTypeNames)}));
+      .add_option("--cache-type", o.cache_type,
+                  "how the cache keeps its numbers: f32, bf16, q16 (13 bits) or q8; latent attention also in 6 or 4 "
+                  "bits, q6 or "
+                  "q4; default: q16, or f32 where arithmetic is exact or attention is not latent")
+      ->transform(one_of(cache_types()));
   command
       .add_option("--activations", o.activations,
                   "f32, or bf16: round as a bfloat16 framework does (to compare with one)")

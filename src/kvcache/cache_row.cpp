@@ -49,15 +49,15 @@ std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept {
 
 const LatentFormat* latent_format(CacheType type) noexcept {
   static constexpr LatentFormat kFormats[] = {
-      {.bits = 5, .calibrated = true, .gain = true, .outliers = true, .total_bits = 6},
-      {.bits = 5, .calibrated = true, .outliers = true},
-      {.bits = 4, .calibrated = true, .outliers = true},
-      {.bits = 3, .calibrated = true, .outliers = true},
-      {.bits = 6, .gain = true},
-      {.bits = 4, .gain = true},
+      {.bits = 6, .gain = true},                                                         // q6
+      {.bits = 4, .gain = true},                                                         // q4
+      {.bits = 5, .calibrated = true, .gain = true, .outliers = true, .total_bits = 6},  // v2-6bit
+      {.bits = 5, .calibrated = true, .outliers = true},                                 // nuq5
+      {.bits = 4, .calibrated = true, .outliers = true},                                 // nuq4
+      {.bits = 3, .calibrated = true, .outliers = true},                                 // nuq3
   };
-  return type < CacheType::v2_6bit ? nullptr
-                                   : &kFormats[static_cast<size_t>(type) - static_cast<size_t>(CacheType::v2_6bit)];
+  constexpr auto kFirst = static_cast<size_t>(CacheType::q6);
+  return type < CacheType::q6 ? nullptr : &kFormats[static_cast<size_t>(type) - kFirst];
 }
 
 int64_t CacheRow::bytes() const noexcept {

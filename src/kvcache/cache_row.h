@@ -11,7 +11,7 @@
 // their scales, group after group (kBlockTokens scales each; groups of the body, then of the tail). So codes of V2's
 // rows begin and end with cache lines, and a group's scales are read as they lie.
 //     codes of a row: [body][tail, int16], each part starting at a multiple of 4
-//     v2-6bit, nuq5, nuq4, nuq3, q6, q4   levels of few bits, for latent attention alone: latent_row.h
+//     q6, q4, v2-6bit, nuq5, nuq4, nuq3   levels of few bits, for latent attention alone: latent_row.h
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -22,10 +22,10 @@
 
 namespace fathom {
 
-enum class CacheType : uint8_t { f32, bf16, q16, q8, v2_6bit, nuq5, nuq4, nuq3, q6, q4 };
+enum class CacheType : uint8_t { f32, bf16, q16, q8, q6, q4, v2_6bit, nuq5, nuq4, nuq3 };
 
-inline constexpr std::string_view kCacheTypeNames[] = {"f32",  "bf16", "q16",  "q8", "v2-6bit",
-                                                       "nuq5", "nuq4", "nuq3", "q6", "q4"};  // by CacheType
+inline constexpr std::string_view kCacheTypeNames[] = {"f32", "bf16",    "q16",  "q8",   "q6",
+                                                       "q4",  "v2-6bit", "nuq5", "nuq4", "nuq3"};  // by CacheType
 std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept;
 // What the latents of such a cache are coded as; nullptr: the type is none of latents alone.
 const LatentFormat* latent_format(CacheType type) noexcept;

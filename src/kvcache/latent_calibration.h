@@ -1,4 +1,4 @@
-// What is known of a model's latents from running it over a text (`fathom kv calibrate`): how each layer maps its
+// What is known of a model's latents from running it over a text: how each layer maps its
 // latent c_kv (C numbers, after kv_a_layernorm and its gain) to codes of few bits.
 //     u_j = (c_j - zero_j) / scale_j,   code_j = the nearest of 2^bits levels to u_j,   c_j ~ scale_j level / 127 +
 //     zero_j
@@ -21,7 +21,6 @@ struct LayerCalibration {
 };
 
 struct LatentCalibration {
-  uint64_t fingerprint = 0;  // of the model, latent_fingerprint (load/latent_calibration_file.h)
   std::vector<LayerCalibration> layers;
 };
 

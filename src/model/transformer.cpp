@@ -91,13 +91,12 @@ CacheLayout cache_layout(const ModelConfig& config, CacheType type,
   if (format != nullptr && format->calibrated) {
     if (calibration == nullptr)
       throw_bad_input(
-          "a cache of type {} needs the model's calibration, and there is none; `fathom kv calibrate` makes "
-          "one, or try q6 or q4, which need none",
-          name);
+          "a cache of type {} needs the model's calibration, and there is none; try q6 or q4, which need none", name);
     if (std::ssize(calibration->layers) != config.num_hidden_layers)
       throw_bad_input("the calibration has {} layers, the model {}", calibration->layers.size(),
                       config.num_hidden_layers);
   }
+  check(format == nullptr || config.rope_layout == RopeLayout::interleaved, "keys whose pairs are neighbours");
   RotaryTable rotary = format != nullptr ? make_rotary_table(config) : RotaryTable{};
   return {.layers = config.num_hidden_layers,
           .width = config.cache_width(),
