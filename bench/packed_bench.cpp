@@ -60,8 +60,7 @@ void packed(benchmark::State& state, DType dtype, int64_t T) {
 int main(int argc, char** argv) {
   using namespace fathom;
   for (const DType dtype : {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q5_k,
-                            DType::q6_k, DType::bf16}) {
-    if (row_form(dtype) == RowForm::bf16 && bf16_kernel() == nullptr) continue;
+                            DType::q6_k, DType::f32, DType::f16, DType::bf16, DType::f8_e4m3}) {
     for (const int64_t T : {1, 4, 8, 16, 64, 256})
       benchmark::RegisterBenchmark(fmt::format("packed/{}/rows:{}", name(dtype), T).c_str(), bench::packed, dtype, T)
           ->ArgName("threads")

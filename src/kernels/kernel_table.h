@@ -33,6 +33,11 @@ struct BlockSums {
 using PackedProductFn = void (*)(const std::byte* packed, int64_t n_strips, int64_t cols, const int8_t* codes,
                                  const BlockSums* sums, int64_t n, float* y, int64_t y_stride) noexcept;
 
+// The same for floating-point weights with activations in float32, block b of row t of which is at x + (b * n + t)
+// * 32.
+using FloatProductFn = void (*)(const std::byte* packed, int64_t n_strips, int64_t cols, const float* x, int64_t n,
+                                float* y, int64_t y_stride) noexcept;
+
 inline constexpr int kDecoders = 16;        // as many as DTypes
 inline constexpr int64_t kMaxLanes = 16;    // of every table
 inline constexpr int64_t kTileWeights = 8;  // rows of w that dot_tile likes best: any number works
@@ -93,6 +98,7 @@ struct KernelTable {
                           int64_t n_pairs) noexcept;  // x[i], x[i+n_pairs]
 
   PackedProductFn packed_product[kDecoders];  // by DType; null for types that are not packed
+  FloatProductFn float_product[kDecoders];    // by DType; null for types that are not floating-point
   // Activations of 8 bits (QuantisedRows): n a multiple of 32; block b to codes + b * code_stride and sums + b *
   // sum_stride.
   void (*quantise_row)(const float* x, int64_t n, int8_t* codes, int64_t code_stride, BlockSums* sums,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "kernels/dispatch.h"
 #include "quant/formats.h"
@@ -129,20 +130,87 @@ void pack(const Weight& w, int64_t strip, uint8_t* out) {
   }
 }
 
-void pack_bf16(const Weight& w, int64_t strip, uint8_t* out) {
-  constexpr int kPartBytes = 16;
+constexpr int kPartsBytes = 16;
+
+// Sixteen bytes of each row at a time, in parts of four: put(parts, out).
+template <class Put>
+void put_row_bytes(const Weight& w, int64_t strip, int64_t begin, int64_t end, uint8_t* out, Put put) {
   const int64_t first = strip * kStripRows, rows = std::min(kStripRows, w.rows - first);
-  Parts parts[kStripRows] = {};
-  for (int64_t at = 0; at < w.bytes_per_row(); at += kPartBytes, out += kPartBytes * kStripRows) {
+  Parts parts[kStripRows] = {};  // zero where there is no row
+  for (int64_t at = begin; at < end; at += kPartsBytes, out += kPartsBytes * kStripRows) {
     for (int64_t r = 0; r < rows; ++r) parts[r] = load_parts(w.row(first + r) + at);
-    put_transposed(parts, out);
+    put(parts, out);
+  }
+}
+
+// Two, or four, columns of a part: from [row][column] to [column][row].
+void put_halves(const Parts (&rows)[kStripRows], uint8_t* out) noexcept {
+  using Halves __attribute__((vector_size(16))) = uint16_t;
+  uint8_t planes[kPartsBytes * kStripRows];
+  put_transposed(rows, planes);
+  for (int at = 0; at < kPartsBytes * kStripRows; at += 2 * kPartsBytes) {
+    const auto a = reinterpret_cast<Halves>(load_parts(planes + at)),
+               b = reinterpret_cast<Halves>(load_parts(planes + at + kPartsBytes));
+    const Halves even = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14),
+                 odd = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+    std::memcpy(out + at, &even, sizeof even);
+    std::memcpy(out + at + kPartsBytes, &odd, sizeof odd);
+  }
+}
+void put_bytes(const Parts (&rows)[kStripRows], uint8_t* out) noexcept {
+  using Bytes __attribute__((vector_size(16))) = uint8_t;
+  uint8_t planes[kPartsBytes * kStripRows];
+  put_transposed(rows, planes);
+  for (int at = 0; at < kPartsBytes * kStripRows; at += 2 * kPartsBytes) {
+    const auto a = reinterpret_cast<Bytes>(load_parts(planes + at)),
+               b = reinterpret_cast<Bytes>(load_parts(planes + at + kPartsBytes));
+    const Bytes first = __builtin_shufflevector(a, b, 0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29),
+                last = __builtin_shufflevector(a, b, 2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27, 31);
+    std::memcpy(out + at, &first, sizeof first);
+    std::memcpy(out + at + kPartsBytes, &last, sizeof last);
+  }
+}
+
+// 256 times the scale of a row's unit: codes are multiplied as halves, which are 256 times smaller. NaN where one of
+// the codes is.
+float fp8_unit_scale(const Weight& w, int64_t row, int64_t unit) noexcept {
+  constexpr int64_t kScaleBytes = 4;
+  static_assert(kFloatUnit == kFp8Block);
+  float scale = 1;
+  if (w.scale_inv != nullptr)
+    std::memcpy(&scale, w.scale_inv + ((w.first_row + row) / kFp8Block * w.scale_cols + unit) * kScaleBytes,
+                kScaleBytes);
+  const std::byte* codes = w.row(row) + unit * kFloatUnit;
+  Parts nan = all(0);  // the top bit of every code whose other bits are set
+  for (int64_t i = 0; i < kFloatUnit; i += kPartsBytes)
+    nan |= (load_parts(codes + i) & all(0x7F7F7F7F)) + all(0x01010101);
+  return (or_of(nan) & 0x80808080) != 0 ? std::numeric_limits<float>::quiet_NaN() : scale * 256;
+}
+
+void pack_fp8(const Weight& w, int64_t strip, uint8_t* out) {
+  constexpr PackedFormat f = *packed_format(DType::f8_e4m3);
+  const int64_t first = strip * kStripRows, rows = std::min(kStripRows, w.rows - first);
+  for (int64_t u = 0; u < w.cols / kFloatUnit; ++u, out += f.unit_bytes()) {
+    float scales[kStripRows] = {};
+    for (int64_t r = 0; r < rows; ++r) scales[r] = fp8_unit_scale(w, first + r, u);
+    std::memcpy(out, scales, sizeof scales);
+    put_row_bytes(w, strip, u * kFloatUnit, (u + 1) * kFloatUnit, out + f.header, put_bytes);
   }
 }
 
 }  // namespace
 
+RowForm row_form(DType dtype) noexcept {
+  if (!is_floating(dtype)) return RowForm::bytes;
+  return dtype == DType::bf16 && bf16_kernel() != nullptr ? RowForm::bf16 : RowForm::floats;
+}
+
+bool bf16_can_be_packed() noexcept {
+  return bf16_kernel() != nullptr || gemm_kernel(MatmulPrecision::bf16).per_word == 1;
+}
+
 bool can_be_packed(const Weight& w) noexcept {
-  return has_packed_form(w) && (row_form(w.dtype) == RowForm::bytes || bf16_kernel() != nullptr);
+  return has_packed_form(w) && (w.dtype != DType::bf16 || bf16_can_be_packed());
 }
 
 void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept {
@@ -164,8 +232,13 @@ void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept {
       return pack<BlockQ5K>(w, strip, bytes);
     case DType::q6_k:
       return pack<BlockQ6K>(w, strip, bytes);
+    case DType::f32:
     case DType::bf16:
-      return pack_bf16(w, strip, bytes);
+      return put_row_bytes(w, strip, 0, w.bytes_per_row(), bytes, put_transposed);
+    case DType::f16:
+      return put_row_bytes(w, strip, 0, w.bytes_per_row(), bytes, put_halves);
+    case DType::f8_e4m3:
+      return pack_fp8(w, strip, bytes);
     default:
       check(false, "pack_strip: a type that can be packed");
   }

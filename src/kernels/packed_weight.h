@@ -13,11 +13,18 @@
 //     q4_1 q5_1        d, m (half)
 //     q4_k q5_k        d, dmin (half), the 12 bytes of scales and mins
 //     q6_k             d (half), the 16 scales (int8)
-// Weights of bfloat16 have no scales, and parts of two columns: [column / 2][row][2 columns].
-// A packed weight takes as many bytes as in the file, but for rows that fill up the last strip, which are zero.
+// Floating-point weights have no such scales, and are transposed column by column:
+//     f32 f16          [column][row]
+//     bf16             [column / 2][row][2 columns]
+//     f8_e4m3          units of 128 columns: 256 times the scale of each row (float; NaN where the unit has a NaN),
+//     then
+//                      [column][row]
+// A packed weight takes as many bytes as in the file (f8_e4m3: 33 for 32), but for rows that fill up the last strip,
+// which are zero.
 //
-// The matmul of a quantised one (KernelTable::packed_product) takes activations of 8 bits, in blocks of 32 with one
-// scale each; that of bfloat16 (Bf16Kernel) takes them in bfloat16.
+// The matmul of a quantised weight (KernelTable::packed_product) takes activations of 8 bits, in blocks of 32 with one
+// scale each; that of bfloat16 takes them in bfloat16 where the CPU multiplies such numbers fast (Bf16Kernel). All
+// other floating-point weights are multiplied as float32 (KernelTable::float_product).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +38,7 @@ namespace fathom {
 
 inline constexpr int64_t kStripRows = 8;
 inline constexpr int64_t kPackedBlock = 32;  // columns
+inline constexpr int64_t kFloatUnit = 128;   // columns whose products in float32 are added up first
 // The version of all this, which files of packed weights (packing/packed_file.h) carry.
 inline constexpr uint32_t kPackedLayoutVersion = 1;
 
@@ -42,7 +50,7 @@ struct PackedFormat {
   constexpr int unit_bytes() const noexcept { return header + blocks * code_bytes(); }
 };
 
-// nullopt for types that are not packed: f32, f16, f8_e4m3, q2_k, q3_k and the iq ones.
+// nullopt for types that are not packed: q2_k, q3_k and the iq ones.
 constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
   switch (dtype) {
     case DType::q4_0:
@@ -61,24 +69,35 @@ constexpr std::optional<PackedFormat> packed_format(DType dtype) noexcept {
       return PackedFormat{5, 8, 128};
     case DType::q6_k:
       return PackedFormat{6, 8, 144};
+    case DType::f32:
+      return PackedFormat{32, 1, 0};
+    case DType::f16:
     case DType::bf16:
       return PackedFormat{16, 1, 0};
+    case DType::f8_e4m3:
+      return PackedFormat{8, kFloatUnit / kPackedBlock, kStripRows * 4};
     default:
       return std::nullopt;
   }
 }
 
-// What activations are rounded to for a packed weight.
-enum class RowForm : uint8_t { bytes, bf16 };
-constexpr RowForm row_form(DType dtype) noexcept { return dtype == DType::bf16 ? RowForm::bf16 : RowForm::bytes; }
+constexpr bool is_floating(DType dtype) noexcept {
+  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16 || dtype == DType::f8_e4m3;
+}
 
-// Whether there is a packed form of w; and whether this process has a fast kernel for it, which for bfloat16 is so only
-// where the CPU multiplies it faster than float32.
+// What activations are for a packed weight of that type in this process: rounded to 8 bits or to bfloat16, or as they
+// are.
+enum class RowForm : uint8_t { bytes, bf16, floats };
+RowForm row_form(DType dtype) noexcept;
+
+// Whether there is a packed form of w; and whether this process gains by it, which it does not for bfloat16 where
+// products of many rows are AMX's or Intel's AVX512_BF16's (model/context.h), which pack for themselves.
 constexpr bool has_packed_form(const Weight& w) noexcept {
   const auto format = packed_format(w.dtype);
   return format && w.cols % (kPackedBlock * format->blocks) == 0;
 }
 bool can_be_packed(const Weight& w) noexcept;
+bool bf16_can_be_packed() noexcept;
 
 // Bytes of one strip; the type must be one that is packed.
 constexpr int64_t strip_bytes(DType dtype, int64_t cols) noexcept {
@@ -108,8 +127,8 @@ void pack_strip(const Weight& w, int64_t strip, std::byte* out) noexcept;
 // max |x|);
 //     codes  [cols / 32][n][32]
 //     sums   [cols / 32][n]: the scale, and sums of the codes (BlockSums)
-// in bfloat16, without codes and sums:
-//     bf16   [cols / 32][n][32]
+// in bfloat16, or as they are, without codes and sums:
+//     bf16 or floats [cols / 32][n][32]
 // A block of codes whose largest magnitude is below 2^-100 becomes zero. A block with a number that is not finite has
 // the scale NaN, so that the result shows it.
 struct QuantisedRows {
@@ -118,8 +137,11 @@ struct QuantisedRows {
   int8_t* codes = nullptr;
   BlockSums* sums = nullptr;
   uint16_t* bf16 = nullptr;
+  float* floats = nullptr;
 
-  RowForm form() const noexcept { return bf16 != nullptr ? RowForm::bf16 : RowForm::bytes; }
+  RowForm form() const noexcept {
+    return bf16 != nullptr ? RowForm::bf16 : floats != nullptr ? RowForm::floats : RowForm::bytes;
+  }
 };
 
 }  // namespace fathom

@@ -22,11 +22,18 @@ struct Direction {
   Weight MlaWeights::*member;
 };
 
+// Quantised blocks run along rows, so that columns must be rounded anew, to 8 bits; E4M3 with its scales to halves,
+// which have three times its bits.
+DType transposed_type(DType from) noexcept {
+  if (from == DType::f8_e4m3) return DType::f16;
+  return is_floating(from) ? from : DType::q8_0;
+}
+
 std::vector<Direction> directions(const ModelConfig& c, const MlaWeights& w) {
   const int64_t H = c.num_attention_heads, N = c.qk_nope_head_dim, V = c.v_head_dim, C = c.kv_lora_rank;
   if (N % kPackedBlock != 0 || C % kPackedBlock != 0) return {};
   const auto transposed = [](const Weight& from, int64_t rows, int64_t cols) {
-    return Weight{.dtype = from.dtype == DType::bf16 ? DType::bf16 : DType::q8_0, .rows = rows, .cols = cols};
+    return Weight{.dtype = transposed_type(from.dtype), .rows = rows, .cols = cols};
   };
   if (w.kv_b_proj && can_be_packed(w.kv_b_proj))
     return {{w.kv_b_proj, N + V, N, true, transposed(w.kv_b_proj, H * C, N), &MlaWeights::fold_key}};

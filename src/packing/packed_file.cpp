@@ -35,7 +35,7 @@ static_assert(sizeof(RawHeader) == 56);
 
 // A tensor without its name.
 struct RawTensor {
-  uint32_t ggml_type, zero;
+  uint32_t type, zero;
   int64_t rows, cols;
   uint64_t offset, checksum;
 };
@@ -122,11 +122,20 @@ RawHeader read_raw_header(std::span<const std::byte> bytes, uint64_t file_bytes,
   return raw;
 }
 
+// Of a tensor's type in the file: ggml's number, and one of ours for the type that ggml has not.
+constexpr uint32_t kF8E4m3 = 0x8E43;
+uint32_t type_number(DType dtype) noexcept {
+  return dtype == DType::f8_e4m3 ? kF8E4m3 : static_cast<uint32_t>(info(dtype).ggml_type);
+}
+std::optional<DType> type_of(uint32_t number) noexcept {
+  return number == kF8E4m3 ? DType::f8_e4m3 : dtype_from_ggml(number);
+}
+
 PackedTensor read_tensor(Cursor& in, const std::string& where) {
   PackedTensor t;
   t.name = in.text();
   const auto raw = in.take<RawTensor>();
-  const auto dtype = dtype_from_ggml(raw.ggml_type);
+  const auto dtype = type_of(raw.type);
   const auto format = dtype ? packed_format(*dtype) : std::nullopt;
   constexpr int64_t kMost = int64_t{1} << 40;
   int64_t bytes = 0;
@@ -183,7 +192,7 @@ std::string packed_header_bytes(const PackedHeader& h) {
   append_text(out, h.model);
   for (const PackedTensor& t : h.tensors) {
     append_text(out, t.name);
-    append(out, RawTensor{.ggml_type = static_cast<uint32_t>(info(t.dtype).ggml_type),
+    append(out, RawTensor{.type = type_number(t.dtype),
                           .zero = 0,
                           .rows = t.rows,
                           .cols = t.cols,

@@ -22,20 +22,24 @@ int part_of(const std::string& name) noexcept {
   return name.ends_with("gate_proj.weight") ? 0 : name.ends_with("up_proj.weight") ? 1 : 2;
 }
 
+bool is_float_router(const std::string& name, const Weight& w) noexcept {
+  return name.ends_with("mlp.gate.weight") && (w.dtype == DType::f32 || w.dtype == DType::f16);
+}
+
 }  // namespace
 
 std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights) {
-  return packable_weights(config, weights, bf16_kernel() != nullptr);
+  return packable_weights(config, weights, bf16_can_be_packed());
 }
 
-std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights, bool fast_bf16) {
+std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights, bool with_bf16) {
   std::vector<NamedWeight> packed;
   const auto add = [&](const std::string& name, Weight& w) {
-    const bool fast = fast_bf16 || row_form(w.dtype) == RowForm::bytes;
-    if (w.data != nullptr && w.rows > 1 && fast && has_packed_form(w)) packed.push_back({name, &w});
+    const bool wanted = w.dtype != DType::bf16 || with_bf16;
+    if (w.data != nullptr && w.rows > 1 && wanted && has_packed_form(w)) packed.push_back({name, &w});
   };
   for_each_tensor(weights, config, [&](const std::string& name, Weight& w, const Shape&) {
-    if (&w != &weights.embed_tokens && !name.ends_with("k_b_proj.weight")) add(name, w);
+    if (&w != &weights.embed_tokens && !name.ends_with("k_b_proj.weight") && !is_float_router(name, w)) add(name, w);
   });
   if (config.tie_word_embeddings) add("lm_head.weight", weights.lm_head);
   return packed;
@@ -43,8 +47,10 @@ std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeight
 
 std::vector<Weight*> unpackable_weights(const ModelConfig& config, ModelWeights& weights) {
   std::vector<Weight*> others;
-  for_each_tensor(weights, config, [&](const std::string&, Weight& w, const Shape&) {
-    if (w.data != nullptr && w.rows > 1 && !can_be_packed(w) && &w != &weights.embed_tokens) others.push_back(&w);
+  for_each_tensor(weights, config, [&](const std::string& name, Weight& w, const Shape&) {
+    if (w.data != nullptr && w.rows > 1 && (!can_be_packed(w) || is_float_router(name, w)) &&
+        &w != &weights.embed_tokens)
+      others.push_back(&w);
   });
   if (config.tie_word_embeddings && !can_be_packed(weights.lm_head)) others.push_back(&weights.lm_head);
   return others;

@@ -20,10 +20,11 @@ struct NamedWeight {
   Weight* weight = nullptr;
 };
 // All of them, in the order of a forward pass. The embedding is looked up and k_b_proj read the other way round; a tied
-// head is packed for its products.
+// head is packed for its products. A router in F32 or F16 keeps the products that every file of that model gets,
+// however its experts are stored: a rounding may choose another expert.
 std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights);
-// Those that another machine packs: one whose CPU multiplies bfloat16 fast, or not.
-std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights, bool fast_bf16);
+// Those that another machine packs: one where weights of bfloat16 can be packed (bf16_can_be_packed), or not.
+std::vector<NamedWeight> packable_weights(const ModelConfig& config, ModelWeights& weights, bool with_bf16);
 
 // The other matrices, which products read in the type of the file. In huge pages they are read 7 to 15 % faster than in
 // the file's pages of 4 KB, but copying takes a second for each gigabyte (docs/performance/packed-weights.md).

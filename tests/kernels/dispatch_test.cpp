@@ -81,8 +81,10 @@ TEST(Dispatch, NoTableHasAHole) {
     for (const DTypeInfo& d : kDTypes) EXPECT_NE(decoder(*k, d.dtype), nullptr) << d.name;
     for (const DTypeInfo& d : kDTypes)
       EXPECT_EQ(k->packed_product[static_cast<size_t>(d.dtype)] != nullptr,
-                packed_format(d.dtype).has_value() && row_form(d.dtype) == RowForm::bytes)
+                packed_format(d.dtype).has_value() && !is_floating(d.dtype))
           << d.name;
+    for (const DTypeInfo& d : kDTypes)
+      EXPECT_EQ(k->float_product[static_cast<size_t>(d.dtype)] != nullptr, is_floating(d.dtype)) << d.name;
     EXPECT_NE(k->quantise_row, nullptr);
   }
 }

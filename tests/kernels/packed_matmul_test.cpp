@@ -15,7 +15,7 @@ namespace {
 std::vector<DType> packable_types() {
   std::vector<DType> types;
   for (const DTypeInfo& d : kDTypes)
-    if (packed_format(d.dtype) && row_form(d.dtype) == RowForm::bytes) types.push_back(d.dtype);
+    if (packed_format(d.dtype) && !is_floating(d.dtype)) types.push_back(d.dtype);
   return types;
 }
 
@@ -205,9 +205,91 @@ TEST(PackedBf16, IsAsExactAsBfloat16) {
   }
 }
 
+constexpr std::array kFloatingTypes = {DType::f32, DType::f16, DType::bf16, DType::f8_e4m3};
+
+// x (T, K) as float_product takes it.
+std::vector<float> in_blocks(const std::vector<float>& x, int64_t T, int64_t K) {
+  std::vector<float> blocks(x.size());
+  for (int64_t t = 0; t < T; ++t)
+    for (int64_t i = 0; i < K; ++i)
+      blocks[static_cast<size_t>((i / kPackedBlock * T + t) * kPackedBlock + i % kPackedBlock)] =
+          x[static_cast<size_t>(t * K + i)];
+  return blocks;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// Any number of strips and rows, and a last unit that is shorter; nothing is written beside the rows of the strips.
+TEST(PackedFloats, EveryTableGivesTheSameBits) {
+  for (const DType type : kFloatingTypes)
+    for (const int64_t rows : {5, 8, 21, 32, 77})
+      for (const int64_t T : {1, 2, 3, 5, 6, 7, 12, 13, 25, 64}) {
+        SCOPED_TRACE(fmt::format("{}, {} rows, T {}", name(type), rows, T));
+        const int64_t K = type == DType::f8_e4m3 ? 384 : 352, stride = n_strips(rows) * kStripRows + 3;
+        const PackedWeight w(type, rows, K, 91);
+        const std::vector<float> x = in_blocks(random_floats(T * K, 92), T, K);
+        const auto product = [&](const KernelTable& k) {
+          std::vector<float> y(static_cast<size_t>(T * stride), -1);
+          k.float_product[static_cast<size_t>(type)](w.w.packed, n_strips(rows), K, x.data(), T, y.data(), stride);
+          return y;
+        };
+        const std::vector<float> want = product(*kernels_for(Isa::ref));
+        for (const KernelTable* k : runnable_kernels()) ASSERT_TRUE(same_bits(product(*k), want)) << name(k->isa);
+      }
+}
+
+// Rounding of a sum of n terms, each added once, in units and then the units: (128 + K / 128 + 1) eps of the sizes.
+TEST(PackedFloats, AreTheProductsOfTheDecodedRows) {
+  for (const DType type : kFloatingTypes) {
+    SCOPED_TRACE(name(type));
+    const int64_t N = 140, K = 768, T = 5;
+    const PackedWeight w(type, N, K, 93);
+    const std::vector<float> x = random_floats(T * K, 94), in = in_blocks(x, T, K);
+    std::vector<float> y(static_cast<size_t>(T * 144)), row(static_cast<size_t>(K));
+    kernels().float_product[static_cast<size_t>(type)](w.packed.data(), n_strips(N), K, in.data(), T, y.data(), 144);
+    for (int64_t n = 0; n < N; ++n) {
+      decode_row(w.stored.w, n, row.data());
+      for (int64_t t = 0; t < T; ++t) {
+        double exact = 0, size = 0;
+        for (int64_t i = 0; i < K; ++i) {
+          const double product = static_cast<double>(row[static_cast<size_t>(i)]) * x[static_cast<size_t>(t * K + i)];
+          exact += product;
+          size += std::abs(product);
+        }
+        ASSERT_GT(size, 0);
+        ASSERT_NEAR(y[static_cast<size_t>(t * 144 + n)], exact, (129 + K / 128) * kEpsF32 * size) << n << ' ' << t;
+      }
+    }
+  }
+}
+
+// All codes of E4M3, also those that a half holds as subnormal numbers; and what is NaN is so in its row alone.
+TEST(PackedFloats, EveryCodeOfE4M3HasItsValue) {
+  const int64_t K = 256;
+  std::vector<uint8_t> codes(static_cast<size_t>(2 * K));
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint8_t>(i % 256);
+  for (size_t i = 0; i < 256; ++i)
+    if ((i & 0x7F) == 0x7F) codes[i] = 0;
+  const Weight w{
+      .dtype = DType::f8_e4m3, .rows = 2, .cols = K, .data = reinterpret_cast<const std::byte*>(codes.data())};
+  const std::vector<std::byte> packed = packed_bytes(w);
+  for (int64_t i = 0; i < K; ++i) {
+    std::vector<float> x(static_cast<size_t>(K)), y(8);
+    x[static_cast<size_t>(i)] = 1;
+    for (const KernelTable* k : runnable_kernels()) {
+      k->float_product[static_cast<size_t>(w.dtype)](packed.data(), 1, K, in_blocks(x, 1, K).data(), 1, y.data(), 8);
+      ASSERT_EQ(y[0], f8_e4m3_to_f32(codes[static_cast<size_t>(i)])) << i;
+      ASSERT_TRUE(std::isnan(y[1]));
+      ASSERT_EQ(y[2], 0);
+    }
+  }
+}
+
 // Those that this CPU packs.
 std::vector<DType> types_here(std::vector<DType> types) {
-  std::erase_if(types, [](DType type) { return row_form(type) == RowForm::bf16 && bf16_kernel() == nullptr; });
+  std::erase_if(types, [](DType type) { return type == DType::bf16 && !bf16_can_be_packed(); });
   return types;
 }
 
@@ -224,7 +306,8 @@ std::vector<float> linear(int threads, const std::vector<float>& x, int64_t T, c
 }
 
 TEST(PackedLinear, SameBitsForAnyThreadsAndNeighbours) {
-  for (const DType type : types_here({DType::q4_0, DType::q6_k, DType::q8_0, DType::bf16})) {
+  for (const DType type :
+       types_here({DType::q4_0, DType::q6_k, DType::q8_0, DType::bf16, DType::f16, DType::f8_e4m3})) {
     const int64_t N = 1003, K = 512, T = 131;  // two tiles and a half, a strip of three rows
     const PackedWeight w(type, N, K, 51);
     const std::vector<float> x = random_floats(T * K, 52);
@@ -294,6 +377,8 @@ TEST(GatedJobs, EqualTheirParts) {
       const int64_t n = got.n * F, sums = n / kPackedBlock;
       if (out_form == RowForm::bf16) {
         EXPECT_TRUE(std::equal(got.bf16, got.bf16 + n, same.bf16));
+      } else if (out_form == RowForm::floats) {
+        EXPECT_TRUE(std::equal(got.floats, got.floats + n, same.floats));
       } else {
         EXPECT_TRUE(std::equal(got.codes, got.codes + n, same.codes));
         EXPECT_TRUE(std::equal(got.sums, got.sums + sums, same.sums));
@@ -301,6 +386,9 @@ TEST(GatedJobs, EqualTheirParts) {
     }
   };
   test(DType::q4_0, DType::q4_k, RowForm::bytes);
+  test(DType::f16, DType::f32, RowForm::floats);
+  test(DType::f8_e4m3, DType::f16, RowForm::bytes);
+  test(DType::q8_0, DType::q8_0, RowForm::floats);
   if (bf16_kernel() == nullptr) return;
   test(DType::bf16, DType::bf16, RowForm::bf16);
   test(DType::bf16, DType::bf16, RowForm::bytes);

@@ -97,13 +97,13 @@ void expect_near(const float* y, int64_t rows, const std::vector<double>& part, 
 
 TEST(LatentProducts, AreTheKeyPartInBothDirections) {
   for (const bool whole : {true, false})
-    for (const DType type : {DType::q4_0, DType::q8_0, DType::bf16}) {
-      if (type == DType::bf16 && bf16_kernel() == nullptr) continue;
+    for (const DType type : {DType::q4_0, DType::q8_0, DType::bf16, DType::f16, DType::f32}) {
+      if (type == DType::bf16 && !bf16_can_be_packed()) continue;
       SCOPED_TRACE(std::string(whole ? "kv_b_proj " : "k_b_proj ") + std::string(name(type)));
       const LatentLayer layer(latent_config(64, 96), whole, type);
       const int64_t N = 64, C = 96;
       ASSERT_NE(layer.w.fold_key.packed, nullptr);
-      EXPECT_EQ(layer.w.fold_key.dtype, whole && type != DType::bf16 ? DType::q8_0 : type);
+      EXPECT_EQ(layer.w.fold_key.dtype, whole && !is_floating(type) ? DType::q8_0 : type);
       EXPECT_EQ(layer.w.expand_key.packed != nullptr, !whole);
       for (int64_t head = 0; head < 3; ++head) {
         const std::vector<double> part = layer.key_part(head);
@@ -122,7 +122,8 @@ TEST(LatentProducts, AreTheKeyPartInBothDirections) {
 
 TEST(LatentProducts, AreNotMadeOfWhatIsNotPacked) {
   for (const bool whole : {true, false}) {
-    EXPECT_EQ(latent_product_bytes(latent_config(64, 96), LatentLayer(latent_config(64, 96), whole, DType::f16).w), 0);
+    EXPECT_EQ(latent_product_bytes(latent_config(64, 96), LatentLayer(latent_config(64, 96), whole, DType::iq4_nl).w),
+              0);
     const LatentLayer odd(latent_config(whole ? 40 : 64, whole ? 96 : 40), whole, DType::f16);
     EXPECT_EQ(odd.w.fold_key.packed, nullptr);
     EXPECT_EQ(odd.w.expand_key.packed, nullptr);

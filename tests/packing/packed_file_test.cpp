@@ -113,7 +113,7 @@ TEST(PackedHeader, WhatIsSealedAndWrongIsRefusedToo) {
   EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[1].rows = 0; }), "type or shape of 'tensor.q8_0'"));
   EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[1].cols = -32; }), "type or shape"));
   EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[2].cols = 32; }), "type or shape"));
-  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[0].dtype = DType::f32; }), "type or shape"));
+  EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors[0].dtype = DType::q2_k; }), "type or shape"));
   EXPECT_TRUE(contains(sealed([](PackedHeader& h) { h.tensors.pop_back(); }), "not the one that its tensors need"));
 }
 
@@ -129,7 +129,7 @@ TEST(PackedHeader, OtherVersionsAndOtherFilesAreNamed) {
 }
 
 TEST(PackedFile, HoldsWhatPackingMakes) {
-  for (const DType type : {DType::q4_0, DType::q8_0}) {
+  for (const DType type : {DType::q4_0, DType::q8_0, DType::f16}) {
     Fixture f(type);
     f.write();
     const PackedFile file(f.path);

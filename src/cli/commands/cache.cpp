@@ -48,7 +48,7 @@ std::string model_state(const PackedHeader& header, bool& usable) {
       return packed_fingerprint(model.source.get(), weights) == header.fingerprint;
     };
     const bool here = is_of(packable_weights(model.config, model.weights));
-    usable = here || is_of(packable_weights(model.config, model.weights, bf16_kernel() == nullptr));
+    usable = here || is_of(packable_weights(model.config, model.weights, !bf16_can_be_packed()));
     return here ? "ready" : usable ? "ready, for other CPUs" : "its model has changed";
   } catch (const Error&) {
     return "its model cannot be read";

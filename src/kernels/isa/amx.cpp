@@ -11,6 +11,7 @@ namespace {
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
+#include "kernels/isa/float_strips.inl"
 #include "kernels/isa/packed_avx2.inl"
 // Then what is written against that.
 #include "kernels/isa/packed_avx512_vnni.inl"

@@ -14,6 +14,7 @@ namespace {
 // The order matters: the register type, then what is written against it.
 #include "kernels/isa/body.inl"
 #include "kernels/isa/decode_x86.inl"
+#include "kernels/isa/float_strips.inl"
 #include "kernels/isa/packed_avx2.inl"
 namespace packed_kernels = packed;
 }  // namespace

@@ -26,5 +26,7 @@
                       packed_kernels::product<packed::Q5_0>, packed_kernels::product<packed::WithMin<5>>, nullptr,
                       nullptr, packed_kernels::product<packed::SuperBlock<4>>,
                       packed_kernels::product<packed::SuperBlock<5>>, packed_kernels::product<packed::Q6K>},
+    .float_product = {strips::product<strips::F32Columns>, strips::product<strips::F16Columns>,
+                      strips::product<strips::Bf16Columns>, strips::product<strips::F8Columns>},
     .quantise_row = packed::quantise_row,
     .byte_peak = packed_kernels::peak,

@@ -13,11 +13,18 @@ namespace {
 
 // From so many rows of activations on a product is limited by its multiply-adds, below by reading the weights (two
 // cores of a Zen 4, where 33 GB/s are read: from the cache the kernel takes 36 of q4_0 with five rows and 31 with six,
-// and of bfloat16 39 with twelve and 33 with fourteen).
-constexpr int64_t many_rows(RowForm form) noexcept { return form == RowForm::bf16 ? 14 : 6; }
+// and of bfloat16 39 with twelve and 33 with fourteen; of a multiply-add a weight it takes as many rows as bytes
+// allow).
+constexpr int64_t many_rows(RowForm form, DType dtype) noexcept {
+  if (form == RowForm::floats) return 6 * info(dtype).block_bytes;
+  return form == RowForm::bf16 ? 14 : 6;
+}
 
 void add(PackedSchedule& section, const PackedMatmul& job) { section.add(job.x.n, *job.w); }
 void add(PackedSchedule& section, const GatedMatmul& job) { section.add(job.x.n, *job.gate, job.up); }
+
+int64_t many_rows(const PackedMatmul& job) noexcept { return many_rows(job.x.form(), job.w->dtype); }
+int64_t many_rows(const GatedMatmul& job) noexcept { return many_rows(job.x.form(), job.gate->dtype); }
 
 // Jobs that threads take runs of tasks from, in order.
 struct Queue {
@@ -45,7 +52,7 @@ void run_queues(ThreadPool& pool, std::span<const Job> jobs, Compute compute) {
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t l, size_t r) { return jobs[l].x.n > jobs[r].x.n; });
   for (const size_t job : order) {
-    Queue& q = queues[jobs[job].x.n >= many_rows(jobs[job].x.form()) ? 0 : 1];
+    Queue& q = queues[jobs[job].x.n >= many_rows(jobs[job]) ? 0 : 1];
     q.jobs.push_back(job);
     add(q.section, jobs[job]);
   }
@@ -81,19 +88,29 @@ void check_weight(const Weight& w, int64_t cols, RowForm form) noexcept {
 // Rounds n numbers, a multiple of kPackedBlock, into row t of a tile from block `block` on.
 void round_into(const KernelTable& k, const float* x, int64_t n, const QuantisedRows& tile, int64_t block, int64_t t) {
   const int64_t at = block * tile.n + t, stride = tile.n * kPackedBlock;
-  if (tile.form() == RowForm::bf16)
-    bf16_kernel()->round_row(x, n, tile.bf16 + at * kPackedBlock, stride);
-  else
-    k.quantise_row(x, n, tile.codes + at * kPackedBlock, stride, tile.sums + at, tile.n);
+  switch (tile.form()) {
+    case RowForm::bytes:
+      return k.quantise_row(x, n, tile.codes + at * kPackedBlock, stride, tile.sums + at, tile.n);
+    case RowForm::bf16:
+      return bf16_kernel()->round_row(x, n, tile.bf16 + at * kPackedBlock, stride);
+    case RowForm::floats:
+      for (int64_t b = 0; b < n / kPackedBlock; ++b)
+        std::copy_n(x + b * kPackedBlock, kPackedBlock, tile.floats + at * kPackedBlock + b * stride);
+  }
 }
 
 // Whole strips of w, from `packed` on.
 void multiply_whole(const KernelTable& k, const Weight& w, const std::byte* packed, int64_t n, const QuantisedRows& x,
                     float* y, int64_t stride) {
-  if (x.form() == RowForm::bf16)
-    bf16_kernel()->product(packed, n, x.cols, x.bf16, x.n, y, stride);
-  else
-    k.packed_product[static_cast<size_t>(w.dtype)](packed, n, x.cols, x.codes, x.sums, x.n, y, stride);
+  const auto type = static_cast<size_t>(w.dtype);
+  switch (x.form()) {
+    case RowForm::bytes:
+      return k.packed_product[type](packed, n, x.cols, x.codes, x.sums, x.n, y, stride);
+    case RowForm::bf16:
+      return bf16_kernel()->product(packed, n, x.cols, x.bf16, x.n, y, stride);
+    case RowForm::floats:
+      return k.float_product[type](packed, n, x.cols, x.floats, x.n, y, stride);
+  }
 }
 
 // y[t * stride + i] for row i of strips [first, first + n) as far as they exist.
@@ -107,6 +124,23 @@ void multiply_strips(const KernelTable& k, const Weight& w, int64_t first, int64
   alignas(64) float last[QuantisedRows::kMaxRows * kStripRows];
   multiply_whole(k, w, packed + whole * strip_bytes(w.dtype, w.cols), 1, x, last, kStripRows);
   for (int64_t t = 0; t < x.n; ++t) std::copy_n(last + t * kStripRows, rest, y + t * stride + whole * kStripRows);
+}
+
+// Room for n rows in that form.
+QuantisedRows take_rows(Arena& arena, int64_t n, int64_t cols, RowForm form) {
+  QuantisedRows rows{.n = n, .cols = cols};
+  switch (form) {
+    case RowForm::bytes:
+      rows.codes = arena.take<int8_t>(n * cols);
+      rows.sums = arena.take<BlockSums>(n * cols / kPackedBlock);
+      break;
+    case RowForm::bf16:
+      rows.bf16 = arena.take<uint16_t>(n * cols);
+      break;
+    case RowForm::floats:
+      rows.floats = arena.take<float>(n * cols);
+  }
+  return rows;
 }
 
 // Blocks [begin, end) of what a gated job writes.
@@ -152,14 +186,22 @@ QuantisedTiles plan_tiles(Arena& arena, std::span<const int64_t> counts, int64_t
   check(cols % kPackedBlock == 0, "activations of whole blocks");
   int64_t rows = 0;
   for (const int64_t count : counts) rows += count;
-  const bool bf16 = form == RowForm::bf16;
-  const int64_t sums_per_row = cols / kPackedBlock;
-  auto* words = bf16 ? arena.take<uint16_t>(rows * cols) : nullptr;
-  auto* codes = bf16 ? nullptr : arena.take<int8_t>(rows * cols);
-  auto* sums = bf16 ? nullptr : arena.take<BlockSums>(rows * sums_per_row);
-  const auto tile = [&](int64_t first, int64_t n) -> QuantisedRows {
-    if (bf16) return {.n = n, .cols = cols, .bf16 = words + first * cols};
-    return {.n = n, .cols = cols, .codes = codes + first * cols, .sums = sums + first * sums_per_row};
+  QuantisedRows all = take_rows(arena, rows, cols, form);
+  const auto tile = [&](int64_t first, int64_t n) {
+    QuantisedRows part = all;
+    part.n = n;
+    switch (form) {
+      case RowForm::bytes:
+        part.codes += first * cols;
+        part.sums += first * (cols / kPackedBlock);
+        break;
+      case RowForm::bf16:
+        part.bf16 += first * cols;
+        break;
+      case RowForm::floats:
+        part.floats += first * cols;
+    }
+    return part;
   };
   QuantisedTiles tiles;
   int64_t row = 0;
@@ -204,16 +246,23 @@ void packed_linear_serial(MatView<const float> x, const Weight& w, MatView<float
   check_weight(w, x.cols, form);
   check(x.cols <= kSerialCols && y.rows == x.rows && y.cols == w.rows, "packed_linear_serial: y (T, rows of w)");
   const KernelTable& k = kernels();
-  alignas(64) std::byte words[kSerialCols * 2];  // codes, or numbers of bfloat16
+  alignas(64) std::byte words[kSerialCols * 4];  // of any form
   alignas(64) BlockSums sums[kSerialCols / kPackedBlock];
   const int64_t most = std::min(QuantisedRows::kMaxRows, kSerialCols / x.cols);
   for (int64_t first = 0; first < x.rows; first += most) {
     const int64_t n = std::min(most, x.rows - first);
     QuantisedRows tile{.n = n, .cols = x.cols};
-    if (form == RowForm::bf16)
-      tile.bf16 = reinterpret_cast<uint16_t*>(words);
-    else
-      tile.codes = reinterpret_cast<int8_t*>(words), tile.sums = sums;
+    switch (form) {
+      case RowForm::bytes:
+        tile.codes = reinterpret_cast<int8_t*>(words);
+        tile.sums = sums;
+        break;
+      case RowForm::bf16:
+        tile.bf16 = reinterpret_cast<uint16_t*>(words);
+        break;
+      case RowForm::floats:
+        tile.floats = reinterpret_cast<float*>(words);
+    }
     for (int64_t t = 0; t < n; ++t) round_into(k, x.row(first + t), x.cols, tile, 0, t);
     multiply_strips(k, w, 0, n_strips(w.rows), tile, y.row(first), y.stride);
   }

@@ -1,6 +1,6 @@
-// Matmuls with packed weights (kernels/packed_weight.h). Activations are rounded, to 8 bits or to bfloat16 as the
-// weight wants them (RowForm), once for all matmuls that read them, and all matmuls of a step that need none of each
-// other's results run in one parallel section.
+// Matmuls with packed weights (kernels/packed_weight.h). Activations are rounded, to 8 bits or to bfloat16, or kept in
+// float32, as the weight wants them (RowForm), once for all matmuls that read them, and all matmuls of a step that need
+// none of each other's results run in one parallel section.
 //
 // The bits are the same for any number of threads, any neighbours and any cut into tiles: an output depends on its row
 // of activations and its row of weights alone. Shapes are checked (check()); throws nothing but std::bad_alloc.

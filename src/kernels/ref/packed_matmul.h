@@ -1,6 +1,7 @@
 // The definition of products with packed weights (kernels/packed_weight.h), in the order of float operations that every
 // table keeps, so that all of them give the same bits.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -133,7 +134,54 @@ void packed_product(const std::byte* packed, int64_t n_strips, int64_t cols, con
     one_strip_product<dtype>(packed + p * strip_bytes(dtype, cols), cols, codes, sums, n, y + p * kStripRows, y_stride);
 }
 
-// Of weights of bfloat16 (Bf16Kernel): numbers below 2^-126 count as zero, in what is multiplied and in what is summed.
+// Of floating-point weights with activations in float32. For each unit of kFloatUnit columns, the last of which may be
+// shorter, products are added up in the order of columns; then the sums of the units, in their order:
+//     part = fma(w, x, part) from 0,  sum = scale * part for the first unit, then fma(scale, part, sum)
+// with scale 1 but for f8_e4m3, whose codes count 2^-8 of their value here (packed_weight.h).
+template <DType dtype>
+void float_product(const std::byte* packed, int64_t n_strips, int64_t cols, const float* x, int64_t n, float* y,
+                   int64_t y_stride) noexcept {
+  constexpr PackedFormat f = *packed_format(dtype);
+  constexpr bool kScaled = dtype == DType::f8_e4m3;
+  constexpr int64_t kElementBytes = f.bits / 8;
+  for (int64_t r = 0; r < n_strips * kStripRows; ++r) {
+    const std::byte* strip = packed + r / kStripRows * strip_bytes(dtype, cols);
+    const int64_t row = r % kStripRows;
+    const auto weight = [&](int64_t column) -> float {
+      const std::byte* at = strip + (column * kStripRows + row) * kElementBytes;
+      if constexpr (dtype == DType::bf16) at = strip + (column / 2 * kStripRows + row) * 4 + column % 2 * 2;
+      if constexpr (kScaled) at += (column / kFloatUnit + 1) * f.header;
+      if constexpr (dtype == DType::f32) {
+        float value;
+        std::memcpy(&value, at, sizeof value);
+        return value;
+      } else if constexpr (kScaled) {
+        const auto code = static_cast<uint8_t>(*at);  // as a half: those of NaN count as others
+        return f16_to_f32(static_cast<uint16_t>((code & 0x80) << 8 | (code & 0x7F) << 7));
+      } else {
+        uint16_t half;
+        std::memcpy(&half, at, sizeof half);
+        return dtype == DType::bf16 ? bf16_to_f32(half) : f16_to_f32(half);
+      }
+    };
+    for (int64_t t = 0; t < n; ++t) {
+      float sum = 0;
+      for (int64_t first = 0; first < cols; first += kFloatUnit) {
+        float part = 0, scale = 1;
+        for (int64_t column = first; column < std::min(cols, first + kFloatUnit); ++column)
+          part =
+              std::fma(weight(column), x[(column / kPackedBlock * n + t) * kPackedBlock + column % kPackedBlock], part);
+        if constexpr (kScaled)
+          std::memcpy(&scale, strip + first / kFloatUnit * f.unit_bytes() + row * int64_t{sizeof scale}, sizeof scale);
+        sum = first == 0 ? scale * part : std::fma(scale, part, sum);
+      }
+      y[t * y_stride + r] = sum;
+    }
+  }
+}
+
+// Of weights of bfloat16 with activations in it (Bf16Kernel): numbers below 2^-126 count as zero, in what is multiplied
+// and in what is summed.
 inline float normal_or_zero(float f) noexcept { return std::fabs(f) < 0x1p-126f ? 0.0f : f; }
 
 inline void packed_bf16_product(const std::byte* packed, int64_t n_strips, int64_t cols, const uint16_t* x, int64_t n,

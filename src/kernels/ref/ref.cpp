@@ -45,8 +45,16 @@ void axpy_tile(const float* w, int64_t w_stride, int64_t n_rows, const float* x,
 
 template <DType dtype>
 constexpr PackedProductFn packed_product_of() noexcept {
-  if constexpr (packed_format(dtype).has_value() && row_form(dtype) == RowForm::bytes)
+  if constexpr (packed_format(dtype).has_value() && !is_floating(dtype))
     return packed_product<dtype>;
+  else
+    return nullptr;
+}
+
+template <DType dtype>
+constexpr FloatProductFn float_product_of() noexcept {
+  if constexpr (is_floating(dtype))
+    return float_product<dtype>;
   else
     return nullptr;
 }
@@ -57,6 +65,7 @@ template <size_t... kTypes>
 constexpr KernelTable with_formats(KernelTable table, std::index_sequence<kTypes...>) noexcept {
   ((table.decode[kTypes] = decode<static_cast<DType>(kTypes)>), ...);
   ((table.packed_product[kTypes] = packed_product_of<static_cast<DType>(kTypes)>()), ...);
+  ((table.float_product[kTypes] = float_product_of<static_cast<DType>(kTypes)>()), ...);
   return table;
 }
 
@@ -84,6 +93,7 @@ constinit const KernelTable table = with_formats(
         .rope_interleaved = rope_interleaved<float>,
         .rope_half_split = rope_half_split<float>,
         .packed_product = {},
+        .float_product = {},
         .quantise_row = quantise_row,
         .byte_peak = nullptr,
     },

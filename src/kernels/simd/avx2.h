@@ -31,6 +31,24 @@ struct F32 {
   static F32 from_half(const uint16_t* p) noexcept {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
   }
+
+  // One column of eight rows of a strip (isa/float_strips.inl); the strip beside it belongs to wider registers.
+  static F32 strip_floats(const std::byte* a, const std::byte*) noexcept {
+    return load(reinterpret_cast<const float*>(a));
+  }
+  static F32 strip_halves(const std::byte* a, const std::byte*) noexcept {
+    return from_half(reinterpret_cast<const uint16_t*>(a));
+  }
+  // 2^-8 of E4M3: its bits as those of a half. Codes of NaN become other numbers.
+  static F32 strip_f8(const std::byte* a, const std::byte*) noexcept {
+    const __m128i codes = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(a)));
+    return {_mm256_cvtph_ps(_mm_andnot_si128(_mm_set1_epi16(0x4000), _mm_slli_epi16(codes, 7)))};
+  }
+  // Of words that hold two numbers of bfloat16 each.
+  F32 lower_bf16() const noexcept { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 16))}; }
+  F32 upper_bf16() const noexcept {
+    return {_mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(0xFFFF0000u))))};
+  }
 };
 
 F32 operator+(F32 a, F32 b) noexcept { return {_mm256_add_ps(a.v, b.v)}; }

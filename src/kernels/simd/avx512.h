@@ -28,6 +28,27 @@ struct F32 {
   static F32 from_half(const uint16_t* p) noexcept {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
+
+  // One column of eight rows of strip a and, above them, eight of strip b (isa/float_strips.inl).
+  static F32 strip_floats(const std::byte* a, const std::byte* b) noexcept {
+    const auto eight = [](const std::byte* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); };
+    return {_mm512_insertf32x8(_mm512_castps256_ps512(eight(a)), eight(b), 1)};
+  }
+  static F32 strip_halves(const std::byte* a, const std::byte* b) noexcept {
+    const auto eight = [](const std::byte* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+    return {_mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(eight(a)), eight(b), 1))};
+  }
+  // 2^-8 of E4M3: its bits as those of a half. Codes of NaN become other numbers.
+  static F32 strip_f8(const std::byte* a, const std::byte* b) noexcept {
+    const auto eight = [](const std::byte* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); };
+    const __m256i codes = _mm256_cvtepi8_epi16(_mm_unpacklo_epi64(eight(a), eight(b)));
+    return {_mm512_cvtph_ps(_mm256_andnot_si256(_mm256_set1_epi16(0x4000), _mm256_slli_epi16(codes, 7)))};
+  }
+  // Of words that hold two numbers of bfloat16 each.
+  F32 lower_bf16() const noexcept { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16))}; }
+  F32 upper_bf16() const noexcept {
+    return {_mm512_and_ps(v, _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(0xFFFF0000u))))};
+  }
 };
 
 F32 operator+(F32 a, F32 b) noexcept { return {_mm512_add_ps(a.v, b.v)}; }
