@@ -27,6 +27,7 @@ void add_convert(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_synth(CLI::App& app);
 void add_cache(CLI::App& app);
+void add_claims(CLI::App& app);
 void add_tune(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_manual(CLI::App& app);

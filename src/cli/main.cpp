@@ -25,9 +25,9 @@ void add_commands(CLI::App& app) {
   app.set_version_flag("-v,-V,--version", "fathom " FATHOM_VERSION);
   app.require_subcommand(1);
   for (const auto add :
-       {add_generate,   add_chat,    add_serve,   add_pull,     add_models, add_tokenize,   add_detokenize, add_logits,
-        add_perplexity, add_inspect, add_convert, add_quantize, add_synth,  add_tokenizer,  add_data,       add_init,
-        add_train,      add_plot,    add_bench,   add_cache,    add_tune,   add_completion, add_manual})
+       {add_generate,   add_chat,    add_serve,   add_pull,     add_models, add_tokenize,  add_detokenize, add_logits,
+        add_perplexity, add_inspect, add_convert, add_quantize, add_synth,  add_tokenizer, add_data,       add_init,
+        add_train,      add_plot,    add_bench,   add_claims,   add_cache,  add_tune,      add_completion, add_manual})
     add(app);
   // After them: commands take over the footer that is there.
   app.footer(

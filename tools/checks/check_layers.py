@@ -42,7 +42,8 @@ MAY_USE = {
     "web_page": BASE,
     "measure": ENGINE | {"plot", "curl"},
     "server": ENGINE | {"http", "web_page"},
-    "cli": ENGINE | {"convert", "data", "train", "plot", "measure", "http", "web_page", "server", "hub"},
+    "claims": ENGINE | {"convert", "train", "measure"},
+    "cli": ENGINE | {"convert", "data", "train", "plot", "measure", "claims", "http", "web_page", "server", "hub"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# fathom claims: each prints the paper's arithmetic and ours, as text and JSON; what cannot be done is one sentence.
+set -euo pipefail
+fathom=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+fail() { printf 'claims.sh: %s\n' "$1"; exit 1; }
+refused() { # WANTED ARGUMENTS..
+  local wanted=$1 code=0
+  shift
+  "$fathom" claims "$@" > "$dir/out" 2> "$dir/said" || code=$?
+  [ "$code" = 2 ] && [ ! -s "$dir/out" ] && [ "$(wc -l < "$dir/said")" = 1 ] && grep -q -- "$wanted" "$dir/said" || fail "$*: $code, $(cat "$dir/said")"
+}
+
+"$fathom" claims kv --tokens 128 > "$dir/kv" 2> "$dir/said"
+grep -q "1 - 25920 (v2-6bit) / 389120 (67B, bf16) = 93.3 %" "$dir/kv" || fail "$(cat "$dir/kv")"
+grep -q "^where they differ" "$dir/kv" || fail "$(cat "$dir/kv")"
+"$fathom" claims kv --tokens 128 --json -q > "$dir/kv.json"
+python3 - "$dir/kv.json" <<'P' || fail "claims kv --json"
+import json, sys
+claim = json.load(open(sys.argv[1]))
+assert claim["type"] == "v2-6bit" and round(claim["reduction"], 3) == claim["paper"]["reduction"] == 0.933, claim
+for f in claim["formats"]:
+    for shape in ("v2", "dense_67b"):
+        if shape in f:
+            assert f[shape]["bytes_per_token"] == f[shape]["formula_bytes_per_token"] <= f[shape]["taken_bytes_per_token"], f
+by_type = {f["type"]: f for f in claim["formats"]}
+assert by_type["bf16"]["dense_67b"]["bytes_per_token"] == 389120 and by_type["v2-6bit"]["v2"]["bytes_per_token"] == 25920
+assert "dense_67b" not in by_type["v2-6bit"]
+P
+refused "a command is needed"
+refused "whole number from 1 to" kv --tokens 0
+refused "nonsense" kv nonsense
