@@ -28,6 +28,20 @@ by_type = {f["type"]: f for f in claim["formats"]}
 assert by_type["bf16"]["dense_67b"]["bytes_per_token"] == 389120 and by_type["v2-6bit"]["v2"]["bytes_per_token"] == 25920
 assert "dense_67b" not in by_type["v2-6bit"]
 P
+
+"$fathom" claims training --scale 64 --sequences 1 --rounds 2 > "$dir/training" 2> "$dir/said"
+grep -q "1 - 172.8 / 300.6 = 42.5 %" "$dir/training" && grep -q "155.3 GFLOP" "$dir/training" && grep -q "seconds for 10^6 tokens" "$dir/training" || fail "$(cat "$dir/training")"
+"$fathom" claims training --scale 64 --sequences 1 --rounds 3 --threads 1 --json -q > "$dir/training.json"
+python3 - "$dir/training.json" <<'P' || fail "claims training --json"
+import json, sys
+claim = json.load(open(sys.argv[1]))
+assert claim["paper"]["reduction"] == 0.425 and round(claim["flops_reduction"], 3) == 0.629 and claim["threads"] == 1, claim
+assert round(claim["v2"]["flops_per_token"]["total"] / 1e9, 1) == 155.3 and len(claim["reductions"]) == 3
+for shape in ("v2", "dense_67b"):
+    assert min(claim[shape]["scaled"]["seconds"]) > 0 and claim[shape]["scaled"]["flops_per_second"] > 0
+P
+refused "--scale 4 with --sequences 4096 need .* are free; try a larger --scale" training --scale 4 --sequences 4096
+refused "whole number from 4 to 64" training --scale 3
 refused "a command is needed"
 refused "whole number from 1 to" kv --tokens 0
 refused "nonsense" kv nonsense

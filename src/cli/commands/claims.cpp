@@ -5,6 +5,7 @@
 
 #include "base/progress.h"
 #include "claims/kv_claim.h"
+#include "claims/training_claim.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/values.h"
@@ -14,19 +15,34 @@ namespace {
 
 constexpr int64_t kMostKvTokens = 8192;  // 67B in float32 then takes 6.4 GB
 
-struct KvClaimCommand {
-  int64_t tokens = 640;
+struct ClaimOutput {
   bool json = false, quiet = false;
 };
 
-void run_claim_kv(const KvClaimCommand& o) {
+void add_output_options(CLI::App& command, ClaimOutput& o) {
+  command.add_flag("--json", o.json, "one JSON object instead of a table");
+  command.add_flag("-q,--quiet", o.quiet, "no progress on stderr");
+}
+
+// Makes a claim with a progress line, and prints it.
+template <class MakeClaim>
+void print_claim(const ClaimOutput& o, const char* label, const char* unit, MakeClaim&& make) {
   std::optional<Progress> bar;
-  const KvClaim claim = claim_kv(o.tokens, [&](size_t done, size_t total) {
-    if (!bar) bar.emplace("counting", total, "formats", o.quiet);
+  const auto claim = make([&](size_t done, size_t total) {
+    if (!bar) bar.emplace(label, total, unit, o.quiet);
     bar->set(done);
   });
   bar.reset();
   write_stdout(o.json ? to_pretty_json(to_json(claim)) : to_table(claim));
+}
+
+struct KvClaimCommand {
+  int64_t tokens = 640;
+  ClaimOutput output;
+};
+
+void run_claim_kv(const KvClaimCommand& o) {
+  print_claim(o.output, "counting", "formats", [&](const auto& progress) { return claim_kv(o.tokens, progress); });
 }
 
 void add_claim_kv(CLI::App& app) {
@@ -38,10 +54,49 @@ void add_claim_kv(CLI::App& app) {
       ->type_name("N")
       ->transform(whole_number(1, kMostKvTokens))
       ->capture_default_str();
-  command.add_flag("--json", o->json, "one JSON object instead of a table");
-  command.add_flag("-q,--quiet", o->quiet, "no progress on stderr");
+  add_output_options(command, o->output);
   command.footer("Examples:\n  fathom claims kv\n  fathom claims kv --tokens 128 --json\n\nSee docs/claims.md.");
   command.callback([o] { run_claim_kv(*o); });
+}
+
+struct TrainingClaimCommand {
+  TrainingClaimOptions claim;
+  ClaimOutput output;
+};
+
+void add_claim_training(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand(
+      "training", "42.5 % cheaper training: operations a token of both shapes, and seconds a token of both made small");
+  const auto o = std::make_shared<TrainingClaimCommand>();
+  command
+      .add_option(
+          "--scale", o->claim.scale,
+          "widths, heads and lengths of both shapes are divided by it; 8 needs about 20 GB, 16 five, 64 one half")
+      ->type_name("N")
+      ->transform(whole_number(4, 64))
+      ->capture_default_str();
+  command.add_option("--sequences", o->claim.sequences, "of a micro-batch, each of 4096 / scale tokens")
+      ->type_name("N")
+      ->transform(whole_number(1, 4096))
+      ->capture_default_str();
+  command.add_option("--rounds", o->claim.rounds, "turns of each shape, after one that is not counted")
+      ->type_name("N")
+      ->transform(whole_number(1, 100))
+      ->capture_default_str();
+  command.add_option("-t,--threads", o->claim.threads, "default: the CPUs of this process")
+      ->type_name("N")
+      ->transform(whole_number(1, kMostThreads));
+  add_output_options(command, o->output);
+  command.footer(
+      "Examples:\n  fathom claims training --scale 64\n  fathom claims training --scale 64 --sequences 2 --rounds 5 "
+      "--json\n\nSee docs/claims.md.");
+  command.callback([o] {
+    print_claim(o->output, "training", "micro-batches", [&](const auto& progress) {
+      TrainingClaimOptions claim = o->claim;
+      claim.progress = progress;
+      return claim_training(claim);
+    });
+  });
 }
 
 }  // namespace
@@ -51,6 +106,7 @@ void add_claims(CLI::App& app) {
       *app.add_subcommand("claims", "the paper's headline numbers, counted or measured on this machine");
   command.require_subcommand(1);
   add_claim_kv(command);
+  add_claim_training(command);
 }
 
 }  // namespace fathom
