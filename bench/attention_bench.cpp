@@ -48,7 +48,8 @@ struct Setup {
 
   Setup(int threads, CacheType type, int64_t n_sequences, int64_t past, int64_t n_new, bool packed = false)
       : pool(threads),
-        cache({.layers = 1, .width = 576, .tail = 64, .type = type}, n_sequences * (past + n_new + kBlockTokens)),
+        cache({.layers = 1, .width = 576, .tail = 64, .type = type, .frequencies = std::vector<double>(32, 0.01)},
+              n_sequences * (past + n_new + kBlockTokens)),
         kv_b(16 * 256 * 512),
         sequences(static_cast<size_t>(n_sequences)),
         latents(normals(n_sequences * n_new * 576, 1, 1)),
@@ -157,7 +158,8 @@ void add_choice(bool packed, int64_t past, int64_t n_new) {
 
 int main(int argc, char** argv) {
   using namespace fathom;
-  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8})
+  for (const CacheType type :
+       {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8, CacheType::q6, CacheType::q4})
     for (const int64_t past : {128, 4096, 14336}) bench::add(MlaForm::absorbed, type, 1, past, 1);
   for (const int64_t n_new : {2, 8, 32, 100}) bench::add(MlaForm::absorbed, CacheType::q16, 1, 4096, n_new);
   for (const int64_t sequences : {8, 32}) bench::add(MlaForm::absorbed, CacheType::q16, sequences, 1024, 1);

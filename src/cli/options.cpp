@@ -75,7 +75,7 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
                   "packed: a copy laid out for speed, of all weights; mapped: used in the file, for machines short of "
                   "memory; cached: the copy is kept in a file as large as the weights, and later runs map it (see "
                   "`fathom cache`); auto: that file where there is one, else the weights of types that this CPU packs "
-                  "(quantised ones, and bf16 where it multiplies that fast), where memory has room")
+                  "(nearly all; bf16 on Intel only without AVX512_BF16 and AMX), where memory has room")
       ->transform(one_of(std::vector<std::string>(kWeightPlaceNames.begin(), kWeightPlaceNames.end())))
       ->capture_default_str();
   command.add_flag("-q,--quiet", o.quiet, "no progress and no figures on stderr");

@@ -25,8 +25,8 @@ inline constexpr int64_t kGroup = 128;         // columns that share a scale
 inline constexpr int64_t kTileCells = 64;      // cached positions of a tile
 inline constexpr int64_t kMaxCode = 4095;      // of queries, keys and values
 inline constexpr int64_t kMaxProb = 8191;      // of probabilities
-inline constexpr int64_t kMaxCode8 = 127;      // of queries and values where these stand for levels of few bits
-inline constexpr int64_t kMaxProb8 = 255;      // of probabilities that meet such values
+inline constexpr int64_t kMaxCode8 = 127;      // of keys and values in 8 bits, and of queries that meet such keys
+inline constexpr int64_t kMaxProb8 = 255;      // of probabilities that meet levels of few bits
 inline constexpr int64_t kMaxQueryTiles = 16;  // that one call takes, which share the packing of a tile
 static_assert(kGroup * kMaxCode * kMaxCode < int64_t{1} << 31);
 static_assert(kTileCells * kMaxProb * kMaxCode < int64_t{1} << 31);
@@ -54,6 +54,10 @@ struct CodeGroup {
   int64_t scale_stride = 0;
   int64_t n = 0;        // at most kGroup
   bool narrow = false;  // codes are int8; else int16, of which the word (two codes) of an odd last column is readable
+  // Of narrow groups, whether what meets them has 8 bits too: queries, by pack_query8; probabilities, up to kMaxProb8,
+  // for which all groups have the same scales.
+  bool byte_queries = false, byte_probs = false;
+  bool biased = false;  // with both: 128 is added to the codes, for a kernel that wants it (biased_levels)
 };
 
 // The codes of one row in at most two planes: the low `bits`, and above them those of the second plane.
@@ -83,6 +87,7 @@ inline constexpr float kLeastProbScale = 1e-34f;  // of a probability times a sc
 
 struct Int16Kernel {
   const char* name;
+  bool biased_levels;  // keys and values that are unpack_levels' are wanted with 128 added to each: as bytes of no sign
 
   // Called before and after all calls of score and add_values for a tile: they set up the state of the CPU (AMX tiles).
   // nullptr: there is none to set up.
@@ -102,6 +107,9 @@ struct Int16Kernel {
   // zero.
   void (*pack_query)(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept;
 
+  // The same for keys of byte_queries, with codes of at most kMaxCode8.
+  void (*pack_query8)(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept;
+
   // scores[j * kLanes + l] = sum over groups of (sum of k_ji q_il) * keys.scales[j * keys.scale_stride] * scales[l],
   // in the order of the groups, for cells j < n; the last multiplication and addition of each are one fma. Scores of
   // cells from n on may be overwritten. Advances `ahead` by what it prefetches.
@@ -111,6 +119,13 @@ struct Int16Kernel {
   // Turns scores s (n, kLanes), n <= kTileCells, into probabilities in place: e^(scale * s - shift), and 0 for cells
   // from visible[lane] on. Updates the state; returns whether any rescale differs from 1.
   bool (*softmax)(float* s, int64_t n, const int32_t* visible, float scale, LaneState& state) noexcept;
+
+  // Probabilities p (n, kLanes) as those whole multiples of a quantised one that add_values will round them to again,
+  // where groups of byte_probs share the scales of their cells; factor and inverse: of prob_scales.
+  //     x_j = p_j scale_j inverse + rest_(j-1),   q_j = round(x_j), 0 to kMaxProb8,   rest_j = x_j - q_j
+  //     p_j = q_j factor / scale_j, or 0 where scale_j is at most kLeastProbScale
+  void (*carry_rests)(float* p, int64_t n, const float* scales, int64_t scale_stride, const float* factor,
+                      const float* inverse) noexcept;
 
   // Rearranges probabilities p (n, kLanes) in place into the order that add_values reads; p has space for kTileCells.
   void (*pack_probs)(float* p, int64_t n) noexcept;
@@ -126,9 +141,16 @@ struct Int16Kernel {
   // kvcache/latent_row.h says; levels has 64 entries, those that no code names 0.
   void (*unpack_levels)(const CodePlanes& planes, int64_t n, const int8_t* levels, int8_t* out) noexcept;
 
+  // The keys of one row, n codes in neighbouring pairs (a, b), rotated by two turns and rounded to codes again:
+  //     a' = a cos - b sin, b' = b cos + a sin   by `coarse`, then by `fine`;   out = round(growth * a''), ...
+  // A turn is (2, n): the cosine of each pair twice, then its sine with the sign that it has above (-, +).
+  void (*rotate_codes)(const int8_t* codes, int64_t n, const float* coarse, const float* fine, float growth,
+                       int16_t* out) noexcept;
+
   // For each group and i < values.n: sums_il = (add ? sums_il : 0) + (sum_j v_ji q_jl) * factor[l], the last two
   // operations one fma, with quantised probabilities
-  //     q_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  at most kMaxProb, 0 if not finite.
+  //     q_jl = round(p_jl * values.scales[j * values.scale_stride] * inverse[l]),  0 if not finite,
+  // at most kMaxProb, or kMaxProb8 for groups of byte_probs.
   // Advances `ahead` by what it prefetches.
   void (*add_values)(const CodeGroup* values, int64_t n_groups, int64_t n, const ValueTile* query_tiles,
                      int64_t n_query_tiles, bool add, Prefetch& ahead, void* scratch) noexcept;

@@ -19,16 +19,20 @@ class KeyRotation {
   // x (2 pairs) in place, without the amplitude.
   void rotate(float* x, int64_t position) const noexcept;
 
+  // The two turns of a position, (2, 2 pairs) each: the cosine of each pair twice, then its sine as -sin, sin.
+  const float* coarse(int64_t position) const noexcept { return turn(coarse_, position / kFine); }
+  const float* fine(int64_t position) const noexcept { return turn(fine_, position % kFine); }
+
  private:
-  struct Turn {
-    float cos, sin;
-  };
-  static void turn(float* x, std::span<const Turn> by) noexcept;
+  static constexpr int64_t kFine = 64;
+  const float* turn(const std::vector<float>& turns, int64_t i) const noexcept {
+    return turns.data() + static_cast<size_t>(i) * 4 * pairs_;
+  }
 
   size_t pairs_ = 0;
   int64_t positions_ = 0;
   float amplitude_ = 1;
-  std::vector<Turn> coarse_, fine_;  // (multiples of 64, pairs), (64, pairs)
+  std::vector<float> coarse_, fine_;  // of multiples of 64, and of what is below
 };
 
 }  // namespace fathom

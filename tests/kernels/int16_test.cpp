@@ -86,7 +86,8 @@ Buffer<float> scores_of(const Int16Kernel& k, const Group& keys, int64_t n, int6
         int16_t codes[kGroup] = {};
         for (int64_t i = 0; i < keys.group.n; ++i)
           codes[i] = static_cast<int16_t>(code(((p * kGroups + g) * kLanes + l) * keys.group.n + i));
-        k.pack_query(codes, keys.group.n, l, words.data() + p * room + g * words_of_group);
+        (keys.group.byte_queries ? k.pack_query8 : k.pack_query)(codes, keys.group.n, l,
+                                                                 words.data() + p * room + g * words_of_group);
       }
     query_tiles.push_back({words.data() + p * room, lanes.data() + p * kGroups * kLanes, scores.data() + p * cells});
   }
@@ -161,6 +162,91 @@ TEST(Int16, SumsOfValuesAreTheSameBitsInEveryTable) {
             ASSERT_TRUE(same(sums_of(*k, values, cells, query_tiles, inverse.data(), factor.data(), probability), want))
                 << k->name << ' ' << narrow << ' ' << cells << ' ' << n << ' ' << query_tiles;
         }
+}
+
+// Groups whose queries and probabilities have 8 bits too.
+TEST(Int16, ProductsOfBytesAreTheSameBitsInEveryTable) {
+  const auto factor = normals(kLanes, 8);
+  Buffer<float> inverse(kLanes);
+  for (float& x : inverse.vec()) x = 255;
+  for (const int64_t cells : {1, 2, 3, 5, 15, 16, 50, 63, 64})
+    for (const int64_t n : {1, 3, 31, 33, 63, 64, 65, 127, 128})
+      for (const int64_t query_tiles : {int64_t{1}, int64_t{3}, kMaxQueryTiles}) {
+        if (query_tiles == kMaxQueryTiles && cells < 64) continue;
+        for (const int extreme : {0, 127, -127}) {
+          const auto any = random_code(1, 127);
+          Group group(cells, n, true, [&](int64_t i) { return extreme != 0 ? extreme : any(i); });
+          group.group.byte_queries = group.group.byte_probs = true;
+          for (float& x : group.scales.vec()) x = 1;
+          const auto code = random_code(2, 127);
+          const auto query = [&](int64_t i) { return extreme != 0 ? 127 : code(i); };
+          const auto probability = [&](int64_t i, int64_t j, int64_t l) {
+            return extreme != 0
+                       ? 1.0f
+                       : static_cast<float>(uniform01(7, 5, static_cast<uint64_t>((i * kTileCells + j) * kLanes + l)));
+          };
+          const auto scores = scores_of(plain(), group, cells, query_tiles, query);
+          const auto sums = sums_of(plain(), group, cells, query_tiles, inverse.data(), factor.data(), probability);
+          for (const Int16Kernel* k : runnable_int16_kernels()) {
+            SCOPED_TRACE(fmt::format("{}, {} cells of {}, {} tiles", k->name, cells, n, query_tiles));
+            ASSERT_TRUE(same(scores_of(*k, group, cells, query_tiles, query), scores));
+            ASSERT_TRUE(same(sums_of(*k, group, cells, query_tiles, inverse.data(), factor.data(), probability), sums));
+            if (!k->biased_levels) continue;
+            Group biased(cells, n, true, [&](int64_t i) { return (extreme != 0 ? extreme : any(i)) + 128; });
+            biased.group.byte_queries = biased.group.byte_probs = biased.group.biased = true;
+            for (float& x : biased.scales.vec()) x = 1;
+            ASSERT_TRUE(same(scores_of(*k, biased, cells, query_tiles, query), scores));
+            ASSERT_TRUE(
+                same(sums_of(*k, biased, cells, query_tiles, inverse.data(), factor.data(), probability), sums));
+          }
+        }
+      }
+}
+
+TEST(Int16, RestsAreCarriedAlikeInEveryTable) {
+  for (const int64_t n : {1, 7, 64}) {
+    Buffer<float> p(n * kLanes), scales(3 * n), factor = normals(kLanes, 8), inverse(kLanes);
+    for (int64_t i = 0; i < p.size(); ++i) p[i] = static_cast<float>(uniform01(7, 9, static_cast<uint64_t>(i)));
+    for (int64_t i = 0; i < scales.size(); ++i) scales[i] = std::abs(normal(10, i));
+    for (int64_t l = 0; l < kLanes; ++l) inverse[l] = l == 3 ? 0.0f : static_cast<float>(40 * l);
+    p[2] = NAN;
+    p[p.size() - 1] = INFINITY;
+    scales[0] = n > 1 ? 0.0f : 1.0f;
+    const auto carried = [&](const Int16Kernel& k) {
+      Buffer<float> out(p.size());
+      std::copy_n(p.data(), p.size(), out.data());
+      k.carry_rests(out.data(), n, scales.data(), 3, factor.data(), inverse.data());
+      return out;
+    };
+    const auto want = carried(plain());
+    for (const Int16Kernel* k : runnable_int16_kernels()) {
+      const auto got = carried(*k);
+      for (int64_t i = 0; i < p.size(); ++i)
+        ASSERT_TRUE(std::memcmp(&got[i], &want[i], sizeof(float)) == 0 || (std::isnan(got[i]) && std::isnan(want[i])))
+            << k->name << ' ' << i;
+    }
+  }
+}
+
+TEST(Int16, KeysAreRotatedAlikeInEveryTable) {
+  for (const int64_t n : {2, 8, 12, 16, 64, 96, 128}) {
+    std::vector<int8_t> codes(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) codes[static_cast<size_t>(i)] = static_cast<int8_t>(random_code(1, 127)(i));
+    std::vector<double> frequencies;
+    for (int64_t i = 0; i < n / 2; ++i) frequencies.push_back(std::pow(1e-4, static_cast<double>(2 * i) / n));
+    const KeyRotation rotation(frequencies, 1, 5000);
+    for (const int64_t position : {0, 63, 64, 4999}) {
+      const float growth = 4095 / (127 * 1.41421356f);
+      std::vector<float> exact(codes.begin(), codes.end());
+      rotation.rotate(exact.data(), position);
+      for (const Int16Kernel* k : runnable_int16_kernels()) {
+        std::vector<int16_t> out(static_cast<size_t>(n));
+        k->rotate_codes(codes.data(), n, rotation.coarse(position), rotation.fine(position), growth, out.data());
+        for (size_t i = 0; i < out.size(); ++i)
+          ASSERT_EQ(out[i], static_cast<int16_t>(std::nearbyint(exact[i] * growth))) << k->name << ' ' << i;
+      }
+    }
+  }
 }
 
 // The largest operands that are allowed: exact in 64 bits, so no int32 sum has wrapped.
@@ -361,7 +447,7 @@ std::vector<float> query_tile_attention(const Int16Kernel& k, const Case& c, con
       continue;
     }
     const float* q = in.q.data() + (first_row + r) * c.row.width;
-    pack_lane(k, {q, body}, {.lane = r % kLanes, .largest = in.coder ? kMaxCode8 : kMaxCode}, query_tile);
+    pack_lane(k, {q, body}, {.lane = r % kLanes, .largest = has_byte_keys(c.row) ? kMaxCode8 : kMaxCode}, query_tile);
     for (int64_t i = 0; i < body; ++i) folded[(r / kLanes * body + i) * kLanes + r % kLanes] = q[i];
     pack_lane(k, {q + body, tail}, {.lane = r % kLanes, .first_word = query_words(body), .first_group = n_groups(body)},
               query_tile);
@@ -407,10 +493,9 @@ double score_error(const Case& c, const float* q, const float* k) {
   const auto add_part = [&](int64_t begin, int64_t n) {
     for (int64_t first = begin; first < begin + n; first += kGroup) {
       const int64_t count = std::min(kGroup, begin + n - first);
-      const bool levels = c.row.latent() && begin == 0;
+      const bool levels = c.row.latent() && begin == 0, bytes = has_byte_keys(c.row) && begin == 0;
       // A rotated key of a latent type is rounded to codes whose scale is made for pairs sqrt(2) times as long.
-      const double dq =
-                       largest_of(q + first, count) / static_cast<double>(2 * (levels ? kMaxCode8 : kMaxCode)) * kRound,
+      const double dq = largest_of(q + first, count) / static_cast<double>(2 * (bytes ? kMaxCode8 : kMaxCode)) * kRound,
                    dk = c.row.coded() || levels ? 0
                         : c.row.latent()        ? largest_of(k + first, count) / kMaxCode * kRound
                                                 : largest_of(k + first, count) / (2 * kMaxCode) * kRound;

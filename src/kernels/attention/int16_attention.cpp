@@ -113,25 +113,12 @@ void add_residual_values(const KvTile& tile, const float* probabilities, QueryTi
   }
 }
 
-// Probabilities p (n, kLanes) as those whole multiples of a quantised one that add_values will round them to again:
-//     x_j = p_j scale_j inverse + rest_(j-1),   q_j = round(x_j), 0 to kMaxProb8,   rest_j = x_j - q_j
 void carry_rests(const Int16Kernel& k, const KvTile& tile, const QueryTile& query_tile, float* p) noexcept {
   const CodeGroup& values = tile.values.front();
-  float largest[kTileCells + 1], factor[kLanes], inverse[kLanes], rest[kLanes] = {};
+  float largest[kTileCells + 1], factor[kLanes], inverse[kLanes];
   largest_scales(values, tile.n, largest);
   k.prob_scales(query_tile.state->top_prob, query_tile.visible, largest, most_prob(tile), factor, inverse);
-  for (int64_t j = 0; j < tile.n; ++j, p += kLanes) {
-    const float scale = values.scales[j * values.scale_stride];
-    const float back = scale > kLeastProbScale ? 1.0f / scale : 0.0f;
-    for (int64_t l = 0; l < kLanes; ++l) {
-      const float x = p[l] * scale * inverse[l] + rest[l];
-      // 1.5 * 2^23 leaves the whole number, rounded to even; NaN and what is too large stay as they are.
-      const float q = std::max(x + 0x1.8p23f - 0x1.8p23f, 0.0f);
-      const float most = static_cast<float>(kMaxProb8), whole = q > most ? most : q;
-      rest[l] = x - whole;
-      p[l] = whole * factor[l] * back;
-    }
-  }
+  k.carry_rests(p, tile.n, values.scales, values.scale_stride, factor, inverse);
 }
 
 }  // namespace
@@ -142,7 +129,8 @@ void pack_lane(const Int16Kernel& k, VecView<const float> part, const LanePart& 
     const int64_t n = std::min(kGroup, part.size - first);
     alignas(64) int16_t codes[kGroup] = {};
     *scales = k.quantize(part.data + first, n, static_cast<int>(to.largest), codes);
-    k.pack_query(codes, n, to.lane, query_tile.words + (to.first_word + first / 2) * kLanes);
+    const auto pack = to.largest == kMaxCode8 ? k.pack_query8 : k.pack_query;
+    pack(codes, n, to.lane, query_tile.words + (to.first_word + first / 2) * kLanes);
   }
 }
 

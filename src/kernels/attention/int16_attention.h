@@ -9,12 +9,12 @@
 //               largest error of a row's scores, its probabilities change by at most a factor e^(2 d).
 //     p         the probabilities of a tile times the scale of v's group: |error| <= top / (2 * 8191), where top is the
 //               largest probability of the tile times the largest scale among the cells that the row sees.
-// Where keys and values are levels of few bits (kvcache/latent_row.h), what they are multiplied with has 8 bits too:
-// the part of q that meets them |error| <= m / 254, and p |error| <= top / 510 for the sum over any run of cells from
-// the first one of a tile on: what rounding leaves of one cell is added to the next, so that no attention is lost,
-// however thinly it is spread. Everything else is float32. The bits of a row depend on the row, the cells that it sees,
-// how these are cut into tiles, and the order of the tiles: not on the other rows of its query tile, nor on cells that
-// it does not see.
+// The part of q that meets keys of 8 bits, those of a q8 cache or levels of few bits (kvcache/latent_row.h), has 8 bits
+// too, |error| <= m / 254. So has what meets values that are levels: p |error| <= top / 510 for the sum over any run of
+// cells from the first one of a tile on: what rounding leaves of one cell is added to the next, so that no attention is
+// lost, however thinly it is spread. Everything else is float32. The bits of a row depend on the row, the cells that it
+// sees, how these are cut into tiles, and the order of the tiles: not on the other rows of its query tile, nor on cells
+// that it does not see.
 #pragma once
 #include <span>
 
@@ -68,7 +68,7 @@ struct QueryShape {
 };
 
 // Where a part of a query goes: its lane, its words from first_word on, its scales from first_group on. largest: its
-// codes are at most that, kMaxCode, or kMaxCode8 where it meets levels.
+// codes are at most that, kMaxCode, or kMaxCode8 where it meets keys of 8 bits.
 struct LanePart {
   int64_t lane = 0, first_word = 0, first_group = 0;
   int64_t largest = kMaxCode;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/dispatch.h"
 #include "tensor/dtype.h"
 
 namespace fathom {
@@ -36,7 +37,11 @@ CachedTile::CachedTile(const CacheRow& row, const LatentCoder* coder, const KeyR
   add_part(0, row_.body(), 0, narrow);
   add_part(row_.body(), row_.tail, tail_at, false);
   codes_.resize(groups_.size());
-  for (size_t g = 0; g < groups_.size(); ++g) codes_[g] = {.n = groups_[g].n, .narrow = groups_[g].narrow};
+  for (size_t g = 0; g < groups_.size(); ++g)
+    codes_[g] = {.n = groups_[g].n,
+                 .narrow = groups_[g].narrow,
+                 .byte_queries = groups_[g].narrow,
+                 .byte_probs = groups_[g].narrow && coder_ != nullptr};
   rounded_bytes_ = row_.coded() ? 0 : tail_at + 4 * n_words(row_.tail);
   if (coder_ != nullptr) residuals_.reserve(static_cast<size_t>(kTileCells * coder_->row().outliers));
 }
@@ -57,8 +62,10 @@ KvTile CachedTile::load(const Int16Kernel& k, const std::byte* stored, int64_t f
   for (size_t g = 0; g < groups_.size(); ++g) {
     codes_[g].codes = codes + groups_[g].at;
     codes_[g].stride = row_.coded() ? row_.stride() : rounded_bytes_;
-    codes_[g].scales = scales + g * kTileCells;
+    const size_t of = coder_ == nullptr ? g : groups_[g].narrow ? 0 : 1;  // rows of levels have two scales
+    codes_[g].scales = scales + of * kTileCells;
     codes_[g].scale_stride = 1;
+    codes_[g].biased = codes_[g].byte_probs && k.biased_levels;
   }
   const std::span<const CodeGroup> all(codes_);
   return {.n = n,
@@ -89,41 +96,50 @@ void CachedTile::unpack_rows(const Int16Kernel& k, const std::byte* stored, int6
   const LatentRow& latent = coder_->row();
   const auto planes = latent.planes();
   auto* rows = reinterpret_cast<std::byte*>(scratch);
-  float* scales = scratch + kTileCells * (rounded_bytes_ / 4);
-  const int64_t body_groups = cache_groups(row_.body());
-  residuals_.clear();
+  int8_t levels[64];
+  for (size_t i = 0; i < std::size(levels); ++i)
+    levels[i] = static_cast<int8_t>(coder_->levels()[i] ^ (k.biased_levels ? -128 : 0));
   for (int64_t j = 0; j < n; ++j, rows += rounded_bytes_) {
     CodePlanes codes{.low = stored + planes[0].at + j * latent.plane_bytes(planes[0]), .low_bits = planes[0].bits};
     if (planes.size() > 1) {
       codes.high = stored + planes[1].at + j * latent.plane_bytes(planes[1]);
       codes.high_bits = planes[1].bits;
     }
-    k.unpack_levels(codes, level_columns(), coder_->levels().data(), reinterpret_cast<int8_t*>(rows));
-    const float gain = latent.format.gain ? half_at(stored + latent.gains_at(), j) : 1.0f / 127.0f;
-    // A negative gain (a row that no level fits) would not be a scale: such a row is stored with 0.
-    for (int64_t g = 0; g < body_groups; ++g) scales[g * kTileCells + j] = gain;
-    float tail_scale = 0;
-    unpack_tail(stored, j, first_position + j, reinterpret_cast<int16_t*>(rows + level_columns()), &tail_scale);
-    for (int64_t g = body_groups; g < std::ssize(groups_); ++g) scales[g * kTileCells + j] = tail_scale;
-    for (int64_t i = j * latent.outliers; i < (j + 1) * latent.outliers; ++i)
-      if (const float value = half_at(stored + latent.residuals_at(), i); value != 0.0f) {
-        uint16_t column;
-        std::memcpy(&column, stored + latent.outlier_columns_at() + 2 * i, sizeof column);
-        residuals_.push_back({.cell = static_cast<int32_t>(j), .column = column, .value = value});
-      }
+    k.unpack_levels(codes, level_columns(), levels, reinterpret_cast<int8_t*>(rows));
+    const int64_t position = first_position + j;
+    k.rotate_codes(reinterpret_cast<const int8_t*>(stored + latent.tail_at()) + j * latent.R, latent.R,
+                   rotation_->coarse(position), rotation_->fine(position), kTailGrowth,
+                   reinterpret_cast<int16_t*>(rows + level_columns()));
   }
+  float* scales = scratch + kTileCells * (rounded_bytes_ / 4);
+  load_scales(stored, n, scales, scales + kTileCells);
+  load_residuals(stored, n);
 }
 
-void CachedTile::unpack_tail(const std::byte* stored, int64_t j, int64_t position, int16_t* codes,
-                             float* scale) noexcept {
+// What a level of each cell stands for, and a code of its tail. (A row that no level fits has a gain of 0, none has a
+// negative one.)
+void CachedTile::load_scales(const std::byte* stored, int64_t n, float* gains, float* tails) const noexcept {
   const LatentRow& latent = coder_->row();
-  const auto* tail = reinterpret_cast<const int8_t*>(stored + latent.tail_at()) + j * latent.R;
-  float rotated[kGroup];
-  for (int64_t i = 0; i < latent.R; ++i) rotated[i] = static_cast<float>(tail[i]);
-  rotation_->rotate(rotated, position);
-  for (int64_t i = 0; i < latent.R; ++i)
-    codes[i] = static_cast<int16_t>(static_cast<int32_t>(rotated[i] * kTailGrowth + 0x1.8p23f - 0x1.8p23f));
-  *scale = half_at(stored + latent.tail_scales_at(), j) * (rotation_->amplitude() / kTailGrowth);
+  const auto halves = decoder(kernels(), DType::f16);
+  if (latent.format.gain)
+    halves(stored + latent.gains_at(), n, gains);
+  else
+    std::fill_n(gains, n, 1.0f / 127.0f);
+  if (latent.R == 0) return;
+  halves(stored + latent.tail_scales_at(), n, tails);
+  const float one = rotation_->amplitude() / kTailGrowth;
+  for (int64_t j = 0; j < n; ++j) tails[j] *= one;
+}
+
+void CachedTile::load_residuals(const std::byte* stored, int64_t n) noexcept {
+  const LatentRow& latent = coder_->row();
+  residuals_.clear();
+  for (int64_t i = 0; i < n * latent.outliers; ++i)
+    if (const float value = half_at(stored + latent.residuals_at(), i); value != 0.0f) {
+      uint16_t column;
+      std::memcpy(&column, stored + latent.outlier_columns_at() + 2 * i, sizeof column);
+      residuals_.push_back({.cell = static_cast<int32_t>(i / latent.outliers), .column = column, .value = value});
+    }
 }
 
 }  // namespace fathom

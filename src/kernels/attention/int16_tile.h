@@ -12,6 +12,9 @@ namespace fathom {
 static_assert(kGroup == kCacheGroup && kTileCells == kBlockTokens && kMaxCode == kCode16,
               "the cache's codes are multiplied as they are stored");
 
+// Whether the bodies of a cache's rows are codes of 8 bits, so that folded queries have 8 bits too (kMaxCode8).
+inline bool has_byte_keys(const CacheRow& row) noexcept { return row.type == CacheType::q8 || row.latent(); }
+
 // Loads one K/V tile after another for one thread. Groups: those of a row's body, then those of its tail.
 class CachedTile {
  public:
@@ -35,7 +38,8 @@ class CachedTile {
   void round_rows(const Int16Kernel& k, const std::byte* stored, int64_t n, float* scratch) noexcept;
   void unpack_rows(const Int16Kernel& k, const std::byte* stored, int64_t first_position, int64_t n,
                    float* scratch) noexcept;
-  void unpack_tail(const std::byte* stored, int64_t j, int64_t position, int16_t* codes, float* scale) noexcept;
+  void load_scales(const std::byte* stored, int64_t n, float* gains, float* tails) const noexcept;
+  void load_residuals(const std::byte* stored, int64_t n) noexcept;
   int64_t level_columns() const noexcept { return coder_->row().columns(); }
 
   CacheRow row_;

@@ -124,6 +124,8 @@ void pack_keys(const CodeGroup& g, int64_t n, int64_t begin, int64_t end, uint8_
     for (int64_t j = begin; j < end; ++j) pack_key<kNarrow, false>(g, j, j - begin, tiles);
 }
 
+constexpr auto* pack_query8 = pack_query;  // codes of 8 bits are a plane of their own signs and one of bytes
+
 int64_t whole_columns(int64_t n) noexcept { return (n + kColumns - 1) / kColumns * kColumns; }
 
 // The k-th of the four cells that row r of a tile of values holds: the order in which pack_weights leaves them.
@@ -498,6 +500,7 @@ double peak(int64_t rounds) noexcept {
 
 const Int16Kernel int16 = {
     .name = "amx",
+    .biased_levels = false,
     .begin = begin,
     .end = end,
     .quantize = quantize<float>,

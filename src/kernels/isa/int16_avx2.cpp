@@ -36,6 +36,11 @@ Mask greater(F32 a, F32 b) noexcept { return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ
 Mask equal(F32 a, F32 b) noexcept { return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)}; }
 bool all(Mask m) noexcept { return _mm256_movemask_ps(m.v) == 0xFF; }
 F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm256_blendv_ps(no.v, yes.v, m.v)}; }
+__m128i load_codes8(const int8_t* p) noexcept { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
+void store_codes(Ints i, int16_t* p) noexcept {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)));
+}
 F32 look_up(const float* table, Ints indices) noexcept { return {_mm256_i32gather_ps(table, indices, 4)}; }
 
 // Written against those.
@@ -124,6 +129,11 @@ void store_columns(F32 low, F32 high, int64_t n, float* out) noexcept {
 
 // Written against those.
 #include "kernels/isa/int16_words.inl"
+// Bytes are widened to words.
+constexpr auto* pack_query8 = pack_query;
+constexpr auto* score_bytes = score_group;
+constexpr auto* add_bytes = add_group;
+#include "kernels/isa/int16_groups.inl"
 
 // The bits that a plane has of 32 codes, those of columns 32 b and on.
 template <int kBits>
@@ -193,6 +203,7 @@ double peak(int64_t rounds) noexcept {
 
 const Int16Kernel int16 = {
     .name = "avx2",
+    .biased_levels = false,
     .begin = nullptr,
     .end = nullptr,
     .quantize = quantize<float>,

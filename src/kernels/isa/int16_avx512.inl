@@ -13,6 +13,10 @@ Mask greater(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_
 Mask equal(F32 a, F32 b) noexcept { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 bool all(Mask m) noexcept { return m.v == 0xFFFF; }
 F32 choose(Mask m, F32 yes, F32 no) noexcept { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
+__m128i load_codes8(const int8_t* p) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+void store_codes(Ints i, int16_t* p) noexcept {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(i));
+}
 F32 look_up(const float* table, Ints indices) noexcept { return {_mm512_i32gather_ps(indices, table, 4)}; }
 
 // Written against those.

@@ -1,5 +1,6 @@
 // The int16 kernels for AVX-512 with VNNI: one register holds the lanes of a query tile, and one instruction multiplies
-// pairs, adds the two products and the sum so far. What may be included and defined here: avx512.cpp.
+// pairs of int16, or fours of bytes, adds the products and the sum so far. What may be included and defined here:
+// avx512.cpp.
 #include <immintrin.h>
 
 #include <utility>
@@ -42,6 +43,10 @@ Ints interleave_high(Ints a, Ints b) noexcept { return _mm512_unpackhi_epi16(a, 
 
 // Written against those.
 #include "kernels/isa/int16_words.inl"
+// Written against that.
+#include "kernels/isa/int16_bytes.inl"
+// And against both.
+#include "kernels/isa/int16_groups.inl"
 
 // vpdpwssd of twelve chains, as the compiler would leave them out or repeat them.
 double peak(int64_t rounds) noexcept {
@@ -59,6 +64,7 @@ double peak(int64_t rounds) noexcept {
 
 const Int16Kernel int16 = {
     .name = "avx512_vnni",
+    .biased_levels = true,
     .begin = nullptr,
     .end = nullptr,
     .quantize = quantize<float>,

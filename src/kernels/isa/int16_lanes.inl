@@ -4,6 +4,9 @@
 //     all_words(w)               w in every lane
 //     greater(a, b), equal(a, b), all(mask), choose(mask, yes, no)
 //     look_up(table, indices)
+//     rounded(x)                 to even
+//     load_codes8(p), store_codes(i, p)       as many int8, in the low bytes; as int16
+// and, of F32, from_int8 and swapped_pairs.
 // Included inside the anonymous namespace of an instruction set, as body.inl is.
 
 // query_words() of int16_attention.h, whose functions code of an instruction set may not share.
@@ -63,5 +66,42 @@ void prob_scales(const float* top_prob, const int32_t* visible, const float* lar
     };
     choose(equal(factor, factor), if_it_matters(factor), factor).store(factors + l);
     if_it_matters(F32::all(1.0f) / factor).store(inverses + l);
+  }
+}
+
+void carry_rests(float* p, int64_t n, const float* scales, int64_t scale_stride, const float* factor,
+                 const float* inverse) noexcept {
+  const F32 most = F32::all(static_cast<float>(kMaxProb8)), round = F32::all(0x1.8p23f);
+  for (int64_t v = 0; v < kLanes; v += F32::lanes) {
+    const F32 to_codes = F32::load(inverse + v), one = F32::load(factor + v);
+    F32 rest = F32::zero();
+    for (int64_t j = 0; j < n; ++j) {
+      const float scale = scales[j * scale_stride], back = scale > kLeastProbScale ? 1.0f / scale : 0.0f;
+      float* at = p + j * kLanes + v;
+      const F32 x = F32::load(at) * F32::all(scale) * to_codes + rest;
+      const F32 whole = min(most, max(F32::zero(), x + round - round));  // of NaN: NaN
+      rest = x - whole;
+      (whole * one * F32::all(back)).store(at);
+    }
+  }
+}
+
+void rotate_codes(const int8_t* codes, int64_t n, const float* coarse, const float* fine, float growth,
+                  int16_t* out) noexcept {
+  int64_t i = 0;
+  for (; i + F32::lanes <= n; i += F32::lanes) {
+    F32 x = F32::from_int8(load_codes8(codes + i));
+    for (const float* turn : {coarse + i, fine + i}) x = x * F32::load(turn) + swapped_pairs(x) * F32::load(turn + n);
+    store_codes(rounded(x * F32::all(growth)), out + i);
+  }
+  for (; i < n; i += 2) {
+    float a = codes[i], b = codes[i + 1];
+    for (const float* turn : {coarse + i, fine + i}) {
+      const float before = a;
+      a = a * turn[0] + b * turn[n];
+      b = b * turn[1] + before * turn[n + 1];
+    }
+    out[i] = static_cast<int16_t>(__builtin_nearbyintf(a * growth));
+    out[i + 1] = static_cast<int16_t>(__builtin_nearbyintf(b * growth));
   }
 }

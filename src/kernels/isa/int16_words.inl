@@ -62,6 +62,7 @@ struct ScoreBlock {
   const float* key_scales = nullptr;
   int64_t key_scale_stride = 0;
   const float* query_scales = nullptr;
+  const uint32_t* begins = nullptr;  // (kLanes): what sums of bytes begin with
   bool add = false;
   float* scores = nullptr;
 
@@ -72,11 +73,16 @@ struct ScoreBlock {
   }
 };
 
-// R cells.
-template <int R>
-void score_cells(const ScoreBlock& b, Prefetch& ahead) noexcept {
+struct OfWords {
+  static Ints begin(const ScoreBlock&, int64_t) noexcept { return zero_words(); }
+  static void add(Ints& sum, Ints lanes, Ints word) noexcept { add_to(sum, lanes, word); }
+};
+
+// R cells. Apart from its caller: together they need more registers than there are.
+template <int R, class Products>
+[[gnu::noinline]] void score_cells(const ScoreBlock& b, Prefetch& ahead) noexcept {
   Ints sum[R][kVectors];
-  unroll<R>([&](int i) { unroll<kVectors>([&](int v) { sum[i][v] = zero_words(); }); });
+  unroll<R>([&](int i) { unroll<kVectors>([&](int v) { sum[i][v] = Products::begin(b, v * F32::lanes); }); });
   const std::byte* key = b.keys;
   const uint32_t* query = b.queries;
   const int64_t stride = b.stride;
@@ -87,7 +93,7 @@ void score_cells(const ScoreBlock& b, Prefetch& ahead) noexcept {
     unroll<kVectors>([&](int v) { lanes[v] = load_words(query + v * F32::lanes); });
     unroll<R>([&](int i) {
       const Ints word = all_words(*reinterpret_cast<const uint32_t*>(key + i * stride));
-      unroll<kVectors>([&](int v) { add_to(sum[i][v], lanes[v], word); });
+      unroll<kVectors>([&](int v) { Products::add(sum[i][v], lanes[v], word); });
     });
   }
   ahead = next;
@@ -101,9 +107,26 @@ void score_cells(const ScoreBlock& b, Prefetch& ahead) noexcept {
   });
 }
 
-template <int... I>
+template <class Products, int... I>
 void score_last(int64_t n, const ScoreBlock& b, Prefetch& ahead, std::integer_sequence<int, I...>) noexcept {
-  (void)((n == I + 1 && (score_cells<I + 1>(b, ahead), true)) || ...);
+  (void)((n == I + 1 && (score_cells<I + 1, Products>(b, ahead), true)) || ...);
+}
+
+// A group of keys, which `all` points at, with words of queries from first_word on and scales from group g on. begins:
+// where among these words are those that sums begin with.
+template <class Products>
+void score_keys(const ScoreBlock& all, int64_t n, int64_t g, int64_t first_word, int64_t begins,
+                const ScoreTile* query_tiles, int64_t n_query_tiles, Prefetch& ahead) noexcept {
+  for (const ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
+    ScoreBlock b = all;
+    b.queries = p->queries + first_word * kLanes;
+    b.begins = b.queries + begins * kLanes;
+    b.query_scales = p->scales + g * kLanes;
+    b.scores = p->scores;
+    int64_t left = n;
+    for (; left >= kCells; left -= kCells, b.skip(kCells)) score_cells<kCells, Products>(b, ahead);
+    score_last<Products>(left, b, ahead, std::make_integer_sequence<int, kCells - 1>{});
+  }
 }
 
 // The keys of a group: where they lie, or widened.
@@ -120,25 +143,13 @@ void point_at_keys(const CodeGroup& g, int64_t n, int16_t* wide, ScoreBlock& b) 
   b.stride = kGroup * static_cast<int64_t>(sizeof(int16_t));
 }
 
-void score(const CodeGroup* keys, int64_t n_groups, int64_t n, const ScoreTile* query_tiles, int64_t n_query_tiles,
-           Prefetch& ahead, void* scratch) noexcept {
-  int64_t first_word = 0;
-  for (int64_t g = 0; g < n_groups; ++g) {
-    const CodeGroup& group = keys[g];
-    ScoreBlock all{
-        .words = half(group.n), .key_scales = group.scales, .key_scale_stride = group.scale_stride, .add = g > 0};
-    point_at_keys(group, n, static_cast<WordScratch*>(scratch)->keys, all);
-    for (const ScoreTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
-      ScoreBlock b = all;
-      b.queries = p->queries + first_word * kLanes;
-      b.query_scales = p->scales + g * kLanes;
-      b.scores = p->scores;
-      int64_t left = n;
-      for (; left >= kCells; left -= kCells, b.skip(kCells)) score_cells<kCells>(b, ahead);
-      score_last(left, b, ahead, std::make_integer_sequence<int, kCells - 1>{});
-    }
-    first_word += group_words(group.n);
-  }
+// Group g of the keys.
+void score_group(const CodeGroup& group, int64_t g, int64_t first_word, int64_t n, const ScoreTile* query_tiles,
+                 int64_t n_query_tiles, Prefetch& ahead, void* scratch) noexcept {
+  ScoreBlock all{
+      .words = half(group.n), .key_scales = group.scales, .key_scale_stride = group.scale_stride, .add = g > 0};
+  point_at_keys(group, n, static_cast<WordScratch*>(scratch)->keys, all);
+  score_keys<OfWords>(all, n, g, first_word, 0, query_tiles, n_query_tiles, ahead);
 }
 
 // ---- Sums: blocks of kColumns columns, each (lanes, kColumns), its columns as interleaving leaves them. ----
@@ -158,13 +169,23 @@ void round_weights(const float* p, int64_t n, const float* scales, int64_t strid
 
 // kSumLanes lanes of a block.
 struct SumBlock {
-  const std::byte* values;
-  int64_t stride, n, columns;  // bytes from cell to cell; cells; columns that are there
-  const uint32_t* weights;
-  const float* factor;
-  bool add;
-  float* sums;
+  const std::byte* values = nullptr;
+  int64_t stride = 0, n = 0, columns = 0;  // bytes from cell to cell; cells; columns that are there
+  const uint32_t* weights = nullptr;
+  const float* factor = nullptr;
+  bool add = false;
+  float* sums = nullptr;
 };
+
+[[gnu::always_inline]] inline void finish_sums(const Ints (&sum)[kSumLanes][2], const SumBlock& b) noexcept {
+  unroll<kSumLanes>([&](int l) {
+    const F32 factor = F32::all(b.factor[l]);
+    unroll<2>([&](int i) {
+      float* out = b.sums + l * kColumns + i * F32::lanes;
+      fma(to_float(sum[l][i]), factor, b.add ? F32::load(out) : F32::zero()).store(out);
+    });
+  });
+}
 
 template <bool kNarrow, bool kWhole>
 void sum_cells(const SumBlock& b, Prefetch& ahead) noexcept {
@@ -190,13 +211,7 @@ void sum_cells(const SumBlock& b, Prefetch& ahead) noexcept {
   }
   if (b.n % 2 != 0) add_pair(value);  // the second weight is zero
   ahead = next;
-  unroll<kSumLanes>([&](int l) {
-    const F32 factor = F32::all(b.factor[l]);
-    unroll<2>([&](int i) {
-      float* out = b.sums + l * kColumns + i * F32::lanes;
-      fma(to_float(sum[l][i]), factor, b.add ? F32::load(out) : F32::zero()).store(out);
-    });
-  });
+  finish_sums(sum, b);
 }
 
 // The values of a group for one query tile; b: its first block and lanes.
@@ -219,24 +234,21 @@ void sum_group(SumBlock b, Prefetch& ahead) noexcept {
   }
 }
 
-void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const ValueTile* query_tiles,
-                int64_t n_query_tiles, bool add, Prefetch& ahead, void* scratch) noexcept {
+// Group g of the values, whose first column is `column` of the sums.
+void add_group(const CodeGroup& group, int64_t g, int64_t column, int64_t n, const ValueTile* query_tiles,
+               int64_t n_query_tiles, bool add, Prefetch& ahead, void* scratch) noexcept {
   uint32_t* weights = static_cast<WordScratch*>(scratch)->weights;
-  int64_t column = 0;
-  for (int64_t g = 0; g < n_groups; column += values[g].n, ++g) {
-    const CodeGroup& group = values[g];
-    for (const ValueTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
-      round_weights(p->probabilities, n, group.scales, group.scale_stride, p->inverse + g * kLanes, weights);
-      const SumBlock first{.values = group.codes,
-                           .stride = group.stride,
-                           .n = n,
-                           .columns = group.n,
-                           .weights = weights,
-                           .factor = p->factor + g * kLanes,
-                           .add = add,
-                           .sums = p->sums + column * kLanes};
-      (group.narrow ? sum_group<true> : sum_group<false>)(first, ahead);
-    }
+  for (const ValueTile* p = query_tiles; p < query_tiles + n_query_tiles; ++p) {
+    round_weights(p->probabilities, n, group.scales, group.scale_stride, p->inverse + g * kLanes, weights);
+    const SumBlock first{.values = group.codes,
+                         .stride = group.stride,
+                         .n = n,
+                         .columns = group.n,
+                         .weights = weights,
+                         .factor = p->factor + g * kLanes,
+                         .add = add,
+                         .sums = p->sums + column * kLanes};
+    (group.narrow ? sum_group<true> : sum_group<false>)(first, ahead);
   }
 }
 

@@ -1,4 +1,5 @@
 // The int16 kernels in plain loops, for any machine: the definition.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -22,6 +23,10 @@ void pack_query(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) 
   for (int64_t i = 0; i < n; i += 2)
     words[i / 2 * kLanes + lane] =
         static_cast<uint16_t>(codes[i]) | static_cast<uint32_t>(static_cast<uint16_t>(codes[i + 1])) << 16;
+}
+
+void pack_query8(const int16_t* codes, int64_t n, int64_t lane, uint32_t* words) noexcept {
+  pack_query(codes, n, lane, words);
 }
 
 int64_t code(const CodeGroup& g, int64_t cell, int64_t i) noexcept {
@@ -96,6 +101,22 @@ void prob_scales(const float* top_prob, const int32_t* visible, const float* lar
   }
 }
 
+void carry_rests(float* p, int64_t n, const float* scales, int64_t scale_stride, const float* factor,
+                 const float* inverse) noexcept {
+  float rest[kLanes] = {};
+  for (int64_t j = 0; j < n; ++j, p += kLanes) {
+    const float scale = scales[j * scale_stride], back = scale > kLeastProbScale ? 1.0f / scale : 0.0f;
+    for (int64_t l = 0; l < kLanes; ++l) {
+      const float x = p[l] * scale * inverse[l] + rest[l];
+      // 1.5 * 2^23 leaves the whole number, rounded to even; NaN and what is too large stay as they are.
+      const float q = std::max(x + 0x1.8p23f - 0x1.8p23f, 0.0f);
+      const float most = static_cast<float>(kMaxProb8), whole = q > most ? most : q;
+      rest[l] = x - whole;
+      p[l] = whole * factor[l] * back;
+    }
+  }
+}
+
 void pack_probs(float*, int64_t) noexcept {}
 
 int64_t weight(float p, float scale, float inverse) noexcept {
@@ -124,6 +145,20 @@ void add_values(const CodeGroup* values, int64_t n_groups, int64_t n, const Valu
     float* sums = p->sums;
     for (int64_t g = 0; g < n_groups; sums += values[g].n * kLanes, ++g)
       add_group(values[g], n, p->probabilities, p->inverse + g * kLanes, p->factor + g * kLanes, add, sums);
+  }
+}
+
+void rotate_codes(const int8_t* codes, int64_t n, const float* coarse, const float* fine, float growth,
+                  int16_t* out) noexcept {
+  for (int64_t i = 0; i < n; i += 2) {
+    float a = codes[i], b = codes[i + 1];
+    for (const float* turn : {coarse + i, fine + i}) {
+      const float before = a;
+      a = a * turn[0] + b * turn[n];
+      b = b * turn[1] + before * turn[n + 1];
+    }
+    out[i] = static_cast<int16_t>(std::nearbyint(a * growth));
+    out[i + 1] = static_cast<int16_t>(std::nearbyint(b * growth));
   }
 }
 
@@ -162,6 +197,7 @@ float quantize_bf16(const uint16_t* x, int64_t n, int largest, int16_t* codes) n
 
 const Int16Kernel int16 = {
     .name = "ref",
+    .biased_levels = false,
     .begin = nullptr,
     .end = nullptr,
     .quantize = quantize,

@@ -62,6 +62,7 @@ F32 in_register(F32 a) noexcept {
   asm("" : "+v"(a.v));
   return a;
 }
+F32 swapped_pairs(F32 a) noexcept { return {_mm512_permute_ps(a.v, 0xB1)}; }  // 1 0 3 2 ...
 F32 negative(F32 a) noexcept { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))}; }
 // The larger (smaller) of each lane; b where one of them is NaN.
 F32 max(F32 a, F32 b) noexcept { return {_mm512_max_ps(a.v, b.v)}; }

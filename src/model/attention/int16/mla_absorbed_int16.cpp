@@ -36,6 +36,7 @@ struct AbsorbedStep {
   int64_t H = a.c.num_attention_heads, N = a.c.qk_nope_head_dim, R = a.c.qk_rope_head_dim, V = a.c.v_head_dim,
           C = a.c.kv_lora_rank;
   const LatentCoder* coder = a.cache.coder(a.layer);  // of a cache of levels: attention is to what it makes of latents
+  int64_t largest = has_byte_keys(a.cache.layout().row()) ? kMaxCode8 : kMaxCode;  // of folded queries
   bool residuals = coder != nullptr && coder->row().outliers > 0;
   QueryShape shape = {};
   std::vector<Absorbed> sequences = {};
@@ -118,8 +119,7 @@ void fold_head(const AbsorbedStep& step, const HeadTask& task, float* scratch) {
     if (step.coder != nullptr) step.coder->fold_query(folded.row(i));
     if (s.folded != nullptr)
       for (int64_t c = 0; c < C; ++c) s.folded[(row / kLanes * C + c) * kLanes + row % kLanes] = folded.row(i)[c];
-    pack_lane(step.k, folded.vec(i), {.lane = row % kLanes, .largest = step.coder != nullptr ? kMaxCode8 : kMaxCode},
-              query_tile);
+    pack_lane(step.k, folded.vec(i), {.lane = row % kLanes, .largest = step.largest}, query_tile);
     pack_lane(step.k, {q.row(i) + at + N, R},
               {.lane = row % kLanes, .first_word = query_words(C), .first_group = n_groups(C)}, query_tile);
     if (row == s.s.n * step.H - 1)  // the lanes after the last row
