@@ -18,9 +18,6 @@
 #include "data/text/text_stream.h"
 
 namespace fathom {
-namespace {
-
-// Those that need no calibration.
 std::vector<std::string> cache_types() {
   std::vector<std::string> names;
   for (size_t i = 0; i < std::size(kCacheTypeNames); ++i) {
@@ -29,8 +26,6 @@ std::vector<std::string> cache_types() {
   }
   return names;
 }
-
-}  // namespace
 
 void add_model_options(CLI::App& command, ModelOptions& o, const std::string& names) {
   o.path = bundled_model();

@@ -24,6 +24,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
 // --threads --ctx --cache-type --activations --arithmetic --weights --quiet
 void add_engine_options(CLI::App& command, ModelOptions& options);
 LoadedEngineOptions engine_options(const ModelOptions& options);
+std::vector<std::string> cache_types();  // the names of --cache-type: those that need no calibration
 
 // --trace FILE, and what to make a TraceFile (base/trace.h) of: refuses stdout, which other output goes to. Whether it
 // is an input is asked by check_output (cli/output.h), once the model is open.

@@ -4,6 +4,7 @@ read, with exit code 2. And what users of llama.cpp and Ollama type works, or is
 
     python3 tests/end_to_end/options.py build/release/fathom
 """
+import json
 import os
 import re
 import subprocess
@@ -157,6 +158,12 @@ def check_other_programs_spellings(model, folder):
     text_file.write_text("a text of some length " * 40)
     by_name, by_place = (run("perplexity", *a, "-f", str(text_file), "-q", "-c", "64") for a in (["-m", model], [model]))
     claim(by_name.stdout == by_place.stdout != "", f"perplexity MODEL: {by_place.stderr}")
+    score = ["perplexity", model, "-f", str(text_file), "-q", "-c", "64", "--windows", "2", "--json"]
+    for cache, same in (("f32", True), ("q8", False)):
+        report = json.loads(run(*score, "--cache-type", cache, "--against", model, "--against-cache-type", "f32").stdout)
+        claim((report["against"]["kl_mean"] == 0) == same and report["against"]["kl_mean"] < 1e-2, f"KL of a {cache} cache: {report}")
+        claim((report["cache_type"], report["against"]["cache_type"]) == (cache, "f32"), f"the caches of {report}")
+    refused([*score, "--against-arithmetic", "exact"], "give --against MODEL with it")
     claim(run("chat", model, "-n", "4", "-q", "--temp", "0", stdin="hi\n").stdout == run("chat", "-m", model, "-n", "4", "-q", "--temp", "0", stdin="hi\n").stdout != "", "chat MODEL")
     out = [str(folder / f"out{i}.gguf") for i in range(4)]
     for arguments in (["quantize", "--requantize", model, out[0], "Q4_0"], ["quantize", "--requantize", "-m", model, "--type", "q4_0", "-o", out[1]],

@@ -6,8 +6,10 @@
 // = exp(mean negative log-likelihood); its error is the standard error of that mean, carried through exp. Bits per byte
 // = the same sum in bits over the bytes that the scored tokens stand for; it does not depend on the tokenizer.
 //
-// Short windows cross the network together. --against runs a second model, the reference, over the same windows side by
-// side, some tokens at a time: memory does not grow with the text, nor with the window beyond the caches.
+// Every token attends to what the cache holds of it and of those before it, its own piece of the window too, so that
+// the figures are those of --cache-type. Short windows cross the network together. --against runs a second model, the
+// reference, over the same windows side by side, some tokens at a time: memory does not grow with the text, nor with
+// the window beyond the caches.
 #include <cmath>
 #include <memory>
 
@@ -31,7 +33,7 @@ constexpr int64_t kWindow = 512;
 
 struct PerplexityOptions {
   ModelOptions model;
-  std::string file, against;
+  std::string file, against, against_cache_type, against_arithmetic;
   int64_t window = 0, max_windows = 0;  // 0: kWindow, or what the model allows
   bool json = false;
 };
@@ -124,6 +126,7 @@ class SideBySide {
   }
 
   const Divergence& divergence() const { return divergence_; }
+  Engine& reference() { return loaded_.engine; }
 
  private:
   static constexpr int64_t kRows = 256;
@@ -145,16 +148,47 @@ void check_comparable(const PerplexityOptions& o, const Model& model, const Mode
                     o.against, o.file, o.model.path);
 }
 
-void print_perplexity_json(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
+// Options of the reference: those of the model but for what --against-... says.
+ModelOptions reference_options(const PerplexityOptions& o, ModelOptions model) {
+  if (o.against.empty() && !(o.against_cache_type.empty() && o.against_arithmetic.empty()))
+    throw_bad_input("--against-{}: says how the reference of --against runs; give --against MODEL with it",
+                    o.against_arithmetic.empty() ? "cache-type" : "arithmetic");
+  if (!o.against_cache_type.empty()) model.cache_type = o.against_cache_type;
+  if (!o.against_arithmetic.empty()) model.arithmetic = o.against_arithmetic;
+  return model;
+}
+
+// How the figures came about, for people and programs.
+struct Way {
+  std::string_view cache_type, arithmetic;
+  Way(Engine& engine, const ModelOptions& o)
+      : cache_type(kCacheTypeNames[static_cast<size_t>(engine.cache().layout().type)]), arithmetic(o.arithmetic) {}
+};
+
+// What was measured: the reference's part is there with --against.
+struct Report {
+  Way way;
+  Totals totals = {};
+  const Divergence* divergence = nullptr;
+  std::optional<Way> reference = {};
+};
+
+void print_perplexity_json(const PerplexityOptions& o, const Report& report) {
+  const Totals& t = report.totals;
+  const Divergence* d = report.divergence;
   json::object out{{"perplexity", t.perplexity()},
                    {"error", t.error()},
                    {"bits_per_byte", t.bits_per_byte()},
                    {"tokens_scored", t.tokens},
                    {"bytes_scored", t.bytes},
                    {"windows", t.windows},
-                   {"ctx", o.window}};
+                   {"ctx", o.window},
+                   {"cache_type", report.way.cache_type},
+                   {"arithmetic", report.way.arithmetic}};
   if (d != nullptr)
     out["against"] = json::object{{"model", o.against},
+                                  {"cache_type", report.reference->cache_type},
+                                  {"arithmetic", report.reference->arithmetic},
                                   {"perplexity", d->reference_perplexity()},
                                   {"perplexity_ratio", d->perplexity_ratio()},
                                   {"perplexity_ratio_error", d->perplexity_ratio_error()},
@@ -168,12 +202,17 @@ void print_perplexity_json(const PerplexityOptions& o, const Totals& t, const Di
   write_json_line(std::move(out));
 }
 
-void print_perplexity_text(const PerplexityOptions& o, const Totals& t, const Divergence* d) {
+void print_perplexity_text(const PerplexityOptions& o, const Report& report) {
+  const Totals& t = report.totals;
+  const Divergence* d = report.divergence;
   fmt::print("perplexity {:.4f} +/- {:.4f}   {:.4f} bits per byte   ({} tokens, {} bytes, {} windows of {})\n",
              t.perplexity(), t.error(), t.bits_per_byte(), t.tokens, t.bytes, t.windows, o.window);
+  fmt::print("  read through a cache of {}, {} arithmetic\n", report.way.cache_type, report.way.arithmetic);
   if (d == nullptr) return;
-  fmt::print("against {}\n  perplexity {:.4f}, ratio {:.5f} +/- {:.5f}\n", o.against, d->reference_perplexity(),
-             d->perplexity_ratio(), d->perplexity_ratio_error());
+  fmt::print("against {}, through a cache of {}, {} arithmetic\n", o.against, report.reference->cache_type,
+             report.reference->arithmetic);
+  fmt::print("  perplexity {:.4f}, ratio {:.5f} +/- {:.5f}\n", d->reference_perplexity(), d->perplexity_ratio(),
+             d->perplexity_ratio_error());
   fmt::print("  KL divergence {:.3e} +/- {:.1e} nats   median {:.3e}, 99 % {:.3e}, largest {:.3e}\n", d->mean_kl(),
              d->mean_kl_error(), d->kl_percentile(0.5), d->kl_percentile(0.99), d->kl_percentile(1));
   fmt::print("  same most likely token {:.2f} % +/- {:.2f}\n", 100 * d->same_top(), 100 * d->same_top_error());
@@ -185,13 +224,14 @@ int64_t default_window(const Model& model, const std::optional<Model>& reference
 }
 
 void run_perplexity(PerplexityOptions o) {
+  ModelOptions reference_model = reference_options(o, o.model);
   const Model model = open_model(o.model.path);
   const Tokenizer tokenizer = load_tokenizer(model);
   std::optional<Model> reference;
   if (!o.against.empty()) reference = open_model(o.against);
   if (o.window == 0) o.window = default_window(model, reference);
   ModelOptions model_options = o.model;
-  model_options.ctx = o.window;
+  model_options.ctx = reference_model.ctx = o.window;
   // A --ctx that a model does not allow is refused before the text is read.
   for (const Model* m : {&model, reference ? &*reference : &model})
     context_tokens(m->config, engine_options(model_options).engine);
@@ -206,12 +246,14 @@ void run_perplexity(PerplexityOptions o) {
   const int64_t together = reference ? 1 : std::min(todo, std::max<int64_t>(1, kChunkTokens / (o.window - 1)));
   LoadedEngineOptions options = engine_options(model_options);
   options.engine.cache_tokens = together * blocks_of(o.window) * kBlockTokens;
+  LoadedEngineOptions against = engine_options(reference_model);
+  against.engine.cache_tokens = options.engine.cache_tokens;
   ThreadPool pool(o.model.threads, numa());
   LoadedEngine loaded(pool, model, options);
   std::optional<SideBySide> both;
   std::optional<Scorer> alone;
   if (reference)
-    both.emplace(pool, *reference, options, loaded.engine, tokenizer);
+    both.emplace(pool, *reference, against, loaded.engine, tokenizer);
   else
     alone.emplace(loaded.engine, tokenizer);
   Totals totals;
@@ -229,7 +271,12 @@ void run_perplexity(PerplexityOptions o) {
       alone->score(windows, totals);
     progress.set(static_cast<uint64_t>(totals.windows += std::ssize(windows)));
   }
-  (o.json ? print_perplexity_json : print_perplexity_text)(o, totals, both ? &both->divergence() : nullptr);
+  Report report{.way = Way(loaded.engine, model_options), .totals = totals};
+  if (both) {
+    report.divergence = &both->divergence();
+    report.reference = Way(both->reference(), reference_model);
+  }
+  (o.json ? print_perplexity_json : print_perplexity_text)(o, report);
 }
 
 }  // namespace
@@ -248,6 +295,13 @@ void add_perplexity(CLI::App& app) {
                   "predictions, share of equal most likely tokens, ratio of perplexities")
       ->type_name("MODEL")
       ->transform(pulled_model());
+  command
+      .add_option("--against-cache-type", o->against_cache_type,
+                  "how the reference's cache keeps its numbers; default: as --cache-type. With the model itself as the "
+                  "reference: what a cache type costs")
+      ->transform(one_of(cache_types()));
+  command.add_option("--against-arithmetic", o->against_arithmetic, "of the reference; default: as --arithmetic")
+      ->transform(one_of({"fast", "exact"}));
   command.add_option("-c,--ctx,--ctx-size", o->window, "tokens of one window; default: 512, or what the model allows")
       ->type_name("N")
       ->transform(whole_number(4, 1 << 20));
@@ -258,7 +312,8 @@ void add_perplexity(CLI::App& app) {
   command.add_flag("--json", o->json, "as JSON");
   command.footer(
       "Examples:\n  fathom perplexity -m MODEL -f wiki.test.raw --ctx 512\n"
-      "  fathom perplexity -m q4.gguf -f wiki.test.raw --against DeepSeek-V2-Lite/ --json");
+      "  fathom perplexity -m q4.gguf -f wiki.test.raw --against DeepSeek-V2-Lite/ --json\n"
+      "  fathom perplexity -m MODEL -f wiki.test.raw --cache-type q4 --against MODEL --against-cache-type f32");
   command.callback([=] { run_perplexity(*o); });
 }
 
