@@ -159,7 +159,7 @@ def check_other_programs_spellings(model, folder):
     by_name, by_place = (run("perplexity", *a, "-f", str(text_file), "-q", "-c", "64") for a in (["-m", model], [model]))
     claim(by_name.stdout == by_place.stdout != "", f"perplexity MODEL: {by_place.stderr}")
     score = ["perplexity", model, "-f", str(text_file), "-q", "-c", "64", "--windows", "2", "--json"]
-    for cache, same in (("f32", True), ("q8", False)):
+    for cache, same in (("f32", True), ("q16", False)):
         report = json.loads(run(*score, "--cache-type", cache, "--against", model, "--against-cache-type", "f32").stdout)
         claim((report["against"]["kl_mean"] == 0) == same and report["against"]["kl_mean"] < 1e-2, f"KL of a {cache} cache: {report}")
         claim((report["cache_type"], report["against"]["cache_type"]) == (cache, "f32"), f"the caches of {report}")
