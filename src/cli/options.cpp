@@ -50,10 +50,11 @@ void add_engine_options(CLI::App& command, ModelOptions& o) {
       ->type_name("N")
       ->transform(whole_number(0));
   command
-      .add_option("--cache-type", o.cache_type,
-                  "how the cache keeps its numbers: f32, bf16, q16 (13 bits) or q8; latent attention also in 6 or 4 "
-                  "bits, q6 or "
-                  "q4; default: q16, or f32 where arithmetic is exact or attention is not latent")
+      .add_option(
+          "--cache-type", o.cache_type,
+          "how the cache keeps its numbers: f32, bf16, q16 (13 bits), q8 or fp8; latent attention also in 6 or 4 "
+          "bits, q6 or "
+          "q4; default: q16, or f32 where arithmetic is exact or attention is not latent")
       ->transform(one_of(cache_types()));
   command
       .add_option("--activations", o.activations,

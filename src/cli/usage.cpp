@@ -55,7 +55,7 @@ constexpr Advice kOptions[] = {
     {"-tb --threads-batch", "-t N is for reading prompts too"},
     {"--mlock --mmap --no-mmap", "--weights packed, mapped, cached or auto says where weights lie"},
     {"-ctk -ctv --cache-type-k --cache-type-v",
-     "--cache-type (f32, bf16, q16, q8, q6, q4) is for keys and values together"},
+     "--cache-type (f32, bf16, q16, q8, fp8, q6, q4) is for keys and values together"},
     {"-e --escape --no-escape", "--prompt is taken as it is; in bash, $'a\\nb' holds a line end"},
     {"-r --reverse-prompt", "it is --stop TEXT"},
     {"-i --interactive -cnv --conversation -st --single-turn", "a conversation is fathom chat -m MODEL"},

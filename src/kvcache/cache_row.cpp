@@ -39,6 +39,42 @@ void load_codes(const std::byte* codes, const float* scales, int64_t n, float* x
   }
 }
 
+void store_bf16(const float* x, int64_t n, std::byte* out) noexcept {
+  for (int64_t k = 0; k < n; ++k) {
+    const uint16_t half = f32_to_bf16(x[k]);
+    std::memcpy(out + 2 * k, &half, sizeof half);
+  }
+}
+void load_bf16(const std::byte* stored, int64_t n, float* x) noexcept {
+  for (int64_t k = 0; k < n; ++k) {
+    uint16_t half;
+    std::memcpy(&half, stored + 2 * k, sizeof half);
+    x[k] = bf16_to_f32(half);
+  }
+}
+
+// A group without a number above 1e-30 is zero; one with a number that is not finite has the scale NaN.
+void store_fp8(const float* x, int64_t n, std::byte* codes, std::byte* scales) noexcept {
+  constexpr float kLargest = 448;
+  for (int64_t first = 0; first < n; first += kCacheGroup) {
+    const int64_t end = std::min(n, first + kCacheGroup);
+    const float max = largest_magnitude(x + first, end - first);
+    const bool usable = max >= 1e-30f && max <= std::numeric_limits<float>::max();
+    const float scale = usable ? max / kLargest : max < 1e-30f ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+    const float inverse = usable ? kLargest / max : 0.0f;
+    for (int64_t i = first; i < end; ++i)
+      codes[i] = static_cast<std::byte>(usable ? f32_to_f8_e4m3(x[i] * inverse) : uint8_t{0});
+    std::memcpy(scales + first / kCacheGroup * 4, &scale, sizeof scale);
+  }
+}
+void load_fp8(const std::byte* codes, const std::byte* scales, int64_t n, float* x) noexcept {
+  for (int64_t i = 0; i < n; ++i) {
+    float scale;
+    std::memcpy(&scale, scales + i / kCacheGroup * 4, sizeof scale);
+    x[i] = scale * f8_e4m3_to_f32(static_cast<uint8_t>(codes[i]));
+  }
+}
+
 }  // namespace
 
 std::optional<CacheType> cache_type_from_name(std::string_view name) noexcept {
@@ -83,8 +119,10 @@ void store_row(const CacheRow& row, const float* x, std::byte* rows, int64_t i) 
   if (row.type == CacheType::f32) {
     std::memcpy(bytes, x, static_cast<size_t>(row.width) * sizeof(float));
   } else if (row.type == CacheType::bf16) {
-    auto* half = reinterpret_cast<uint16_t*>(bytes);
-    for (int64_t k = 0; k < row.width; ++k) half[k] = f32_to_bf16(x[k]);
+    store_bf16(x, row.width, bytes);
+  } else if (row.type == CacheType::fp8) {
+    store_fp8(x, row.body(), bytes, bytes + row.own_scales_at());
+    store_bf16(x + row.body(), row.tail, bytes + row.tail_at());
   } else {
     auto* scales = reinterpret_cast<float*>(rows + row.scales_at()) + i;
     if (row.type == CacheType::q8)
@@ -101,8 +139,10 @@ void load_row(const CacheRow& row, const std::byte* rows, int64_t i, float* x) n
   if (row.type == CacheType::f32) {
     std::memcpy(x, bytes, static_cast<size_t>(row.width) * sizeof(float));
   } else if (row.type == CacheType::bf16) {
-    const auto* half = reinterpret_cast<const uint16_t*>(bytes);
-    for (int64_t k = 0; k < row.width; ++k) x[k] = bf16_to_f32(half[k]);
+    load_bf16(bytes, row.width, x);
+  } else if (row.type == CacheType::fp8) {
+    load_fp8(bytes, bytes + row.own_scales_at(), row.body(), x);
+    load_bf16(bytes + row.tail_at(), row.tail, x + row.body());
   } else {
     const auto* scales = reinterpret_cast<const float*>(rows + row.scales_at()) + i;
     if (row.type == CacheType::q8)

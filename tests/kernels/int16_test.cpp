@@ -558,7 +558,7 @@ Exact exact_attention(const Case& c, const Inputs& in, int64_t r) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
+  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8, CacheType::fp8}) {
     all.push_back({{type, 576, 64}, 300, 16, std::vector<int64_t>(16, 299), 0.07f});
     all.push_back({{type, 56, 8}, 130, 3, {129, 77, 5}, 0.3f});
     all.push_back({{type, 158, 11}, 65, 20, {}, 0.15f});

@@ -31,7 +31,7 @@ TEST(SequenceCache, GivesItsBlocksBackHoweverItEnds) {
 }
 
 TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
-  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
+  for (const CacheType type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8, CacheType::fp8}) {
     KvCache cache({.layers = 3, .width = 10, .tail = 4, .type = type}, 300);
     SequenceCache a, b;
     for (int step = 0; step < 10; ++step) {  // grow in turns, so that blocks interleave
@@ -56,8 +56,11 @@ TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
       const auto got = cache.rows(sequence, layer, p, 1, scratch.data());
       for (int64_t i = 0; i < 10; ++i) {
         const float want = value(s, layer, p, i);
-        if (type == CacheType::f32 || type == CacheType::bf16)
+        if (type == CacheType::f32 || type == CacheType::bf16 || (type == CacheType::fp8 && i >= 6))
           ASSERT_EQ(got(0, i), type == CacheType::f32 ? want : bf16_to_f32(f32_to_bf16(want)));
+        else if (type == CacheType::fp8)
+          ASSERT_NEAR(got(0, i), want,
+                      std::max(want * 0x1p-4f, value(s, layer, p, 5) / 448 * 0x1p-10f) * (1 + 0x1p-9f));
         else  // the largest of the row's part is its last number
           ASSERT_NEAR(got(0, i), want,
                       value(s, layer, p, i < 6 ? 5 : 9) / (type == CacheType::q8 && i < 6 ? 2 * kCode8 : 2 * kCode16) *
@@ -65,6 +68,33 @@ TEST(KvCache, RowsComeBackFromTheirOwnSequenceLayerAndPosition) {
       }
     });
   }
+}
+
+TEST(KvCache, AnFp8RowIsThatOfFlashMla) {
+  const CacheRow row{CacheType::fp8, 576, 64};
+  EXPECT_EQ(row.bytes(), 656);
+  std::vector<float> x(576), back(576);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;
+  for (size_t i = 128; i < 256; ++i) x[i] *= 896.0f / 3;  // the largest is 896: a scale of 2
+  for (size_t i = 256; i < 384; ++i) x[i] = 0;
+  x[400] = NAN;
+  std::vector<std::byte> rows(656 * 2);
+  store_row(row, x.data(), rows.data(), 1);
+  const std::byte* stored = rows.data() + 656;
+  float scales[4];
+  std::memcpy(scales, stored + 512, sizeof scales);
+  EXPECT_EQ(scales[0], 3.0f / 448);
+  EXPECT_EQ(scales[1], 2);
+  EXPECT_EQ(scales[2], 0);
+  EXPECT_TRUE(std::isnan(scales[3]));
+  EXPECT_EQ(static_cast<uint8_t>(stored[0]), 0xFE);  // -448
+  uint16_t half;
+  std::memcpy(&half, stored + 528 + 2, sizeof half);
+  EXPECT_EQ(bf16_to_f32(half), x[513]);
+  load_row(row, rows.data(), 1, back.data());
+  EXPECT_EQ(back[0], -3);
+  EXPECT_EQ(back[300], 0);
+  EXPECT_TRUE(std::isnan(back[385]));
 }
 
 // Blocks of four megabytes: memory is taken four at a time, and the last time for less.

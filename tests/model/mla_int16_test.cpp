@@ -15,8 +15,9 @@ using testing::RandomModel;
 using testing::Runner;
 using testing::same_bits;
 
-constexpr CacheType kTypes[] = {CacheType::f32, CacheType::bf16,    CacheType::q16,  CacheType::q8,   CacheType::q6,
-                                CacheType::q4,  CacheType::v2_6bit, CacheType::nuq5, CacheType::nuq4, CacheType::nuq3};
+constexpr CacheType kTypes[] = {CacheType::f32,  CacheType::bf16, CacheType::q16, CacheType::q8,
+                                CacheType::fp8,  CacheType::q6,   CacheType::q4,  CacheType::v2_6bit,
+                                CacheType::nuq5, CacheType::nuq4, CacheType::nuq3};
 
 // Dimensions that are no multiples of lanes, groups or vectors: 3 heads, a latent of more than one group.
 ModelConfig odd_config() {

@@ -99,7 +99,8 @@ TEST(Transformer, WithOneFormChunksAreTheSameBits) {
 
 TEST(Transformer, ABatchOfMixedLengthsIsEachSequenceAloneBitForBit) {
   for (const ModelConfig& c : {testing::tiny_v2_config(), testing::tiny_llama_config()}) {
-    for (const CacheType cache_type : {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8}) {
+    for (const CacheType cache_type :
+         {CacheType::f32, CacheType::bf16, CacheType::q16, CacheType::q8, CacheType::fp8}) {
       const RandomModel model(c);
       const std::vector<std::vector<int32_t>> pasts = {
           {}, random_ids(70, c.vocab_size, 3), random_ids(5, c.vocab_size, 4)};

@@ -75,6 +75,21 @@ KvTile CachedTile::load(const Int16Kernel& k, const std::byte* stored, int64_t f
           .residuals = residuals_};
 }
 
+// One group of a stored row as codes; returns their scale.
+float CachedTile::round_group(const Int16Kernel& k, const std::byte* row, const Group& g, int16_t* out) const noexcept {
+  const bool fp8 = row_.type == CacheType::fp8, tail = g.first >= row_.body();
+  if (row_.type == CacheType::f32) return k.quantize(reinterpret_cast<const float*>(row) + g.first, g.n, kMaxCode, out);
+  if (!fp8) return k.quantize_bf16(reinterpret_cast<const uint16_t*>(row) + g.first, g.n, kMaxCode, out);
+  if (tail)
+    return k.quantize_bf16(reinterpret_cast<const uint16_t*>(row + row_.tail_at()) + g.first - row_.body(), g.n,
+                           kMaxCode, out);
+  alignas(64) float numbers[kGroup];
+  float scale;
+  decoder(kernels(), DType::f8_e4m3)(row + g.first, g.n, numbers);
+  std::memcpy(&scale, row + row_.own_scales_at() + g.first / kGroup * 4, sizeof scale);
+  return scale * k.quantize(numbers, g.n, kMaxCode, out);
+}
+
 void CachedTile::round_rows(const Int16Kernel& k, const std::byte* stored, int64_t n, float* scratch) noexcept {
   auto* codes = reinterpret_cast<std::byte*>(scratch);
   float* scales = scratch + kTileCells * (rounded_bytes_ / 4);
@@ -82,10 +97,7 @@ void CachedTile::round_rows(const Int16Kernel& k, const std::byte* stored, int64
     for (size_t i = 0; i < groups_.size(); ++i) {
       const Group& g = groups_[i];
       auto* out = reinterpret_cast<int16_t*>(codes + g.at);
-      scales[static_cast<int64_t>(i) * kTileCells + j] =
-          row_.type == CacheType::f32
-              ? k.quantize(reinterpret_cast<const float*>(stored) + g.first, g.n, kMaxCode, out)
-              : k.quantize_bf16(reinterpret_cast<const uint16_t*>(stored) + g.first, g.n, kMaxCode, out);
+      scales[static_cast<int64_t>(i) * kTileCells + j] = round_group(k, stored, g, out);
       if (g.n % 2 != 0) out[g.n] = 0;
     }
 }

@@ -35,6 +35,7 @@ class CachedTile {
     int64_t n;
     bool narrow;
   };
+  float round_group(const Int16Kernel& k, const std::byte* row, const Group& g, int16_t* out) const noexcept;
   void round_rows(const Int16Kernel& k, const std::byte* stored, int64_t n, float* scratch) noexcept;
   void unpack_rows(const Int16Kernel& k, const std::byte* stored, int64_t first_position, int64_t n,
                    float* scratch) noexcept;
