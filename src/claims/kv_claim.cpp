@@ -12,20 +12,6 @@
 namespace fathom {
 namespace {
 
-// A calibration that any model of this shape may have.
-std::shared_ptr<const LatentCalibration> some_calibration(const ModelConfig& config) {
-  LayerCalibration layer;
-  layer.scale.assign(static_cast<size_t>(config.kv_lora_rank), 1.0f);
-  layer.zero.assign(static_cast<size_t>(config.kv_lora_rank), 0.0f);
-  for (int bits = kLeastLevelBits; bits <= kMostLevelBits; ++bits) {
-    const auto levels = normal_levels(bits).levels;
-    layer.levels[static_cast<size_t>(bits)].assign(levels.begin(), levels.end());
-  }
-  auto all = std::make_shared<LatentCalibration>();
-  all->layers.assign(static_cast<size_t>(config.num_hidden_layers), layer);
-  return all;
-}
-
 // Bytes of one layer and kBlockTokens tokens: between the starts of two of them that stand together in memory.
 int64_t block_stride(const KvCache& cache, const SequenceCache& sequence) {
   std::set<const std::byte*> starts;
@@ -40,6 +26,19 @@ int64_t block_stride(const KvCache& cache, const SequenceCache& sequence) {
 }
 
 }  // namespace
+
+std::shared_ptr<const LatentCalibration> some_calibration(const ModelConfig& config) {
+  LayerCalibration layer;
+  layer.scale.assign(static_cast<size_t>(config.kv_lora_rank), 3.0f);
+  layer.zero.assign(static_cast<size_t>(config.kv_lora_rank), 0.0f);
+  for (int bits = kLeastLevelBits; bits <= kMostLevelBits; ++bits) {
+    const auto levels = normal_levels(bits).levels;
+    layer.levels[static_cast<size_t>(bits)].assign(levels.begin(), levels.end());
+  }
+  auto all = std::make_shared<LatentCalibration>();
+  all->layers.assign(static_cast<size_t>(config.num_hidden_layers), layer);
+  return all;
+}
 
 CountedCache count_cache(const ModelConfig& config, CacheType type, int64_t tokens) {
   const CacheLayout layout = cache_layout(config, type, some_calibration(config));

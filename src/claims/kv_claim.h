@@ -9,6 +9,7 @@
 // Neither asks a formula for the size of a row; `formula` has it beside them.
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,8 +17,12 @@
 #include "base/json/json.h"
 #include "config/config.h"
 #include "kvcache/cache_row.h"
+#include "kvcache/latent_calibration.h"
 
 namespace fathom {
+
+// A calibration that a model of this shape may have, without meaning for its numbers: for what depends on bytes alone.
+std::shared_ptr<const LatentCalibration> some_calibration(const ModelConfig& config);
 
 struct CountedCache {
   double stored = 0, taken = 0, formula = 0;  // bytes a token, all layers

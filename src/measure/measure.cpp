@@ -105,11 +105,26 @@ class Bench {
         random_rows_[i] = static_cast<float>(standard_normal(2, 0, static_cast<uint64_t>(i)));
     }
     const MatView<float> rows = random_rows_.mat(kRows, layout.width);
+    n -= append_copies(sequence, n);
     const int64_t first = sequence.length();
     engine_.cache().extend(sequence, n);
     for (int64_t layer = 0; layer < layout.layers; ++layer)
       for (int64_t p = first; p < first + n; ++p)
         engine_.cache().store(sequence, layer, p, rows.vec((p + layer) % kRows));
+  }
+
+  // The same from blocks of the first sequence, where it has whole ones: thousands of sequences are then filled as fast
+  // as memory is copied. Returns how many of the n tokens.
+  int64_t append_copies(SequenceCache& sequence, int64_t n) {
+    const SequenceCache& from = sequences_.front();
+    const int64_t n_whole = from.length() / kBlockTokens, before = sequence.length();
+    if (&sequence == &from || n_whole == 0 || before % kBlockTokens != 0) return 0;
+    while (sequence.length() - before < n) {
+      const int64_t count = std::min(kBlockTokens, n - (sequence.length() - before));
+      const int64_t which = sequence.length() / kBlockTokens % n_whole;
+      engine_.cache().append_copy(sequence, from.blocks()[static_cast<size_t>(which)], count);
+    }
+    return n;
   }
 
   Engine& engine_;

@@ -42,6 +42,25 @@ for shape in ("v2", "dense_67b"):
 P
 refused "--scale 4 with --sequences 4096 need .* are free; try a larger --scale" training --scale 4 --sequences 4096
 refused "whole number from 4 to 64" training --scale 3
+
+if [ "${FATHOM_ISA:-}" != ref ]; then  # reference kernels take minutes
+"$fathom" claims throughput --scale 16 --fewer-layers 30 --memory 40MB --steps 1 --rounds 1 > "$dir/throughput" 2> "$dir/said"
+grep -q "^the paper: 5.76 times" "$dir/throughput" && grep -q "^  V2, q8_0, v2-6bit / 67B, bf16, bf16 = " "$dir/throughput" && grep -q "^roofline of 8 x H800" "$dir/throughput" || fail "$(cat "$dir/throughput")"
+"$fathom" claims throughput --scale 16 --fewer-layers 30 --memory 40MB --steps 1 --rounds 2 --deployed --json -q > "$dir/throughput.json"
+python3 - "$dir/throughput.json" <<'P' || fail "claims throughput --json"
+import json, sys
+claim = json.load(open(sys.argv[1]))
+assert claim["paper"]["ratio"] == 5.76 and 6 < claim["eight_h800"]["ratio"] < 7 and claim["eight_h800"]["extrapolated_ratio"] > 0
+v2, dense = claim["variants"]
+assert (v2["shape"], v2["weights"], v2["cache"]) == ("V2", "q8_0", "v2-6bit") and (dense["shape"], dense["weights"], dense["cache"]) == ("67B", "bf16", "bf16")
+for v in (v2, dense):
+    assert v["weight_bytes"] + v["sequences"] * claim["room"] * v["cache_bytes_per_token"] <= 40e6 and len(v["seconds"]) == 2
+assert v2["sequences"] > 3 * dense["sequences"] and [c["what"] for c in claim["comparisons"]] == ["all, as deployed"]
+P
+fi
+refused "67B reads 4096; try fewer" throughput --prompt 4000 --generate 97
+refused "has no room for a sequence of .* larger --scale" throughput --memory 1MB
+refused "4, 8 or 16" throughput --scale 5
 refused "a command is needed"
 refused "whole number from 1 to" kv --tokens 0
 refused "nonsense" kv nonsense

@@ -5,6 +5,7 @@
 
 #include "base/progress.h"
 #include "claims/kv_claim.h"
+#include "claims/throughput_claim.h"
 #include "claims/training_claim.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -99,6 +100,77 @@ void add_claim_training(CLI::App& app) {
   });
 }
 
+struct ThroughputClaimCommand {
+  ThroughputClaimOptions claim;
+  std::string scale = "8";
+  uint64_t memory = 0;
+  ClaimOutput output;
+};
+
+void run_claim_throughput(const ThroughputClaimCommand& o) {
+  ThroughputClaimOptions claim = o.claim;
+  claim.scale = std::stoll(o.scale);
+  claim.memory = static_cast<double>(o.memory);
+  print_claim(o.output, "generating", "turns", [&](const auto& progress) {
+    claim.progress = progress;
+    return claim_throughput(claim);
+  });
+}
+
+void add_throughput_sizes(CLI::App& command, ThroughputClaimCommand& o) {
+  command
+      .add_option(
+          "--scale", o.scale,
+          "widths, heads and lengths of both shapes are divided by it, memory by its square; 8 needs about 4 GB")
+      ->transform(one_of({"4", "8", "16"}))
+      ->capture_default_str();
+  command.add_option("--fewer-layers", o.claim.fewer_layers, "layers of both and memory are divided by it too")
+      ->type_name("N")
+      ->transform(whole_number(1, 30))
+      ->capture_default_str();
+  command.add_option("--prompt", o.claim.prompt, "tokens of a prompt of the shapes themselves")
+      ->type_name("N")
+      ->transform(whole_number(1, 4096))
+      ->capture_default_str();
+  command
+      .add_option("--generate", o.claim.generated, "generated tokens of a sequence; 4096 with the prompt's, at most")
+      ->type_name("N")
+      ->transform(whole_number(1, 4096))
+      ->capture_default_str();
+  command
+      .add_option("--memory", o.memory,
+                  "for weights and cache of each; default: 640 GB of the paper's node, made small as the shapes")
+      ->type_name("SIZE")
+      ->transform(byte_size());
+}
+
+void add_claim_throughput(CLI::App& app) {
+  CLI::App& command = *app.add_subcommand(
+      "throughput",
+      "5.76 times the generation throughput: both shapes made small, with as many sequences as equal "
+      "memory has room for");
+  const auto o = std::make_shared<ThroughputClaimCommand>();
+  add_throughput_sizes(command, *o);
+  command.add_option("--steps", o->claim.steps, "tokens of each sequence in a turn, after one that is not counted")
+      ->type_name("N")
+      ->transform(whole_number(1, 64))
+      ->capture_default_str();
+  command.add_option("--rounds", o->claim.rounds, "turns of each shape and format")
+      ->type_name("N")
+      ->transform(whole_number(1, 100))
+      ->capture_default_str();
+  command.add_flag("--deployed", o->claim.deployed_only,
+                   "only the two that the headline compares, not what each idea gives");
+  command.add_option("-t,--threads", o->claim.threads, "default: the CPUs of this process")
+      ->type_name("N")
+      ->transform(whole_number(1, kMostThreads));
+  add_output_options(command, o->output);
+  command.footer(
+      "Examples:\n  fathom claims throughput --scale 16 --fewer-layers 30 --memory 100MB\n  fathom claims throughput "
+      "--scale 16 --fewer-layers 30 --deployed --rounds 3 --json\n\nSee docs/claims.md.");
+  command.callback([o] { run_claim_throughput(*o); });
+}
+
 }  // namespace
 
 void add_claims(CLI::App& app) {
@@ -107,6 +179,7 @@ void add_claims(CLI::App& app) {
   command.require_subcommand(1);
   add_claim_kv(command);
   add_claim_training(command);
+  add_claim_throughput(command);
 }
 
 }  // namespace fathom
