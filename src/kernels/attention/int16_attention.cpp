@@ -113,6 +113,7 @@ void add_residual_values(const KvTile& tile, const float* probabilities, QueryTi
   }
 }
 
+// Probabilities p (n, kLanes), which values of levels are to meet, so that rounding them loses no attention.
 void carry_rests(const Int16Kernel& k, const KvTile& tile, const QueryTile& query_tile, float* p) noexcept {
   const CodeGroup& values = tile.values.front();
   float largest[kTileCells + 1], factor[kLanes], inverse[kLanes];
